@@ -1,0 +1,24 @@
+"""The two ways in which work can fail: for one dialogue, or for the whole command."""
+
+
+class UserError(Exception):
+    """The command cannot go on: a bad recipe, a missing file, a full disk.
+
+    The message is printed as it is, without a traceback: it says what is wrong, where, what was expected
+    and what to do.
+    """
+
+
+class DialogueRejected(Exception):
+    """One dialogue cannot be used; the build goes on and counts it.
+
+    `reason` is a short snake_case word that a table can be grouped by; `detail` is for a person.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["DialogueRejected"], tuple[str, str]]:
+        return DialogueRejected, (self.reason, self.detail)

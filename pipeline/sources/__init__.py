@@ -1,0 +1,75 @@
+"""UltraChat, chat messages, Alpaca; from files, folders and Hub data sets, as dialogues.
+
+    for item in read(source, recipe_folder):  # Read(dialogue, notes) or Rejection(stage="source")
+        ...
+
+Shapes of a row:
+
+- `ultrachat`: `{"id": ..., "data": [user, assistant, user, ...]}`
+- `messages`: `{"messages": [{"role": "user", "content": ...}, ...]}`, also `conversations` with `from` and `value`
+- `alpaca`: `{"instruction": ..., "input": ..., "output": ...}`
+
+A row's id is its `id`, `prompt_id` or `conversation_id`; a row that has none is named `<source>-<hash of its turns>`.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pipeline.dialogue import Rejection
+from pipeline.errors import DialogueRejected
+from pipeline.recipe import Source
+from pipeline.sources.rows import files, problem, rows
+from pipeline.sources.shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
+
+__all__ = ["SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "read"]
+
+
+def read(source: Source, base: Path) -> Iterator[Read | Rejection]:
+    """Every row of a source, in order: as a dialogue, or as the reason why it is none.
+
+    A rejection is named by its place (`file.jsonl:17`), since a row that cannot be read has no id. `source.limit`
+    counts rows, usable or not. A relative path starts at `base`, the recipe's folder.
+
+    Raises UserError if the file, folder or Hub data set cannot be read at all.
+    """
+    for row in islice(rows(source, base), source.limit):
+        if isinstance(row, Rejection):
+            yield row
+            continue
+        try:
+            yield dialogue(row.value, source)
+        except DialogueRejected as rejected:
+            yield Rejection(row.where, "source", rejected.reason, rejected.detail)
+
+
+def check(source: Source, base: Path) -> str | None:
+    """What is wrong with where a source says it is, or None; cheap, and without a network."""
+    if source.hub is not None:
+        return None if importlib.util.find_spec("datasets") else "`hub` needs the package `datasets`"
+    try:
+        return problem(source, base)
+    except OSError as error:
+        return f"cannot be read: {error}"
+
+
+def fingerprint(source: Source, base: Path) -> dict[str, str]:
+    """What a source's rows depend on: the sha256 of each file, or the name and revision of a Hub data set.
+
+    Name a `revision` to pin a Hub data set: without one, what its main branch holds is not part of the fingerprint.
+    Raises UserError if a local source cannot be read.
+    """
+    if source.hub is not None:
+        return {
+            "hub": source.hub,
+            "config": source.config or "",
+            "split": source.split,
+            "revision": source.revision or "",
+        }
+    digests = {}
+    for path in files(source, base):
+        with path.open("rb") as stream:
+            digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digests

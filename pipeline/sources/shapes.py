@@ -1,0 +1,176 @@
+"""The shapes text dialogues come in, each turned into the same turns."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.dialogue import Dialogue, Role, Turn
+from pipeline.errors import DialogueRejected
+from pipeline.recipe import Source
+
+SYSTEM_LEFT_OUT = "system_message_left_out"
+UNANSWERED_LEFT_OUT = "unanswered_user_turn_left_out"
+
+_ROLES: dict[str, Role | None] = {
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "system": None,
+    "developer": None,
+}
+_ID_KEYS = ("id", "prompt_id", "conversation_id")
+_LONGEST_ID = 512
+
+Said = list[tuple[Role | None, str]]  # None: a system message
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A dialogue as its source has it, and what was left out of it (SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT)."""
+
+    dialogue: Dialogue
+    notes: tuple[str, ...] = ()
+
+
+def dialogue(row: Any, source: Source) -> Read:
+    """One row of `source` as a dialogue that starts with the user and ends with a reply.
+
+    Raises DialogueRejected if the row is no such dialogue.
+    """
+    if not isinstance(row, dict):
+        raise DialogueRejected("wrong_shape", f"expected a JSON object, got {_kind(row)}")
+    said = SHAPES[source.shape](row)
+    if not said:
+        raise DialogueRejected("no_turns", "the dialogue has no turns")
+    for number, (_, text) in enumerate(said, 1):
+        _check_text(text, f"turn {number}")
+    turns = [Turn(role, text) for role, text in said if role is not None]
+    notes: tuple[str, ...] = () if len(turns) == len(said) else (SYSTEM_LEFT_OUT,)
+    _check_order(turns)
+    if turns[-1].role == "user":
+        turns.pop()
+        notes += (UNANSWERED_LEFT_OUT,)
+    return Read(Dialogue(_id(row, source, turns), source.name, source.language, tuple(turns)), notes)
+
+
+def _ultrachat(row: dict[str, Any]) -> Said:
+    data = _list(row, "data", "ultrachat")
+    said: Said = []
+    for number, text in enumerate(data):
+        if not isinstance(text, str):
+            raise DialogueRejected("wrong_shape", f"turn {number + 1}: expected text, got {_kind(text)}")
+        said.append(("assistant" if number % 2 else "user", text))
+    return said
+
+
+def _messages(row: dict[str, Any]) -> Said:
+    key = "conversations" if "conversations" in row and "messages" not in row else "messages"
+    return [_message(item, number) for number, item in enumerate(_list(row, key, "messages"), 1)]
+
+
+def _message(item: Any, number: int) -> tuple[Role | None, str]:
+    if not isinstance(item, dict):
+        raise DialogueRejected("wrong_shape", f"turn {number}: expected an object, got {_kind(item)}")
+    name = item.get("role", item.get("from"))
+    if not isinstance(name, str) or name.lower() not in _ROLES:
+        raise DialogueRejected("unknown_role", f"turn {number}: {name!r} is none of {', '.join(_ROLES)}")
+    content = item.get("content", item.get("value"))
+    if isinstance(content, list):
+        content = _joined_parts(content, number)
+    if not isinstance(content, str):
+        raise DialogueRejected("wrong_shape", f"turn {number}: expected text in `content`, got {_kind(content)}")
+    return _ROLES[name.lower()], content
+
+
+def _joined_parts(parts: list[Any], number: int) -> str:
+    """Content written as parts: `[{"type": "text", "text": "..."}]`."""
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type", "text") == "text"]
+    if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
+        raise DialogueRejected("wrong_shape", f"turn {number}: has a part that is not text")
+    return "\n\n".join(str(text) for text in texts)
+
+
+def _alpaca(row: dict[str, Any]) -> Said:
+    fields = {key: row.get(key) for key in ("instruction", "input", "output")}
+    fields["input"] = fields["input"] or ""
+    for key, value in fields.items():
+        if not isinstance(value, str):
+            hint = f"; the row has {_keys(row)}" if value is None else ""
+            raise DialogueRejected("wrong_shape", f"expected text in `{key}`, got {_kind(value)}{hint}")
+    request = "\n\n".join(str(fields[key]) for key in ("instruction", "input") if str(fields[key]).strip())
+    return [("user", request), ("assistant", str(fields["output"]))]
+
+
+SHAPES: dict[str, Callable[[dict[str, Any]], Said]] = {
+    "ultrachat": _ultrachat,
+    "messages": _messages,
+    "alpaca": _alpaca,
+}
+
+
+def _list(row: dict[str, Any], key: str, shape: str) -> list[Any]:
+    value = row.get(key)
+    if not isinstance(value, list):
+        raise DialogueRejected(
+            "wrong_shape", f"the shape {shape} has a list in `{key}`, got {_kind(value)}; the row has {_keys(row)}"
+        )
+    return value
+
+
+def _check_order(turns: list[Turn]) -> None:
+    if not turns:
+        raise DialogueRejected("no_turns", "the dialogue has system messages only")
+    if turns[0].role == "assistant":
+        raise DialogueRejected("starts_with_assistant", "the first turn is the assistant's")
+    for number, (before, turn) in enumerate(itertools.pairwise(turns), 2):
+        if before.role == turn.role:
+            raise DialogueRejected(
+                "roles_do_not_alternate", f"turns {number - 1} and {number} are both the {turn.role}'s"
+            )
+    for number, turn in enumerate(turns, 1):
+        if not turn.text.strip():
+            raise DialogueRejected("empty_turn", f"turn {number} ({turn.role}) is empty")
+    if len(turns) == 1:
+        raise DialogueRejected("no_reply", "the user's only turn has no reply")
+
+
+def _check_text(text: str, what: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DialogueRejected("invalid_text", f"{what}: lone surrogate at character {error.start}") from error
+
+
+def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
+    """The row's own id. A row without one is named by its content, so that sorting or splitting a file renames
+    nothing and a row that stands there twice is found out."""
+    given = next((row[key] for key in _ID_KEYS if row.get(key) is not None), None)
+    if given is None:
+        content = json.dumps([[turn.role, turn.text] for turn in turns], ensure_ascii=True)
+        return f"{source.name}-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    if not isinstance(given, str):
+        raise DialogueRejected("invalid_id", f"expected text or a whole number, got {_kind(given)}")
+    if not given.strip() or len(given) > _LONGEST_ID or not given.isprintable():
+        raise DialogueRejected(
+            "invalid_id", f"{given[:80]!r}: expected 1 to {_LONGEST_ID} printable characters, no control characters"
+        )
+    return given
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "nothing", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
+def _keys(row: dict[str, Any]) -> str:
+    return ascii(", ".join(list(row)[:8])) if row else "no keys"

@@ -1,14 +1,8 @@
-"""What a recipe may say. Read with `load`, which reports every mistake at once with its line."""
+"""What a recipe may say: everything that changes the output of a build, and nothing else."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from pipeline.errors import UserError
-
-RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -33,6 +27,8 @@ class Range(Section):
             if len(value) != 2:
                 raise ValueError("expected [low, high] in seconds")
             return {"low": value[0], "high": value[1]}
+        if not isinstance(value, dict | Range):
+            raise ValueError("expected [low, high] in seconds")
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,112 @@
+"""A stage's folder: one Parquet file and one commit record a partition. Only what has a record counts."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.dialogue import Rejection
+from pipeline.shards.atomic import atomic_path, file_sha256, write_json
+
+COMPRESSION = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a partition's dialogues: planned = emitted + rejected.
+
+    `notes` counts what was changed without rejecting anything, such as a reply cut to the limit.
+    """
+
+    planned: int
+    emitted: int
+    rejections: tuple[Rejection, ...] = ()
+    notes: dict[str, int] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    rows: int
+    bytes: int
+    sha256: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionFolder:
+    """The folder of one stage, named by what shaped its contents."""
+
+    path: Path
+
+    def file(self, partition: int) -> Path:
+        return self.path / f"part-{partition:06d}.parquet"
+
+    def record_file(self, partition: int) -> Path:
+        return self.path / f"part-{partition:06d}.json"
+
+    def record(self, partition: int) -> CommitRecord | None:
+        """The commit record, or None if the partition is not committed."""
+        try:
+            stored = json.loads(self.record_file(partition).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        outcome = stored.pop("outcome")
+        rejections = tuple(Rejection(**rejection) for rejection in outcome.pop("rejections"))
+        return CommitRecord(**stored, outcome=Outcome(**outcome, rejections=rejections))
+
+    def is_committed(self, partition: int) -> bool:
+        return self.record_file(partition).exists()
+
+    def committed(self) -> set[int]:
+        """Numbers of the partitions that have a record."""
+        if not self.path.is_dir():
+            return set()
+        return {int(path.stem.removeprefix("part-")) for path in self.path.glob("part-*.json")}
+
+    def write(self, partition: int, table: pa.Table, outcome: Outcome) -> CommitRecord:
+        with atomic_path(self.file(partition)) as path:
+            pq.write_table(table, path, compression=COMPRESSION)
+        file = self.file(partition)
+        record = CommitRecord(table.num_rows, file.stat().st_size, file_sha256(file), outcome)
+        write_json(self.record_file(partition), asdict(record))
+        return record
+
+    def read(self, partition: int) -> pa.Table:
+        return pq.read_table(self.file(partition))
+
+    def records(self, partitions: Sequence[int]) -> Iterator[CommitRecord]:
+        """Commit records in order; raises FileNotFoundError if one is missing."""
+        for partition in partitions:
+            record = self.record(partition)
+            if record is None:
+                raise FileNotFoundError(self.record_file(partition))
+            yield record
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Sum of the outcomes of a stage."""
+
+    planned: int = 0
+    emitted: int = 0
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        self.planned += outcome.planned
+        self.emitted += outcome.emitted
+        self.rejected += len(outcome.rejections)
+        self.reasons.update(rejection.reason for rejection in outcome.rejections)
+        self.notes.update(outcome.notes)
+
+    @property
+    def balanced(self) -> bool:
+        return self.planned == self.emitted + self.rejected

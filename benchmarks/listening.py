@@ -1,0 +1,164 @@
+"""One data set, heard row by row: words against texts, edges of turns, speech of each voice."""
+
+import io
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, edges, words
+from pipeline.dialogue import CHANNELS, Waveform
+from pipeline.errors import UserError
+
+COLUMNS = ["dialogue_id", "turns", "audio"]
+LONGEST_VOICE_SAMPLE_S = 60.0
+
+
+@dataclass
+class Words:
+    """Word errors of one channel."""
+
+    spoken: int = 0
+    substituted: int = 0
+    deleted: int = 0
+    inserted: int = 0
+    confusions: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rate(self) -> float:
+        return (self.substituted + self.deleted + self.inserted) / max(1, self.spoken)
+
+
+@dataclass
+class Heard:
+    """Everything that was heard, over all dialogues."""
+
+    dialogues: int = 0
+    audio_s: float = 0.0
+    turns: int = 0
+    turns_not_heard: int = 0
+    stray_speech_s: float = 0.0
+    words: dict[str, Words] = field(default_factory=lambda: {role: Words() for role in CHANNELS})
+    reply_delay_s: list[float] = field(default_factory=list)
+    next_turn_s: list[float] = field(default_factory=list)
+    reaction_s: list[float] = field(default_factory=list)
+    voices: dict[str, list[Waveform]] = field(default_factory=lambda: defaultdict(list))
+    mistakes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def rows(dataset: Path, limit: int | None) -> Iterator[dict[str, Any]]:
+    """Rows of `dataset`/data. Raises UserError if there are none, or they have no audio."""
+    import pyarrow.parquet as pq
+
+    files = sorted((dataset / "data").glob("*.parquet"))
+    if not files:
+        raise UserError(f"{dataset}: expected data/*.parquet there, as `duplexgen build` writes it")
+    if missing := sorted(set(COLUMNS) - set(pq.read_schema(files[0]).names)):
+        raise UserError(f"{files[0]}: no column {', '.join(missing)}; build with `output: {{audio: flac}}`")
+    every = (
+        row
+        for file in files
+        for batch in pq.ParquetFile(file).iter_batches(16, columns=COLUMNS)
+        for row in batch.to_pylist()
+    )
+    yield from itertools.islice(every, limit)
+
+
+def decode(audio: dict[str, Any] | None, dialogue_id: str) -> tuple[NDArray[np.float32], int]:
+    """Channels [2, samples] at HEARING_HZ, and the rate at which turns are counted."""
+    import soundfile
+    import soxr
+
+    if not audio or not audio["bytes"]:
+        raise UserError(f"{dialogue_id}: its row has no audio; build with `output: {{audio: flac}}`")
+    samples, rate = soundfile.read(io.BytesIO(audio["bytes"]), dtype="float32", always_2d=True)
+    if samples.shape[1] != len(CHANNELS):
+        raise UserError(f"{dialogue_id}: expected {len(CHANNELS)} channels, got {samples.shape[1]}")
+    if rate != HEARING_HZ:
+        samples = soxr.resample(samples, rate, HEARING_HZ)
+    return np.ascontiguousarray(samples.T), rate
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.voice_activity, self.recogniser, self.speakers = VoiceActivity(), Recogniser(), SpeakerEncoder()
+        self.heard = Heard()
+
+    def listen(self, row: dict[str, Any]) -> None:
+        tracks, rate = decode(row["audio"], row["dialogue_id"])
+        self.heard.dialogues += 1
+        self.heard.audio_s += tracks.shape[1] / HEARING_HZ
+        heard_at: dict[int, Segment | None] = {}
+        for role, track in zip(CHANNELS, tracks, strict=True):
+            numbers = [number for number, turn in enumerate(row["turns"]) if turn["role"] == role]
+            segments = self.voice_activity.segments(track)
+            self._compare_words(row, role, numbers, self.recogniser.transcribe(track, segments))
+            placed = [_at_hearing_rate(row["turns"][number], rate) for number in numbers]
+            found, stray = edges(placed, segments)
+            heard_at.update(zip(numbers, found, strict=True))
+            self.heard.stray_speech_s += stray / HEARING_HZ
+            if role == "user" and segments:
+                voice = row["turns"][numbers[0]]["voice"]
+                self.heard.voices[voice].append(np.concatenate([track[start:end] for start, end in segments]))
+        self._time(row["turns"], [heard_at[number] for number in range(len(row["turns"]))])
+
+    def _compare_words(self, row: dict[str, Any], role: str, numbers: list[int], transcript: str) -> None:
+        import jiwer
+
+        spoken = words(" ".join(row["turns"][number]["spoken_text"] for number in numbers))
+        transcript = words(read_out(transcript))
+        output = jiwer.process_words(spoken, transcript)
+        counts = self.heard.words[role]
+        counts.spoken += output.hits + output.substitutions + output.deletions
+        counts.substituted += output.substitutions
+        counts.deleted += output.deletions
+        counts.inserted += output.insertions
+        for chunk in output.alignments[0]:
+            if chunk.type != "equal":
+                said = " ".join(output.references[0][chunk.ref_start_idx : chunk.ref_end_idx])
+                heard = " ".join(output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx])
+                counts.confusions[f"{said or '-'} > {heard or '-'}"] += 1
+        if spoken != transcript:
+            mistake = {"dialogue_id": row["dialogue_id"], "role": role, "wer": output.wer}
+            self.heard.mistakes.append(mistake | {"spoken": spoken, "heard": transcript})
+
+    def _time(self, turns: list[dict[str, Any]], heard_at: list[Segment | None]) -> None:
+        self.heard.turns += len(turns)
+        self.heard.turns_not_heard += heard_at.count(None)
+        for turn, (before, now) in enumerate(itertools.pairwise(heard_at)):
+            if before is None or now is None:
+                continue
+            if turns[turn]["role"] == "user":
+                self.heard.reply_delay_s.append((now[0] - before[1]) / HEARING_HZ)
+            elif turns[turn]["interrupted"]:
+                self.heard.reaction_s.append((before[1] - now[0]) / HEARING_HZ)
+            else:
+                self.heard.next_turn_s.append((now[0] - before[1]) / HEARING_HZ)
+
+    def cosines(self) -> tuple[int, float | None, tuple[str, str] | None]:
+        """Number of user voices, highest pairwise cosine, and between which two."""
+        longest = round(LONGEST_VOICE_SAMPLE_S * HEARING_HZ)
+        names = sorted(self.heard.voices)
+        if len(names) < 2:
+            return len(names), None, None
+        embeddings = np.stack([self.speakers.embed(np.concatenate(self.heard.voices[n])[:longest]) for n in names])
+        similarity = embeddings @ embeddings.T
+        np.fill_diagonal(similarity, -1.0)
+        first, second = np.unravel_index(int(similarity.argmax()), similarity.shape)
+        return len(names), float(similarity[first, second]), (names[first], names[second])
+
+
+def _at_hearing_rate(turn: dict[str, Any], rate: int) -> Segment:
+    return turn["start_sample"] * HEARING_HZ // rate, turn["end_sample"] * HEARING_HZ // rate
+
+
+def read_out(transcript: str) -> str:
+    """Whisper writes digits where words were said: read them out as the corpus was read out."""
+    from wetext import Normalizer
+
+    return str(Normalizer(lang="en", operator="tn").normalize(transcript)) if transcript else ""

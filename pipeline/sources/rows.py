@@ -14,6 +14,8 @@ from pipeline.errors import UserError
 from pipeline.recipe import Source
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
+ByteStream = IO[bytes] | gzip.GzipFile
+
 LONGEST_ROW_BYTES = 16 * 2**20  # a longer line is no dialogue; it would only fill the memory
 
 
@@ -79,14 +81,14 @@ def _has_suffix(path: Path) -> bool:
 def _json_rows(path: Path) -> Iterator[Row | Rejection]:
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(path.open("rb"))
-        stream: IO[bytes] = stack.enter_context(gzip.open(plain)) if path.suffix == ".gz" else plain
+        stream: ByteStream = stack.enter_context(gzip.open(plain)) if path.suffix == ".gz" else plain
         if _is_list(stream):
             yield from _list_rows(path.name, stream.read())
         else:
             yield from _line_rows(path.name, stream)
 
 
-def _is_list(stream: IO[bytes]) -> bool:
+def _is_list(stream: ByteStream) -> bool:
     """Whether a stream holds one JSON list instead of lines; leaves the stream at its start."""
     head = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
     stream.seek(0)
@@ -102,7 +104,7 @@ def _list_rows(name: str, content: bytes) -> Iterator[Row | Rejection]:
         yield Row(f"{name}#{number}", item)
 
 
-def _line_rows(name: str, stream: IO[bytes]) -> Iterator[Row | Rejection]:
+def _line_rows(name: str, stream: ByteStream) -> Iterator[Row | Rejection]:
     number = 0
     while line := stream.readline(LONGEST_ROW_BYTES):
         number += 1

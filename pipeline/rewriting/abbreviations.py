@@ -1,0 +1,99 @@
+"""Abbreviations, titles, Roman numerals and acronyms as they are said."""
+
+import re
+
+from pipeline.rewriting.numbers import ROMAN, cardinal, ordinal, roman
+
+_TITLES = {
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "Prof": "Professor", "Gen": "General", "Gov": "Governor",
+    "Sen": "Senator", "Rep": "Representative", "Rev": "Reverend", "Capt": "Captain", "Lt": "Lieutenant", "Col": "Colonel",
+    "Sgt": "Sergeant", "Mt": "Mount", "Ft": "Fort", "St": "Saint",
+}  # fmt: skip
+_PLAIN = {
+    "e.g": "for example", "i.e": "that is", "etc": "et cetera", "vs": "versus", "approx": "approximately", "dept": "department",
+    "est": "established", "Inc": "Incorporated", "Ltd": "Limited", "Corp": "Corporation", "Bros": "Brothers", "Ave": "Avenue",
+    "Blvd": "Boulevard", "Rd": "Road", "Jr": "Junior", "Sr": "Senior", "tbsp": "tablespoon", "tsp": "teaspoon", "oz": "ounces",
+    "lbs": "pounds", "misc": "miscellaneous", "temp": "temperature", "Esq": "Esquire", "et al": "and others", "cf": "compare",
+    "viz": "namely", "incl": "including", "excl": "excluding", "hr": "hour", "hrs": "hours", "mins": "minutes", "secs": "seconds",
+}  # fmt: skip
+_NEEDS_DOT = frozenset({"est", "temp", "cf", "Rep", "Gen", "Col", "Rev", "misc", "hr", "incl", "excl", "et al", "viz"})
+_BEFORE_NUMBER = {"No": "number", "Nos": "numbers", "no": "number", "Fig": "figure", "fig": "figure", "Vol": "volume",
+                  "vol": "volume", "Ch": "chapter", "p": "page", "pp": "pages", "Sec": "section", "Art": "article"}  # fmt: skip
+_SLASHED = {"w/o": "without", "w/": "with", "b/c": "because", "n/a": "not applicable", "N/A": "not applicable", "and/or": "and or",
+            "c/o": "care of"}  # fmt: skip
+
+_TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s[A-Z])|\b(Mr|Mrs|Ms|Dr|Prof)\b\.?")
+_STREET = re.compile(r"(?<=[A-Za-z])(\s)(St|Dr)\.?(?=[\s,.;!?]|$)(?!\.?\s[A-Z][a-z])")
+_ABBREVIATION = re.compile(
+    rf"(?<![\w.])({'|'.join(re.escape(a) for a in sorted(_PLAIN, key=len, reverse=True))})(\.(?!\w))?(?!\w)(\s+(?=[A-Z])|$)?"
+)
+_NUMBERED = re.compile(rf"\b({'|'.join(_BEFORE_NUMBER)})\.\s?(?=#?\d)")
+_SLASH = re.compile("|".join(rf"(?<!\w){re.escape(short)}(?!\w)" for short in _SLASHED))
+_INITIAL = re.compile(r"\b([A-Z])\.(?=\s?[A-Z][a-z.])(?!\s?[A-Z]\.[A-Z]\.)")
+
+_REGNAL = re.compile(
+    "Henry|Louis|Charles|Elizabeth|George|Edward|James|William|Richard|Philip|Pius|Benedict|Napoleon|Wilhelm|Ivan|Peter|"
+    "Catherine|Nicholas|Alexander|Frederick|Francis|Ferdinand|Leopold|Ramses|Gregory|Innocent|Clement|Urban|Paul|John"
+)
+_HEADED = re.compile(
+    "(?i:war|chapter|part|section|act|volume|phase|type|article|book|level|class|stage|title|bowl|apollo|rocky|fantasy)"
+)
+_NUMERAL = re.compile(
+    rf"\b([A-Z][a-z]+|[Cc]hapter|[Pp]art|[Tt]ype|[Ss]tage|[Ss]ection)\s(?=[IVX]+\b)({ROMAN})\b(?!\.\w|')"
+)
+
+# What the lexicons say as a word, or not at all as people say it; anything else in capitals is spelled by them.
+_SAID = {
+    "US": "U.S.", "IT": "I.T.", "WHO": "W.H.O.", "AM": "a.m.", "PM": "p.m.", "PhD": "Ph.D.", "PhDs": "Ph.D. graduates",
+    "WiFi": "Wi-Fi", "Wifi": "Wi-Fi", "wifi": "Wi-Fi", "wi-fi": "Wi-Fi", "iOS": "I.O.S.", "IDE": "I.D.E.", "HR": "H.R.",
+    "VR": "V.R.", "LaTeX": "lay tech", "MySQL": "My SQL", "PostgreSQL": "Postgres SQL", "NoSQL": "No SQL", "kHz": "kilohertz",
+}  # fmt: skip
+_SAID_WORD = re.compile(rf"(?<![\w.'-])({'|'.join(_SAID)})(?![\w'-])")
+_MIXED = re.compile(r"\b([A-Z]{2,5})s\b(?!')")
+_WORD = re.compile(r"[A-Za-z']+")
+_SHOUTED_SHARE = 0.6
+
+
+def expanded(text: str) -> str:
+    """English text whose abbreviations are written out; needs the digits still there (`No. 5`)."""
+    text = _SLASH.sub(lambda m: _SLASHED[m[0]], text)
+    text = _NUMBERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
+    text = _STREET.sub(lambda m: m[1] + {"St": "Street", "Dr": "Drive"}[m[2]], text)
+    text = _TITLE.sub(lambda m: _TITLES[m[1] or m[2]], text)
+    text = _ABBREVIATION.sub(_plain, text)
+    text = _NUMERAL.sub(_numeral, text)
+    return _INITIAL.sub(r"\1", text)
+
+
+def _plain(m: re.Match[str]) -> str:
+    short, dot, ends = m.groups()
+    if short in _NEEDS_DOT and not dot:
+        return m[0]
+    stops = (
+        dot and ends is not None and short in ("etc", "Inc", "Ltd", "Corp", "Jr", "Sr", "Ave", "Rd", "Blvd", "et al")
+    )
+    return _PLAIN[short] + ("." if stops else "") + (ends or "")
+
+
+def _numeral(m: re.Match[str]) -> str:
+    name, letters = m[1], m[2]
+    if not letters or (len(letters) == 1 and not (_REGNAL.fullmatch(name) or _HEADED.fullmatch(name))):
+        return m[0]
+    value = str(roman(letters))
+    return f"{name} the {ordinal(value)}" if _REGNAL.fullmatch(name) else f"{name} {cardinal(value)}"
+
+
+def calmed(sentence: str) -> str:
+    """A sentence shouted in capitals in lower case, so that its words are not taken for acronyms."""
+    words = [word for word in _WORD.findall(sentence) if len(word) > 1]
+    shouted = [word for word in words if word.isupper()]
+    if len(words) < 3 or len(shouted) < _SHOUTED_SHARE * len(words):
+        return sentence
+    calm = re.sub(r"\bi\b", "I", sentence.lower())
+    return calm[:1].upper() + calm[1:]
+
+
+def acronyms(text: str) -> str:
+    """Text in which the acronyms that a lexicon takes for words are dotted: `US` -> U.S."""
+    text = _MIXED.sub(lambda m: f"{m[1]}'s" if m[1] not in ("US",) else m[0], text)
+    return _SAID_WORD.sub(lambda m: _SAID[m[1]], text)

@@ -1,0 +1,114 @@
+"""Characters: one form for what is written in many, and what may reach a voice."""
+
+import re
+import unicodedata
+
+from pipeline.errors import DialogueRejected
+
+LONGEST_WORD = 30  # letters; beyond it a grapheme-to-phoneme model guesses at a string that is no word
+
+_REPLACED = str.maketrans(
+    {
+        "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "′": "'", "`": "'", "´": "'",
+        "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "‹": '"', "›": '"',
+        "‐": "-", "‑": "-", "‒": "-", "–": "–", "—": "—", "―": "—", "−": "-", "﹣": "-",
+        "…": "...", "‥": "..", "․": ".", "•": " • ", "‣": " • ", "◦": " • ", "▪": " • ", "●": " • ",
+        "⁄": "/", "∕": "/", "×": "×", "✕": "×", "✖": "×", "∗": "*", "∙": "·", "⋅": "·", "∼": "~",
+        "⇒": "→", "➔": "→", "➜": "→", "➡": "→", "º": "°", "˚": "°", "™": "", "®": "", "℠": "",
+        "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
+        "đ": "d", "Đ": "D", "ð": "d", "þ": "th", "ı": "i",
+    }
+)  # fmt: skip
+_SUPERSCRIPTS = {
+    "²": "^2",
+    "³": "^3",
+    "¹": "^1",
+    "⁰": "^0",
+    "⁴": "^4",
+    "⁵": "^5",
+    "⁶": "^6",
+    "⁷": "^7",
+    "⁸": "^8",
+    "⁹": "^9",
+}
+_SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
+_VULGAR = re.compile(r"[¼½¾⅐-⅞]")
+_LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_EMOJI = re.compile(
+    "[\U0001f000-\U0001faff\u2600-\u27bf\u2b05-\u2b55\u2934\u2935\u3030\u303d\u3297\u3299\U000e0020-\U000e007f]"
+)
+_ACCENTED = re.compile(r"[^\W\d_]*[\u00c0-\u024f\u1e00-\u1eff][^\W\d_]*")
+
+
+def unified(text: str) -> str:
+    """Text with one form for each quote, dash, space and width; no control or zero-width character left.
+
+    Superscripts become `^2`, `½` becomes ` 1/2`, every line break becomes a newline.
+    """
+    text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[c][1] for c in run.group()), text)
+    text = _VULGAR.sub(lambda one: " " + unicodedata.normalize("NFKC", one.group()), text)
+    text = unicodedata.normalize("NFKC", _LINE_BREAKS.sub("\n", text).translate(_REPLACED)).translate(_REPLACED)
+    return "".join(_plain(character) for character in text)
+
+
+def _plain(character: str) -> str:
+    if character == "\n":
+        return character
+    category = unicodedata.category(character)
+    if category == "Cc":
+        return " "
+    if category in ("Cf", "Mn") and (category == "Cf" or "\ufe00" <= character <= "\ufe0f" or character == "\u20e3"):
+        return ""
+    return " " if category in ("Zs", "Zl", "Zp") else character
+
+
+def without_emoji(text: str) -> tuple[str, bool]:
+    """The text without its emoji and dingbats, and whether it had any."""
+    text, count = _EMOJI.subn(" ", text)
+    return text, count > 0
+
+
+def accented_words(text: str) -> list[str]:
+    return _ACCENTED.findall(text)
+
+
+def without_accents(text: str) -> str:
+    """`café` -> cafe: the lexicons of English voices are ASCII."""
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not "\u0300" <= c <= "\u036f"))
+
+
+_EN_WORD = r"(?:'?[A-Za-z]+(?:['-][A-Za-z]+)*'?|[A-Za-z]{1,2}(?:\.[A-Za-z])+\.)"
+_EN_TOKEN = re.compile(rf"{_EN_WORD}[.,?!;:]?")
+_ZH_TEXT = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fffA-Za-z' ，。！？；：、,.!?-]*")
+_ZH_SAID = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fffA-Za-z]")
+
+
+def check_speakable(text: str, language: str) -> None:
+    """Raise DialogueRejected unless every character of `text` is one that a voice says or pauses at.
+
+    English: words of ASCII letters (inner apostrophes and hyphens, dotted initials as in `U.S.`), each followed by
+    at most one of `. , ? ! ; :`. Chinese: Han characters, ASCII letters, and the pauses of both scripts.
+    """
+    if language == "zh":
+        if not _ZH_SAID.search(text):
+            raise DialogueRejected("nothing_to_say", "no word is left of a turn")
+        if not _ZH_TEXT.fullmatch(text):
+            raise DialogueRejected("unspeakable", _named("".join(_ZH_TEXT.split(text))))
+        return
+    tokens = text.split(" ")
+    if not text.strip():
+        raise DialogueRejected("nothing_to_say", "no word is left of a turn")
+    if bad := [token for token in tokens if not _EN_TOKEN.fullmatch(token)]:
+        symbols = re.sub(r"[A-Za-z.,?!;:'\- ]", "", "".join(bad))
+        raise DialogueRejected(
+            "unspeakable", f"{_named(symbols)} in {' '.join(bad)[:80]!r}" if symbols else repr(bad[0][:80])
+        )
+    if long := [token for token in tokens if max(map(len, re.split(r"[-'.]", token))) > LONGEST_WORD]:
+        raise DialogueRejected("unspeakable", f"a word of {len(long[0])} letters: {long[0][:40]!r}")
+
+
+def _named(symbols: str) -> str:
+    distinct = sorted(set(symbols))
+    named = [f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in distinct[:8]]
+    return ", ".join(named) + (f" and {len(distinct) - 8} more" if len(distinct) > 8 else "")

@@ -1,0 +1,13 @@
+"""What every rewriter gives back."""
+
+from dataclasses import dataclass
+
+from pipeline.dialogue import Dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A dialogue as it is spoken, and what was left out of it: one note each time, to be counted."""
+
+    dialogue: Dialogue
+    notes: tuple[str, ...] = ()

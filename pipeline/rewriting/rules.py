@@ -1,0 +1,112 @@
+"""The rules engine: written dialogues into spoken ones without a model, a network or a random draw."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pipeline.dialogue import Dialogue, Rejection, Turn
+from pipeline.errors import DialogueRejected
+from pipeline.recipe import Rewriting
+from pipeline.rewriting import chinese, english
+from pipeline.rewriting.characters import check_speakable, unified, without_emoji
+from pipeline.rewriting.markdown import plain
+from pipeline.rewriting.rewritten import Rewritten
+from pipeline.rewriting.sentences import cut, ended, split, words
+
+VERSION = "1"  # raise it whenever the same text comes out otherwise
+
+REPLY_CUT = "reply_cut"
+EXCHANGES_LEFT_OUT = "exchanges_left_out"
+EMOJI_LEFT_OUT = "emoji_left_out"
+
+_WRITTEN_PER_WORD = 40  # characters; text longer than this for each word allowed is too long whatever it says
+
+
+class RulesRewriter:
+    """Reads out Markdown, numbers, symbols and abbreviations in English and Chinese; rejects what it cannot.
+
+    A pure function of the text and the recipe section. The result keeps to the alphabet of `check_speakable`.
+    """
+
+    name: ClassVar[str] = "rules"
+
+    def __init__(self, recipe: Rewriting) -> None:
+        self.recipe = recipe
+
+    @classmethod
+    def fingerprint(cls) -> dict[str, str]:
+        libraries = {name: importlib.metadata.version(name) for name in ("wetext", "markdown-it-py")}
+        return {"rules": VERSION, **libraries}
+
+    def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
+        results: list[Rewritten | Rejection] = []
+        for dialogue in dialogues:
+            try:
+                results.append(self.rewrite(dialogue))
+            except DialogueRejected as rejected:
+                results.append(Rejection(dialogue.id, "script", rejected.reason, rejected.detail))
+        return results
+
+    def rewrite(self, dialogue: Dialogue) -> Rewritten:
+        """One dialogue as it is spoken. Raises DialogueRejected."""
+        turns = dialogue.turns[: 2 * self.recipe.max_exchanges]
+        notes = [EXCHANGES_LEFT_OUT] if len(turns) < len(dialogue.turns) else []
+        spoken = []
+        for number, turn in enumerate(turns, 1):
+            try:
+                spoken.append(Turn(turn.role, self._turn(turn, dialogue.language, notes)))
+            except DialogueRejected as rejected:
+                raise DialogueRejected(rejected.reason, f"turn {number} ({turn.role}): {rejected.detail}") from None
+        return Rewritten(Dialogue(dialogue.id, dialogue.source, dialogue.language, tuple(spoken)), tuple(notes))
+
+    def _turn(self, turn: Turn, language: str, notes: list[str]) -> str:
+        limit = self.recipe.max_user_words if turn.role == "user" else self.recipe.max_reply_words
+        written, shortened = turn.text, len(turn.text) > limit * _WRITTEN_PER_WORD
+        if shortened:
+            if turn.role == "user":
+                raise DialogueRejected("user_turn_too_long", f"{len(written)} characters; {limit} words are allowed")
+            written = written[: limit * _WRITTEN_PER_WORD]
+        text, had_emoji = without_emoji(unified(written))
+        readable = plain(text, language)
+        notes += [EMOJI_LEFT_OUT] * had_emoji + readable.notes
+        sentences = _sentences(readable.paragraphs, language, limit)
+        if turn.role == "user":
+            _check_length(sentences, limit, language)
+        elif words(" ".join(sentences), language) > limit or shortened:
+            sentences, was_cut = cut(sentences[:-1] if shortened and len(sentences) > 1 else sentences, limit, language)
+            notes += [REPLY_CUT] * (was_cut or shortened)
+        said = ("" if language == "zh" else " ").join(sentences)
+        said = _ended_text(said, language)
+        check_speakable(said, language)
+        return said
+
+
+def _sentences(paragraphs: list[str], language: str, limit: int) -> list[str]:
+    """Spoken sentences, no more than it takes to pass the limit."""
+    say = chinese.spoken if language == "zh" else english.spoken
+    sentences: list[str] = []
+    total = 0
+    for paragraph in paragraphs:
+        found = split(say(paragraph), language)
+        if found:
+            found[-1] = _paragraph_end(found[-1], language)
+        sentences += found
+        total += sum(words(sentence, language) for sentence in found)
+        if total > 2 * limit:
+            break
+    return sentences
+
+
+def _paragraph_end(sentence: str, language: str) -> str:
+    """A paragraph that ends with a colon introduces the next, so keeps it."""
+    return sentence if sentence.endswith((":", "：")) else ended(sentence, language)
+
+
+def _ended_text(text: str, language: str) -> str:
+    return ended(text, language)
+
+
+def _check_length(sentences: list[str], limit: int, language: str) -> None:
+    count = sum(words(sentence, language) for sentence in sentences)
+    if count > limit:
+        raise DialogueRejected("user_turn_too_long", f"{count} words or more, {limit} are allowed")

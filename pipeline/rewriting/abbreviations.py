@@ -29,7 +29,10 @@ _ABBREVIATION = re.compile(
 )
 _NUMBERED = re.compile(rf"\b({'|'.join(_BEFORE_NUMBER)})\.\s?(?=#?\d)")
 _SLASH = re.compile("|".join(rf"(?<!\w){re.escape(short)}(?!\w)" for short in _SLASHED))
-_INITIAL = re.compile(r"\b([A-Z])\.(?=\s?[A-Z][a-z.])(?!\s?[A-Z]\.[A-Z]\.)")
+_INITIALS = re.compile(
+    r"(?:^|(?<=[a-z,;(]\s)|(?<=[.:]\s))(?!U\.S\.|U\.K\.|U\.N\.|D\.C\.|L\.A\.)((?:[A-Z]\.\s?){1,4})(?=[A-Z][a-z])"
+    r"(?!(?:However|The|It|This|That|In|But|And|So|You|If|For|We|They|There|He|She|To|As|What|How|Is|Are|Do|Can)\b)"
+)
 
 _REGNAL = re.compile(
     "Henry|Louis|Charles|Elizabeth|George|Edward|James|William|Richard|Philip|Pius|Benedict|Napoleon|Wilhelm|Ivan|Peter|"
@@ -39,7 +42,7 @@ _HEADED = re.compile(
     "(?i:war|chapter|part|section|act|volume|phase|type|article|book|level|class|stage|title|bowl|apollo|rocky|fantasy)"
 )
 _NUMERAL = re.compile(
-    rf"\b([A-Z][a-z]+|[Cc]hapter|[Pp]art|[Tt]ype|[Ss]tage|[Ss]ection)\s(?=[IVX]+\b)({ROMAN})\b(?!\.\w|')"
+    rf"\b([A-Z][a-z]+|[Cc]hapter|[Pp]art|[Tt]ype|[Ss]tage|[Ss]ection)\s(?=[IVX]+\b)({ROMAN})\b(?!\.\w)"
 )
 
 # What the lexicons say as a word, or not at all as people say it; anything else in capitals is spelled by them.
@@ -47,10 +50,11 @@ _SAID = {
     "US": "U.S.", "IT": "I.T.", "WHO": "W.H.O.", "AM": "a.m.", "PM": "p.m.", "PhD": "Ph.D.", "PhDs": "Ph.D. graduates",
     "WiFi": "Wi-Fi", "Wifi": "Wi-Fi", "wifi": "Wi-Fi", "wi-fi": "Wi-Fi", "iOS": "I.O.S.", "IDE": "I.D.E.", "HR": "H.R.",
     "VR": "V.R.", "LaTeX": "lay tech", "MySQL": "My SQL", "PostgreSQL": "Postgres SQL", "NoSQL": "No SQL", "kHz": "kilohertz",
+    "CO": "C.O.", "Ctrl": "Control", "ctrl": "control",
 }  # fmt: skip
 _SAID_WORD = re.compile(rf"(?<![\w.'-])({'|'.join(_SAID)})(?![\w'-])")
-_MIXED = re.compile(r"\b([A-Z]{2,5})s\b(?!')")
 _WORD = re.compile(r"[A-Za-z']+")
+_COMMON = re.compile(r"\b(?:THE|A|AN|IS|ARE|YOU|YOUR|MY|TO|OF|AND|IN|ON|FOR|NOT|DO|THIS|THAT|WHAT|HOW|WE|ME|BE)\b")
 _SHOUTED_SHARE = 0.6
 
 
@@ -62,7 +66,7 @@ def expanded(text: str) -> str:
     text = _TITLE.sub(lambda m: _TITLES[m[1] or m[2]], text)
     text = _ABBREVIATION.sub(_plain, text)
     text = _NUMERAL.sub(_numeral, text)
-    return _INITIAL.sub(r"\1", text)
+    return _INITIALS.sub(lambda m: " ".join(m[1].replace(".", " ").split()) + " ", text)
 
 
 def _plain(m: re.Match[str]) -> str:
@@ -87,13 +91,12 @@ def calmed(sentence: str) -> str:
     """A sentence shouted in capitals in lower case, so that its words are not taken for acronyms."""
     words = [word for word in _WORD.findall(sentence) if len(word) > 1]
     shouted = [word for word in words if word.isupper()]
-    if len(words) < 3 or len(shouted) < _SHOUTED_SHARE * len(words):
+    if len(words) < 3 or len(shouted) < _SHOUTED_SHARE * len(words) or not _COMMON.search(sentence):
         return sentence
-    calm = re.sub(r"\bi\b", "I", sentence.lower())
-    return calm[:1].upper() + calm[1:]
+    # A word without a vowel stays as it is: HTML is spelled, html is a guess.
+    return _WORD.sub(lambda m: m[0].lower() if re.search("[AEIOUY]", m[0]) else m[0], sentence)
 
 
 def acronyms(text: str) -> str:
     """Text in which the acronyms that a lexicon takes for words are dotted: `US` -> U.S."""
-    text = _MIXED.sub(lambda m: f"{m[1]}'s" if m[1] not in ("US",) else m[0], text)
     return _SAID_WORD.sub(lambda m: _SAID[m[1]], text)

@@ -15,7 +15,6 @@ CODE_LEFT_OUT = "code_left_out"
 IMAGE_LEFT_OUT = "image_left_out"
 
 _ZH_DIGITS = "零一二三四五六七八九十"
-_WRAPPED_LINE = 60  # a line at least this long was broken for its width, not for its sense
 _HTML_TAGS = re.compile(
     "a|abbr|b|big|blockquote|center|code|dd|del|details|dl|dt|em|font|h[1-6]|i|img|ins|kbd|mark|ol|pre|q|s|small|span|strike|"
     "strong|sub|summary|sup|table|tbody|td|th|thead|tt|u|ul|var"
@@ -25,14 +24,17 @@ _TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>]*>")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _PROSE = re.compile(r"[\w\s.,?!;:'\"()-]*")
 _CODE_LINE = re.compile(
-    r"^\s*(?:def|class|import|from|public|private|static|void|function|const|let|var|#include|#define|using|return|elif|else:|"
-    r"SELECT|INSERT|UPDATE|CREATE|</?\w+)\b.*[(){};:=<>*]\s*\S*$"
-    r"|[{};]\s*$|^\s*[})\]]+[;,]?\s*$|^\s*(?://|/\*|<\?|#!)|[\w\])]\s*(?:==|!=|\+=|-=|:=|=>|->|&&|\|\|)\s*\S|\w\([^()]*\)\s*[;{:]\s*$"
-    r"|^\s*[\w.\[\]]+\s*=\s*[\w\"'\[({].*$"
+    r"^\s*(?:def|class|public|private|static|void|function|const|let|var|#include|#define|using|return|elif|else:|"
+    r"SELECT|INSERT|UPDATE|CREATE)\b.*[(){};:=<>*]\s*\S*$"
+    r"|^\s*(?:import|from)\s[\w.]+(?:\s(?:import|as)\s\w.*)?;?$|^\s*</?(?:html|head|body|div|script|style|meta|!DOCTYPE)\b"
+    r"|[{};]\s*$|^\s*[})\]]+[;,]?\s*$|^\s*(?://|/\*|<\?|#!)|[\w\])]\s*(?:==|!=|\+=|-=|:=|=>|->|&&|\|\|)\s*\S"
+    r"|\w\([^()]*\)\s*[;{:]\s*$|^\s*[\w.\[\]]+\s*=\s*[\w\"'\[({].*$|^\s*[\w.]*[a-z]\.?\w*\([^()\s]*\)+$"
 )
 _LATEX = re.compile(
     r"\\(?:frac|sqrt|sum|int|begin|end|left|right|mathbf|mathrm|alpha|beta|theta|pi|lambda|infty|cdot|text)\b|\$\$"
+    r"|\$[^$\n]{0,80}[\\^_][^$\n]{0,80}\$|\$[A-Za-z][^$\n]{0,40}\$"
 )
+_BULLET = re.compile(r"^[ ]*[•·–—][ ]+", re.MULTILINE)
 _CITATION = re.compile(r"\[\^?\d{1,3}\]")
 _STARS_AS_TIMES = re.compile(r"(?<=\d)\s*\*\s*(?=\d)")
 _FULL_STOPS = ".!?:;,。！？：；，"
@@ -58,7 +60,7 @@ def plain(text: str, language: str) -> Plain:
     if _LATEX.search(text):
         raise DialogueRejected("math", f"has LaTeX: {_around(_LATEX, text)!r}")
     _check_bare_code(text)
-    source = _STARS_AS_TIMES.sub(" × ", _CITATION.sub("", _COMMENT.sub("", text)))
+    source = _STARS_AS_TIMES.sub(" × ", _CITATION.sub("", _COMMENT.sub("", _BULLET.sub("- ", text))))
     reader = _Reader(language, len(text))
     reader.read(_parser().parse(source))
     return reader.out
@@ -177,7 +179,7 @@ def _lines(text: str, language: str) -> list[str]:
     joined: list[str] = []
     for line in filter(None, (re.sub(r"[^\S\n]+", " ", line).strip() for line in text.split("\n"))):
         before = joined[-1] if joined else ""
-        wrapped = before and (len(before) >= _WRAPPED_LINE or before[-1] in ",，" or line[0].islower())
+        wrapped = before and (before[-1] in ",，" or line[0].islower() or before.count('"') % 2)
         if wrapped and before[-1] not in ".!?:。！？：":
             joined[-1] += ("" if language == "zh" else " ") + line
         else:

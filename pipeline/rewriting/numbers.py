@@ -40,7 +40,10 @@ def cardinal(text: str) -> str:
 def ordinal(text: str) -> str:
     """`21` -> twenty first."""
     plain = text.replace(",", "").lstrip("0")
-    return _read(f"{plain}th") if 0 < len(plain) <= LONGEST_WHOLE else digits(text)
+    if not 0 < len(plain) <= LONGEST_WHOLE:
+        return digits(text)
+    teens = plain[-2:-1] == "1"
+    return _read(plain + ("th" if teens else {"1": "st", "2": "nd", "3": "rd"}.get(plain[-1], "th")))
 
 
 def year(text: str) -> str:

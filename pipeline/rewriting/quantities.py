@@ -51,23 +51,21 @@ _UNITS = {
     "cl": "centiliter", "dl": "deciliter", "l": "liter", "L": "liter", "gal": "gallon", "tbsp": "tablespoon", "Tbsp": "tablespoon",
     "tsp": "teaspoon", "pt": "pint", "qt": "quart", "kcal": "kilocalorie", "cal": "calorie", "kJ": "kilojoule", "J": "joule",
     "W": "watt", "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "kWh": "kilowatt hour", "V": "volt", "A": "amp", "mAh": "milliamp hour",
-    "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "dB": "decibel", "B": "byte", "KB": "kilobyte",
+    "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "dB": "decibel", "KB": "kilobyte",
     "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "Mbps": "megabit per second", "Gbps": "gigabit per second",
     "px": "pixel", "hr": "hour", "hrs": "hour", "h": "hour", "min": "minute", "mins": "minute", "sec": "second", "secs": "second",
     "s": "second", "ms": "millisecond", "ns": "nanosecond", "yr": "year", "yrs": "year", "wk": "week", "wks": "week",
-    "psi": "P.S.I.", "sq ft": "square foot", "sqft": "square foot", "in": "inch", "K": "kelvin",
+    "psi": "P.S.I.", "sq ft": "square foot", "sqft": "square foot", "in": "inch",
 }  # fmt: skip
-_FUSED_ONLY = frozenset(
-    {"in", "A", "s", "B", "K", "h", "g", "m", "J", "V", "W"}
-)  # after a space they are words or names
+_FUSED_ONLY = frozenset({"in", "A", "s", "J", "V", "W"})  # after a space they are words or names
 _UNIT_NAMES = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _HALVES = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 8: "eighth", 16: "sixteenth"}
 
 
-def counted(value: str, unit: str) -> str:
-    """`5`, `mile per hour` -> five miles per hour."""
-    if is_one(value):
-        return f"one {unit}"
+def counted(value: str, unit: str, single: bool = False) -> str:
+    """`5`, `mile per hour` -> five miles per hour; with `single`, as in "a five mile run", five mile."""
+    if is_one(value) or single:
+        return f"{number(value)} {unit}"
     head, per, tail = unit.partition(" per ")
     first, last = head.rsplit(" ", 1) if " " in head else ("", head)
     many = _PLURALS.get(last, last if last.endswith((".", "hertz")) else plural_noun(last))
@@ -76,6 +74,13 @@ def counted(value: str, unit: str) -> str:
 
 def plural_noun(noun: str) -> str:
     return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+
+
+def _is_attribute(m: Match) -> bool:
+    """Whether an amount stands between an article and a noun: a $39 fee."""
+    return bool(
+        re.search(r"\b[Aa]n?\s$", m.string[: m.start()][-4:]) and re.match(r"[ -][a-z]", m.string[m.end() :][:2])
+    )
 
 
 def _month(name: str) -> str:
@@ -119,7 +124,7 @@ def _meridiem(text: str) -> str:
 
 
 def _time_range(m: Match) -> str:
-    one = _clock(m[1], m[2] or "00", m[3]) if m[2] or m[3] else cardinal(m[1])
+    one = _clock(m[1], m[2] or "00", m[3]) if m[3] or (m[2] or "00") != "00" else cardinal(m[1])
     return f"{one} to {_clock(m[4], m[5] or '00', m[6])}"
 
 
@@ -131,10 +136,10 @@ def _money(m: Match) -> str:
     if to:
         return " ".join(part for part in (number(value), "to", number(to), scale, many) if part)
     if scale:
-        return f"{number(value)} {scale} {many}"
+        return f"{number(value)} {scale} {unit if _is_attribute(m) else many}"
     whole, _, fraction = value.partition(".")
     if not fraction or not cent or len(fraction) > 2:
-        return counted(value, unit)
+        return counted(value, unit, _is_attribute(m))
     cents = str(int(fraction.ljust(2, "0")))
     if cents == "0":
         return counted(whole or "0", unit)
@@ -159,7 +164,7 @@ def _unit(m: Match) -> str:
     name = _UNITS[unit]
     if power:
         name = ("square " if power == "2" else "cubic ") + name
-    said = counted(to or value, name)
+    said = counted(to or value, name, _is_attribute(m))
     return f"{number(value)} to {said}" if to else said
 
 
@@ -168,7 +173,9 @@ def _loose_unit(m: Match) -> str:
 
 
 def _range(m: Match) -> str:
-    return f"{amount(m[1])} to {amount(m[2])}"
+    low, high = m[1].replace(",", ""), m[2].replace(",", "")
+    ascends = float(low) <= float(high)
+    return f"{amount(m[1])} {'to' if ascends or len(low) <= 2 else 'dash'} {amount(m[2])}"
 
 
 def _degrees(m: Match) -> str:
@@ -206,7 +213,7 @@ _RULES: list[tuple[str, Callable[[Match], str]]] = [
     (rf"({NUMBER})\s?¢", lambda m: counted(m[1], "cent")),
     (r"(?<![\w.-])(?:\+\d{1,3}[\s.-])?(?:\(\d{3}\)\s?|\d{3}[-.\s])\d{3}[-.\s]\d{4}(?!\d)", _phone),
     (r"(?<![\w.-])\d{3}-\d{4}(?![\d-])|(?<![\w.-])1-8\d\d-\d{3}-\d{4}(?!\d)", _phone),
-    (r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w.])", lambda m: " dot ".join(map(digits, m[0].split(".")))),
+    (r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\w|\.\d)", lambda m: " dot ".join(map(digits, m[0].split(".")))),
     (r"\b[vV]\.?(?=\d+(?:\.\d+)*\b)", lambda m: "version "),
     (r"(?<![\w.])\d+(?:\.\d+){2,}", lambda m: " point ".join(map(cardinal, m[0].split(".")))),
     (r"(?<!\w)'?(\d\d)'?s\b", lambda m: plural(cardinal(m[1]))),
@@ -214,6 +221,10 @@ _RULES: list[tuple[str, Callable[[Match], str]]] = [
     (rf"(?<![\d.,])(\d{{1,3}}(?:,\d{{3}})*|\d+)(?:st|nd|rd|th)\b{_END}", lambda m: ordinal(m[1])),
     (rf"((?<!\w)-?{NUMBER})(?:{_TO}({NUMBER}))?\s?°\s?(?:([FCK])\b)?", _degrees),
     (rf"(?<![\w.])({NUMBER})(?:{_TO}({NUMBER}))?\s?([FC])\b(?=[\s.,;!?)]|$)", _degrees),
+    (
+        r"(?<![\w.])(\d)[\s-]?(?:ft\.?|feet|foot)\s(\d{1,2})\s?(?:in\b\.?(?!\s[a-z])|inches)",
+        lambda m: f"{cardinal(m[1])} foot {cardinal(m[2])}",
+    ),
     (r"(?<![\w.])(\d)'\s?(\d{1,2})(?:\"|'')", lambda m: f"{cardinal(m[1])} foot {cardinal(m[2])}"),
     (r"(?<![\w.])(\d+)\"(?=\s|$)", lambda m: counted(m[1], "inch")),
     (rf"(?<![\w.])({NUMBER})(?:{_TO}({NUMBER}))?-?({_UNIT_NAMES})(?:\^?([23]))?(?![\w/])", _unit),
@@ -222,9 +233,11 @@ _RULES: list[tuple[str, Callable[[Match], str]]] = [
     (rf"(?<![\w.])(?:(\d+)[\s-])?(\d+)/(\d+){_END}", _fraction),
     (rf"({NUMBER}|\b[A-Za-z])\^(-?\d+)", _power),
     (rf"(?<![\d,.-])({NUMBER}){_TO}({NUMBER})(?![\d-])", _range),
-    (rf"({NUMBER})\s?[xX×]\s?(?={NUMBER})", lambda m: f"{number(m[1])} by "),
+    (rf"({NUMBER})\s?(?:×|[xX](?=\s?{NUMBER}\s?=))\s?(?={NUMBER})", lambda m: f"{number(m[1])} times "),
+    (rf"({NUMBER})\s?[xX]\s?(?={NUMBER})", lambda m: f"{number(m[1])} by "),
     (rf"({NUMBER})[xX×](?!\w)", lambda m: f"{number(m[1])} times"),
-    (rf"({NUMBER})\s?(?:[kK]|bn)(?!\w)", lambda m: f"{number(m[1])} {'billion' if m[0].endswith('bn') else 'thousand'}"),
+    (rf"(?<![\w.])(\d{{2,}}|\d*\.\d+)[kK](?!\w)", lambda m: f"{number(m[1])} thousand"),
+    (rf"(?<![\w.])({NUMBER})(M|bn)(?!\w)", lambda m: f"{number(m[1])} {_SCALES[m[2].lower()]}"),
     (r"(?<![\d:])(\d+):(\d+):(\d+)(?![\d:])", lambda m: " ".join(cardinal(group) for group in m.groups())),
     (r"(?<![\d:])(\d+):(\d+)(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
     (rf"(?:(?<=^)|(?<=[\s(=<>+×÷/]))-(?={NUMBER})", lambda m: "minus "),

@@ -72,11 +72,12 @@ class RulesRewriter:
         sentences = _sentences(readable.paragraphs, language, limit)
         if turn.role == "user":
             _check_length(sentences, limit, language)
+            if language == "en" and sentences and turn.text.rstrip()[-1:].isalnum():
+                sentences[-1] = english.asked(sentences[-1])
         elif words(" ".join(sentences), language) > limit or shortened:
             sentences, was_cut = cut(sentences[:-1] if shortened and len(sentences) > 1 else sentences, limit, language)
             notes += [REPLY_CUT] * (was_cut or shortened)
-        said = ("" if language == "zh" else " ").join(sentences)
-        said = _ended_text(said, language)
+        said = ended(("" if language == "zh" else " ").join(sentences), language)
         check_speakable(said, language)
         return said
 
@@ -100,10 +101,6 @@ def _sentences(paragraphs: list[str], language: str, limit: int) -> list[str]:
 def _paragraph_end(sentence: str, language: str) -> str:
     """A paragraph that ends with a colon introduces the next, so keeps it."""
     return sentence if sentence.endswith((":", "：")) else ended(sentence, language)
-
-
-def _ended_text(text: str, language: str) -> str:
-    return ended(text, language)
 
 
 def _check_length(sentences: list[str], limit: int, language: str) -> None:

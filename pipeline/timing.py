@@ -67,9 +67,7 @@ def lay_out(
     return Timeline(tuple(placements), -(-end // block_samples) * block_samples)
 
 
-def _choose_barge_ins(
-    spoken: Sequence[tuple[Role, int]], timing: Timing, clock: Clock
-) -> dict[int, tuple[int, int]]:
+def _choose_barge_ins(spoken: Sequence[tuple[Role, int]], timing: Timing, clock: Clock) -> dict[int, tuple[int, int]]:
     """Index of each reply to interrupt -> (barge-in after its start, reaction delay), in samples.
 
     Ours: `interruption_probability` of the eligible replies, at least one.

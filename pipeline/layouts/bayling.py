@@ -38,6 +38,10 @@ class BaylingLayout:
         return self.user_tokens
 
     @property
+    def block_samples(self) -> int:
+        return self.user_tokens * self.samples_per_frame
+
+    @property
     def ids_per_block(self) -> int:
         return 2 * self.user_tokens + self.text_tokens
 
@@ -51,9 +55,9 @@ class BaylingLayout:
         end_frame = -(-end_sample // self.samples_per_frame) - self.user_tokens
         return -(-end_frame * self.text_tokens // self.user_tokens)
 
-    def observed_samples(self, slot: int) -> int:
-        """How much of the user's channel precedes a text slot in the sequence, in samples."""
-        return (slot // self.text_tokens + 1) * self.user_tokens * self.samples_per_frame
+    def observed_samples(self, reply_start_sample: int) -> int:
+        block = self.assistant_slot(reply_start_sample) // self.text_tokens
+        return (block + 1) * self.block_samples
 
     def encode(self, streams: Streams) -> Ids:
         blocks = streams.user_codes.shape[1] // self.user_tokens

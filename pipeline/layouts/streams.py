@@ -63,8 +63,21 @@ class SequenceStreams:
 
 class Layout(Protocol):
     name: ClassVar[str]
-    block_frames: int  # a track is a multiple of this
-    ids_per_block: int
+
+    @property
+    def block_frames(self) -> int: ...
+
+    @property
+    def block_samples(self) -> int:
+        """A track is a multiple of this."""
+        ...
+
+    @property
+    def ids_per_block(self) -> int: ...
+
+    def observed_samples(self, reply_start_sample: int) -> int:
+        """How much of the user's channel has been observed when a reply is decided on, in samples."""
+        ...
 
     def encode(self, streams: Streams) -> Ids:
         """The sequence; raises DialogueRejected if the dialogue does not fit the layout."""

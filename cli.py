@@ -1,0 +1,146 @@
+"""The command `duplexgen`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import __version__
+from pipeline.errors import UserError
+
+app = typer.Typer(
+    name="duplexgen",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+    help="""
+Text dialogues in, full-duplex speech training data out.
+
+A **recipe** says everything that shapes a data set; these commands only say where to write and how much to run.
+
+Start here, with nothing but a laptop:
+
+    duplexgen build turn_taking
+    duplexgen inspect out/turn_taking
+
+Then, over the same dialogues and voices, without speaking anything again:
+
+    duplexgen build interruption
+
+Stop a build whenever you like: the same command goes on where it stopped. On a cluster, set RAY_ADDRESS or use
+`ray job submit` with the same command.
+""",
+)
+
+Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="A data set that `build` has made.", show_default=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where stages keep what they made, for resuming and for other recipes. On a cluster, shared storage. "
+        "Default: .work beside the data set.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use the first dialogues only.", show_default=False)]
+
+
+@app.command()
+def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
+    """Make the data set of a recipe; run again, it goes on where it stopped.
+
+    The data set appears under `--out` once it is whole. What the stages made on the way stays under `--work`, each in
+    a folder named by what shaped it, so that another recipe over the same dialogues and voices speaks nothing again.
+    """
+    from pipeline import checking
+    from pipeline.build import build as run
+    from pipeline.display import Display
+
+    checked, base = checking.load(recipe)
+    target = _out(out, checked.name)
+    run(checked, base, target, work or target.parent / ".work", limit, Display())
+
+
+@app.command()
+def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
+    """Say what a build would do: dialogues, hours, partitions, and what is done already.
+
+    Reads and checks the recipe and its sources, and speaks nothing.
+    """
+    from pipeline import checking
+    from pipeline.build import prepare
+    from pipeline.display import Display
+    from pipeline.report import describe_plan
+
+    checked, base = checking.load(recipe)
+    target = _out(out, checked.name)
+    print(describe_plan(prepare(checked, base, work or target.parent / ".work", limit, Display())))
+
+
+@app.command()
+def verify(dataset: Folder) -> None:
+    """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
+    from pipeline.display import Display
+    from pipeline.shards.verify import verify as run
+
+    failures = run(dataset, Display())
+    for failure in failures:
+        print(failure)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    dataset: Folder,
+    dialogue: Annotated[
+        str | None, typer.Argument(help="The id of one dialogue, or its number from 0.", show_default=False)
+    ] = None,
+) -> None:
+    """Show counts and timing statistics; or one dialogue, block by block, as in figure 1 of BayLing-Duplex."""
+    from pipeline.report import describe_dataset, describe_dialogue
+    from pipeline.shards.dataset import Dataset
+
+    opened = Dataset(dataset)
+    print(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
+
+
+def _out(out: Path | None, name: str) -> Path:
+    return (out or Path("out") / name).expanduser().absolute()
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's ends it with a message and exit status 2, never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"duplexgen: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("duplexgen: stopped. What was committed is safe; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

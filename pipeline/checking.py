@@ -1,0 +1,88 @@
+"""Checking a recipe as a whole before any work: its form, and that what it names exists and fits together."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from pipeline import sources, speech
+from pipeline.errors import UserError
+from pipeline.layouts import LAYOUTS
+from pipeline.recipe import Layout, Output, Recipe, Rewriting, Section, Source, Speech, Timing, Tokens
+from pipeline.recipe_file import Location, Mistake, RecipeFile, find, read, validate
+from pipeline.rewriting import REWRITERS
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load(name: str) -> tuple[Recipe, Path]:
+    """A recipe that is right as a whole, and the folder its paths start at.
+
+    name: a YAML file, or the bare name of a recipe that ships. Raises UserError with every mistake at once.
+    """
+    file = read(find(name))
+    recipe, mistakes = validate(file)
+    mistakes = sorted({*mistakes, *_check_names(file)}, key=lambda mistake: (mistake.line, mistake.key))
+    if recipe is not None and not mistakes:
+        return recipe, file.base
+    listed = "\n".join(f"  {file.path}:{mistake.line}: {mistake.key}: {mistake.message}" for mistake in mistakes)
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    raise UserError(f"{count} in the recipe, nothing was done:\n{listed}")
+
+
+def _check_names(file: RecipeFile) -> list[Mistake]:
+    """What a section names must exist. Sections whose form is right are checked, whatever the others look like."""
+    found: list[tuple[Location, str]] = []
+    listed = file.raw.get("sources")
+    read_sources: list[Source] = []
+    for index, item in enumerate(listed if isinstance(listed, list) else []):
+        if source := _section(Source, item):
+            read_sources.append(source)
+            if problem := sources.check(source, file.base):
+                found.append((("sources", index, "path" if source.path else "hub"), problem))
+    if rewriting := _section(Rewriting, file.raw.get("rewriting", {})):
+        found += _unknown(("rewriting", "engine"), rewriting.engine, REWRITERS)
+    if section := _section(Speech, file.raw.get("speech", {})):
+        found += speech.check(section, frozenset(source.language for source in read_sources))
+    layout = _section(Layout, file.raw.get("layout", {}))
+    tokens = _section(Tokens, file.raw.get("tokens", {}))
+    output = _section(Output, file.raw.get("output", {}))
+    timing = _section(Timing, file.raw.get("timing", {}))
+    if layout:
+        found += _unknown(("layout", "name"), layout.name, LAYOUTS)
+    if tokens:
+        found += _unknown(("tokens", "speech_tokenizer"), tokens.speech_tokenizer, SPEECH_TOKENIZERS)
+        found += _unknown(("tokens", "text_tokenizer"), tokens.text_tokenizer, TEXT_TOKENIZERS)
+    if layout and tokens and output and timing and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
+        found += _check_time(layout, tokens, output, timing)
+    return [file.mistake(location, message) for location, message in found]
+
+
+def _check_time(layout: Layout, tokens: Tokens, output: Output, timing: Timing) -> list[tuple[Location, str]]:
+    found: list[tuple[Location, str]] = []
+    tokenizer = SPEECH_TOKENIZERS[tokens.speech_tokenizer]
+    frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
+    if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate:
+        message = f"a frame of {tokens.speech_tokenizer} ({frame_s * 1000:g} ms) is no whole number of samples"
+        found.append((("output", "sample_rate"), f"{message} at {output.sample_rate} Hz"))
+    block_s = layout.user_tokens * frame_s
+    if timing.tail_s < block_s:
+        found.append(
+            (("timing", "tail_s"), f"expected at least one block, {block_s:g} s, of silence, got {timing.tail_s:g}")
+        )
+    return found
+
+
+def _section(model: type[S], value: object) -> S | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None  # reported by `validate`
+
+
+def _unknown(location: Location, name: str, table: dict[str, type]) -> list[tuple[Location, str]]:
+    if name in table:
+        return []
+    return [(location, f"expected one of {', '.join(sorted(table))}, got {name!r}")]

@@ -1,0 +1,119 @@
+"""Partitions through stages on Ray Data: an actor pool a stage, one row a partition.
+
+The only module that knows Ray. Rows carry partition numbers; what is made lies in the stages' folders.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from pipeline.errors import UserError
+from pipeline.shards.partitions import PartitionFolder
+from pipeline.stages.stage import Stage, run_partition
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage between the folder it reads and the folder it writes."""
+
+    stage: Stage
+    source: PartitionFolder
+    target: PartitionFolder
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """The cluster that RAY_ADDRESS or `ray job submit` names, or this machine's cores."""
+    if ray.is_initialized():
+        yield
+        return
+    local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    try:
+        ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
+    """Bring every partition through the steps; yields each partition's number once it is through.
+
+    What has a commit record is passed over. Raises the UserError of a worker, such as a full disk.
+    """
+    rows = ray.data.from_items([{"partition": number} for number in partitions], override_num_blocks=len(partitions))
+    cores = int(ray.cluster_resources().get("CPU", 1))
+    for step in steps:
+        actors = max(1, min(cores, len(partitions)))
+        rows = rows.map_batches(
+            _Worker,
+            fn_constructor_args=(step,),
+            batch_size=1,
+            num_cpus=step.stage.num_cpus,
+            num_gpus=step.stage.num_gpus,
+            # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do.
+            compute=ActorPoolStrategy(min_size=1, max_size=actors, max_tasks_in_flight_per_actor=1),
+        )
+    with _users_errors():
+        for row in rows.iter_rows():
+            yield int(row["partition"])
+
+
+def each(function: Callable[[int], None], numbers: Sequence[int]) -> Iterator[int]:
+    """Call a function for each number somewhere in the cluster; yields the number once that is done."""
+    rows = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+
+    def call(row: dict[str, Any]) -> dict[str, Any]:
+        function(int(row["number"]))
+        return row
+
+    with _users_errors():
+        for row in rows.map(call).iter_rows():
+            yield int(row["number"])
+
+
+class _Worker:
+    """Runs one stage, in an actor of its own; the engine is loaded with the first partition that needs it."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.loaded = False
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        stage, source, target = self.step.stage, self.step.source, self.step.target
+        partition = int(batch["partition"][0])
+        if not target.is_committed(partition):
+            if not self.loaded:
+                stage.load()
+                self.loaded = True
+            table, outcome = run_partition(stage, source.read(partition))
+            target.write(partition, table, outcome)
+        return batch
+
+
+@contextmanager
+def _users_errors() -> Iterator[None]:
+    """Raise a worker's UserError as itself, without Ray's wrapping."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, UserError):
+                raise UserError(str(cause.args[0])) from None
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise

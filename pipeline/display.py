@@ -1,0 +1,124 @@
+"""What a person sees while a build runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from pipeline.build import Build
+
+REFRESH_S = 1.0
+LINE_EVERY_S = 20.0  # where the output is no terminal
+
+
+class Display:
+    """Progress on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+
+    @contextmanager
+    def reading_sources(self) -> Iterator[Callable[[int], None]]:
+        with self.console.status("reading sources") as status:
+            yield lambda rows: status.update(f"reading sources: {rows:,} rows") if rows % 100 == 0 else None
+
+    @contextmanager
+    def making(self, made: Build) -> Iterator[None]:
+        """Watch the stages' folders while they fill."""
+        with self._progress() as progress:
+            watch = _Watch(made, progress, None if self.console.is_terminal else self.console)
+            with watch:
+                yield
+
+    @contextmanager
+    def joining(self, shards: int) -> Iterator[Callable[[int], None]]:
+        with self._progress() as progress:
+            task = progress.add_task("shards", total=shards, rate="")
+            yield lambda done: progress.update(task, completed=done)
+
+    def _progress(self) -> Progress:
+        return Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("partitions {task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+
+    def already_there(self, out: Path) -> None:
+        self.console.print(f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}")
+
+    def done(self, out: Path, about: dict[str, Any]) -> None:
+        ledger = about["ledger"]
+        hours = about["statistics"]["dialogue_s"]["total"] / 3600
+        rejected = sum(stage["rejected"] for stage in ledger.values())
+        self.console.print(
+            f"{out}: {ledger['data']['emitted']} dialogues, {hours:.2f} hours, {rejected} rejected. "
+            f"Look at it with: duplexgen inspect {out}"
+        )
+
+
+class _Watch:
+    """Counts commit records, in a thread of its own."""
+
+    def __init__(self, made: Build, progress: Progress, lines: Console | None) -> None:
+        self.made, self.progress, self.lines = made, progress, lines
+        self.total = made.plan.num_partitions
+        self.start = time.monotonic()
+        self.counted: dict[str, set[int]] = {}
+        self.dialogues: dict[str, int] = {}
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self.tasks = {}
+        for stage, folder in zip(self.made.stages, self.made.folders, strict=True):
+            self.counted[stage.name] = folder.committed()
+            self.dialogues[stage.name] = 0
+            done = len(self.counted[stage.name])
+            self.tasks[stage.name] = self.progress.add_task(stage.name, total=self.total, completed=done, rate="")
+        if any(self.counted.values()) and self.lines:
+            self.lines.print(f"going on: {self._line()}")
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        self._look()
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self.stop.wait(REFRESH_S):
+            self._look()
+            if self.lines and time.monotonic() - last > LINE_EVERY_S:
+                self.lines.print(self._line())
+                last = time.monotonic()
+
+    def _look(self) -> None:
+        for stage, folder in zip(self.made.stages, self.made.folders, strict=True):
+            now = folder.committed()
+            for partition in now - self.counted[stage.name]:
+                record = folder.record(partition)
+                self.dialogues[stage.name] += record.outcome.emitted if record else 0
+            self.counted[stage.name] = now
+            rate = self.dialogues[stage.name] / (time.monotonic() - self.start)
+            self.progress.update(self.tasks[stage.name], completed=len(now), rate=f"{rate:6.2f} dialogues/s")
+
+    def _line(self) -> str:
+        counts = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items())
+        left_s = self.progress.tasks[-1].time_remaining
+        left = f", about {left_s / 60:.0f} min left" if left_s is not None else ""
+        return f"{counts} partitions{left}"

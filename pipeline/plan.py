@@ -1,0 +1,136 @@
+"""The plan of a build: which dialogue stands in which partition, decided before any work.
+
+Rows are streamed from the sources into partition files, so a plan of any length takes the same memory.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.dialogue import Dialogue, Rejection
+from pipeline.recipe import Recipe
+from pipeline.shards.atomic import canonical_json, write_json
+from pipeline.shards.partitions import Outcome, PartitionFolder
+from pipeline.sources import Read, fingerprint, read
+from pipeline.speech import rendition_id
+from pipeline.stages.rows import TEXT, text_row
+
+VERSION = 1
+SOURCE = "source"
+"""The name under which what happens to rows of the sources is accounted for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Partitions 0 … num_partitions - 1 of the folder hold the dialogues as their sources have them."""
+
+    folder: PartitionFolder
+    key: str
+    num_partitions: int
+    sources: dict[str, Any]  # fingerprints, by the source's name
+
+    @property
+    def partitions(self) -> range:
+        return range(self.num_partitions)
+
+
+def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report: Callable[[int], None]) -> Plan:
+    """Read the sources into partitions, unless that has been done.
+
+    base: the folder that the recipe's paths start at. limit: plan no more than this many dialogues.
+    report: called with the number of rows read so far.
+    """
+    prints = {source.name: fingerprint(source, base) for source in recipe.sources}
+    shape = {
+        "version": VERSION,
+        "sources": [source.model_dump(exclude={"path", "license"}) for source in recipe.sources],
+        "fingerprints": prints,
+        "partition_size": recipe.partition_size,
+        "renditions": recipe.speech.renditions,
+        "limit": limit,
+    }
+    key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
+    folder = PartitionFolder(work / f"plan-{key}")
+    done = folder.path / "plan.json"
+    if not done.exists():
+        number = _write_partitions(recipe, base, folder, limit, report)
+        write_json(done, {"partitions": number})
+    stored = json.loads(done.read_text(encoding="utf-8"))
+    return Plan(folder, key, stored["partitions"], prints)
+
+
+def _write_partitions(
+    recipe: Recipe, base: Path, folder: PartitionFolder, limit: int | None, report: Callable[[int], None]
+) -> int:
+    number = 0
+    for rows, outcome in _partitions(recipe, base, limit, report):
+        folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
+        number += 1
+    return number
+
+
+def _partitions(
+    recipe: Recipe, base: Path, limit: int | None, report: Callable[[int], None]
+) -> Iterator[tuple[list[dict[str, Any]], Outcome]]:
+    rows: list[dict[str, Any]] = []
+    rejections: list[Rejection] = []
+    notes: Counter[str] = Counter()
+    accepted = 0
+
+    def outcome() -> Outcome:
+        return Outcome(len(rows) + len(rejections), len(rows), tuple(rejections), dict(notes))
+
+    for count, item in enumerate(_unique(recipe, base), start=1):
+        report(count)
+        if isinstance(item, Rejection):
+            rejections.append(item)
+            continue
+        rows.append(text_row(item.dialogue))
+        notes.update(item.notes)
+        accepted += 1
+        if len(rows) == recipe.partition_size:
+            yield rows, outcome()
+            rows, rejections, notes = [], [], Counter()
+        if accepted == limit:
+            break
+    if rows or rejections:
+        yield rows, outcome()
+
+
+def _unique(recipe: Recipe, base: Path) -> Iterator[Read | Rejection]:
+    """Rows of every source in turn; a dialogue whose id was there before is rejected."""
+    with _IdSet() as seen:
+        for source in recipe.sources:
+            for item in read(source, base):
+                if isinstance(item, Read) and (taken := seen.add(item.dialogue, recipe.speech.renditions)):
+                    yield Rejection(item.dialogue.id, SOURCE, "duplicate_id", f"{taken} was there before")
+                else:
+                    yield item
+
+
+class _IdSet:
+    """The ids seen so far, on disk: a set of some hundred thousand in memory would grow with the data."""
+
+    def __enter__(self) -> "_IdSet":
+        self._database = sqlite3.connect("")
+        self._database.execute("create table ids (id text primary key) without rowid")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def add(self, dialogue: Dialogue, renditions: int) -> str | None:
+        """Take the ids of all renditions; returns the one that was taken already, if any."""
+        ids = [rendition_id(dialogue.id, number) for number in range(renditions)]
+        marks = ",".join("?" * len(ids))
+        if found := self._database.execute(f"select id from ids where id in ({marks})", ids).fetchone():
+            return str(found[0])
+        self._database.executemany("insert into ids values (?)", [(id_,) for id_ in ids])
+        return None

@@ -1,0 +1,147 @@
+"""What a person reads about a plan, a data set, or one dialogue."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pipeline.build import Build
+from pipeline.errors import UserError
+from pipeline.shards.dataset import VOCABULARY_FOLDER, Dataset
+from pipeline.shards.statistics import Statistics
+
+WORDS_A_SECOND = 2.5
+"""What a voice speaks, roughly; for estimates before anything is spoken."""
+STATE_SIGNS = {"silence": "·", "assistant": "[A]", "pad": "[P]", "epad": "[E]"}
+SPEECH, SILENCE = "█", "·"
+
+
+def describe_plan(made: Build) -> str:
+    """What a build would do, and what of it is done."""
+    dialogues = rejected = 0
+    turns = 0
+    reasons: dict[str, int] = {}
+    limits = {"user": made.recipe.rewriting.max_user_words, "assistant": made.recipe.rewriting.max_reply_words}
+    words = 0
+    for number in made.plan.partitions:
+        record = made.plan.folder.record(number)
+        assert record is not None, "the plan is whole"
+        dialogues += record.outcome.emitted
+        rejected += len(record.outcome.rejections)
+        for rejection in record.outcome.rejections:
+            reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
+        for row in made.plan.folder.read(number).to_pylist():
+            for turn in row["turns"][: 2 * made.recipe.rewriting.max_exchanges]:
+                words += min(_words(turn["text"]), limits[turn["role"]])
+                turns += 1
+    renditions = made.recipe.speech.renditions
+    timing = made.recipe.timing
+    speech_s = words / WORDS_A_SECOND
+    gaps_s = turns / 2 * (timing.reply_delay_s + (timing.next_turn_gap_s.low + timing.next_turn_gap_s.high) / 2)
+    lines = [
+        f"recipe       {made.recipe.name}",
+        f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_listed(reasons)})",
+        f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to make",
+        f"hours        about {(speech_s + gaps_s) * renditions / 3600:.2f}, of which speech {speech_s * renditions / 3600:.2f}",
+        f"partitions   {made.plan.num_partitions} of up to {made.recipe.partition_size} dialogues",
+        "done already",
+    ]
+    for stage, folder, missing in zip(made.stages, made.folders, made.missing, strict=True):
+        done = made.plan.num_partitions - len(missing)
+        lines.append(f"  {stage.name:10} {done} of {made.plan.num_partitions} partitions, in {folder.path}")
+    return "\n".join(lines)
+
+
+def _words(text: str) -> int:
+    """Words of a text, or characters where a script has no spaces."""
+    return sum(1 if word.isascii() else len(word) for word in text.split())
+
+
+def _listed(counts: dict[str, int]) -> str:
+    listed = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f": {listed}" if listed else ""
+
+
+def describe_dataset(dataset: Dataset) -> str:
+    """Counts and timing statistics, as the manifest has them."""
+    manifest = dataset.manifest
+    statistics = Statistics()
+    statistics.merge(manifest["statistics"])
+    recipe = manifest["recipe"]
+    lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
+    for stage, counts in manifest["ledger"].items():
+        reasons, notes = _listed(counts["reasons"]), _listed(counts["notes"])
+        line = (
+            f"{stage:8} {counts['planned']:8,} planned {counts['emitted']:8,} emitted {counts['rejected']:8,} rejected"
+        )
+        lines.append(line + reasons + (f"; changed{notes}" if notes else ""))
+    lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
+    for _, tally in statistics:
+        figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
+        unit = f" ({tally.quantity.unit})" if tally.quantity.unit else ""
+        lines.append(
+            f"{tally.quantity.title + unit:56}{tally.count:9,}" + "".join(f"{value:9.2f}" for value in figures)
+        )
+    return "\n".join(lines)
+
+
+def describe_dialogue(dataset: Dataset, wanted: str) -> str:
+    """One dialogue, block by block: what each channel carries in the sequence (BayLing-Duplex figure 1).
+
+    Each row is one block: the user's frames, the text ids, and the assistant's frames one block later.
+    wanted: the dialogue's id, or its number counted from 0. Raises UserError if there is no such dialogue.
+    """
+    return "\n".join(_dialogue_lines(dataset, _find(dataset, wanted)))
+
+
+def _find(dataset: Dataset, wanted: str) -> dict[str, Any]:
+    for number, row in enumerate(dataset.rows()):
+        if wanted in (row["dialogue_id"], str(number)):
+            return row
+    rows = dataset.manifest["ledger"]["data"]["emitted"]
+    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
+
+
+def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
+    rate, layout = dataset.sample_rate, dataset.layout
+    yield f"{row['dialogue_id']}  {row['source']}, {row['scenario']}, {row['num_blocks']} blocks"
+    for turn in row["turns"]:
+        span = f"{turn['start_sample'] / rate:7.2f} – {turn['end_sample'] / rate:6.2f} s"
+        cut = f"  — interrupted, heard: {turn['spoken_text']}" if turn["interrupted"] else ""
+        yield f"{turn['role']:>9}  {span}  {turn['voice']}: {turn['text']}{cut}"
+    yield ""
+    frames = layout.block_frames
+    spoken = {role: _speaking(row, role, layout.block_samples // frames) for role in ("user", "assistant")}
+    signs = _text_signs(dataset, row)
+    slots = len(signs) // row["num_blocks"]
+    widths = [max(len(sign) for sign in signs[slot::slots]) for slot in range(slots)]
+    yield f"block   user{'':{frames}}  text{'':{sum(widths) + slots}}assistant, one block later"
+    for block in range(row["num_blocks"]):
+        text = " ".join(
+            f"{sign:{width}}" for sign, width in zip(signs[block * slots : (block + 1) * slots], widths, strict=True)
+        )
+        user = spoken["user"][block * frames : (block + 1) * frames]
+        assistant = spoken["assistant"][(block + 1) * frames : (block + 2) * frames]
+        start_s = block * layout.block_samples / rate
+        yield f"{block:5}  {start_s:6.1f} s {user}   {text}   {assistant:{SILENCE}<{frames}}"
+    yield ""
+    yield "[A] assistant starts, [P] text is written and speech goes on, [E] text and speech are complete, · silence"
+
+
+def _speaking(row: dict[str, Any], role: str, frame_samples: int) -> str:
+    signs = np.full(len(row["user_codes"][0]), SILENCE)
+    for turn in row["turns"]:
+        if turn["role"] == role:
+            signs[turn["start_sample"] // frame_samples : -(-turn["end_sample"] // frame_samples)] = SPEECH
+    return "".join(signs)
+
+
+def _text_signs(dataset: Dataset, row: dict[str, Any]) -> list[str]:
+    """The text channel, one readable sign a slot."""
+    layout, state = dataset.layout, dataset.described["state"]
+    tokenizer = Tokenizer.from_file(str(dataset.path / VOCABULARY_FOLDER / "tokenizer.json"))
+    signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
+    blocks = np.asarray(row["input_ids"]).reshape(row["num_blocks"], layout.ids_per_block)
+    text = blocks[:, layout.block_frames : layout.ids_per_block - layout.block_frames].reshape(-1)
+    return [signs.get(int(id_)) or tokenizer.decode([int(id_)]).strip() or "␣" for id_ in text]

@@ -1,0 +1,74 @@
+"""Reading a finished data set."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.layouts import make_layout
+from pipeline.layouts.streams import Layout
+from pipeline.recipe import Layout as LayoutSection
+from pipeline.tokens.vocabulary import Vocabulary
+
+MANIFEST = "manifest.json"
+SUCCESS = "_SUCCESS"
+VOCABULARY = "vocabulary.json"
+VOCABULARY_FOLDER = "vocabulary"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a data set; raises UserError if it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {path.parent} is no finished data set of duplexgen.") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object: it is damaged.")
+    return value
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    return read_json(folder / MANIFEST)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A finished data set; rows are read from disk as they are asked for."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return read_manifest(self.path)
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """vocabulary.json."""
+        return read_json(self.path / VOCABULARY)
+
+    @property
+    def sample_rate(self) -> int:
+        return int(self.described["sample_rate"])
+
+    @cached_property
+    def layout(self) -> Layout:
+        section = LayoutSection.model_validate(self.described["layout"])
+        return make_layout(section, Vocabulary.from_json(self.described), self.described["samples_per_frame"])
+
+    @property
+    def shards(self) -> list[Path]:
+        return [self.path / file["path"] for file in self.manifest["files"] if file["path"].startswith("data/")]
+
+    def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Rows in order, one row group in memory at a time."""
+        for shard in self.shards:
+            with pq.ParquetFile(shard) as file:
+                for group in range(file.num_row_groups):
+                    yield from file.read_row_group(group, columns=columns).to_pylist()

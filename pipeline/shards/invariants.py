@@ -1,0 +1,143 @@
+"""What holds for every row of `data/`, checked from the row alone."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from pipeline.dialogue import CHANNELS
+from pipeline.layouts.streams import Layout, SequenceStreams
+from pipeline.recipe import Range, Recipe
+from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
+from pipeline.tokens.track import tokenize
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Checks rows of one data set. Each check yields what is wrong, in words."""
+
+    recipe: Recipe
+    layout: Layout
+    text_tokenizer: TextTokenizer
+    speech_tokenizer: SpeechTokenizer
+
+    def check(self, row: Row) -> Iterator[str]:
+        if row["scenario"] != self.recipe.timing.scenario:
+            yield f"scenario is {row['scenario']!r}, the recipe says {self.recipe.timing.scenario!r}"
+        if len(row["input_ids"]) != row["num_blocks"] * self.layout.ids_per_block:
+            yield f"{len(row['input_ids'])} ids are not {row['num_blocks']} blocks of {self.layout.ids_per_block}"
+            return
+        try:
+            streams = self.layout.decode(np.asarray(row["input_ids"], dtype=np.int32))
+        except ValueError as error:
+            yield f"the sequence cannot be taken apart: {error}"
+            return
+        yield from self._check_turns(row)
+        yield from self._check_codes(row, streams)
+        yield from self._check_replies(row, streams)
+        if row.get("audio") is not None:
+            yield from self._check_audio(row)
+
+    def _check_turns(self, row: Row) -> Iterator[str]:
+        turns, timing, rate = row["turns"], self.recipe.timing, self.recipe.output.sample_rate
+        end = row["num_blocks"] * self.layout.block_samples
+        if [turn["role"] for turn in turns] != [CHANNELS[index % 2] for index in range(len(turns))] or len(turns) % 2:
+            yield "turns do not alternate from user to assistant"
+        if not _within(turns[0]["start_sample"], timing.lead_in_s, rate):
+            yield f"the first turn starts at sample {turns[0]['start_sample']}, outside lead_in_s"
+        for index, turn in enumerate(turns):
+            if not 0 <= turn["start_sample"] < turn["end_sample"] <= end:
+                yield f"turn {index} lies at [{turn['start_sample']}, {turn['end_sample']}) of {end} samples"
+            if turn["interrupted"] != (turn["reaction_samples"] is not None):
+                yield f"turn {index}: interrupted and reaction_samples disagree"
+        if max(turn["end_sample"] for turn in turns) + round(timing.tail_s * rate) > end:
+            yield "the last turn leaves less silence than tail_s"
+        for index, (before, turn) in enumerate(pairwise(turns), start=1):
+            yield from self._check_gap(index, before, turn)
+        if (timing.scenario == "interruption") != any(turn["interrupted"] for turn in turns):
+            yield f"interrupted turns do not fit the scenario {timing.scenario!r}"
+
+    def _check_gap(self, index: int, before: Row, turn: Row) -> Iterator[str]:
+        timing, rate = self.recipe.timing, self.recipe.output.sample_rate
+        gap = turn["start_sample"] - before["end_sample"]
+        if turn["role"] == "assistant":
+            if gap != round(timing.reply_delay_s * rate):
+                yield f"turn {index} starts {gap} samples after the user's end, not reply_delay_s"
+        elif not before["interrupted"]:
+            if not _within(gap, timing.next_turn_gap_s, rate):
+                yield f"turn {index} starts {gap} samples after the assistant's end, outside next_turn_gap_s"
+        else:
+            if -gap != before["reaction_samples"]:
+                yield f"turn {index - 1} stops {-gap} samples after the barge-in, not reaction_samples"
+            if not _within(before["reaction_samples"], timing.reaction_delay_s, rate):
+                yield f"turn {index - 1}: reaction_samples {before['reaction_samples']} is outside reaction_delay_s"
+            if turn["start_sample"] - before["start_sample"] < round(timing.heard_before_barge_in_s * rate):
+                yield f"turn {index - 1} is interrupted before heard_before_barge_in_s"
+
+    def _check_codes(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
+        frames = row["num_blocks"] * self.layout.block_frames
+        for column in ("user_codes", "assistant_codes", "assistant_uncut_codes"):
+            if row[column] is None:
+                continue
+            lengths = {len(codebook) for codebook in row[column]}
+            if lengths != {frames} or len(row[column]) != self.speech_tokenizer.codebooks:
+                yield f"{column} is not [{self.speech_tokenizer.codebooks}, {frames}]"
+                return
+        if not np.array_equal(streams.user_codes[0], row["user_codes"][0]):
+            yield "the user's ids are not user_codes"
+        shift = self.layout.block_frames
+        if not np.array_equal(streams.assistant_codes[0, : frames - shift], row["assistant_codes"][0][shift:]):
+            yield "the assistant's ids are not assistant_codes, one block ahead"
+        if (row["assistant_uncut_codes"] is None) == any(turn["interrupted"] for turn in row["turns"]):
+            yield "assistant_uncut_codes and the interrupted turns disagree"
+
+    def _check_replies(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
+        turns = [turn for turn in row["turns"] if turn["role"] == "assistant"]
+        if len(turns) != len(streams.replies):
+            yield f"the sequence has {len(streams.replies)} replies for {len(turns)} assistant turns"
+            return
+        frame = self.layout.block_samples // self.layout.block_frames
+        for number, (turn, reply) in enumerate(zip(turns, streams.replies, strict=True), start=1):
+            if turn["start_sample"] // frame not in reply.start_frames:
+                yield f"reply {number}: [ASSISTANT] does not fit start_sample"
+            if -(-turn["end_sample"] // frame) not in reply.end_frames:
+                yield f"reply {number}: [EPAD] does not fit end_sample"
+            ids = tuple(self.text_tokenizer.encode(turn["text"]))
+            if reply.text_ids != (ids[: len(reply.text_ids)] if turn["interrupted"] else ids):
+                yield f"reply {number}: the text channel does not say its text"
+
+    def _check_audio(self, row: Row) -> Iterator[str]:
+        rate = self.recipe.output.sample_rate
+        try:
+            samples, found = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
+        except soundfile.SoundFileError as error:
+            yield f"audio cannot be decoded: {error}"
+            return
+        expected = (row["num_blocks"] * self.layout.block_samples, len(CHANNELS))
+        if samples.shape != expected or found != rate:
+            yield f"audio is {samples.shape} at {found} Hz, expected {expected} at {rate} Hz"
+            return
+        for channel, role in enumerate(CHANNELS):
+            heard = samples[:, channel]
+            silent = np.ones(len(heard), dtype=np.bool_)
+            for turn in row["turns"]:
+                if turn["role"] == role:
+                    silent[turn["start_sample"] : turn["end_sample"]] = False
+                    if not heard[turn["start_sample"] : turn["end_sample"]].any():
+                        yield f"the {role}'s turn at sample {turn['start_sample']} is silent"
+            if heard[silent].any():
+                yield f"the {role}'s channel is not silent between turns"
+        codes = tokenize(samples.T, rate, self.speech_tokenizer, self.layout.block_samples)
+        for column, found_codes in zip(("user_codes", "assistant_codes"), codes, strict=True):
+            if not np.array_equal(found_codes[:, : -self.layout.block_frames], np.asarray(row[column])):
+                yield f"{column} are not the codes of the audio"
+
+
+def _within(samples: int, times: Range, sample_rate: int) -> bool:
+    return round(times.low * sample_rate) <= samples <= round(times.high * sample_rate)

@@ -1,0 +1,57 @@
+"""manifest.json: what a data set is made of, and where every dialogue went."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pipeline import __version__
+from pipeline.recipe import Recipe
+from pipeline.shards.partitions import Ledger
+from pipeline.shards.statistics import Statistics
+
+FORMAT_VERSION = 1
+SHAPING_PACKAGES = ("numpy", "onnxruntime", "pyarrow", "ray", "soundfile", "soxr", "tokenizers", "wetext")
+
+
+def manifest(
+    recipe: Recipe,
+    limit: int | None,
+    key: str,
+    stage_keys: dict[str, str],
+    sources: dict[str, Any],
+    ledgers: dict[str, Ledger],
+    statistics: Statistics,
+) -> dict[str, Any]:
+    """All of manifest.json but its list of files; the same for the same build, so no times and no paths."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "recipe": recipe.model_dump(mode="json"),
+        "limit": limit,
+        "sources": sources,
+        "key": key,
+        "stages": stage_keys,
+        "ledger": {stage: ledger_json(ledger) for stage, ledger in ledgers.items()},
+        "statistics": statistics.to_json(),
+        "software": software(),
+    }
+
+
+def ledger_json(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "planned": ledger.planned,
+        "emitted": ledger.emitted,
+        "rejected": ledger.rejected,
+        "reasons": dict(ledger.reasons),
+        "notes": dict(ledger.notes),
+    }
+
+
+def software() -> dict[str, str]:
+    """Versions of what shapes the bytes."""
+    versions = {"duplexgen": __version__, "python": platform.python_version()}
+    for package in SHAPING_PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,66 @@
+"""Columns of what is built."""
+
+import json
+
+import pyarrow as pa
+
+CODES = pa.list_(pa.list_(pa.int16()))  # [codebooks, frames]
+TURN = pa.struct(
+    [
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),  # what is spoken, whole
+        pa.field("spoken_text", pa.string(), nullable=False),  # what is heard of it; estimated if interrupted
+        pa.field("voice", pa.string(), nullable=False),
+        pa.field("start_sample", pa.int64(), nullable=False),
+        pa.field("end_sample", pa.int64(), nullable=False),  # where its audio stops
+        pa.field("interrupted", pa.bool_(), nullable=False),
+        pa.field("reaction_samples", pa.int64()),  # barge-in to stop
+    ]
+)
+AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+
+DATA = pa.schema(
+    [
+        pa.field("dialogue_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("scenario", pa.string(), nullable=False),
+        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("num_blocks", pa.int32(), nullable=False),
+        pa.field("turns", pa.list_(TURN), nullable=False),
+        pa.field("user_codes", CODES, nullable=False),
+        pa.field("assistant_codes", CODES, nullable=False),
+        # The assistant's codes had no reply been cut: what negatives of interrupted replies are made of.
+        pa.field("assistant_uncut_codes", CODES),
+        pa.field("audio", AUDIO),
+    ]
+)
+REJECTED = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in ("dialogue_id", "stage", "reason", "detail")]
+)
+
+
+def data_schema(sample_rate: int, with_audio: bool) -> pa.Schema:
+    """The schema of `data/`, with the metadata from which `datasets` knows the audio column.
+
+    Channel 0 of the audio is the user, channel 1 the assistant.
+    """
+    schema = DATA if with_audio else DATA.remove(DATA.get_field_index("audio"))
+    features = {name: _feature(schema.field(name).type) for name in schema.names}
+    if with_audio:
+        features["audio"] = {"sampling_rate": sample_rate, "num_channels": 2, "_type": "Audio"}
+    return schema.with_metadata(
+        {
+            "huggingface": json.dumps({"info": {"features": features}}),
+            "duplexgen": json.dumps({"channels": ["user", "assistant"]}),
+        }
+    )
+
+
+def _feature(type_: pa.DataType) -> object:
+    """A column type as `datasets` writes its features."""
+    if pa.types.is_list(type_):
+        return {"feature": _feature(type_.value_type), "_type": "List"}
+    if pa.types.is_struct(type_):
+        return {field.name: _feature(field.type) for field in type_}
+    return {"dtype": str(type_), "_type": "Value"}

@@ -1,0 +1,157 @@
+"""What a data set is like, as histograms that add up over partitions in constant memory."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dialogue import CHANNELS
+from pipeline.layouts.streams import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """Something measured on rows: its histogram has `bins` bins from `low` to `high`; the last ones take the rest."""
+
+    title: str
+    unit: str
+    low: float
+    high: float
+    bins: int
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        return np.linspace(self.low, self.high, self.bins + 1)
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "reply_delay_s": Quantity("Reply delay: user's end to assistant's start", "s", 0, 6, 120),
+    "next_turn_gap_s": Quantity("Gap: assistant's end to the user's next turn", "s", 0, 6, 120),
+    "reaction_delay_s": Quantity("Reaction delay: barge-in to assistant's stop", "s", 0, 6, 120),
+    "user_turn_s": Quantity("User turn", "s", 0, 30, 60),
+    "assistant_turn_s": Quantity("Assistant turn, as heard", "s", 0, 60, 60),
+    "dialogue_s": Quantity("Dialogue", "s", 0, 240, 60),
+    "user_speech_share": Quantity("Share of time the user speaks", "", 0, 1, 50),
+    "assistant_speech_share": Quantity("Share of time the assistant speaks", "", 0, 1, 50),
+    "overlap_share": Quantity("Share of time both speak", "", 0, 0.5, 50),
+    "turns": Quantity("Turns a dialogue", "", 0, 40, 40),
+    "text_tokens": Quantity("Text tokens a reply", "", 0, 400, 80),
+    "sequence_ids": Quantity("Ids a sequence", "", 0, 8000, 80),
+    "assistant_before_user_end": Quantity("[ASSISTANT] before the user's last audio is observed", "", 0, 1, 2),
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Count, sum, extremes and histogram of one quantity."""
+
+    quantity: Quantity
+    count: int = 0
+    total: float = 0.0
+    least: float = math.inf
+    most: float = -math.inf
+    histogram: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.histogram = np.zeros(self.quantity.bins, dtype=np.int64)
+
+    def add(self, value: float) -> None:
+        quantity = self.quantity
+        place = int((value - quantity.low) / (quantity.high - quantity.low) * quantity.bins)
+        self.histogram[min(max(place, 0), quantity.bins - 1)] += 1
+        self.count += 1
+        self.total += value
+        self.least = min(self.least, value)
+        self.most = max(self.most, value)
+
+    def merge(self, stored: dict[str, Any]) -> None:
+        self.count += stored["count"]
+        self.total += stored["total"]
+        self.least = min(self.least, stored["least"])
+        self.most = max(self.most, stored["most"])
+        self.histogram += np.asarray(stored["histogram"], dtype=np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "count": self.count,
+            "total": self.total,
+            "least": self.least,
+            "most": self.most,
+            "histogram": self.histogram.tolist(),
+        }
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.count
+
+    def quantile(self, share: float) -> float:
+        """Middle of the bin in which this share of the values is reached; exact to half a bin."""
+        reached = int(np.searchsorted(np.cumsum(self.histogram), share * self.count))
+        edges = self.quantity.edges
+        middle = float(edges[reached : reached + 2].mean())
+        return min(max(middle, self.least), self.most)
+
+
+class Statistics:
+    """Tallies of every quantity that was measured."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, Tally] = {}
+
+    def add(self, name: str, value: float) -> None:
+        self._tallies.setdefault(name, Tally(QUANTITIES[name])).add(value)
+
+    def merge(self, stored: dict[str, Any]) -> None:
+        for name, tally in stored.items():
+            self._tallies.setdefault(name, Tally(QUANTITIES[name])).merge(tally)
+
+    def get(self, name: str) -> Tally | None:
+        return self._tallies.get(name)
+
+    def __iter__(self) -> Iterator[tuple[str, Tally]]:
+        """In the order in which QUANTITIES names them."""
+        return ((name, self._tallies[name]) for name in QUANTITIES if name in self._tallies)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: tally.to_json() for name, tally in self}
+
+
+def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
+    """Add what one row of `data/` shows.
+
+    The reply to an interrupting turn counts like any other; the gap before an interrupting turn does not.
+    """
+    turns = row["turns"]
+    _measure_timing(statistics, turns, sample_rate)
+    total_s = row["num_blocks"] * layout.block_samples / sample_rate
+    for role in CHANNELS:
+        speech = sum(turn["end_sample"] - turn["start_sample"] for turn in turns if turn["role"] == role)
+        statistics.add(f"{role}_speech_share", speech / sample_rate / total_s)
+    overlap = sum(max(0, before["end_sample"] - turn["start_sample"]) for before, turn in pairwise(turns))
+    statistics.add("overlap_share", overlap / sample_rate / total_s)
+    statistics.add("dialogue_s", total_s)
+    statistics.add("turns", len(turns))
+    statistics.add("sequence_ids", len(row["input_ids"]))
+    for reply in layout.decode(row["input_ids"]).replies:
+        statistics.add("text_tokens", len(reply.text_ids))
+    for before, turn in pairwise(turns):
+        if turn["role"] == "assistant":
+            early = layout.observed_samples(turn["start_sample"]) < before["end_sample"]
+            statistics.add("assistant_before_user_end", float(early))
+
+
+def _measure_timing(statistics: Statistics, turns: list[dict[str, Any]], sample_rate: int) -> None:
+    for turn in turns:
+        statistics.add(f"{turn['role']}_turn_s", (turn["end_sample"] - turn["start_sample"]) / sample_rate)
+        if turn["interrupted"]:
+            statistics.add("reaction_delay_s", turn["reaction_samples"] / sample_rate)
+    for before, turn in pairwise(turns):
+        gap_s = (turn["start_sample"] - before["end_sample"]) / sample_rate
+        if turn["role"] == "assistant":
+            statistics.add("reply_delay_s", gap_s)
+        elif not before["interrupted"]:
+            statistics.add("next_turn_gap_s", gap_s)

@@ -1,0 +1,126 @@
+"""Checking a finished data set: every checksum, the ledger, and what holds for every row."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.recipe import Recipe
+from pipeline.shards.atomic import file_sha256
+from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset, read_json
+from pipeline.shards.invariants import Checker
+from pipeline.shards.statistics import Statistics, measure
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+
+
+def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
+    """Everything that is wrong with a data set, in words; nothing if it is whole.
+
+    report: called with the number of rows checked so far. Rows are checked only if every file is what the manifest
+    says. Raises UserError if the folder is no data set, or was made with tokenizers that are not installed.
+    """
+    dataset = Dataset(folder)
+    damaged = False
+    for failure in _check_files(dataset):
+        damaged = True
+        yield failure
+    if damaged:
+        return
+    yield from _check_ledger(dataset)
+    yield from _check_rows(dataset, report)
+
+
+def _check_files(dataset: Dataset) -> Iterator[str]:
+    if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
+        yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
+        return
+    for file in dataset.manifest["files"]:
+        path = dataset.path / file["path"]
+        if not path.is_file():
+            yield f"{file['path']}: is missing"
+        elif path.stat().st_size != file["bytes"]:
+            yield f"{file['path']}: has {path.stat().st_size} bytes, expected {file['bytes']}"
+        elif file_sha256(path) != file["sha256"]:
+            yield f"{file['path']}: its sha256 is not the one in {MANIFEST}"
+        elif "rows" in file and (rows := pq.read_metadata(path).num_rows) != file["rows"]:
+            yield f"{file['path']}: has {rows} rows, expected {file['rows']}"
+    listed = {file["path"] for file in dataset.manifest["files"]} | {MANIFEST, SUCCESS}
+    present = {str(path.relative_to(dataset.path)) for path in dataset.path.rglob("*") if path.is_file()}
+    for extra in sorted(present - listed):
+        yield f"{extra}: is not listed in {MANIFEST}"
+
+
+def _check_ledger(dataset: Dataset) -> Iterator[str]:
+    ledger = dataset.manifest["ledger"]
+    for stage, counts in ledger.items():
+        if counts["planned"] != counts["emitted"] + counts["rejected"]:
+            yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
+        if counts["rejected"] != sum(counts["reasons"].values()):
+            yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
+    renditions = dataset.manifest["recipe"]["speech"]["renditions"]
+    for before, stage in pairwise(ledger):
+        expected = ledger[before]["emitted"] * (renditions if stage == "speech" else 1)
+        if ledger[stage]["planned"] != expected:
+            yield f"ledger: {stage} planned {ledger[stage]['planned']}, but {before} hands on {expected}"
+    rows = sum(file["rows"] for file in dataset.manifest["files"] if file["path"].startswith("data/"))
+    if rows != ledger["data"]["emitted"]:
+        yield f"ledger: {ledger['data']['emitted']} emitted, but data/ has {rows} rows"
+    rejected: Counter[tuple[str, str]] = Counter()
+    for file in dataset.manifest["files"]:
+        if file["path"].startswith("rejected/"):
+            table = pq.read_table(dataset.path / file["path"], columns=["stage", "reason"])
+            rejected.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    listed = {(stage, reason): count for stage, counts in ledger.items() for reason, count in counts["reasons"].items()}
+    if rejected != listed:
+        yield f"ledger: the rejected table counts {dict(rejected)}, the ledger {listed}"
+
+
+def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:
+    checker = _checker(dataset)
+    statistics = Statistics()
+    ids = sqlite3.connect("")
+    ids.execute("create table ids (id text primary key) without rowid")
+    for count, row in enumerate(dataset.rows(), start=1):
+        dialogue_id = row["dialogue_id"]
+        yield from (f"{dialogue_id}: {failure}" for failure in checker.check(row))
+        if ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
+            yield f"{dialogue_id}: stands in the data set twice"
+        measure(statistics, row, checker.layout, dataset.sample_rate)
+        report(count)
+    if not _same(statistics.to_json(), dataset.manifest["statistics"]):
+        yield f"{MANIFEST}: its statistics are not those of the rows"
+
+
+def _checker(dataset: Dataset) -> Checker:
+    described = dataset.described
+    return Checker(
+        Recipe.model_validate(dataset.manifest["recipe"]),
+        dataset.layout,
+        _tokenizer(TEXT_TOKENIZERS, described["text_tokenizer"]),
+        _tokenizer(SPEECH_TOKENIZERS, described["speech_tokenizer"]),
+    )
+
+
+def _tokenizer(table: dict[str, Any], described: dict[str, Any]) -> Any:
+    """The tokenizer a data set was made with, by its name and the checksum of its weights."""
+    name = described["name"]
+    if name not in table or table[name].fingerprint()["sha256"] != described["sha256"]:
+        raise UserError(
+            f"the data set was made with the tokenizer {name!r} of sha256 {described['sha256'][:12]}…, which is not "
+            "the one installed. Install the version of duplexgen that manifest.json names."
+        )
+    return table[name]()
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Equal, but for the last bits of sums of seconds, which depend on the order in which they are added."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, float) and isinstance(right, int | float):
+        return abs(left - right) <= 1e-9 * max(abs(left), abs(right))
+    return bool(left == right)

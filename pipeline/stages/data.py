@@ -1,0 +1,180 @@
+"""Utterances to training rows: two channels, speech tokens, one interleaved sequence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from pipeline.compose import compose
+from pipeline.dialogue import Codes, Placement, SpokenDialogue, Timeline, Utterance, Waveform
+from pipeline.layouts import make_layout
+from pipeline.layouts.streams import Layout, Reply, Streams
+from pipeline.randomness import generator
+from pipeline.recipe import Recipe
+from pipeline.shards.atomic import write_json
+from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER
+from pipeline.shards.schema import data_schema
+from pipeline.shards.statistics import measure
+from pipeline.stages.rows import read_speech_row, to_flac
+from pipeline.stages.stage import Account, Row
+from pipeline.timing import lay_out, talked_on
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
+from pipeline.tokens.track import tokenize
+from pipeline.tokens.vocabulary import Vocabulary
+
+
+class DataStage:
+    name: ClassVar[str] = "data"
+    version: ClassVar[int] = 1
+    num_cpus = 0.25
+    num_gpus = 0.0
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.timing, self.tokens, self.layout_section = recipe.timing, recipe.tokens, recipe.layout
+        self.seed = recipe.seed
+        self.sample_rate = recipe.output.sample_rate
+        self.with_audio = recipe.output.audio == "flac"
+        self.schema = data_schema(self.sample_rate, self.with_audio)
+        self.speech_tokenizer_class: type[SpeechTokenizer] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer]
+        self.text_tokenizer_class: type[TextTokenizer] = TEXT_TOKENIZERS[recipe.tokens.text_tokenizer]
+        self.speech_tokenizer: SpeechTokenizer
+        self.text_tokenizer: TextTokenizer
+        self.vocabulary: Vocabulary
+        self.layout: Layout
+
+    @property
+    def samples_per_frame(self) -> int:
+        """At the recipe's rate, which may differ from the tokenizer's."""
+        tokenizer = self.speech_tokenizer_class
+        return tokenizer.samples_per_frame * self.sample_rate // tokenizer.sample_rate
+
+    def shaped_by(self) -> dict[str, Any]:
+        return {
+            "timing": self.timing.model_dump(),
+            "tokens": self.tokens.model_dump(),
+            "layout": self.layout_section.model_dump(),
+            "sample_rate": self.sample_rate,
+            "audio": self.with_audio,
+            "seed": self.seed,
+            "speech_tokenizer": dict(self.speech_tokenizer_class.fingerprint()),
+            "text_tokenizer": dict(self.text_tokenizer_class.fingerprint()),
+        }
+
+    def load(self) -> None:
+        self.speech_tokenizer = self.speech_tokenizer_class()
+        self.text_tokenizer = self.text_tokenizer_class()
+        self.vocabulary = Vocabulary.build(self.text_tokenizer, self.speech_tokenizer)
+        self.layout = make_layout(self.layout_section, self.vocabulary, self.samples_per_frame)
+
+    def write_vocabulary(self, out: Path) -> list[str]:
+        """Write what a reader needs to take the sequences apart; returns the files, relative to `out`."""
+        self.load()
+        self.vocabulary.save(out / VOCABULARY_FOLDER)
+        section = self.layout_section
+        described = self.vocabulary.describe(
+            self.speech_tokenizer, self.text_tokenizer, section.model_dump(), self.sample_rate
+        )
+        write_json(out / VOCABULARY, described)
+        folder = sorted((out / VOCABULARY_FOLDER).iterdir())
+        return [*(f"{VOCABULARY_FOLDER}/{file.name}" for file in folder), VOCABULARY]
+
+    @property
+    def fan_out(self) -> int:
+        return 1
+
+    def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        made = []
+        for row in rows:
+            with account.each(row["dialogue_id"]):
+                result = self.make_row(read_speech_row(row))
+                measure(account.statistics, result, self.layout, self.sample_rate)
+                made.append(result)
+        return made
+
+    def make_row(self, dialogue: SpokenDialogue) -> Row:
+        """One row of `data/`; raises DialogueRejected if the dialogue does not fit the scenario or the layout."""
+        waveforms = [resampled(utterance, self.sample_rate) for utterance in dialogue.utterances]
+        spoken = [(item.role, len(waveform)) for item, waveform in zip(dialogue.utterances, waveforms, strict=True)]
+        rng = generator(self.seed, dialogue.id, "timing")
+        timeline = lay_out(spoken, self.timing, rng, self.sample_rate, self.layout.block_samples)
+        track = compose(waveforms, timeline, self.sample_rate, self.timing.fade_s)
+        codes = self.encode(track.samples)
+        frames = codes.shape[2] - self.layout.block_frames
+        ids = self.layout.encode(Streams(codes[0, :, :frames], codes[1], self._replies(dialogue, timeline)))
+        row = {
+            "dialogue_id": dialogue.id,
+            "source": dialogue.source,
+            "language": dialogue.language,
+            "scenario": self.timing.scenario,
+            "input_ids": ids,
+            "num_blocks": len(ids) // self.layout.ids_per_block,
+            "turns": [
+                turn_row(utterance, placement)
+                for utterance, placement in zip(dialogue.utterances, timeline.placements, strict=True)
+            ],
+            "user_codes": list(codes[0, :, :frames]),
+            "assistant_codes": list(codes[1, :, :frames]),
+            "assistant_uncut_codes": self._uncut_codes(waveforms, timeline),
+        }
+        if self.with_audio:
+            name = f"{quote(dialogue.id, safe='')}.flac"
+            row["audio"] = {"bytes": to_flac(track.samples.T, track.sample_rate), "path": name}
+        return row
+
+    def _replies(self, dialogue: SpokenDialogue, timeline: Timeline) -> tuple[Reply, ...]:
+        return tuple(
+            Reply(
+                tuple(self.text_tokenizer.encode(utterance.text)),
+                placement.start_sample,
+                placement.end_sample,
+                placement.interrupted,
+            )
+            for utterance, placement in zip(dialogue.utterances, timeline.placements, strict=True)
+            if placement.role == "assistant"
+        )
+
+    def encode(self, samples: NDArray[np.int16]) -> Codes:
+        return tokenize(samples, self.sample_rate, self.speech_tokenizer, self.layout.block_samples)
+
+    def _uncut_codes(self, waveforms: Sequence[Waveform], timeline: Timeline) -> list[NDArray[np.int16]] | None:
+        if not any(placement.interrupted for placement in timeline.placements):
+            return None
+        longest = round(self.timing.longest_negative_delay_s * self.sample_rate)
+        uncut = compose(waveforms, talked_on(timeline, longest), self.sample_rate, self.timing.fade_s)
+        return list(self.encode(uncut.samples[1:])[0, :, : -self.layout.block_frames])
+
+
+def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
+    if utterance.sample_rate == sample_rate:
+        return utterance.waveform
+    return soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)
+
+
+def turn_row(utterance: Utterance, placement: Placement) -> dict[str, Any]:
+    heard = (placement.end_sample - placement.start_sample) / (placement.natural_end_sample - placement.start_sample)
+    return {
+        "role": utterance.role,
+        "text": utterance.text,
+        "spoken_text": heard_text(utterance.text, heard),
+        "voice": utterance.voice,
+        "start_sample": placement.start_sample,
+        "end_sample": placement.end_sample,
+        "interrupted": placement.interrupted,
+        "reaction_samples": placement.reaction_samples,
+    }
+
+
+def heard_text(text: str, share: float) -> str:
+    """Estimate of what is heard of a text that is cut off after this share of its duration.
+
+    Characters are taken to last equally long; a word that is cut off is left out. Text without spaces, such as
+    Chinese, is cut between any two characters.
+    """
+    if share >= 1:
+        return text
+    heard = text[: round(len(text) * share)]
+    return heard.rsplit(" ", 1)[0] if " " in heard else "" if " " in text else heard

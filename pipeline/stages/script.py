@@ -1,0 +1,43 @@
+"""Written dialogues to dialogues that can be spoken."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from pipeline.dialogue import Rejection
+from pipeline.recipe import Rewriting
+from pipeline.rewriting import REWRITERS, Rewriter
+from pipeline.stages.rows import TEXT, read_text_row, text_row
+from pipeline.stages.stage import Account, Row
+
+
+class ScriptStage:
+    name: ClassVar[str] = "script"
+    version: ClassVar[int] = 1
+    schema = TEXT
+    num_cpus = 0.25
+    num_gpus = 0.0
+
+    def __init__(self, rewriting: Rewriting) -> None:
+        self.rewriting = rewriting
+        self.rewriter_class: type[Rewriter] = REWRITERS[rewriting.engine]
+        self.rewriter: Rewriter
+
+    def shaped_by(self) -> dict[str, Any]:
+        return {"rewriting": self.rewriting.model_dump(), "rewriter": dict(self.rewriter_class.fingerprint())}
+
+    def load(self) -> None:
+        self.rewriter = self.rewriter_class(self.rewriting)
+
+    @property
+    def fan_out(self) -> int:
+        return 1
+
+    def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        spoken = []
+        for result in self.rewriter.rewrite_all([read_text_row(row) for row in rows]):
+            if isinstance(result, Rejection):
+                account.rejections.append(result)
+                continue
+            account.note(*result.notes)
+            spoken.append(text_row(result.dialogue))
+        return spoken

@@ -1,0 +1,93 @@
+"""What a stage is: rows of one partition in, rows of the same partition out, and an account of the rest."""
+
+import hashlib
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pyarrow as pa
+
+from pipeline.dialogue import Rejection
+from pipeline.errors import DialogueRejected, UserError
+from pipeline.shards.atomic import canonical_json
+from pipeline.shards.partitions import Outcome
+from pipeline.shards.statistics import Statistics
+
+Row = dict[str, Any]
+
+
+class Stage(Protocol):
+    """A stage is made in the driver, cheap to pickle, and loads its engine in the worker."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]  # goes up when the same input gives another output
+    schema: pa.Schema
+    num_cpus: float
+    num_gpus: float
+
+    def shaped_by(self) -> dict[str, Any]:
+        """Everything of the recipe and of the engines that changes this stage's output."""
+        ...
+
+    def load(self) -> None: ...
+
+    @property
+    def fan_out(self) -> int:
+        """How many rows one row becomes, if nothing is rejected."""
+        ...
+
+    def process(self, rows: Sequence[Row], account: "Account") -> list[Row]:
+        """The rows that a partition's rows become; whatever becomes none is rejected in `account`."""
+        ...
+
+
+class Account:
+    """Collects what happened in a partition besides its rows."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.rejections: list[Rejection] = []
+        self.notes: Counter[str] = Counter()
+        self.statistics = Statistics()
+
+    def note(self, *notes: str) -> None:
+        self.notes.update(notes)
+
+    @contextmanager
+    def each(self, *dialogue_ids: str) -> Iterator[None]:
+        """Whatever goes wrong inside rejects these dialogues; what is wrong with the machine is raised."""
+        try:
+            yield
+        except DialogueRejected as error:
+            self._reject_all(dialogue_ids, error.reason, error.detail)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(place.filename).name}, line {place.lineno}, in {place.name}"
+            self._reject_all(dialogue_ids, "internal_error", f"{type(error).__name__}: {error} ({where})")
+
+    def _reject_all(self, dialogue_ids: Sequence[str], reason: str, detail: str) -> None:
+        self.rejections += [Rejection(id_, self.stage, reason, detail) for id_ in dialogue_ids]
+
+
+def stage_key(stage: Stage, key_before: str) -> str:
+    """Names the stage's folder: a hash of all that shaped its contents."""
+    shape = {"stage": stage.name, "version": stage.version, "shaped_by": stage.shaped_by(), "before": key_before}
+    return hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
+
+
+def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
+    """Run a loaded stage over one partition. No dialogue stops it; each comes out or is accounted for."""
+    account = Account(stage.name)
+    planned = table.num_rows * stage.fan_out
+    rows = stage.process(table.to_pylist(), account)
+    if planned != len(rows) + len(account.rejections):
+        raise RuntimeError(
+            f"stage {stage.name} lost count: {planned} planned, {len(rows)} emitted, {len(account.rejections)} rejected"
+        )
+    outcome = Outcome(planned, len(rows), tuple(account.rejections), dict(account.notes), account.statistics.to_json())
+    return pa.Table.from_pylist(rows, schema=stage.schema), outcome

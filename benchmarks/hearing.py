@@ -122,6 +122,7 @@ def edges(turns: Sequence[Segment], segments: Sequence[Segment]) -> tuple[list[S
 
 
 def words(text: str) -> str:
-    """Lower-case words without punctuation; a hyphen separates, an apostrophe does not."""
-    plain = text.lower().replace("\u2019", "'").replace("'", "")
+    """Lower-case words without punctuation: a hyphen separates, an apostrophe does not, `p.m.` is one word."""
+    plain = re.sub(r"['\u2019]", "", text.lower())
+    plain = re.sub(r"\b([a-z])\.(?=[a-z]\b)", r"\1", plain)
     return " ".join(re.findall(r"[a-z0-9]+", plain))

@@ -101,7 +101,7 @@ def report(listener: Listener, lines: list[Line]) -> dict[str, Any]:
         "reply_delay_s": heard.reply_delay_s,
         "next_turn_s": heard.next_turn_s,
         "reaction_s": heard.reaction_s,
-        "words": {role: asdict(counts) for role, counts in heard.words.items()},
+        "words": {role: vars(counts) for role, counts in heard.words.items()},
         "misheard": sorted(heard.mistakes, key=lambda mistake: -mistake["wer"]),
     }
 

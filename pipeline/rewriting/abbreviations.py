@@ -5,27 +5,88 @@ import re
 from pipeline.rewriting.numbers import ROMAN, cardinal, ordinal, roman
 
 _TITLES = {
-    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "Prof": "Professor", "Gen": "General", "Gov": "Governor",
-    "Sen": "Senator", "Rep": "Representative", "Rev": "Reverend", "Capt": "Captain", "Lt": "Lieutenant", "Col": "Colonel",
-    "Sgt": "Sergeant", "Mt": "Mount", "Ft": "Fort", "St": "Saint",
-}  # fmt: skip
+    "Mr": "Mister",
+    "Mrs": "Missus",
+    "Ms": "Miz",
+    "Dr": "Doctor",
+    "Prof": "Professor",
+    "Gen": "General",
+    "Gov": "Governor",
+    "Sen": "Senator",
+    "Rep": "Representative",
+    "Rev": "Reverend",
+    "Capt": "Captain",
+    "Lt": "Lieutenant",
+    "Col": "Colonel",
+    "Sgt": "Sergeant",
+    "Mt": "Mount",
+    "Ft": "Fort",
+    "St": "Saint",
+}
 _PLAIN = {
-    "e.g": "for example", "i.e": "that is", "etc": "et cetera", "vs": "versus", "approx": "approximately", "dept": "department",
-    "est": "established", "Inc": "Incorporated", "Ltd": "Limited", "Corp": "Corporation", "Bros": "Brothers", "Ave": "Avenue",
-    "Blvd": "Boulevard", "Rd": "Road", "Jr": "Junior", "Sr": "Senior", "tbsp": "tablespoon", "tsp": "teaspoon", "oz": "ounces",
-    "lbs": "pounds", "misc": "miscellaneous", "temp": "temperature", "Esq": "Esquire", "et al": "and others", "cf": "compare",
-    "viz": "namely", "incl": "including", "excl": "excluding", "hr": "hour", "hrs": "hours", "mins": "minutes", "secs": "seconds",
-}  # fmt: skip
+    "e.g": "for example",
+    "i.e": "that is",
+    "etc": "et cetera",
+    "vs": "versus",
+    "approx": "approximately",
+    "dept": "department",
+    "est": "established",
+    "Inc": "Incorporated",
+    "Ltd": "Limited",
+    "Corp": "Corporation",
+    "Bros": "Brothers",
+    "Ave": "Avenue",
+    "Blvd": "Boulevard",
+    "Rd": "Road",
+    "Jr": "Junior",
+    "Sr": "Senior",
+    "tbsp": "tablespoon",
+    "tsp": "teaspoon",
+    "oz": "ounces",
+    "lbs": "pounds",
+    "misc": "miscellaneous",
+    "temp": "temperature",
+    "Esq": "Esquire",
+    "et al": "and others",
+    "cf": "compare",
+    "viz": "namely",
+    "incl": "including",
+    "excl": "excluding",
+    "hr": "hour",
+    "hrs": "hours",
+    "mins": "minutes",
+    "secs": "seconds",
+}
 _NEEDS_DOT = frozenset({"est", "temp", "cf", "Rep", "Gen", "Col", "Rev", "misc", "hr", "incl", "excl", "et al", "viz"})
-_BEFORE_NUMBER = {"No": "number", "Nos": "numbers", "no": "number", "Fig": "figure", "fig": "figure", "Vol": "volume",
-                  "vol": "volume", "Ch": "chapter", "p": "page", "pp": "pages", "Sec": "section", "Art": "article"}  # fmt: skip
-_SLASHED = {"w/o": "without", "w/": "with", "b/c": "because", "n/a": "not applicable", "N/A": "not applicable", "and/or": "and or",
-            "c/o": "care of"}  # fmt: skip
+_BEFORE_NUMBER = {
+    "No": "number",
+    "Nos": "numbers",
+    "no": "number",
+    "Fig": "figure",
+    "fig": "figure",
+    "Vol": "volume",
+    "vol": "volume",
+    "Ch": "chapter",
+    "p": "page",
+    "pp": "pages",
+    "Sec": "section",
+    "Art": "article",
+}
+_SLASHED = {
+    "w/o": "without",
+    "w/": "with",
+    "b/c": "because",
+    "n/a": "not applicable",
+    "N/A": "not applicable",
+    "and/or": "and or",
+    "c/o": "care of",
+}
 
 _TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.?(?=\s[A-Z])|\b(Mr|Mrs|Ms|Dr|Prof)\b\.?")
 _STREET = re.compile(r"(?<=[A-Za-z])(\s)(St|Dr)\.?(?=[\s,.;!?]|$)(?!\.?\s[A-Z][a-z])")
 _ABBREVIATION = re.compile(
-    rf"(?<![\w.])({'|'.join(re.escape(a) for a in sorted(_PLAIN, key=len, reverse=True))})(\.(?!\w))?(?!\w)(\s+(?=[A-Z])|$)?"
+    rf"(?<![\w.])({'|'.join(re.escape(a) for a in sorted(_PLAIN, key=len, reverse=True))})"
+    r"(\.(?!\w))?(?!\w)(\s+(?=[A-Z])|$)?"
 )
 _NUMBERED = re.compile(rf"\b({'|'.join(_BEFORE_NUMBER)})\.\s?(?=#?\d)")
 _SLASH = re.compile("|".join(rf"(?<!\w){re.escape(short)}(?!\w)" for short in _SLASHED))
@@ -47,11 +108,30 @@ _NUMERAL = re.compile(
 
 # What the lexicons say as a word, or not at all as people say it; anything else in capitals is spelled by them.
 _SAID = {
-    "US": "U.S.", "IT": "I.T.", "WHO": "W.H.O.", "AM": "a.m.", "PM": "p.m.", "PhD": "Ph.D.", "PhDs": "Ph.D. graduates",
-    "WiFi": "Wi-Fi", "Wifi": "Wi-Fi", "wifi": "Wi-Fi", "wi-fi": "Wi-Fi", "iOS": "I.O.S.", "IDE": "I.D.E.", "HR": "H.R.",
-    "VR": "V.R.", "LaTeX": "lay tech", "MySQL": "My SQL", "PostgreSQL": "Postgres SQL", "NoSQL": "No SQL", "kHz": "kilohertz",
-    "CO": "C.O.", "Ctrl": "Control", "ctrl": "control",
-}  # fmt: skip
+    "US": "U.S.",
+    "IT": "I.T.",
+    "WHO": "W.H.O.",
+    "AM": "a.m.",
+    "PM": "p.m.",
+    "PhD": "Ph.D.",
+    "PhDs": "Ph.D. graduates",
+    "WiFi": "Wi-Fi",
+    "Wifi": "Wi-Fi",
+    "wifi": "Wi-Fi",
+    "wi-fi": "Wi-Fi",
+    "iOS": "I.O.S.",
+    "IDE": "I.D.E.",
+    "HR": "H.R.",
+    "VR": "V.R.",
+    "LaTeX": "lay tech",
+    "MySQL": "My SQL",
+    "PostgreSQL": "Postgres SQL",
+    "NoSQL": "No SQL",
+    "kHz": "kilohertz",
+    "CO": "C.O.",
+    "Ctrl": "Control",
+    "ctrl": "control",
+}
 _SAID_WORD = re.compile(rf"(?<![\w.'-])({'|'.join(_SAID)})(?![\w'-])")
 _WORD = re.compile(r"[A-Za-z']+")
 _COMMON = re.compile(r"\b(?:THE|A|AN|IS|ARE|YOU|YOUR|MY|TO|OF|AND|IN|ON|FOR|NOT|DO|THIS|THAT|WHAT|HOW|WE|ME|BE)\b")

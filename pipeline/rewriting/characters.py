@@ -7,30 +7,38 @@ from pipeline.errors import DialogueRejected
 
 LONGEST_WORD = 30  # letters; beyond it a grapheme-to-phoneme model guesses at a string that is no word
 
-_REPLACED = str.maketrans(
-    {
-        "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "′": "'", "´": "'",
-        "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"', "‹": '"', "›": '"',
-        "‐": "-", "‑": "-", "‒": "-", "–": "–", "—": "—", "―": "—", "−": "-", "﹣": "-",
-        "…": "...", "‥": "..", "․": ".", "•": " • ", "‣": " • ", "◦": " • ", "▪": " • ", "●": " • ",
-        "⁄": "/", "∕": "/", "×": "×", "✕": "×", "✖": "×", "∗": "*", "∙": "·", "⋅": "·", "∼": "~",
-        "⇒": "→", "➔": "→", "➜": "→", "➡": "→", "º": "°", "˚": "°", "™": "", "®": "", "℠": "",
-        "ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
-        "đ": "d", "Đ": "D", "ð": "d", "þ": "th", "ı": "i",
-    }
-)  # fmt: skip
-_SUPERSCRIPTS = {
-    "²": "^2",
-    "³": "^3",
-    "¹": "^1",
-    "⁰": "^0",
-    "⁴": "^4",
-    "⁵": "^5",
-    "⁶": "^6",
-    "⁷": "^7",
-    "⁸": "^8",
-    "⁹": "^9",
+_ONE_FOR_MANY = {
+    "'": "‘’‛ʼ′´",
+    '"': "“”„‟″«»‹›",
+    "-": "‐‑‒−﹣",
+    "—": "―",
+    " • ": "•‣◦▪●",
+    "/": "⁄∕",
+    "×": "✕✖",
+    "*": "∗",
+    "·": "∙⋅",
+    "~": "∼",
+    "→": "⇒➔➜➡",
+    "°": "º˚",
+    "...": "…",
+    "": "™®℠",
+    # Letters that have no decomposition into one of ASCII and its accent.
+    "ss": "ß",
+    "ae": "æ",
+    "Ae": "Æ",
+    "oe": "œ",
+    "Oe": "Œ",
+    "o": "ø",
+    "O": "Ø",
+    "l": "ł",
+    "L": "Ł",
+    "d": "đð",
+    "D": "Đ",
+    "th": "þ",
+    "i": "ı",
 }
+_REPLACED = str.maketrans({character: one for one, many in _ONE_FOR_MANY.items() for character in many})
+_SUPERSCRIPTS = {character: str(digit) for digit, character in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _VULGAR = re.compile(r"[¼½¾⅐-⅞]")
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
@@ -45,7 +53,7 @@ def unified(text: str) -> str:
 
     Superscripts become `^2`, `½` becomes ` 1/2`, every line break becomes a newline.
     """
-    text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[c][1] for c in run.group()), text)
+    text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[c] for c in run.group()), text)
     text = _VULGAR.sub(lambda one: " " + unicodedata.normalize("NFKC", one.group()), text)
     text = unicodedata.normalize("NFKC", _LINE_BREAKS.sub("\n", text).translate(_REPLACED)).translate(_REPLACED)
     return "".join(_plain(character) for character in text)

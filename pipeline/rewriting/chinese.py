@@ -2,6 +2,7 @@
 
 import functools
 import re
+from typing import Any
 
 from pipeline.rewriting.characters import without_accents
 from pipeline.rewriting.english import web_addresses
@@ -10,20 +11,40 @@ _DIGIT = re.compile(r"[0-9０-９%]")
 _RULES = [
     (re.compile(pattern), said)
     for pattern, said in (
-        (r"C\+\+", "C加加"), (r"(?<=[\w）)])\s?[+＋]\s?(?=\w)", "加"), (r"[=＝]", "等于"), (r"[×✕]", "乘以"), (r"÷", "除以"), (r"&", "和"),
-        (r"[%％]", "百分号"), (r"[~～](?=[\d一二三四五六七八九十])", "到"), (r"→", "到"), (r"°", "度"), (r"@", " at "), (r"\s?/\s?", "或"),
-        (r"<", "小于"), (r">", "大于"), (r"[\"“”'‘’「」『』《》〈〉【】*_]", ""), (r"\s*[()（）\[\]—–·•…]+\s*|\.{2,}|-{2,}|[~～]|\s-\s", "，"),
-        (r"(?<=[\u4e00-\u9fff]),", "，"), (r"(?<=[\u4e00-\u9fff]);", "；"), (r"(?<=[\u4e00-\u9fff]):", "："),
-        (r"(?<=[\u4e00-\u9fff])\?", "？"), (r"(?<=[\u4e00-\u9fff])!", "！"), (r"(?<=[\u4e00-\u9fff])\.", "。"),
-        (r"[，、；：,;:]+([。！？；：])", r"\1"), (r"([，、；：。！？])[，、；：,;:。！？]+", r"\1"), (r"^[，、；：。！？,.;:!?\s]+", ""),
-        (r"(?<=[\u4e00-\u9fff，。！？；：])\s+|\s+(?=[\u4e00-\u9fff，。！？；：])", ""), (r"\s+", " "),
+        (r"C\+\+", "C加加"),
+        (r"(?<=[\w）)])\s?[+＋]\s?(?=\w)", "加"),
+        (r"[=＝]", "等于"),
+        (r"[×✕]", "乘以"),
+        (r"÷", "除以"),
+        (r"&", "和"),
+        (r"[%％]", "百分号"),
+        (r"[~～](?=[\d一二三四五六七八九十])", "到"),
+        (r"→", "到"),
+        (r"°", "度"),
+        (r"@", " at "),
+        (r"\s?/\s?", "或"),
+        (r"<", "小于"),
+        (r">", "大于"),
+        (r"[\"“”'‘’「」『』《》〈〉【】*_]", ""),
+        (r"\s*[()（）\[\]—–·•…]+\s*|\.{2,}|-{2,}|[~～]|\s-\s", "，"),
+        (r"(?<=[\u4e00-\u9fff]),", "，"),
+        (r"(?<=[\u4e00-\u9fff]);", "；"),
+        (r"(?<=[\u4e00-\u9fff]):", "："),
+        (r"(?<=[\u4e00-\u9fff])\?", "？"),
+        (r"(?<=[\u4e00-\u9fff])!", "！"),
+        (r"(?<=[\u4e00-\u9fff])\.", "。"),
+        (r"[，、；：,;:]+([。！？；：])", r"\1"),
+        (r"([，、；：。！？])[，、；：,;:。！？]+", r"\1"),
+        (r"^[，、；：。！？,.;:!?\s]+", ""),
+        (r"(?<=[\u4e00-\u9fff，。！？；：])\s+|\s+(?=[\u4e00-\u9fff，。！？；：])", ""),
+        (r"\s+", " "),
     )
-]  # fmt: skip
+]
 
 
 @functools.cache
-def _normalizer() -> "wetext.Normalizer":  # type: ignore[name-defined]  # noqa: F821
-    import wetext
+def _normalizer() -> Any:
+    import wetext  # its grammars take a while to load
 
     return wetext.Normalizer(lang="zh", operator="tn")
 

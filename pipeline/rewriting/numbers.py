@@ -2,6 +2,7 @@
 
 import functools
 import re
+from typing import Any
 
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LONGEST_WHOLE = 15  # digits wetext's grammar counts with; a longer number is read digit by digit
@@ -11,8 +12,8 @@ NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 
 
 @functools.cache
-def _normalizer() -> "wetext.Normalizer":  # type: ignore[name-defined]  # noqa: F821
-    import wetext
+def _normalizer() -> Any:
+    import wetext  # its grammars take a while to load
 
     return wetext.Normalizer(lang="en", operator="tn")
 

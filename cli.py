@@ -89,11 +89,15 @@ def verify(dataset: Folder) -> None:
     from pipeline.display import Display
     from pipeline.shards.verify import verify as run
 
-    failures = run(dataset, Display())
-    for failure in failures:
-        print(failure)
-    if failures:
+    failed = 0
+    with Display().verifying() as report:
+        for failure in run(dataset, report):
+            print(failure)
+            failed += 1
+    if failed:
+        print(f"{dataset}: {failed} failures")
         raise typer.Exit(1)
+    print(f"{dataset}: every checksum and every invariant holds")
 
 
 @app.command()

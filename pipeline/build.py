@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from pipeline.dialogue import Rejection
 from pipeline.display import Display
 from pipeline.errors import UserError
+from pipeline.plan import SOURCE, Plan, make_plan
 from pipeline.recipe import Recipe
 from pipeline.shards import card
 from pipeline.shards.atomic import canonical_json, file_sha256, remove_temporary, write_json
@@ -20,7 +21,6 @@ from pipeline.shards.dataset import MANIFEST, SUCCESS, read_manifest
 from pipeline.shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
 from pipeline.shards.manifest import manifest
 from pipeline.shards.partitions import Ledger, PartitionFolder
-from pipeline.plan import SOURCE, Plan, make_plan
 from pipeline.shards.statistics import Statistics
 from pipeline.stages.data import DataStage
 from pipeline.stages.script import ScriptStage
@@ -36,6 +36,7 @@ class Build:
     limit: int | None
     plan: Plan
     stages: tuple[Stage, ...]
+    data: DataStage  # the last of them
     folders: tuple[PartitionFolder, ...]
     keys: tuple[str, ...]
 
@@ -59,16 +60,13 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
     """Plan a build: read the sources into partitions and name the stages' folders."""
     with display.reading_sources() as report:
         plan = make_plan(recipe, base, work, limit, report)
-    stages: tuple[Stage, ...] = (
-        ScriptStage(recipe.rewriting),
-        SpeechStage(recipe.speech, recipe.seed),
-        DataStage(recipe),
-    )
+    data = DataStage(recipe)
+    stages: tuple[Stage, ...] = (ScriptStage(recipe.rewriting), SpeechStage(recipe.speech, recipe.seed), data)
     keys: list[str] = []
     for stage in stages:
         keys.append(stage_key(stage, keys[-1] if keys else plan.key))
     folders = tuple(PartitionFolder(work / f"{stage.name}-{key}") for stage, key in zip(stages, keys, strict=True))
-    return Build(recipe, limit, plan, stages, folders, tuple(keys))
+    return Build(recipe, limit, plan, stages, data, folders, tuple(keys))
 
 
 def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:
@@ -145,16 +143,15 @@ def _finish(made: Build, out: Path, display: Display) -> None:
     staging = out.parent / f".{out.name}.{made.key}"
     rejected = write_rejected(_rejections(made), staging)
     _stop_if_too_many(made.recipe, ledgers, staging / rejected[0])
-    data = made.stages[-1]
     shards = group_shards(made.folders[-1], made.plan.partitions, made.recipe.output.shard_mb * 1_000_000)
     with display.joining(len(shards)) as report:
         for done, shard in enumerate(shards):
-            write_shard(shard, made.folders[-1], staging, data.schema)
+            write_shard(shard, made.folders[-1], staging, made.data.schema)
             report(done + 1)
     statistics = Statistics()
     for record in made.folders[-1].records(made.plan.partitions):
         statistics.merge(record.outcome.statistics)
-    vocabulary = data.write_vocabulary(staging)
+    vocabulary = made.data.write_vocabulary(staging)
     about = manifest(made.recipe, made.limit, made.key, made.stage_keys, made.plan.sources, ledgers, statistics)
     cards = card.write(staging, about, statistics)
     for file in (*vocabulary, *cards):

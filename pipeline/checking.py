@@ -13,7 +13,6 @@ from pipeline.recipe_file import Location, Mistake, RecipeFile, find, read, vali
 from pipeline.rewriting import REWRITERS
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 
-
 S = TypeVar("S", bound=Section)
 
 

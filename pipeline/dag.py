@@ -55,8 +55,10 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
 
     What has a commit record is passed over. Raises the UserError of a worker, such as a full disk.
     """
-    rows = ray.data.from_items([{"partition": number} for number in partitions], override_num_blocks=len(partitions))
-    cores = int(ray.cluster_resources().get("CPU", 1))
+    rows: ray.data.Dataset = ray.data.from_items(
+        [{"partition": number} for number in partitions], override_num_blocks=len(partitions)
+    )
+    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     for step in steps:
         actors = max(1, min(cores, len(partitions)))
         rows = rows.map_batches(

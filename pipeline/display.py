@@ -31,6 +31,11 @@ class Display:
             yield lambda rows: status.update(f"reading sources: {rows:,} rows") if rows % 100 == 0 else None
 
     @contextmanager
+    def verifying(self) -> Iterator[Callable[[int], None]]:
+        with self.console.status("comparing checksums") as status:
+            yield lambda rows: status.update(f"checking rows: {rows:,}")
+
+    @contextmanager
     def making(self, made: Build) -> Iterator[None]:
         """Watch the stages' folders while they fill."""
         with self._progress() as progress:

@@ -129,8 +129,8 @@ class _IdSet:
     def add(self, dialogue: Dialogue, renditions: int) -> str | None:
         """Take the ids of all renditions; returns the one that was taken already, if any."""
         ids = [rendition_id(dialogue.id, number) for number in range(renditions)]
-        marks = ",".join("?" * len(ids))
-        if found := self._database.execute(f"select id from ids where id in ({marks})", ids).fetchone():
-            return str(found[0])
+        for id_ in ids:
+            if self._database.execute("select 1 from ids where id = ?", (id_,)).fetchone():
+                return id_
         self._database.executemany("insert into ids values (?)", [(id_,) for id_ in ids])
         return None

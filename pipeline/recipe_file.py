@@ -94,7 +94,9 @@ def read(path: Path) -> RecipeFile:
     return RecipeFile(path, raw, lines, tuple(repeated))
 
 
-def _walk(node: yaml.Node, location: Location, lines: dict[Location, int], repeated: list[Mistake]) -> None:
+def _walk(node: yaml.Node | None, location: Location, lines: dict[Location, int], repeated: list[Mistake]) -> None:
+    if node is None:
+        return
     lines.setdefault(location, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

@@ -43,7 +43,8 @@ def describe_plan(made: Build) -> str:
         f"recipe       {made.recipe.name}",
         f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_listed(reasons)})",
         f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to make",
-        f"hours        about {(speech_s + gaps_s) * renditions / 3600:.2f}, of which speech {speech_s * renditions / 3600:.2f}",
+        f"hours        about {(speech_s + gaps_s) * renditions / 3600:.2f}, "
+        f"of which speech {speech_s * renditions / 3600:.2f}",
         f"partitions   {made.plan.num_partitions} of up to {made.recipe.partition_size} dialogues",
         "done already",
     ]

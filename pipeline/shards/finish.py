@@ -64,7 +64,7 @@ def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa
 
 def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[str]:
     """Write the rejected table; returns its files. There is always one, even without rows."""
-    files = []
+    files: list[str] = []
     while (rows := list(islice(rejections, REJECTED_ROWS_A_FILE))) or not files:
         file = f"rejected/part-{len(files):05d}.parquet"
         columns = {name: [getattr(row, name) for row in rows] for name in REJECTED.names}

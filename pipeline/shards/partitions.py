@@ -1,12 +1,11 @@
 """A stage's folder: one Parquet file and one commit record a partition. Only what has a record counts."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -151,7 +151,8 @@ class DataStage:
 def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
     if utterance.sample_rate == sample_rate:
         return utterance.waveform
-    return soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)
+    waveform: Waveform = soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)
+    return waveform
 
 
 def turn_row(utterance: Utterance, placement: Placement) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import soundfile
+from numpy.typing import NDArray
 
 from pipeline.dialogue import Dialogue, SpokenDialogue, Turn, Utterance, Waveform
 
@@ -76,7 +77,7 @@ def read_speech_row(row: dict[str, Any]) -> SpokenDialogue:
     return SpokenDialogue(row["dialogue_id"], row["source"], row["language"], utterances)
 
 
-def to_flac(samples: np.ndarray, sample_rate: int) -> bytes:
+def to_flac(samples: NDArray[np.float32] | NDArray[np.int16], sample_rate: int) -> bytes:
     """16 bit FLAC of samples [samples] or [samples, channels]."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, sample_rate, **FLAC)
@@ -84,5 +85,5 @@ def to_flac(samples: np.ndarray, sample_rate: int) -> bytes:
 
 
 def _from_flac(data: bytes) -> Waveform:
-    waveform, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    waveform: Waveform = soundfile.read(io.BytesIO(data), dtype="float32")[0]
     return waveform

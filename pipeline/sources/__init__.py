@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.dialogue import Rejection
 from pipeline.errors import DialogueRejected
 from pipeline.recipe import Source
-from pipeline.sources.rows import files, problem, rows
+from pipeline.sources.rows import files, problem, read_rows
 from pipeline.sources.shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
 
 __all__ = ["SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "read"]
@@ -35,7 +35,7 @@ def read(source: Source, base: Path) -> Iterator[Read | Rejection]:
 
     Raises UserError if the file, folder or Hub data set cannot be read at all.
     """
-    for row in islice(rows(source, base), source.limit):
+    for row in islice(read_rows(source, base), source.limit):
         if isinstance(row, Rejection):
             yield row
             continue

@@ -60,7 +60,7 @@ def files(source: Source, base: Path) -> list[Path]:
         raise UserError(f"source {source.name}: cannot be read: {error}") from error
 
 
-def rows(source: Source, base: Path) -> Iterator[Row | Rejection]:
+def read_rows(source: Source, base: Path) -> Iterator[Row | Rejection]:
     """Every row of a source in the order of its files, or what is wrong with it. Lines are streamed."""
     if source.hub is not None:
         yield from _hub_rows(source)

@@ -63,15 +63,18 @@ class Display:
         )
 
     def already_there(self, out: Path) -> None:
-        self.console.print(f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}")
+        self.console.print(
+            f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}", soft_wrap=True
+        )
 
     def done(self, out: Path, about: dict[str, Any]) -> None:
         ledger = about["ledger"]
         hours = about["statistics"]["dialogue_s"]["total"] / 3600
-        rejected = sum(stage["rejected"] for stage in ledger.values())
+        rejected = sum(stage["rejected"] for stage in ledger)
         self.console.print(
-            f"{out}: {ledger['data']['emitted']} dialogues, {hours:.2f} hours, {rejected} rejected. "
-            f"Look at it with: duplexgen inspect {out}"
+            f"{out}: {ledger[-1]['emitted']} dialogues, {hours:.2f} hours, {rejected} rejected. "
+            f"Look at it with: duplexgen inspect {out}",
+            soft_wrap=True,
         )
 
 

@@ -24,7 +24,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     plot = "plots/timing.png"
     _write_plot(folder / plot, statistics)
     recipe, ledger = about["recipe"], about["ledger"]
-    emitted = ledger["data"]["emitted"]
+    emitted = ledger[-1]["emitted"]
     dialogue = statistics.get("dialogue_s")
     early = statistics.get("assistant_before_user_end")
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
@@ -75,12 +75,12 @@ def _source_lines(recipe: dict[str, Any], prints: dict[str, Any]) -> Iterator[st
         yield f"| {source['name']} | {source['shape']} | {source['language']} | {source['license']} | {what} |"
 
 
-def _ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
+def _ledger_lines(ledger: list[dict[str, Any]]) -> Iterator[str]:
     yield "| stage | planned | emitted | rejected | why | changed, not rejected |"
     yield "|---|---|---|---|---|---|"
-    for stage, counts in ledger.items():
+    for counts in ledger:
         why, notes = (_counted(counts[key]) for key in ("reasons", "notes"))
-        yield f"| {stage} | {counts['planned']} | {counts['emitted']} | {counts['rejected']} | {why} | {notes} |"
+        yield f"| {counts['stage']} | {counts['planned']} | {counts['emitted']} | {counts['rejected']} | {why} | {notes} |"
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -90,7 +90,7 @@ def _counted(counts: dict[str, int]) -> str:
 def _statistics_lines(statistics: Statistics) -> Iterator[str]:
     yield "| | count | mean | least | 5 % | median | 95 % | most |"
     yield "|---|---|---|---|---|---|---|---|"
-    for _, tally in statistics:
+    for _, tally in statistics.distributions():
         figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
         cells = " | ".join(f"{figure:.4g}" for figure in figures)
         yield f"| {_label(tally)} | {tally.count} | {cells} |"
@@ -105,7 +105,7 @@ def _write_plot(target: Path, statistics: Statistics) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    tallies = [tally for name, tally in statistics if name != "assistant_before_user_end"]
+    tallies = [tally for _, tally in statistics.distributions()]
     rows = -(-len(tallies) // PLOT_COLUMNS)
     figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
     FigureCanvasAgg(figure)

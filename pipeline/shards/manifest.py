@@ -30,7 +30,7 @@ def manifest(
         "sources": sources,
         "key": key,
         "stages": stage_keys,
-        "ledger": {stage: ledger_json(ledger) for stage, ledger in ledgers.items()},
+        "ledger": [{"stage": stage, **ledger_json(ledger)} for stage, ledger in ledgers.items()],
         "statistics": statistics.to_json(),
         "software": software(),
     }

@@ -1,0 +1,50 @@
+"""A voice engine that costs nothing: it plays one recording, cut to the length that the text asks for.
+
+Measures and tests what is not synthesis. The recording is a sentence spoken by Kokoro, so that voice activity
+detection, trimming and tokenizing have real speech to work on.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import soundfile
+
+from pipeline.dialogue import Waveform
+from pipeline.errors import DialogueRejected
+from pipeline.speech import ENGINES, SpeechRequest, Voice
+
+RECORDING = Path(__file__).parent / "data" / "harbour.flac"
+LETTER_S = 0.07
+USERS = 32
+
+
+class Replay:
+    name: ClassVar[str] = "replay"
+    sample_rate: ClassVar[int] = 24000
+    languages: ClassVar[frozenset[str]] = frozenset({"en"})
+
+    @classmethod
+    def voices(cls) -> Mapping[str, Voice]:
+        names = ["assistant", *(f"user_{number:02d}" for number in range(USERS))]
+        return {name: Voice(name, ("en",), "female", "a recording of Kokoro", "train") for name in names}
+
+    @classmethod
+    def fingerprint(cls) -> Mapping[str, str]:
+        return {"replay": "1"}
+
+    def load(self) -> None:
+        self.recording: Waveform = soundfile.read(RECORDING, dtype="float32")[0]
+
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
+        return [self._speak(request.text) for request in requests]
+
+    def _speak(self, text: str) -> Waveform:
+        length = round((0.3 + LETTER_S * sum(character.isalnum() for character in text)) * self.sample_rate)
+        return np.resize(self.recording, length)
+
+
+def register() -> None:
+    """Let recipes name this engine, in this process and the workers it starts."""
+    ENGINES[Replay.name] = Replay

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.dialogue import Dialogue, Rejection, Turn
+from pipeline.recipe import Rewriting
+from pipeline.rewriting.rules import RulesRewriter
+
 SAMPLE = Path(__file__).parent.parent / "recipes" / "sample"
 
 
@@ -82,3 +86,34 @@ def test_written_text_has_what_real_answers_have(dialogues: list[dict[str, Any]]
         "🎉",
     ):
         assert mark in replies, mark
+
+
+@pytest.fixture(scope="module")
+def spoken(dialogues: list[dict[str, Any]], instructions: list[dict[str, str]]) -> list[Dialogue | Rejection]:
+    texts = {dialogue["id"]: dialogue["data"] for dialogue in dialogues}
+    for number, item in enumerate(instructions):
+        request = "\n\n".join(filter(None, (item["instruction"], item["input"])))
+        texts[f"alpaca-{number}"] = [request, item["output"]]
+    written = [
+        Dialogue(name, "sample", "en", tuple(Turn(("user", "assistant")[i % 2], text) for i, text in enumerate(turns)))
+        for name, turns in texts.items()
+    ]
+    results = RulesRewriter(Rewriting()).rewrite_all(written)
+    return [result if isinstance(result, Rejection) else result.dialogue for result in results]
+
+
+def test_only_the_two_code_blocks_are_rejected(spoken: list[Dialogue | Rejection]) -> None:
+    rejected = [result.dialogue_id for result in spoken if isinstance(result, Rejection)]
+    assert rejected == ["rename-photos", "alpaca-11"]
+
+
+def test_all_of_it_is_spoken_in_a_quarter_of_an_hour(spoken: list[Dialogue | Rejection]) -> None:
+    turns = [turn for result in spoken if isinstance(result, Dialogue) for turn in result.turns]
+    assert 1900 <= sum(len(turn.text.split()) for turn in turns) <= 2300  # at about three words a second
+
+
+def test_replies_are_long_enough_to_be_interrupted(spoken: list[Dialogue | Rejection]) -> None:
+    for dialogue in spoken:
+        if isinstance(dialogue, Dialogue):
+            for turn in dialogue.turns[1:-1:2]:
+                assert len(turn.text.split()) >= 14, (dialogue.id, turn.text)

@@ -71,19 +71,19 @@ def describe_dataset(dataset: Dataset) -> str:
     statistics.merge(manifest["statistics"])
     recipe = manifest["recipe"]
     lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
-    for stage, counts in manifest["ledger"].items():
+    for counts in manifest["ledger"]:
         reasons, notes = _listed(counts["reasons"]), _listed(counts["notes"])
-        line = (
-            f"{stage:8} {counts['planned']:8,} planned {counts['emitted']:8,} emitted {counts['rejected']:8,} rejected"
-        )
+        line = f"{counts['stage']:8} {counts['planned']:8,} planned {counts['emitted']:8,} emitted {counts['rejected']:8,} rejected"
         lines.append(line + reasons + (f"; changed{notes}" if notes else ""))
     lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
-    for _, tally in statistics:
+    for _, tally in statistics.distributions():
         figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
         unit = f" ({tally.quantity.unit})" if tally.quantity.unit else ""
         lines.append(
             f"{tally.quantity.title + unit:56}{tally.count:9,}" + "".join(f"{value:9.2f}" for value in figures)
         )
+    if early := statistics.get("assistant_before_user_end"):
+        lines.append(f"[ASSISTANT] before the user's last audio is observed: {early.mean:.1%} of replies")
     return "\n".join(lines)
 
 
@@ -100,7 +100,7 @@ def _find(dataset: Dataset, wanted: str) -> dict[str, Any]:
     for number, row in enumerate(dataset.rows()):
         if wanted in (row["dialogue_id"], str(number)):
             return row
-    rows = dataset.manifest["ledger"]["data"]["emitted"]
+    rows = dataset.manifest["ledger"][-1]["emitted"]
     raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
 
 

@@ -34,7 +34,7 @@ QUANTITIES: dict[str, Quantity] = {
     "reaction_delay_s": Quantity("Reaction delay: barge-in to assistant's stop", "s", 0, 6, 120),
     "user_turn_s": Quantity("User turn", "s", 0, 30, 60),
     "assistant_turn_s": Quantity("Assistant turn, as heard", "s", 0, 60, 60),
-    "dialogue_s": Quantity("Dialogue", "s", 0, 240, 60),
+    "dialogue_s": Quantity("Dialogue", "s", 0, 240, 120),
     "user_speech_share": Quantity("Share of time the user speaks", "", 0, 1, 50),
     "assistant_speech_share": Quantity("Share of time the assistant speaks", "", 0, 1, 50),
     "overlap_share": Quantity("Share of time both speak", "", 0, 0.5, 50),
@@ -115,6 +115,10 @@ class Statistics:
     def __iter__(self) -> Iterator[tuple[str, Tally]]:
         """In the order in which QUANTITIES names them."""
         return ((name, self._tallies[name]) for name in QUANTITIES if name in self._tallies)
+
+    def distributions(self) -> Iterator[tuple[str, Tally]]:
+        """All but what is only true or false of something."""
+        return ((name, tally) for name, tally in self if tally.quantity.bins > 2)
 
     def to_json(self) -> dict[str, Any]:
         return {name: tally.to_json() for name, tally in self}

@@ -114,12 +114,12 @@ def _is_finished(out: Path, made: Build) -> bool:
     stored = read_manifest(out)
     if stored["key"] == made.key:
         return True
-    same_recipe = stored["recipe"] == made.recipe.model_dump(mode="json")
-    reason = (
-        f"was built with --limit {stored['limit']}, from other source files, or with other software"
-        if same_recipe
-        else f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
-    )
+    if stored["recipe"] != made.recipe.model_dump(mode="json"):
+        reason = f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
+    elif stored["limit"] != made.limit:
+        reason = f"was built with {'no limit' if stored['limit'] is None else '--limit ' + str(stored['limit'])}"
+    else:
+        reason = "was built from other source files or with other software"
     raise UserError(f"{out} {reason}; it was left as it is. Choose another folder with --out, or remove it.")
 
 

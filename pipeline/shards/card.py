@@ -80,7 +80,8 @@ def _ledger_lines(ledger: list[dict[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for counts in ledger:
         why, notes = (_counted(counts[key]) for key in ("reasons", "notes"))
-        yield f"| {counts['stage']} | {counts['planned']} | {counts['emitted']} | {counts['rejected']} | {why} | {notes} |"
+        figures = " | ".join(str(counts[key]) for key in ("stage", "planned", "emitted", "rejected"))
+        yield f"| {figures} | {why} | {notes} |"
 
 
 def _counted(counts: dict[str, int]) -> str:

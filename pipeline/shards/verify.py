@@ -57,25 +57,26 @@ def _check_files(dataset: Dataset) -> Iterator[str]:
 
 def _check_ledger(dataset: Dataset) -> Iterator[str]:
     ledger = dataset.manifest["ledger"]
-    for stage, counts in ledger.items():
+    for counts in ledger:
+        stage = counts["stage"]
         if counts["planned"] != counts["emitted"] + counts["rejected"]:
             yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
         if counts["rejected"] != sum(counts["reasons"].values()):
             yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
     renditions = dataset.manifest["recipe"]["speech"]["renditions"]
-    for before, stage in pairwise(ledger):
-        expected = ledger[before]["emitted"] * (renditions if stage == "speech" else 1)
-        if ledger[stage]["planned"] != expected:
-            yield f"ledger: {stage} planned {ledger[stage]['planned']}, but {before} hands on {expected}"
+    for before, counts in pairwise(ledger):
+        expected = before["emitted"] * (renditions if counts["stage"] == "speech" else 1)
+        if counts["planned"] != expected:
+            yield f"ledger: {counts['stage']} planned {counts['planned']}, but {before['stage']} hands on {expected}"
     rows = sum(file["rows"] for file in dataset.manifest["files"] if file["path"].startswith("data/"))
-    if rows != ledger["data"]["emitted"]:
-        yield f"ledger: {ledger['data']['emitted']} emitted, but data/ has {rows} rows"
+    if rows != ledger[-1]["emitted"]:
+        yield f"ledger: {ledger[-1]['emitted']} emitted, but data/ has {rows} rows"
     rejected: Counter[tuple[str, str]] = Counter()
     for file in dataset.manifest["files"]:
         if file["path"].startswith("rejected/"):
             table = pq.read_table(dataset.path / file["path"], columns=["stage", "reason"])
             rejected.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    listed = {(stage, reason): count for stage, counts in ledger.items() for reason, count in counts["reasons"].items()}
+    listed = {(counts["stage"], reason): count for counts in ledger for reason, count in counts["reasons"].items()}
     if rejected != listed:
         yield f"ledger: the rejected table counts {dict(rejected)}, the ledger {listed}"
 

@@ -99,10 +99,10 @@ def check_speakable(text: str, language: str) -> None:
     at most one of `. , ? ! ; :`. Chinese: Han characters, ASCII letters, and the pauses of both scripts.
     """
     if language == "zh":
-        if not _ZH_SAID.search(text):
-            raise DialogueRejected("nothing_to_say", "no word is left of a turn")
         if not _ZH_TEXT.fullmatch(text):
             raise DialogueRejected("unspeakable", _named("".join(_ZH_TEXT.split(text))))
+        if not _ZH_SAID.search(text):
+            raise DialogueRejected("nothing_to_say", "no word is left of a turn")
         return
     tokens = text.split(" ")
     if not text.strip():

@@ -73,8 +73,8 @@ def describe_dataset(dataset: Dataset) -> str:
     lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
     for counts in manifest["ledger"]:
         reasons, notes = _listed(counts["reasons"]), _listed(counts["notes"])
-        figures = "".join(f"{counts[key]:9,} {key}" for key in ("planned", "emitted", "rejected"))
-        lines.append(f"{counts['stage']:8}{figures}{reasons}" + (f"; changed{notes}" if notes else ""))
+        ledger = "".join(f"{counts[key]:9,} {key}" for key in ("planned", "emitted", "rejected"))
+        lines.append(f"{counts['stage']:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
     lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
     for _, tally in statistics.distributions():
         figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)

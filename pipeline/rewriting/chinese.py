@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.rewriting.characters import without_accents
 from pipeline.rewriting.english import web_addresses
 
+_QUOTES = re.compile(r"[\"“”'‘’「」『』《》〈〉【】]")  # wetext puts a backslash before a quotation mark
 _DIGIT = re.compile(r"[0-9０-９%]")
 _RULES = [
     (re.compile(pattern), said)
@@ -25,7 +26,7 @@ _RULES = [
         (r"\s?/\s?", "或"),
         (r"<", "小于"),
         (r">", "大于"),
-        (r"[\"“”'‘’「」『』《》〈〉【】*_]", ""),
+        (r"[*_]", ""),
         (r"\s*[()（）\[\]—–·•…]+\s*|\.{2,}|-{2,}|[~～]|\s-\s", "，"),
         (r"(?<=[\u4e00-\u9fff]),", "，"),
         (r"(?<=[\u4e00-\u9fff]);", "；"),
@@ -51,7 +52,7 @@ def _normalizer() -> Any:
 
 def spoken(text: str) -> str:
     """One paragraph as it is said, numbers read by wetext; what has no reading is left in, to be named."""
-    text = web_addresses(without_accents(text))
+    text = _QUOTES.sub("", web_addresses(without_accents(text)))
     if _DIGIT.search(text):
         text = str(_normalizer().normalize(text))
     for pattern, said in _RULES:

@@ -24,11 +24,11 @@ _TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>]*>")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _PROSE = re.compile(r"[\w\s.,?!;:'\"()-]*")
 _CODE_LINE = re.compile(
-    r"^\s*(?:def|class|public|private|static|void|function|const|let|var|#include|#define|using|return|elif|else:|"
+    r"^\s*(?:def|class|local|public|private|static|void|function|const|let|var|#include|#define|using|return|elif|else:|"
     r"SELECT|INSERT|UPDATE|CREATE)\b.*[(){};:=<>*]\s*\S*$"
     r"|^\s*(?:import|from)\s[\w.]+(?:\s(?:import|as)\s\w.*)?;?$|^\s*</?(?:html|head|body|div|script|style|meta|!DOCTYPE)\b"
     r"|[{};]\s*$|^\s*[})\]]+[;,]?\s*$|^\s*(?://|/\*|<\?|#!)|[\w\])]\s*(?:==|!=|\+=|-=|:=|=>|->|&&|\|\|)\s*\S"
-    r"|\w\([^()]*\)\s*[;{:]\s*$|^\s*[\w.\[\]]+\s*=\s*[\w\"'\[({].*$|^\s*[\w.]*[a-z]\.?\w*\([^()\s]*\)+$"
+    r"|\w\([^()]*\)\s*[;{:]\s*$|^\s*[\w.\[\]]+\s*=\s*[\w\"'\[({].*$|^\s*[\w.]*[a-z]\.?\w*\(\S*\)$|\w\.\w+\(.*\w\.\w+\("
 )
 _LATEX = re.compile(
     r"\\(?:frac|sqrt|sum|int|begin|end|left|right|mathbf|mathrm|alpha|beta|theta|pi|lambda|infty|cdot|text)\b|\$\$"
@@ -109,7 +109,7 @@ class _Reader:
                 case "inline":
                     self._add(_inline(token, self.out.notes))
                 case "fence":
-                    self._fence(token.content)
+                    self._fence(token)
 
     def _item_opening(self) -> str:
         number = self.numbers[-1]
@@ -137,11 +137,13 @@ class _Reader:
         pairs = [f"{name}: {cell}" if name else cell for name, cell in zip(self.header, row, strict=False) if cell]
         self._add(": ".join(cells) if len(self.header) <= 2 else ", ".join([row[0], *pairs[1:]]))
 
-    def _fence(self, content: str) -> None:
+    def _fence(self, token: Token) -> None:
+        content = token.content
         if _PROSE.fullmatch(content) and not any(_CODE_LINE.search(line) for line in content.split("\n")):
             self._add(content)
             return
-        self.code_length += len(content)
+        fences = len(token.info) + 2 * len(token.markup) + 2
+        self.code_length = min(self.code_length + len(content) + fences, self.length)
         if self.code_length * 2 > self.length:
             raise DialogueRejected("code", f"{self.code_length} of {self.length} characters are code")
         if CODE_LEFT_OUT not in self.out.notes:

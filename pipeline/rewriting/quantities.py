@@ -4,7 +4,9 @@
 ASCII digits only and leaves none behind.
 """
 
+import functools
 import re
+from collections.abc import Callable
 
 from pipeline.rewriting.dates import DATES_AND_TIMES, END, TO, Match, Rule
 from pipeline.rewriting.numbers import NUMBER, amount, cardinal, digits, is_one, number, ordinal, plural, year
@@ -144,9 +146,9 @@ _RULES: list[Rule] = [
     (r"(?<![\d:])(\d+):(\d+):(\d+)(?![\d:])", lambda m: " ".join(cardinal(group) for group in m.groups())),
     (r"(?<![\d:])(\d+):(\d+)(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
     (rf"(?:(?<=^)|(?<=[\s(=<>+×÷/]))-(?={NUMBER})", lambda m: "minus "),
+    (NUMBER, lambda m: amount(m[0])),
 ]
 _COMPILED = [(re.compile(pattern, re.ASCII), say) for pattern, say in _RULES]
-_REST = re.compile(NUMBER, re.ASCII)
 _DIGIT = re.compile(r"\d", re.ASCII)
 
 
@@ -155,12 +157,13 @@ def spoken(text: str) -> str:
     if not _DIGIT.search(text):
         return text
     for pattern, say in _COMPILED:
-        text = pattern.sub(say, text)
-    return _REST.sub(lambda m: _apart(m, amount(m[0])), text)
+        text = pattern.sub(functools.partial(_apart, say), text)
+    return text
 
 
-def _apart(m: Match, words: str) -> str:
-    """`MP3` -> MP three, `3D` -> three D, `COVID-19` -> COVID nineteen, `10-year` -> ten-year."""
-    before, after = m.string[: m.start()][-2:], m.string[m.end() : m.end() + 1]
-    left = " " if before[-1:].isalnum() or before[-1:] in ")'" else ""
-    return left + words + (" " if after.isalnum() else "")
+def _apart(say: Callable[[Match], str], m: Match) -> str:
+    """Words for a match, apart from the letters it touches: `MP3` -> MP three, `3D` -> three D."""
+    words = say(m)
+    before, after = m.string[: m.start()][-1:], m.string[m.end() :][:1]
+    left = " " if (before.isalnum() or before in (")", "'")) and before and words[:1].isalnum() else ""
+    return left + words + (" " if after.isalnum() and words[-1:].isalnum() else "")

@@ -143,17 +143,13 @@ WRITTEN = st.text(
     ),
     max_size=60,
 )
-PIECES = st.lists(
-    st.sampled_from(
-        "a I U.S. e.g. etc. Dr. St. No. 5 12 1,234 1.5 .5 007 $5 $1.50 £3 5% 3:45 p.m. PM 1990s 1st 22nd 1/2 10-20 5km 5 km "
-        "72°F -5 +3 x^2 2*3 a/b A/B km/h # @ & * _ __ ** ` ``` - -- — – ... ( ) [ ] < > <b> ' '' \" it's dogs' 'em rock'n'roll "
-        "C++ C# a@b.co www.a.com http://a.b/c 6'2\" 2020-12-25 12/25/2020 May 5 Jan. 555-123-4567 v1.2.3 XIV VIII II NASA "
-        "WHO IT iPhone CO2 4K M bn , . ; : ? ! ?! .. \n \n\n | = == <= → ~ ~5 ≈ ± 5\" '90s 24/7 J. K. p.m., U.S., a.m.?".split(
-            " "
-        )
-    ),
-    max_size=14,
-).map(" ".join)
+HARD = """
+a I U.S. e.g. etc. Dr. St. No. 5 12 1,234 1.5 .5 007 $5 $1.50 £3 5% 3:45 p.m. PM 1990s 1st 22nd 1/2 10-20 5km 5 km
+72°F -5 +3 x^2 2*3 a/b A/B km/h # @ & * _ __ ** ` ``` - -- — – ... ( ) [ ] < > <b> ' '' " it's dogs' 'em rock'n'roll
+C++ C# a@b.co www.a.com http://a.b/c 6'2" 2020-12-25 12/25/2020 May 5 Jan. 555-123-4567 v1.2.3 XIV VIII II NASA WHO IT
+iPhone CO2 4K M bn , . ; : ? ! ?! .. | = == <= → ~ ~5 ≈ ± 5" '90s 24/7 J. K. p.m., U.S., a.m.?
+"""
+PIECES = st.lists(st.sampled_from([*HARD.split(), "\n", "\n\n"]), max_size=14).map(" ".join)
 
 
 @settings(max_examples=250, deadline=None)

@@ -24,6 +24,7 @@ class Replay:
     name: ClassVar[str] = "replay"
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})
+    uses_seed: ClassVar[bool] = False
 
     @classmethod
     def voices(cls) -> Mapping[str, Voice]:

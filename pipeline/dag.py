@@ -41,13 +41,18 @@ def cluster() -> Iterator[None]:
         ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **local)
     except ConnectionError as error:
         raise UserError(f"no Ray cluster answers at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _quiet() -> None:
+    """The display says what a person needs; Ray's own log of an execution goes to its log folder."""
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.ERROR)
 
 
 def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
@@ -55,6 +60,7 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
 
     What has a commit record is passed over. Raises the UserError of a worker, such as a full disk.
     """
+    _quiet()
     rows: ray.data.Dataset = ray.data.from_items(
         [{"partition": number} for number in partitions], override_num_blocks=len(partitions)
     )
@@ -67,8 +73,9 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             batch_size=1,
             num_cpus=step.stage.num_cpus,
             num_gpus=step.stage.num_gpus,
-            # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do.
-            compute=ActorPoolStrategy(min_size=1, max_size=actors, max_tasks_in_flight_per_actor=1),
+            # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
+            # that may hold one task an actor never grows by itself, so its size is given.
+            compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
         )
     with _users_errors():
         for row in rows.iter_rows():

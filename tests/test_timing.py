@@ -1,5 +1,7 @@
 """Timelines of both scenarios, drawn at random."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ def test_turn_taking(lengths_s: list[float], rate: int, seed: int) -> None:
     turns = timeline.placements
     assert [turn.end_sample - turn.start_sample for turn in turns] == [length for _, length in spoken(lengths_s, rate)]
     assert 0 <= turns[0].start_sample <= 0.8 * rate
-    for before, turn in zip(turns, turns[1:], strict=False):
+    for before, turn in pairwise(turns):
         gap = turn.start_sample - before.end_sample
         if turn.role == "assistant":
             assert gap == round(0.8 * rate)

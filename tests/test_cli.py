@@ -1,0 +1,73 @@
+"""The command as people call it, each time in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    command = [sys.executable, str(ROOT / "cli.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("command", [[], ["build"], ["plan"], ["verify"], ["inspect"]])
+def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path) -> None:
+    probe = "import sys, cli\ntry: cli.main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", probe, *command, "--help"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(done.stdout.splitlines()) > 8
+    heavy = {"ray", "numpy", "pyarrow", "datasets", "librosa", "onnxruntime", "scipy", "tokenizers"}
+    assert heavy.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["build", "nothing.yaml"], "nothing.yaml: no such recipe"),
+        (["plan", "nothing"], "nothing: no such recipe"),
+        (["verify", "nowhere"], "is no finished data set"),
+        (["inspect", "nowhere"], "is no finished data set"),
+        (["build", "turn_taking", "--limit", "0"], "--limit"),
+    ],
+)
+def test_mistakes_of_the_user_give_a_message(arguments: list[str], says: str, tmp_path: Path) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_recipe_with_mistakes_touches_nothing(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
+    bad = recipe_file(seed=-1, partition_size=0)
+    done = run("build", str(bad), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "seed" in done.stderr
+    assert "partition_size" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [bad.name]
+
+
+def test_plan_says_what_a_build_would_do(tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = run("plan", "turn_taking", "--limit", "9", cwd=tmp_path)
+    assert time.monotonic() - start < 60
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert lines["dialogues"].split()[1] == "9"
+    assert lines["partitions"].split()[1] == "3"
+    assert "0 of 3 partitions" in lines["speech"]
+    assert not (tmp_path / "out" / "turn_taking").exists()

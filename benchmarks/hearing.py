@@ -101,24 +101,20 @@ def _belongs(chunk: Segment, start: int, end: int) -> bool:
     return pause_s < UTTERANCE_PAUSE_S and length_s <= LONGEST_CHUNK_S
 
 
-def edges(turns: Sequence[Segment], segments: Sequence[Segment]) -> tuple[list[Segment | None], int]:
-    """Where each turn of one channel is heard, and how much speech belongs to no turn, in samples.
+def by_turn(turns: Sequence[Segment], segments: Sequence[Segment]) -> tuple[list[list[Segment]], list[Segment]]:
+    """Speech of each turn of one channel, and speech that belongs to no turn.
 
     turns: where turns were placed; it only says which segments belong together, since a speaker pauses inside a
     turn. Each segment goes to the turn it overlaps most; a turn is heard from the start of its first segment to
-    the end of its last, None if it has no segment.
+    the end of its last.
     """
-    heard: list[Segment | None] = [None] * len(turns)
-    stray = 0
+    heard: list[list[Segment]] = [[] for _ in turns]
+    strays: list[Segment] = []
     for start, end in segments:
         overlaps = [min(end, turn_end) - max(start, turn_start) for turn_start, turn_end in turns]
         best = int(np.argmax(overlaps)) if overlaps else -1
-        if best < 0 or overlaps[best] <= 0:
-            stray += end - start
-            continue
-        known = heard[best]
-        heard[best] = (start, end) if known is None else (known[0], end)
-    return heard, stray
+        (heard[best] if best >= 0 and overlaps[best] > 0 else strays).append((start, end))
+    return heard, strays
 
 
 def words(text: str) -> str:

@@ -55,12 +55,17 @@ def table(listener: Listener) -> list[Line]:
     heard = listener.heard
     lines = []
     for role in reversed(CHANNELS):
-        counts = heard.words[role]
-        detail = f"{counts.spoken} words: {counts.substituted} wrong, {counts.deleted} missing, {counts.inserted} added"
+        errors = heard.errors[role]
+        detail = f"{errors.spoken} words: {errors.substituted} wrong, {errors.deleted} missing, {errors.inserted} added"
         wanted = WANTED_WER[role]
         lines.append(
-            Line(f"word error rate, {role}", f"{counts.rate:.1%}", f"< {wanted:.0%}", counts.rate < wanted, detail)
+            Line(f"word error rate, {role}", f"{errors.rate:.1%}", f"< {wanted:.0%}", errors.rate < wanted, detail)
         )
+    if heard.best_cuts.spoken:
+        whole, cuts = heard.whole_replies, heard.best_cuts
+        lines.append(Line("  of replies nobody interrupted", f"{whole.rate:.1%}", "", None, f"{whole.spoken} words"))
+        detail = f"{cuts.spoken} words, against as much of the text as fits: what is left is no fault of the estimate"
+        lines.append(Line("  of interrupted replies", f"{cuts.rate:.1%}", "", None, detail))
     timings = (
         ("reply after the user's end", heard.reply_delay_s, REPLY_DELAY_S),
         ("next turn after the reply's end", heard.next_turn_s, NEXT_TURN_S),
@@ -69,14 +74,14 @@ def table(listener: Listener) -> list[Line]:
     for what, values, wanted_s in timings:
         low, high = wanted_s
         aim = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
-        what = f"{what}, {aim} ± {TOLERANCE_S:g}"
+        title = f"{what}, {aim} ± {TOLERANCE_S:g}"
         if not values:
-            lines.append(Line(what, "none", f">= {WANTED_SHARE:.0%}", None))
+            lines.append(Line(title, "none", f">= {WANTED_SHARE:.0%}", None))
             continue
         share = share_within(values, wanted_s, TOLERANCE_S)
         strict = "" if low == high else f"; {share_within(values, wanted_s, 0.0):.1%} without tolerance"
         detail = f"{len(values)} turns, min/5%/50%/95%/max {spread(values)} s{strict}"
-        lines.append(Line(what, f"{share:.1%}", f">= {WANTED_SHARE:.0%}", share >= WANTED_SHARE, detail))
+        lines.append(Line(title, f"{share:.1%}", f">= {WANTED_SHARE:.0%}", share >= WANTED_SHARE, detail))
     lines.append(
         Line("turns without speech", str(heard.turns_not_heard), "0", heard.turns_not_heard == 0, f"of {heard.turns}")
     )
@@ -101,7 +106,9 @@ def report(listener: Listener, lines: list[Line]) -> dict[str, Any]:
         "reply_delay_s": heard.reply_delay_s,
         "next_turn_s": heard.next_turn_s,
         "reaction_s": heard.reaction_s,
-        "words": {role: vars(counts) for role, counts in heard.words.items()},
+        "errors": {role: vars(errors) for role, errors in heard.errors.items()},
+        "whole_replies": vars(heard.whole_replies),
+        "best_cuts": vars(heard.best_cuts),
         "misheard": sorted(heard.mistakes, key=lambda mistake: -mistake["wer"]),
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, edges, words
+from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, by_turn, words
 from pipeline.dialogue import CHANNELS, Waveform
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.rewriting import english
@@ -22,14 +22,33 @@ LONGEST_VOICE_SAMPLE_S = 60.0
 
 
 @dataclass
-class Words:
-    """Word errors of one channel."""
+class Errors:
+    """Word errors of some turns."""
 
     spoken: int = 0
     substituted: int = 0
     deleted: int = 0
     inserted: int = 0
     confusions: Counter[str] = field(default_factory=Counter)
+
+    def add(self, spoken: str, heard: str) -> float:
+        """Count the errors of one turn, and give its own rate."""
+        import jiwer
+
+        if not spoken:  # jiwer has no rate for nothing
+            self.inserted += len(heard.split())
+            return float(bool(heard))
+        output = jiwer.process_words(spoken, heard)
+        self.spoken += output.hits + output.substitutions + output.deletions
+        self.substituted += output.substitutions
+        self.deleted += output.deletions
+        self.inserted += output.insertions
+        for chunk in output.alignments[0]:
+            if chunk.type != "equal":
+                said = " ".join(output.references[0][chunk.ref_start_idx : chunk.ref_end_idx])
+                instead = " ".join(output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx])
+                self.confusions[f"{said or '-'} > {instead or '-'}"] += 1
+        return float(output.wer)
 
     @property
     def rate(self) -> float:
@@ -45,7 +64,9 @@ class Heard:
     turns: int = 0
     turns_not_heard: int = 0
     stray_speech_s: float = 0.0
-    words: dict[str, Words] = field(default_factory=lambda: {role: Words() for role in CHANNELS})
+    errors: dict[str, Errors] = field(default_factory=lambda: {role: Errors() for role in CHANNELS})
+    whole_replies: Errors = field(default_factory=Errors)  # those nobody interrupted
+    best_cuts: Errors = field(default_factory=Errors)  # interrupted ones, against as much text as fits what is heard
     reply_delay_s: list[float] = field(default_factory=list)
     next_turn_s: list[float] = field(default_factory=list)
     reaction_s: list[float] = field(default_factory=list)
@@ -99,35 +120,27 @@ class Listener:
         for role, track in zip(CHANNELS, tracks, strict=True):
             numbers = [number for number, turn in enumerate(row["turns"]) if turn["role"] == role]
             segments = self.voice_activity.segments(track)
-            self._compare_words(row, role, numbers, self.recogniser.transcribe(track, segments))
-            placed = [_at_hearing_rate(row["turns"][number], rate) for number in numbers]
-            found, stray = edges(placed, segments)
-            heard_at.update(zip(numbers, found, strict=True))
-            self.heard.stray_speech_s += stray / HEARING_HZ
+            turns, strays = by_turn([_at_hearing_rate(row["turns"][number], rate) for number in numbers], segments)
+            for number, found in zip(numbers, turns, strict=True):
+                heard_at[number] = (found[0][0], found[-1][1]) if found else None
+                self._compare(row["dialogue_id"], row["turns"][number], self.recogniser.transcribe(track, found))
+            self.heard.stray_speech_s += sum(end - start for start, end in strays) / HEARING_HZ
             if role == "user" and segments:
                 voice = row["turns"][numbers[0]]["voice"]
                 self.heard.voices[voice].append(np.concatenate([track[start:end] for start, end in segments]))
         self._time(row["turns"], [heard_at[number] for number in range(len(row["turns"]))])
 
-    def _compare_words(self, row: dict[str, Any], role: str, numbers: list[int], transcript: str) -> None:
-        import jiwer
-
-        spoken = words(read_out(" ".join(row["turns"][number]["spoken_text"] for number in numbers)))
-        transcript = words(read_out(transcript))
-        output = jiwer.process_words(spoken, transcript)
-        counts = self.heard.words[role]
-        counts.spoken += output.hits + output.substitutions + output.deletions
-        counts.substituted += output.substitutions
-        counts.deleted += output.deletions
-        counts.inserted += output.insertions
-        for chunk in output.alignments[0]:
-            if chunk.type != "equal":
-                said = " ".join(output.references[0][chunk.ref_start_idx : chunk.ref_end_idx])
-                heard = " ".join(output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx])
-                counts.confusions[f"{said or '-'} > {heard or '-'}"] += 1
-        if spoken != transcript:
-            mistake = {"dialogue_id": row["dialogue_id"], "role": role, "wer": output.wer}
-            self.heard.mistakes.append(mistake | {"spoken": spoken, "heard": transcript})
+    def _compare(self, dialogue_id: str, turn: dict[str, Any], transcript: str) -> None:
+        role, heard = turn["role"], words(read_out(transcript))
+        spoken = words(read_out(turn["spoken_text"]))
+        rate = self.heard.errors[role].add(spoken, heard)
+        if turn["interrupted"]:
+            self.heard.best_cuts.add(best_cut(words(read_out(turn["text"])), heard), heard)
+        elif role == "assistant":
+            self.heard.whole_replies.add(spoken, heard)
+        if rate > 0:
+            mistake = {"dialogue_id": dialogue_id, "role": role, "interrupted": turn["interrupted"], "wer": rate}
+            self.heard.mistakes.append(mistake | {"spoken": spoken, "heard": heard})
 
     def _time(self, turns: list[dict[str, Any]], heard_at: list[Segment | None]) -> None:
         self.heard.turns += len(turns)
@@ -166,3 +179,12 @@ def read_out(text: str) -> str:
         return english.spoken(clocks)
     except DialogueRejected:  # the recogniser wrote something that nobody says, which is an error of its own
         return text
+
+
+def best_cut(text: str, heard: str) -> str:
+    """The first words of `text`, as many as come nearest to what was heard of it."""
+    from rapidfuzz.distance import Levenshtein
+
+    whole, found = text.split(), heard.split()
+    distances = [Levenshtein.distance(whole[:count], found) for count in range(1, len(whole) + 1)]
+    return " ".join(whole[: 1 + int(np.argmin(distances))])

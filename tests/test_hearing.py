@@ -4,29 +4,34 @@ import numpy as np
 import pytest
 
 from benchmarks.floor import encode, measure_floor, mix
-from benchmarks.hearing import HEARING_HZ, chunks, edges, words
-from benchmarks.listening import read_out
+from benchmarks.hearing import HEARING_HZ, by_turn, chunks, words
+from benchmarks.listening import best_cut, read_out
 
 SECOND = HEARING_HZ
 
 
 def test_pauses_inside_a_turn_do_not_end_it() -> None:
     turns = [(0, 4 * SECOND), (6 * SECOND, 8 * SECOND)]
-    heard, stray = edges(turns, [(100, SECOND), (2 * SECOND, 4 * SECOND + 300), (6 * SECOND - 200, 8 * SECOND)])
-    assert heard == [(100, 4 * SECOND + 300), (6 * SECOND - 200, 8 * SECOND)]
-    assert stray == 0
+    first, second = [(100, SECOND), (2 * SECOND, 4 * SECOND + 300)], [(6 * SECOND - 200, 8 * SECOND)]
+    assert by_turn(turns, first + second) == ([first, second], [])
 
 
 def test_speech_where_no_turn_is_counts_as_stray_and_a_silent_turn_as_not_heard() -> None:
-    heard, stray = edges([(0, SECOND), (5 * SECOND, 6 * SECOND)], [(0, SECOND), (2 * SECOND, 3 * SECOND)])
-    assert heard == [(0, SECOND), None]
-    assert stray == SECOND
-    assert edges([], [(0, 10)]) == ([], 10)
+    segments = [(0, SECOND), (2 * SECOND, 3 * SECOND)]
+    assert by_turn([(0, SECOND), (5 * SECOND, 6 * SECOND)], segments) == ([segments[:1], []], segments[1:])
+    assert by_turn([], [(0, 10)]) == ([], [(0, 10)])
 
 
 def test_speech_over_two_turns_goes_to_the_one_it_overlaps_most() -> None:
-    heard, _ = edges([(0, 100), (150, 500)], [(50, 400)])
-    assert heard == [None, (50, 400)]
+    assert by_turn([(0, 100), (150, 500)], [(50, 400)]) == ([[], [(50, 400)]], [])
+
+
+def test_an_interrupted_reply_is_compared_with_as_much_text_as_was_heard() -> None:
+    pytest.importorskip("rapidfuzz", reason="comes with the extra `listen`")
+    text = "the last one leaves at eleven forty five"
+    assert best_cut(text, "the last one leads at") == "the last one leaves at"
+    assert best_cut(text, text) == text
+    assert best_cut(text, "") == "the"
 
 
 def test_chunks_join_short_pauses_and_fit_the_recogniser() -> None:

@@ -4,12 +4,14 @@ import functools
 import html
 import re
 from dataclasses import dataclass, field
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DialogueRejected
 from pipeline.rewriting.numbers import ordinal
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 CODE_LEFT_OUT = "code_left_out"
 IMAGE_LEFT_OUT = "image_left_out"
@@ -47,7 +49,9 @@ class Plain:
 
 
 @functools.cache
-def _parser() -> MarkdownIt:
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
     # Indented code and HTML blocks are off: in chat text an indented line is an indented line.
     return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).disable(["code", "html_block"])
 
@@ -88,7 +92,7 @@ class _Reader:
         self.row: list[str] | None = None
         self.code_length = 0
 
-    def read(self, tokens: list[Token]) -> None:
+    def read(self, tokens: "list[Token]") -> None:
         for index, token in enumerate(tokens):
             match token.type:
                 case "ordered_list_open":
@@ -137,7 +141,7 @@ class _Reader:
         pairs = [f"{name}: {cell}" if name else cell for name, cell in zip(self.header, row, strict=False) if cell]
         self._add(": ".join(cells) if len(self.header) <= 2 else ", ".join([row[0], *pairs[1:]]))
 
-    def _fence(self, token: Token) -> None:
+    def _fence(self, token: "Token") -> None:
         content = token.content
         if _PROSE.fullmatch(content) and not any(_CODE_LINE.search(line) for line in content.split("\n")):
             self._add(content)
@@ -150,7 +154,7 @@ class _Reader:
             self.out.notes.append(CODE_LEFT_OUT)
 
 
-def _inline(token: Token, notes: list[str]) -> str:
+def _inline(token: "Token", notes: list[str]) -> str:
     parts: list[str] = []
     for child in token.children or []:
         match child.type:

@@ -61,7 +61,8 @@ class RulesRewriter:
 
     def _turn(self, turn: Turn, language: str, notes: list[str]) -> str:
         limit = self.recipe.max_user_words if turn.role == "user" else self.recipe.max_reply_words
-        written, shortened = turn.text, len(turn.text) > limit * _WRITTEN_PER_WORD
+        written = turn.text.strip()
+        shortened = len(written) > limit * _WRITTEN_PER_WORD
         if shortened:
             if turn.role == "user":
                 raise DialogueRejected("user_turn_too_long", f"{len(written)} characters; {limit} words are allowed")

@@ -118,7 +118,8 @@ class Vocabulary:
         """Ids of codes of codebook 0, any shape. Raises ValueError at a code outside 0 … audio_size - 1."""
         codes = np.asarray(codes)
         _raise_at_first((codes < 0) | (codes >= self.audio_size), codes, f"is no code 0 … {self.audio_size - 1}")
-        return self._id_by_code[codes]
+        ids: Ids = self._id_by_code[codes]
+        return ids
 
     def audio_codes(self, ids: ArrayLike) -> NDArray[np.int16]:
         """Codes of codebook 0 of audio ids, any shape. Raises ValueError at an id that is not audio."""

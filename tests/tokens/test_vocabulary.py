@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.tokens.bpe import BytePairTokenizer
+from pipeline.tokens.melvq import MelVQ
 from pipeline.tokens.vocabulary import Vocabulary
 
 PLAIN = Vocabulary(
@@ -67,3 +70,93 @@ def test_ids_may_not_meet() -> None:
 def test_another_format_version_is_refused() -> None:
     with pytest.raises(ValueError, match="format_version 2, expected 1"):
         Vocabulary.from_json(json.loads('{"format_version": 2}'))
+
+
+@pytest.fixture(scope="module")
+def built() -> Vocabulary:
+    return Vocabulary.build(BytePairTokenizer(), MelVQ())
+
+
+def test_text_then_states_then_audio(built: Vocabulary) -> None:
+    text = BytePairTokenizer.vocab_size
+    assert built.state == {"silence": text, "assistant": text + 1, "pad": text + 2, "epad": text + 3}
+    assert built.audio_first_id == text + 4 and built.size == text + 4 + MelVQ.codebook_size
+    assert not built.audio_exceptions
+
+
+def test_tokens_the_text_tokenizer_has_keep_their_ids() -> None:
+    from tokenizers import Tokenizer
+
+    class SpeakingTokenizer(BytePairTokenizer):
+        """Has a state token and all but the last speech token, as GLM-4-Voice's has."""
+
+        def to_json(self) -> str:
+            tokenizer = Tokenizer.from_str(super().to_json())
+            tokenizer.add_special_tokens(["<|assistant|>", *(f"<|audio_{code}|>" for code in range(2047)), "<|other|>"])
+            return str(tokenizer.to_str())
+
+    vocabulary = Vocabulary.build(SpeakingTokenizer(), MelVQ())
+    assert vocabulary.assistant == 4096 and vocabulary.audio_first_id == 4097
+    assert vocabulary.audio_exceptions == {2047: vocabulary.size - 1}
+    other = 4097 + 2047
+    assert not vocabulary.is_audio([other])[0] and vocabulary.audio_ids([2047]) == [vocabulary.size - 1]
+
+
+def test_the_saved_folder_names_every_id(built: Vocabulary, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    built.save(tmp_path / "vocabulary")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "vocabulary" / "tokenizer.json"))
+    assert tokenizer.get_vocab_size() == built.size
+    for state, id_ in built.state.items():
+        assert tokenizer.token_to_id(f"<|{state}|>") == id_
+    codes = np.arange(MelVQ.codebook_size, dtype=np.int16)
+    assert [tokenizer.token_to_id(f"<|audio_{code}|>") for code in codes] == built.audio_ids(codes).tolist()
+    text = "It's ten past two, and it rains."
+    assert tokenizer.encode(text).ids == BytePairTokenizer().encode(text)
+    ids = [*BytePairTokenizer().encode(text), built.epad, *built.audio_ids([7])]
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text + "<|epad|><|audio_7|>"
+    assert tokenizer.decode(ids) == text
+
+
+def test_saving_again_gives_the_same_bytes(built: Vocabulary, tmp_path: Path) -> None:
+    built.save(tmp_path / "once")
+    Vocabulary.build(BytePairTokenizer(), MelVQ()).save(tmp_path / "again")
+    names = sorted(path.name for path in (tmp_path / "once").iterdir())
+    assert names == ["tokenizer.json", "tokenizer_config.json"]
+    assert all((tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
+
+
+def test_transformers_loads_the_folder(built: Vocabulary, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    built.save(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert len(tokenizer) == built.size
+    assert tokenizer.convert_tokens_to_ids(["<|silence|>", "<|audio_2047|>"]) == [built.silence, built.size - 1]
+    text = "How are you , then ?"
+    assert tokenizer(text)["input_ids"] == BytePairTokenizer().encode(text)
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+@pytest.mark.parametrize("vocabulary", [PLAIN, EXCEPTION])
+def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> None:
+    class Text(BytePairTokenizer):
+        vocab_size = vocabulary.text_size
+
+    layout = {"name": "bayling", "user_tokens": 10, "text_tokens": 5, "ast_offset": -1}
+    description = vocabulary.describe(MelVQ(), Text(), layout, sample_rate=16000)
+    assert Vocabulary.from_json(json.loads(json.dumps(description))) == vocabulary
+    assert list(description) == [
+        "format_version", "layout", "sample_rate", "samples_per_frame", "channels", "state", "audio",
+        "speech_tokenizer", "text_tokenizer",
+    ]  # fmt: skip
+    assert description["samples_per_frame"] == 1280 and description["layout"] == layout
+    assert description["speech_tokenizer"] == {
+        "name": "melvq", "version": "1", "codebooks": 8, "sha256": MelVQ.fingerprint()["sha256"],
+    }  # fmt: skip
+    assert vocabulary.describe(MelVQ(), Text(), layout, sample_rate=24000)["samples_per_frame"] == 1920
+
+
+def test_a_vocabulary_that_was_read_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"only a vocabulary made by Vocabulary\.build"):
+        PLAIN.save(tmp_path)

@@ -1,0 +1,50 @@
+"""The voices that ship: one row of 256 numbers each, and where each comes from. See data_cards/voices.md."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.speech.engine import Voice
+
+FOLDER = Path(__file__).parent / "voices"
+INDEX = FOLDER / "index.json"
+STYLES = FOLDER / "styles.npy"  # f32 [voices, 256], rows in the order of the index
+
+
+@cache
+def voices() -> Mapping[str, Voice]:
+    return MappingProxyType(
+        {
+            row["name"]: Voice(
+                row["name"],
+                tuple(row["languages"]),
+                row["sex"],
+                row["provenance"],
+                row["split"],
+            )
+            for row in json.loads(INDEX.read_text(encoding="utf-8"))["voices"]
+        }
+    )
+
+
+@cache
+def style(name: str) -> NDArray[np.float32]:
+    """The row of one voice, f32 [256]. Raises KeyError for a voice that is not in the index."""
+    rows: NDArray[np.float32] = np.load(STYLES, allow_pickle=False)
+    return rows[list(voices()).index(name)] if name in voices() else _unknown(name)
+
+
+@cache
+def checksum() -> str:
+    """sha256 of the rows and their names."""
+    return hashlib.sha256(STYLES.read_bytes() + "\n".join(voices()).encode()).hexdigest()
+
+
+def _unknown(name: str) -> NDArray[np.float32]:
+    raise KeyError(f"no voice {name!r} in {INDEX}")

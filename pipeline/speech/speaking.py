@@ -1,0 +1,162 @@
+"""A dialogue as text to a dialogue as speech: who speaks in which voice, what is tried again, what is refused."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from difflib import get_close_matches
+
+from pipeline.dialogue import (
+    Dialogue,
+    Rejection,
+    SpokenDialogue,
+    Turn,
+    Utterance,
+    Waveform,
+)
+from pipeline.errors import DialogueRejected
+from pipeline.randomness import generator
+from pipeline.recipe import Speech
+from pipeline.speech.engine import SpeechEngine, SpeechRequest
+from pipeline.speech.guard import BadSpeechError, check_duration, check_raw
+from pipeline.speech.level import level
+from pipeline.speech.trim import trim
+
+Mistake = tuple[tuple[str | int, ...], str]  # where in the recipe, and what is wrong
+
+
+def user_voices(engine: type[SpeechEngine], spec: Speech, language: str) -> list[str]:
+    """The voices a user of this language may have, sorted: those named, or every one of the training split."""
+    voices = engine.voices()
+    if spec.user_voices != "all":
+        return sorted(name for name in spec.user_voices if language in voices[name].languages)
+    drawn = (voice for voice in voices.values() if voice.split == "train" and language in voice.languages)
+    return sorted(voice.name for voice in drawn if voice.name != spec.assistant_voice)
+
+
+def check(engine: type[SpeechEngine], spec: Speech, languages: frozenset[str]) -> list[Mistake]:
+    """Everything in a recipe's speech section that this engine cannot do for sources in these languages."""
+    mistakes: list[Mistake] = []
+    known = engine.voices()
+    for language in sorted(languages - engine.languages):
+        spoken = ", ".join(sorted(engine.languages))
+        mistakes.append(
+            (
+                ("speech", "engine"),
+                f"{engine.name} does not speak {language!r}, only {spoken}",
+            )
+        )
+    languages &= engine.languages
+    named: list[tuple[tuple[str | int, ...], str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
+    if spec.user_voices != "all":
+        named += [(("speech", "user_voices", index), name) for index, name in enumerate(spec.user_voices)]
+    for location, name in named:
+        if name not in known:
+            mistakes.append(
+                (
+                    location,
+                    f"{engine.name} has no voice {name!r}{_suggestion(name, known)}",
+                )
+            )
+        elif unspoken := sorted(languages - set(known[name].languages)):
+            mistakes.append((location, f"voice {name!r} does not speak {', '.join(unspoken)}"))
+        elif location[1] == "user_voices" and name == spec.assistant_voice:
+            mistakes.append((location, f"voice {name!r} is the assistant's; a user needs another"))
+        elif location[1] == "user_voices" and spec.user_voices.index(name) != location[2]:
+            mistakes.append((location, f"voice {name!r} is listed twice"))
+    if mistakes:
+        return mistakes
+    for language in sorted(languages):
+        if (count := len(user_voices(engine, spec, language))) < spec.renditions:
+            expected = f"expected at most the number of user voices for {language}, {count}"
+            mistakes.append((("speech", "renditions"), f"{expected}, got {spec.renditions}"))
+    return mistakes
+
+
+def _suggestion(name: str, known: object) -> str:
+    close = get_close_matches(name, list(known), n=3, cutoff=0.5)  # type: ignore[call-overload]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def rendition_id(dialogue_id: str, rendition: int) -> str:
+    """The first rendition keeps the transcript's id, so that asking for more changes nothing made before."""
+    return f"{dialogue_id}#{rendition}" if rendition else dialogue_id
+
+
+def speak_renditions(
+    engine: SpeechEngine, dialogue: Dialogue, spec: Speech, seed: int
+) -> Iterator[SpokenDialogue | Rejection]:
+    """The dialogue spoken `spec.renditions` times, each by another user; the assistant speaks once for all.
+
+    Yields one result a rendition, in order: trimmed, levelled utterances at the engine's rate, or why there
+    are none. Everything is a function of the arguments and of the engine's fingerprint.
+    """
+    drawn = generator(seed, dialogue.id, "user_voice").permutation(user_voices(type(engine), spec, dialogue.language))
+    renditions = [str(voice) for voice in drawn[: spec.renditions]]
+    said = [(turn, voice) for voice in renditions for turn in range(len(dialogue.turns))]
+    wanted = dict.fromkeys((turn, _voice(dialogue.turns[turn], spec, voice)) for turn, voice in said)
+    spoken = _speak_all(engine, dialogue, list(wanted), spec, seed)
+    for rendition, user_voice in enumerate(renditions):
+        name = rendition_id(dialogue.id, rendition)
+        keys = [(index, _voice(turn, spec, user_voice)) for index, turn in enumerate(dialogue.turns)]
+        failed = next(
+            (result for key in keys if isinstance(result := spoken[key], DialogueRejected)),
+            None,
+        )
+        if failed:
+            yield Rejection(name, "speech", failed.reason, failed.detail)
+            continue
+        utterances = tuple(
+            Utterance(turn.role, turn.text, key[1], waveform, engine.sample_rate)
+            for turn, key in zip(dialogue.turns, keys, strict=True)
+            if not isinstance(waveform := spoken[key], DialogueRejected)
+        )
+        yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
+
+
+def _voice(turn: Turn, spec: Speech, user_voice: str) -> str:
+    return spec.assistant_voice if turn.role == "assistant" else user_voice
+
+
+def _speak_all(
+    engine: SpeechEngine,
+    dialogue: Dialogue,
+    keys: list[tuple[int, str]],
+    spec: Speech,
+    seed: int,
+) -> dict[tuple[int, str], Waveform | DialogueRejected]:
+    """Each (turn, voice) as finished speech; what is bad is tried again with another seed."""
+    results: dict[tuple[int, str], Waveform | DialogueRejected] = {}
+    pending = {
+        (turn, voice): SpeechRequest(dialogue.turns[turn].text, voice, dialogue.language, seed=0)
+        for turn, voice in keys
+    }
+    attempts = spec.max_attempts if engine.uses_seed else 1
+    for attempt in range(attempts):
+        requests = [replace(request, seed=_seed(seed, dialogue.id, key, attempt)) for key, request in pending.items()]
+        for key, request, waveform in zip(list(pending), requests, engine.speak(requests), strict=True):
+            if isinstance(waveform, DialogueRejected):  # no attempt will change what cannot be spoken
+                results[key] = waveform
+                del pending[key]
+                continue
+            try:
+                results[key] = finish(waveform, engine.sample_rate, request, spec)
+                del pending[key]
+            except BadSpeechError as error:
+                results[key] = DialogueRejected(
+                    "speech_failed",
+                    f"turn {key[0]}, voice {key[1]}: {error}, after {attempts} attempts; {request.text[:60]!r}",
+                )
+        if not pending:
+            break
+    return results
+
+
+def _seed(seed: int, dialogue_id: str, key: tuple[int, str], attempt: int) -> int:
+    return int(generator(seed, dialogue_id, f"speech/{key[0]}/{key[1]}/{attempt}").integers(2**31))
+
+
+def finish(waveform: Waveform, sample_rate: int, request: SpeechRequest, spec: Speech) -> Waveform:
+    """Trimmed to speech and levelled. Raises BadSpeechError if it cannot be what the text says."""
+    check_raw(waveform)
+    speech = trim(waveform, sample_rate)
+    check_duration(speech, sample_rate, request.text, request.language)
+    return level(speech, sample_rate, spec.loudness_lufs)

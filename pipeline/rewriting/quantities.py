@@ -78,6 +78,10 @@ def _unit(m: Match) -> str:
     return f"{number(value)} to {said}" if to else said
 
 
+def _scaled_unit(m: Match) -> str:
+    return m[0] if m[2] in FUSED_ONLY else f"{m[1]} {counted('2', UNITS[m[2]]).removeprefix('two ')}"
+
+
 def _loose_unit(m: Match) -> str:
     return m[0] if m[3] in FUSED_ONLY else _unit(m)
 
@@ -134,6 +138,7 @@ _RULES: list[Rule] = [
     (r"(?<![\w.])(\d+)\"(?=\s|$)", lambda m: counted(m[1], "inch")),
     (rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?-?({UNIT_NAMES})(?:\^?([23]))?(?![\w/])", _unit),
     (rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?\s({UNIT_NAMES})(?:\^?([23]))?(?![\w/'])", _loose_unit),
+    (rf"(?<=\d\s)(thousand|million|billion|trillion)\s({UNIT_NAMES})(?![\w/'])", _scaled_unit),
     (rf"({NUMBER})\s?%{TO}({NUMBER})\s?%", lambda m: f"{number(m[1])} to {number(m[2])} percent"),
     (rf"(?<![\w.])(?:(\d+)[\s-])?(\d+)/(\d+){END}", _fraction),
     (rf"({NUMBER}|\b[A-Za-z])\^(-?\d+)", _power),

@@ -33,6 +33,7 @@ _BESIDE_NUMBERS = _compiled(
     (r"(\w)\((e?s)\)", r"\1\2"),
     (r"(?<=\b[A-Z])-(?=\d)|(?<=[A-Z]{2})-(?=\d)", " "),  # COVID-19, F-16
     (r"#\s?(?=\d)", "number "),
+    (r"(?<=\w)~(?=\d)", " tilde "),
     (r"[~≈]\s?(?=[\d$£€])", "about "),
     (r"(?<=\d)\s/\s(?=\d)", " divided by "),
     (rf"(?<=\d)\s?/\s?(?=(?:{_PERIOD})\b)", " per "),

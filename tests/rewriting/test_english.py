@@ -14,6 +14,7 @@ from pipeline.rewriting import english
         ("Use C++, C#, .NET, Q&A and R&B.", "Use C plus plus, C sharp, dot net, Q and A and R and B."),
         ("A/B testing, TCP/IP and his/her bag", "A-B testing, TCP slash IP and his or her bag"),
         ("2+2=4, 3 < 4, 8 - 3 = 5", "Two plus two equals four, three less than four, eight minus three equals five"),
+        ("HEAD~1 is ~5 km away", "HEAD tilde one is about five kilometers away"),
         ("Take item(s) #1 & 2 @ home", "Take items number one and two at home"),
         ("He said \"yes\" (softly) – then 'no'...", "He said yes, softly, then no."),
         ("Well... okay... And?!", "Well, okay. And?"),

@@ -26,6 +26,7 @@ from pipeline.rewriting.quantities import spoken
         ("5 km, 10kg, 3 ft, 1 lb", "five kilometers, ten kilograms, three feet, one pound"),
         ("100 m/s, 60 mph, 5 m^2", "one hundred meters per second, sixty miles per hour, five square meters"),
         ("6'2\", 5 ft 10 in", "six foot two, five foot ten"),
+        ("150 million km", "one hundred and fifty million kilometers"),
         ("a 5 km run", "a five kilometer run"),
         ("1/2, 3/4, 2 1/2, 10/3, 8/10", "one half, three quarters, two and a half, ten over three, eight out of ten"),
         ("24/7", "twenty four seven"),

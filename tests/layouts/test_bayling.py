@@ -25,7 +25,7 @@ def streams(blocks: int, block_frames: int, *replies: Reply) -> Streams:
 
 
 def test_worked_example() -> None:
-    """The one in the documentation: user speaks [0, 25600), reply [38400, 81600), 8 blocks, 10 text ids."""
+    """user speaks [0, 25600), reply [38400, 81600), 8 blocks, 10 text ids."""
     layout = BaylingLayout(VOCABULARY, SPF)
     words = tuple(range(10))
     given_streams = streams(8, 10, Reply(words, 38400, 81600, interrupted=False))

@@ -1,0 +1,142 @@
+"""Kill builds with SIGKILL at random moments, finish them, and compare every byte with a build left alone.
+
+    python -m benchmarks.chaos --kills 20
+
+Some kills come after a random time; some the moment a half-written file is seen, which is where a commit could go
+wrong. Half hit the driver, half a worker, which Ray must replace without the driver noticing.
+"""
+
+import argparse
+import filecmp
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_BUILD_S = 600
+COMMAND = [sys.executable, "-m", "benchmarks.replayed", "build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A recipe, and the folder that a build of it may fill."""
+
+    recipe: Path
+    folder: Path
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "data_set"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        arguments = [str(self.recipe), "--out", str(self.out), "--work", str(self.folder / "work")]
+        self.folder.mkdir(exist_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=log, stderr=log)
+
+    def finish(self) -> float:
+        """Run the build to its end; seconds it took."""
+        start = time.monotonic()
+        if self.start().wait(timeout=LONGEST_BUILD_S):
+            raise RuntimeError((self.folder / "log").read_text())
+        return time.monotonic() - start
+
+
+def interrupt(site: Site, rng: random.Random, longest_s: float) -> str:
+    """Start a build and kill the driver, or workers and then the driver; returns what was done."""
+    process = site.start()
+    driver = psutil.Process(process.pid)
+    at_write = rng.random() < 0.5
+    _wait(process, site.folder, rng.uniform(0, longest_s), at_write)
+    what = "at a write" if at_write else "at a random moment"
+    killed_workers = 0
+    if rng.random() < 0.5:
+        workers = [child for child in _descendants(driver) if child.name().startswith("ray::")]
+        for worker in rng.sample(workers, min(len(workers), 2)):
+            worker.kill()
+            killed_workers += 1
+        _wait(process, site.folder, rng.uniform(0, longest_s), at_write)
+    ended = process.poll() is not None
+    family = _descendants(driver)
+    if not ended:
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(family, timeout=30)  # Ray's processes die with the driver
+    return f"{what}: {killed_workers} workers{'' if ended else ' and the driver'}"
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, seconds: float, for_write: bool) -> None:
+    """Until the time is over, then, if asked for, until a half-written file is seen; or the build has ended."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None:
+        late = time.monotonic() - deadline
+        if late > 0 and (not for_write or late > 10 or any(folder.rglob(".*.tmp"))):
+            return
+        time.sleep(0.002)
+
+
+def _descendants(driver: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(driver.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def differences(left: Path, right: Path) -> list[str]:
+    """Files that are not the same bytes in both folders."""
+    names = {str(path.relative_to(folder)) for folder in (left, right) for path in folder.rglob("*") if path.is_file()}
+    _, different, missing = filecmp.cmpfiles(left, right, sorted(names), shallow=False)
+    return different + missing
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        recipe = replayed_recipe(Path(temporary))
+        alone = Site(recipe, Path(temporary) / "alone")
+        alone_s = alone.finish()
+        print(f"left alone: {alone_s:.1f} s", flush=True)
+        kills = rounds = bad_files = 0
+        while kills < arguments.kills:
+            rounds += 1
+            killed = Site(recipe, Path(temporary) / f"killed-{rounds}")
+            while kills < arguments.kills and not killed.out.exists():
+                kills += 1
+                print(f"kill {kills}: {interrupt(killed, rng, alone_s)}", flush=True)
+            killed.finish()
+            different = differences(alone.out, killed.out)
+            bad_files += len(different)
+            files = sum(path.is_file() for path in alone.out.rglob("*"))
+            print(f"build {rounds}: {files} files, {len(different)} differ {different}", flush=True)
+        print(f"{kills} kills over {rounds} builds, {bad_files} files differ")
+        sys.exit(bool(bad_files))
+
+
+def replayed_recipe(folder: Path) -> Path:
+    """The interruption recipe that ships, with the voice engine that costs nothing."""
+    import yaml
+
+    recipe = yaml.safe_load((ROOT / "recipes" / "interruption.yaml").read_text())
+    recipe["speech"] = {"engine": "replay", "assistant_voice": "assistant"}
+    recipe["partition_size"] = 1
+    for source in recipe["sources"]:
+        source["path"] = str(ROOT / "recipes" / source["path"])
+    path = folder / "replayed.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,7 @@ NOISE_DB = (-90.0, -60.0)  # below full scale
 
 DIMENSIONS = 64
 RADIUS = 2000.0  # of the whole-numbered features; `fit` checks that sums stay below 2^24
+SOUNDING = 0.5  # mean log power above the floor, from which a frame counts as speech
 ITERATIONS = 15  # of k-means
 RIDGE = 1.0
 
@@ -131,7 +132,7 @@ def fit(waveforms: list[NDArray[np.float64]]) -> dict[str, NDArray[np.generic]]:
 def fit_projector(frames: NDArray[np.int16]) -> Projector:
     """Principal axes of the frames that sound, scaled so that the longest feature is as long as the radius."""
     spectra = in_blocks(mel.log_mel, frames)
-    sounding = spectra[spectra.mean(axis=1) > 0.5]
+    sounding = spectra[spectra.mean(axis=1) > SOUNDING]
     mean = sounding.mean(axis=0)
     _, axes = np.linalg.eigh(np.cov(sounding.T))
     axes = axes[:, ::-1][:, :DIMENSIONS]
@@ -174,13 +175,17 @@ def fit_decoders(
 ) -> NDArray[np.float64]:
     """For 1 … 8 codebooks, the ridge regression from neighbourhoods of entries to spectra of the signal."""
     targets = np.concatenate([mel.spectra(samples).reshape(-1, mel.SPECTRA * mel.TONES) for samples in tracks])
+    sounding = targets.mean(axis=1) > SOUNDING
     ends = np.cumsum([len(samples) // mel.FRAME_SAMPLES for samples in tracks])[:-1]
     decoders = []
     for used in range(1, MelVQ.codebooks + 1):
         pieces = np.split(dequantize(codes[:, :used], entries), ends)
         inputs = np.concatenate([neighbourhoods(piece, entries[0, SILENT]) for piece in pieces]).astype(np.float64)
         gram = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
-        decoders.append(np.linalg.solve(gram, inputs.T @ targets))
+        decoder = np.linalg.solve(gram, inputs.T @ targets)
+        # the mean of logarithms is below the logarithm of the mean: half the variance restores the power
+        decoder[-1] += (targets - inputs @ decoder)[sounding].var(axis=0) / 2
+        decoders.append(decoder)
     return np.stack(decoders)
 
 

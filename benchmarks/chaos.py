@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.replay import replayed_recipe
+
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_BUILD_S = 600
 COMMAND = [sys.executable, "-m", "benchmarks.replayed", "build"]
@@ -104,7 +106,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
-        recipe = replayed_recipe(Path(temporary))
+        recipe = replayed_recipe(Path(temporary), "interruption", partition_size=1)
         alone = Site(recipe, Path(temporary) / "alone")
         alone_s = alone.finish()
         print(f"left alone: {alone_s:.1f} s", flush=True)
@@ -122,20 +124,6 @@ def main() -> None:
             print(f"build {rounds}: {files} files, {len(different)} differ {different}", flush=True)
         print(f"{kills} kills over {rounds} builds, {bad_files} files differ")
         sys.exit(bool(bad_files))
-
-
-def replayed_recipe(folder: Path) -> Path:
-    """The interruption recipe that ships, with the voice engine that costs nothing."""
-    import yaml
-
-    recipe = yaml.safe_load((ROOT / "recipes" / "interruption.yaml").read_text())
-    recipe["speech"] = {"engine": "replay", "assistant_voice": "assistant"}
-    recipe["partition_size"] = 1
-    for source in recipe["sources"]:
-        source["path"] = str(ROOT / "recipes" / source["path"])
-    path = folder / "replayed.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    return path
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 import soundfile
+import yaml
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
+from pipeline.recipe_file import RECIPES
 from pipeline.speech import ENGINES, SpeechRequest, Voice
 
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"
@@ -44,6 +46,18 @@ class Replay:
     def _speak(self, text: str) -> Waveform:
         length = round((0.3 + LETTER_S * sum(character.isalnum() for character in text)) * self.sample_rate)
         return np.resize(self.recording, length)
+
+
+def replayed_recipe(folder: Path, name: str, partition_size: int) -> Path:
+    """A recipe that ships, written to `folder` with this engine in place of its own."""
+    recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    recipe["speech"] = {"engine": Replay.name, "assistant_voice": "assistant"}
+    recipe["partition_size"] = partition_size
+    for source in recipe["sources"]:
+        source["path"] = str(RECIPES / source["path"])
+    path = folder / f"replayed-{name}.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
 
 
 def register() -> None:

@@ -1,0 +1,153 @@
+"""How fast is everything but synthesis, what does it spend its time on, and what does the Kokoro stage add?
+
+    python -m benchmarks.throughput
+
+One thread, processor time, the sample corpus. Everything but synthesis is: rewriting, reading the speech artefact
+(FLAC), resampling, timing, composing, tokenizing both channels, the sequence, FLAC of the track, Parquet with its
+checksum and fsync, and joining the shards. Trimming and levelling belong to the voice stage, which is measured beside
+a bare onnxruntime loop over the same phonemes, taking turns with it.
+"""
+
+import cProfile
+import os
+
+os.environ |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+import pstats
+import tempfile
+import time
+from pathlib import Path
+
+import soxr
+
+from benchmarks.floor import measure_floor
+from benchmarks.replay import register, replayed_recipe
+from pipeline import checking
+from pipeline.build import Build, prepare
+from pipeline.display import Display
+from pipeline.recipe import Output, Recipe
+from pipeline.shards.finish import group_shards, write_shard
+from pipeline.shards.partitions import PartitionFolder
+from pipeline.shards.statistics import Statistics
+from pipeline.stages.rows import read_speech_row, read_text_row
+from pipeline.stages.speech import SpeechStage
+from pipeline.stages.stage import Account, Stage, run_partition
+
+ROUNDS = 4
+KOKORO_DIALOGUES = 3
+PROFILE_LINES = 14
+WANTED_HOURS, WANTED_RATIO = 300, 1.1
+
+
+def main() -> None:
+    register()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for scenario in ("turn_taking", "interruption"):
+            everything_but_synthesis(folder / scenario, scenario)
+        kokoro_beside_bare_loop(folder)
+
+
+def everything_but_synthesis(folder: Path, scenario: str) -> None:
+    folder.mkdir()
+    recipe, base = checking.load(str(replayed_recipe(folder, scenario, partition_size=20)))
+    made = prepare(recipe, base, folder / "work", None, Display())
+    speak(made)  # not measured
+    profile = cProfile.Profile()
+    hours, spent_s = 0.0, 0.0
+    for round_ in range(ROUNDS + 1):
+        if round_ == ROUNDS:  # profiling costs time: a round of its own
+            profile.enable()
+        started = time.process_time()
+        statistics = make_all(made, folder / f"round-{round_}")
+        if round_ < ROUNDS:
+            spent_s += time.process_time() - started
+            hours += total_hours(statistics)
+    profile.disable()
+    rate = made.recipe.output.sample_rate
+    utterances = [
+        soxr.resample(utterance.waveform, utterance.sample_rate, rate)
+        for row in made.folders[1].read(0).to_pylist()
+        for utterance in read_speech_row(row).utterances
+    ]
+    print(f"{scenario}: audio-hours of dialogue a core-hour, {rate // 1000} kHz, FLAC kept, tokens made")
+    print(f"  everything but synthesis {hours / (spent_s / 3600):8,.0f}   (wanted: at least {WANTED_HOURS})")
+    print(f"  mix + FLAC alone         {measure_floor(utterances, rate):8,.0f}")
+    print_profile(profile)
+
+
+def speak(made: Build) -> None:
+    script, voice = made.stages[:2]
+    for stage, source, target in ((script, made.plan.folder, made.folders[0]), (voice, *made.folders[:2])):
+        stage.load()
+        for number in made.plan.partitions:
+            target.write(number, *run_partition(stage, source.read(number)))
+
+
+def make_all(made: Build, folder: Path) -> Statistics:
+    """Rewriting, data and shards, as workers do them, without Ray."""
+    statistics = Statistics()
+    script, data = PartitionFolder(folder / "script"), PartitionFolder(folder / "data")
+    steps: list[tuple[Stage, PartitionFolder, PartitionFolder]] = [
+        (made.stages[0], made.plan.folder, script),
+        (made.data, made.folders[1], data),
+    ]
+    for stage, source, target in steps:
+        if folder.name == "round-0":
+            stage.load()
+        for number in made.plan.partitions:
+            record = target.write(number, *run_partition(stage, source.read(number)))
+            statistics.merge(record.outcome.statistics)
+    for shard in group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000):
+        write_shard(shard, data, folder / "out", made.data.schema)
+    return statistics
+
+
+def total_hours(statistics: Statistics) -> float:
+    tally = statistics.get("dialogue_s")
+    assert tally is not None, "something was built"
+    return tally.total / 3600
+
+
+def print_profile(profile: cProfile.Profile) -> None:
+    entries = pstats.Stats(profile).get_stats_profile()
+    total_s = entries.total_tt
+    print(f"  of {total_s:.1f} s with the profiler on, by function (its own time):")
+    by_own_time = sorted(entries.func_profiles.items(), key=lambda item: -item[1].tottime)
+    for name, entry in by_own_time[:PROFILE_LINES]:
+        print(f"    {entry.tottime / total_s:6.1%}  {Path(entry.file_name).name}: {name}")
+
+
+def kokoro_beside_bare_loop(folder: Path) -> None:
+    """The voice stage on real dialogues, taking turns with a loop that only runs the network on the same input."""
+    recipe: Recipe
+    recipe, base = checking.load("turn_taking")
+    made = prepare(recipe, base, folder / "kokoro", KOKORO_DIALOGUES, Display())
+    stage = SpeechStage(recipe.speech, recipe.seed)
+    stage.load()
+    rows = [row for number in made.plan.partitions for row in made.plan.folder.read(number).to_pylist()]
+    made.stages[0].load()
+    rows = made.stages[0].process(rows, Account("script"))
+    stage_s = bare_s = audio_s = 0.0
+    for row in rows:
+        started = time.process_time()
+        spoken = stage.process([row], Account("speech"))
+        stage_s += time.process_time() - started
+        utterances = read_speech_row(spoken[0]).utterances
+        audio_s += sum(len(utterance.waveform) / utterance.sample_rate for utterance in utterances)
+        inputs = [
+            stage.engine.inputs(turn.text, utterance.voice)
+            for turn, utterance in zip(read_text_row(row).turns, utterances, strict=True)
+        ]
+        started = time.process_time()
+        for feed in (feed for feeds in inputs for feed in feeds):
+            stage.engine.session.run(None, feed)
+        bare_s += time.process_time() - started
+    print(f"Kokoro, {audio_s:.0f} s of speech: seconds of processor time a second of speech")
+    print(f"  voice stage              {stage_s / audio_s:8.3f}")
+    print(f"  bare onnxruntime loop    {bare_s / audio_s:8.3f}")
+    print(f"  ratio                    {stage_s / bare_s:8.3f}   (wanted: at most {WANTED_RATIO})")
+
+
+if __name__ == "__main__":
+    main()

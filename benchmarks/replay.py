@@ -48,13 +48,18 @@ class Replay:
         return np.resize(self.recording, length)
 
 
-def replayed_recipe(folder: Path, name: str, partition_size: int) -> Path:
-    """A recipe that ships, written to `folder` with this engine in place of its own."""
+def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path | None = None) -> Path:
+    """A recipe that ships, written to `folder` with this engine in place of its own.
+
+    corpus: dialogues in UltraChat's shape to use in place of the sample corpus.
+    """
     recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
     recipe["speech"] = {"engine": Replay.name, "assistant_voice": "assistant"}
     recipe["partition_size"] = partition_size
     for source in recipe["sources"]:
         source["path"] = str(RECIPES / source["path"])
+    if corpus:
+        recipe["sources"] = [{"name": "talk", "shape": "ultrachat", "path": str(corpus)}]
     path = folder / f"replayed-{name}.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return path

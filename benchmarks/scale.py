@@ -1,0 +1,74 @@
+"""Does a build of ten thousand dialogues cost a dialogue what a build of a hundred costs, and the driver no memory?
+
+    python -m benchmarks.scale [--dialogues 100 10000]
+
+Each build runs on Ray in a process of its own with the voice engine that costs nothing. Time a dialogue is taken
+between the first and the last commit of the last stage, so that starting Ray and loading engines does not count.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cli
+from benchmarks.replay import register, replayed_recipe
+
+PARTITION_SIZE = 5
+WANTED_SPREAD = 0.15
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dialogues", type=int, nargs="+", default=[100, 10_000])
+    arguments = parser.parse_args()
+    print(f"{'dialogues':>10} {'driver MB':>10} {'s a dialogue':>13} {'whole build s':>14}")
+    costs = []
+    for number in arguments.dialogues:
+        with tempfile.TemporaryDirectory() as temporary:
+            peak_mb, dialogue_s, whole_s = measure(Path(temporary), number)
+        costs.append((peak_mb, dialogue_s))
+        print(f"{number:10,} {peak_mb:10,.0f} {dialogue_s:13.4f} {whole_s:14.1f}", flush=True)
+    for name, first, last in zip(("memory", "time a dialogue"), costs[0], costs[-1], strict=True):
+        print(f"{name}: last / first {last / first:.3f}   (wanted: within {WANTED_SPREAD:.0%})")
+
+
+def measure(folder: Path, number: int) -> tuple[float, float, float]:
+    """Peak memory of the driver in MB, seconds a dialogue, seconds of the whole build."""
+    recipe = replayed_recipe(folder, "interruption", PARTITION_SIZE, corpus(folder, number))
+    arguments = ["build", str(recipe), "--out", str(folder / "out"), "--work", str(folder / "work")]
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale", *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    whole_s = time.monotonic() - started
+    records = [path for folder in (folder / "work").glob("data-*") for path in folder.glob("part-*.json")]
+    commits = sorted(path.stat().st_mtime for path in records)
+    made = PARTITION_SIZE * (len(commits) - 1)
+    return int(done.stdout.split()[-1]) / 1024, (commits[-1] - commits[0]) / made, whole_s
+
+
+def corpus(folder: Path, number: int) -> Path:
+    path = folder / "talk.jsonl"
+    turns = ["Where is the old library?", "It is on the corner of the market square.", "Is it open?", "Yes, all day."]
+    with path.open("w", encoding="utf-8") as file:
+        for index in range(number):
+            file.write(json.dumps({"id": f"talk-{index}", "data": turns}) + "\n")
+    return path
+
+
+def build() -> None:
+    """The command, in this process; then the most memory it has held, in KiB."""
+    register()
+    try:
+        cli.main()
+    finally:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+if __name__ == "__main__":
+    build() if sys.argv[1:2] == ["build"] else main()

@@ -27,6 +27,8 @@ from pipeline.stages.script import ScriptStage
 from pipeline.stages.speech import SpeechStage
 from pipeline.stages.stage import Stage, stage_key
 
+RAY_LOG = "ray.log"
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -34,6 +36,7 @@ class Build:
 
     recipe: Recipe
     limit: int | None
+    work: Path
     plan: Plan
     stages: tuple[Stage, ...]
     data: DataStage  # the last of them
@@ -66,7 +69,7 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
     for stage in stages:
         keys.append(stage_key(stage, keys[-1] if keys else plan.key))
     folders = tuple(PartitionFolder(work / f"{stage.name}-{key}") for stage, key in zip(stages, keys, strict=True))
-    return Build(recipe, limit, plan, stages, data, folders, tuple(keys))
+    return Build(recipe, limit, work, plan, stages, data, folders, tuple(keys))
 
 
 def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:
@@ -133,7 +136,7 @@ def _run_stages(made: Build, display: Display) -> None:
     first = next(index for index, partitions in enumerate(missing) if partitions)
     sources = (made.plan.folder, *made.folders[:-1])
     steps = [dag.Step(*step) for step in zip(made.stages, sources, made.folders, strict=True)]
-    with display.making(made), dag.cluster():
+    with display.making(made), dag.cluster(made.work / RAY_LOG):
         for _ in dag.run(steps[first:], pending):
             pass
 

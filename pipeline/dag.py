@@ -6,8 +6,9 @@ The only module that knows Ray. Rows carry partition numbers; what is made lies 
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -31,24 +32,40 @@ class Step:
 
 
 @contextmanager
-def cluster() -> Iterator[None]:
-    """The cluster that RAY_ADDRESS or `ray job submit` names, or this machine's cores."""
+def cluster(log: Path) -> Iterator[None]:
+    """The cluster that RAY_ADDRESS or `ray job submit` names, or this machine's cores.
+
+    log: where Ray's core writes what it has to say.
+    """
     if ray.is_initialized():
         yield
         return
-    local: dict[str, Any] = {}
-    if not os.environ.get("RAY_ADDRESS"):
-        local = {"include_dashboard": False}
-        # Ray Data starts every actor in a way that Ray's own core then complains about on the terminal.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **local)
-    except ConnectionError as error:
-        raise UserError(f"no Ray cluster answers at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    with _core_log(log):
+        try:
+            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **local)
+        except ConnectionError as error:
+            address = os.environ.get("RAY_ADDRESS")
+            raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: {error}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _core_log(log: Path) -> Iterator[None]:
+    """Let what Ray's core, which is not Python, writes to descriptor 2 go to a file; sys.stderr stays the terminal.
+
+    The core reports every actor of Ray Data as one that may fail to restart, at each start of a build.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal, redirect_stderr(terminal):
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal.fileno(), 2)
 
 
 def _quiet() -> None:

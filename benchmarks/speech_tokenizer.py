@@ -10,6 +10,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,17 @@ WANTED_AGREEMENT = 0.98
 WANTED_ENCODE_S = 4.0
 
 
+@cache
+def silero() -> Any:
+    return import_module("silero_vad").load_silero_vad()
+
+
 def speech_probabilities(samples: Waveform) -> NDArray[np.float64]:
     """Silero's probability of speech, one every 512 samples."""
     torch: Any = import_module("torch")
     torch.set_num_threads(1)
-    model: Any = import_module("silero_vad").load_silero_vad()
+    model = silero()
+    model.reset_states()
     pieces = samples[: len(samples) // VAD_SAMPLES * VAD_SAMPLES].reshape(-1, VAD_SAMPLES)
     return np.array([model(torch.from_numpy(piece), HEARING_HZ).item() for piece in pieces])
 

@@ -25,7 +25,7 @@ FEATURE_UNIT = np.float32(256)  # brings the decoder's numbers into the range of
 
 
 class MelVQ:
-    """16 kHz, 12.5 Hz, 8 codebooks of 2048; the first alone carries intelligible speech."""
+    """16 kHz, 12.5 Hz, 8 codebooks of 2048; the first alone keeps timing, level and part of the words."""
 
     name = "melvq"
     version = "1"
@@ -75,6 +75,8 @@ class MelVQ:
             raise ValueError(f"expected codes [1 … {self.codebooks}, frames], got {list(codes.shape)}")
         if ((codes < 0) | (codes >= self.codebook_size)).any():
             raise ValueError(f"expected codes 0 … {self.codebook_size - 1}, got {codes.min()} … {codes.max()}")
+        if codes.shape[1] == 0:
+            return np.zeros(0, np.float32)
         inputs = neighbourhoods(dequantize(codes.T, self._entries), silence=self._entries[0, SILENT])
         spectra = inputs @ self._decoders[len(codes) - 1]
         spectra[(codes == SILENT).all(axis=0)] = 0

@@ -44,6 +44,7 @@ def test_shapes_and_ranges() -> None:
     assert TOKENIZER.encode(np.zeros((2, 0), np.int16)).shape == (2, 8, 0)
     waveform = TOKENIZER.decode(codes[0])
     assert waveform.shape == SPEECH.shape and waveform.dtype == np.float32
+    assert [TOKENIZER.decode(CODES[:, 10 : 10 + frames]).shape for frames in (0, 1, 2)] == [(0,), (SPF,), (2 * SPF,)]
 
 
 @settings(deadline=None, max_examples=30)

@@ -19,6 +19,7 @@ from pipeline.shards.atomic import write_json
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER
 from pipeline.shards.schema import data_schema
 from pipeline.shards.statistics import measure
+from pipeline.stages.heard import heard_text
 from pipeline.stages.rows import read_speech_row, to_flac
 from pipeline.stages.stage import Account, Row
 from pipeline.timing import lay_out, talked_on
@@ -113,8 +114,10 @@ class DataStage:
             "input_ids": ids,
             "num_blocks": len(ids) // self.layout.ids_per_block,
             "turns": [
-                turn_row(utterance, placement)
-                for utterance, placement in zip(dialogue.utterances, timeline.placements, strict=True)
+                turn_row(utterance, placement, heard_text(utterance.text, waveform, placement, self.sample_rate))
+                for utterance, placement, waveform in zip(
+                    dialogue.utterances, timeline.placements, waveforms, strict=True
+                )
             ],
             "user_codes": list(codes[0, :, :frames]),
             "assistant_codes": list(codes[1, :, :frames]),
@@ -155,27 +158,14 @@ def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
     return waveform
 
 
-def turn_row(utterance: Utterance, placement: Placement) -> dict[str, Any]:
-    heard = (placement.end_sample - placement.start_sample) / (placement.natural_end_sample - placement.start_sample)
+def turn_row(utterance: Utterance, placement: Placement, heard: str) -> dict[str, Any]:
     return {
         "role": utterance.role,
         "text": utterance.text,
-        "spoken_text": heard_text(utterance.text, heard),
+        "spoken_text": heard,
         "voice": utterance.voice,
         "start_sample": placement.start_sample,
         "end_sample": placement.end_sample,
         "interrupted": placement.interrupted,
         "reaction_samples": placement.reaction_samples,
     }
-
-
-def heard_text(text: str, share: float) -> str:
-    """Estimate of what is heard of a text that is cut off after this share of its duration.
-
-    Characters are taken to last equally long; a word that is cut off is left out. Text without spaces, such as
-    Chinese, is cut between any two characters.
-    """
-    if share >= 1:
-        return text
-    heard = text[: round(len(text) * share)]
-    return heard.rsplit(" ", 1)[0] if " " in heard else "" if " " in text else heard

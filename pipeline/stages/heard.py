@@ -1,4 +1,4 @@
-"""How much of a text is heard before its speaker is cut off: an estimate, since voices do not say when each word ends."""
+"""How much of a text is heard before its speaker is cut off: an estimate, as voices do not say when words end."""
 
 import numpy as np
 

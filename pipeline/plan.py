@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.dialogue import Dialogue, Rejection
+from pipeline.errors import UserError
 from pipeline.recipe import Recipe
 from pipeline.shards.atomic import canonical_json, write_json
 from pipeline.shards.partitions import Outcome, PartitionFolder
@@ -59,11 +60,24 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
     key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
     folder = PartitionFolder(work / f"plan-{key}")
     done = folder.path / "plan.json"
-    if not done.exists():
+    number = _planned(done)
+    if number is None or not folder.committed() >= set(range(number)):
         number = _write_partitions(recipe, base, folder, limit, report)
+        if number == 0:
+            places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
+            raise UserError(f"there is no dialogue in {places}: nothing to build. Expected at least one row.")
         write_json(done, {"partitions": number})
-    stored = json.loads(done.read_text(encoding="utf-8"))
-    return Plan(folder, key, stored["partitions"], prints)
+    return Plan(folder, key, number, prints)
+
+
+def _planned(done: Path) -> int | None:
+    """How many partitions were planned, or None if that never came to its end."""
+    try:
+        return int(json.loads(done.read_text(encoding="utf-8"))["partitions"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{done} is damaged ({error}). Remove it and run the same command again.") from error
 
 
 def _write_partitions(

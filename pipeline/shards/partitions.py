@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dialogue import Rejection
+from pipeline.errors import UserError
 from pipeline.shards.atomic import atomic_path, file_sha256, write_json
 
 COMPRESSION = "zstd"
+MAKE_AGAIN = "Remove {} and run the same command again: it makes this partition again, and no other."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,17 @@ class PartitionFolder:
         return self.path / f"part-{partition:06d}.json"
 
     def record(self, partition: int) -> CommitRecord | None:
-        """The commit record, or None if the partition is not committed."""
+        """The commit record, or None if the partition is not committed; raises UserError if it is damaged."""
+        file = self.record_file(partition)
         try:
-            stored = json.loads(self.record_file(partition).read_text(encoding="utf-8"))
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            outcome = stored.pop("outcome")
+            rejections = tuple(Rejection(**rejection) for rejection in outcome.pop("rejections"))
+            return CommitRecord(**stored, outcome=Outcome(**outcome, rejections=rejections))
         except FileNotFoundError:
             return None
-        outcome = stored.pop("outcome")
-        rejections = tuple(Rejection(**rejection) for rejection in outcome.pop("rejections"))
-        return CommitRecord(**stored, outcome=Outcome(**outcome, rejections=rejections))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{file} is damaged ({error}). {MAKE_AGAIN.format(file)}") from error
 
     def is_committed(self, partition: int) -> bool:
         return self.record_file(partition).exists()
@@ -78,14 +83,22 @@ class PartitionFolder:
         return record
 
     def read(self, partition: int) -> pa.Table:
-        return pq.read_table(self.file(partition))
+        """A committed partition; raises UserError if it is not, byte for byte, what was committed."""
+        file = self.file(partition)
+        record = next(self.records([partition]))
+        if not file.is_file() or file.stat().st_size != record.bytes or file_sha256(file) != record.sha256:
+            raise UserError(
+                f"{file} is not what was committed: it is damaged or missing. "
+                f"{MAKE_AGAIN.format(self.record_file(partition))}"
+            )
+        return pq.read_table(file)
 
     def records(self, partitions: Sequence[int]) -> Iterator[CommitRecord]:
-        """Commit records in order; raises FileNotFoundError if one is missing."""
+        """Commit records in order; raises UserError if one is missing."""
         for partition in partitions:
             record = self.record(partition)
             if record is None:
-                raise FileNotFoundError(self.record_file(partition))
+                raise UserError(f"{self.record_file(partition)} is missing. Run the same command again: it is made.")
             yield record
 
 

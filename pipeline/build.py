@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.plan import SOURCE, Plan, make_plan
 from pipeline.recipe import Recipe
 from pipeline.shards import card
-from pipeline.shards.atomic import canonical_json, file_sha256, remove_temporary, write_json
+from pipeline.shards.atomic import canonical_json, explained, file_sha256, remove_temporary, write_json
 from pipeline.shards.dataset import MANIFEST, SUCCESS, read_manifest
 from pipeline.shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
 from pipeline.shards.manifest import manifest
@@ -95,18 +95,23 @@ def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, 
 
 @contextmanager
 def _lock(path: Path, message: str) -> Iterator[None]:
-    try:
+    lock = FileLock(path, timeout=0)
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path, timeout=0):
-            yield
-    except Timeout:
-        raise UserError(f"{message}. Wait until it ends; nothing was changed.") from None
-    except PermissionError as error:
-        raise UserError(f"{path.parent} may not be written: {error.strerror}. Choose another folder.") from None
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"{message}. Wait until it ends; nothing was changed.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _is_finished(out: Path, made: Build) -> bool:
     """Whether `out` is this build's data set; raises UserError if it holds anything else."""
+    if out.is_mount():
+        raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / SUCCESS).exists():
@@ -144,6 +149,7 @@ def _run_stages(made: Build, display: Display) -> None:
 def _finish(made: Build, out: Path, display: Display) -> None:
     ledgers = _ledgers(made)
     staging = out.parent / f".{out.name}.{made.key}"
+    remove_temporary(staging)
     rejected = write_rejected(_rejections(made), staging)
     _stop_if_too_many(made.recipe, ledgers, staging / rejected[0])
     shards = group_shards(made.folders[-1], made.plan.partitions, made.recipe.output.shard_mb * 1_000_000)
@@ -162,8 +168,9 @@ def _finish(made: Build, out: Path, display: Display) -> None:
     files = [*(shard.file for shard in shards), *rejected, *vocabulary, *cards]
     write_json(staging / MANIFEST, about | {"files": committed(staging, files)})
     write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
-    shutil.rmtree(staging / COMMITS)
-    staging.replace(out)
+    with explained(out):
+        shutil.rmtree(staging / COMMITS)
+        staging.replace(out)
     display.done(out, about)
 
 

@@ -16,6 +16,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.errors import UserError
+from pipeline.shards.atomic import explained
 from pipeline.shards.partitions import PartitionFolder
 from pipeline.stages.stage import Stage, run_partition
 
@@ -59,8 +60,10 @@ def _core_log(log: Path) -> Iterator[None]:
 
     The core reports every actor of Ray Data as one that may fail to restart, at each start of a build.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal, redirect_stderr(terminal):
+    with explained(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stream = log.open("ab")
+    with stream as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal, redirect_stderr(terminal):
         os.dup2(file.fileno(), 2)
         try:
             yield

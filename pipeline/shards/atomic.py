@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,25 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _sync(temporary)
-        temporary.replace(target)
-        _sync(target.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _explained(error, target) from error
+        with explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(target)
+            _sync(target.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Raise what the file system refuses inside as a UserError that names the target and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, target) from error
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -53,8 +61,8 @@ def file_sha256(path: Path) -> str:
 
 
 def remove_temporary(folder: Path) -> None:
-    """Remove what a killed build left behind. Call it with the folder's lock held."""
-    for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+    """Remove what a killed build left behind, at any depth. Call it with the folder's lock held."""
+    for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
@@ -66,11 +74,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _explained(error: OSError, target: Path) -> Exception:
+def _explained(error: OSError, target: Path) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"{target}: the disk is full. What was committed is safe: make room and run the same command again."
         )
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return UserError(f"{target}: may not be written ({error.strerror}). Choose another folder, or allow it.")
-    return UserError(f"{target}: could not be written: {error}")
+    return UserError(f"{target}: could not be written: {error}. What was committed is safe.")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
@@ -69,6 +70,9 @@ class Dataset:
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """Rows in order, one row group in memory at a time."""
         for shard in self.shards:
-            with pq.ParquetFile(shard) as file:
-                for group in range(file.num_row_groups):
-                    yield from file.read_row_group(group, columns=columns).to_pylist()
+            try:
+                with pq.ParquetFile(shard) as file:
+                    for group in range(file.num_row_groups):
+                        yield from file.read_row_group(group, columns=columns).to_pylist()
+            except (OSError, pa.ArrowException) as error:
+                raise UserError(f"{shard} is damaged ({error}). `duplexgen verify` says what else is.") from error

@@ -15,7 +15,7 @@ from pipeline.layouts import make_layout
 from pipeline.layouts.streams import Layout, Reply, Streams
 from pipeline.randomness import generator
 from pipeline.recipe import Recipe
-from pipeline.shards.atomic import write_json
+from pipeline.shards.atomic import explained, write_json
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER
 from pipeline.shards.schema import data_schema
 from pipeline.shards.statistics import measure
@@ -74,7 +74,8 @@ class DataStage:
     def write_vocabulary(self, out: Path) -> list[str]:
         """Write what a reader needs to take the sequences apart; returns the files, relative to `out`."""
         self.load()
-        self.vocabulary.save(out / VOCABULARY_FOLDER)
+        with explained(out / VOCABULARY_FOLDER):
+            self.vocabulary.save(out / VOCABULARY_FOLDER)
         section = self.layout_section
         described = self.vocabulary.describe(
             self.speech_tokenizer, self.text_tokenizer, section.model_dump(), self.sample_rate

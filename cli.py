@@ -9,6 +9,8 @@ import typer
 from pipeline import __version__
 from pipeline.errors import UserError
 
+INTERRUPTED = 130  # exit status after Ctrl-C
+
 app = typer.Typer(
     name="duplexgen",
     no_args_is_help=True,
@@ -64,7 +66,7 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
-    run(checked, base, target, work or target.parent / ".work", limit, Display())
+    run(checked, base, target, _work(work, target), limit, Display())
 
 
 @app.command()
@@ -80,7 +82,7 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
-    print(describe_plan(prepare(checked, base, work or target.parent / ".work", limit, Display())))
+    print(describe_plan(prepare(checked, base, _work(work, target), limit, Display())))
 
 
 @app.command()
@@ -116,7 +118,12 @@ def inspect(
 
 
 def _out(out: Path | None, name: str) -> Path:
-    return (out or Path("out") / name).expanduser().absolute()
+    return (out or Path("out") / name).expanduser().resolve()
+
+
+def _work(work: Path | None, out: Path) -> Path:
+    """Absolute, as workers may run elsewhere."""
+    return (work or out.parent / ".work").expanduser().absolute()
 
 
 def _print_version(asked: bool) -> None:
@@ -141,9 +148,11 @@ def main() -> None:
     except UserError as error:
         print(f"duplexgen: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+            raise
         print("duplexgen: stopped. What was committed is safe; the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

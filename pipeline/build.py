@@ -141,7 +141,10 @@ def _run_stages(made: Build, display: Display) -> None:
     first = next(index for index, partitions in enumerate(missing) if partitions)
     sources = (made.plan.folder, *made.folders[:-1])
     steps = [dag.Step(*step) for step in zip(made.stages, sources, made.folders, strict=True)]
-    with display.making(made), dag.cluster(made.work / RAY_LOG):
+    with (
+        display.making(dict(zip(made.stage_keys, made.folders, strict=True)), made.plan.num_partitions),
+        dag.cluster(made.work / RAY_LOG),
+    ):
         for _ in dag.run(steps[first:], pending):
             pass
 

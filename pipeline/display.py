@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from pipeline.build import Build
+from pipeline.shards.partitions import PartitionFolder
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 20.0  # where the output is no terminal
@@ -36,12 +35,11 @@ class Display:
             yield lambda rows: status.update(f"checking rows: {rows:,}")
 
     @contextmanager
-    def making(self, made: Build) -> Iterator[None]:
-        """Watch the stages' folders while they fill."""
-        with self._progress() as progress:
-            watch = _Watch(made, progress, None if self.console.is_terminal else self.console)
-            with watch:
-                yield
+    def making(self, folders: dict[str, PartitionFolder], partitions: int) -> Iterator[None]:
+        """Watch the stages' folders, by the stages' names, while they fill."""
+        lines = None if self.console.is_terminal else self.console
+        with self._progress() as progress, _Watch(folders, partitions, progress, lines):
+            yield
 
     @contextmanager
     def joining(self, shards: int) -> Iterator[Callable[[int], None]]:
@@ -81,24 +79,23 @@ class Display:
 class _Watch:
     """Counts commit records, in a thread of its own."""
 
-    def __init__(self, made: Build, progress: Progress, lines: Console | None) -> None:
-        self.made, self.progress, self.lines = made, progress, lines
-        self.total = made.plan.num_partitions
+    def __init__(
+        self, folders: dict[str, PartitionFolder], total: int, progress: Progress, lines: Console | None
+    ) -> None:
+        self.folders, self.total, self.progress, self.lines = folders, total, progress, lines
         self.start = time.monotonic()
-        self.counted: dict[str, set[int]] = {}
-        self.dialogues: dict[str, int] = {}
+        self.counted = {name: folder.committed() for name, folder in folders.items()}
+        self.dialogues = dict.fromkeys(folders, 0)
+        self.tasks = {
+            name: progress.add_task(name, total=total, completed=len(done), rate="")
+            for name, done in self.counted.items()
+        }
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> _Watch:
-        self.tasks = {}
-        for stage, folder in zip(self.made.stages, self.made.folders, strict=True):
-            self.counted[stage.name] = folder.committed()
-            self.dialogues[stage.name] = 0
-            done = len(self.counted[stage.name])
-            self.tasks[stage.name] = self.progress.add_task(stage.name, total=self.total, completed=done, rate="")
         if any(self.counted.values()) and self.lines:
-            self.lines.print(f"going on: {self._line()}")
+            self.lines.print(f"already there: {self._line()}")
         self.thread.start()
         return self
 
@@ -116,14 +113,14 @@ class _Watch:
                 last = time.monotonic()
 
     def _look(self) -> None:
-        for stage, folder in zip(self.made.stages, self.made.folders, strict=True):
+        for name, folder in self.folders.items():
             now = folder.committed()
-            for partition in now - self.counted[stage.name]:
+            for partition in now - self.counted[name]:
                 record = folder.record(partition)
-                self.dialogues[stage.name] += record.outcome.emitted if record else 0
-            self.counted[stage.name] = now
-            rate = self.dialogues[stage.name] / (time.monotonic() - self.start)
-            self.progress.update(self.tasks[stage.name], completed=len(now), rate=f"{rate:6.2f} dialogues/s")
+                self.dialogues[name] += record.outcome.emitted if record else 0
+            self.counted[name] = now
+            rate = self.dialogues[name] / (time.monotonic() - self.start)
+            self.progress.update(self.tasks[name], completed=len(now), rate=f"{rate:6.2f} dialogues/s")
 
     def _line(self) -> str:
         counts = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items())

@@ -42,13 +42,15 @@ class Checker:
         yield from self._check_codes(row, streams)
         yield from self._check_replies(row, streams)
         if row.get("audio") is not None:
-            yield from self._check_audio(row)
+            yield from self._check_audio(row, streams)
 
     def _check_turns(self, row: Row) -> Iterator[str]:
         turns, timing, rate = row["turns"], self.recipe.timing, self.recipe.output.sample_rate
         end = row["num_blocks"] * self.layout.block_samples
-        if [turn["role"] for turn in turns] != [CHANNELS[index % 2] for index in range(len(turns))] or len(turns) % 2:
+        if not turns or [turn["role"] for turn in turns] != [*CHANNELS] * (len(turns) // 2):
             yield "turns do not alternate from user to assistant"
+            return
+        user_voice = turns[0]["voice"]
         if not _within(turns[0]["start_sample"], timing.lead_in_s, rate):
             yield f"the first turn starts at sample {turns[0]['start_sample']}, outside lead_in_s"
         for index, turn in enumerate(turns):
@@ -56,6 +58,13 @@ class Checker:
                 yield f"turn {index} lies at [{turn['start_sample']}, {turn['end_sample']}) of {end} samples"
             if turn["interrupted"] != (turn["reaction_samples"] is not None):
                 yield f"turn {index}: interrupted and reaction_samples disagree"
+            if turn["interrupted"] and (turn["role"] == "user" or turn is turns[-1]):
+                yield f"turn {index} is interrupted, but is no reply that a turn of the user follows"
+            heard = turn["text"][: len(turn["spoken_text"])] if turn["interrupted"] else turn["text"]
+            if turn["spoken_text"] != heard:
+                yield f"turn {index}: spoken_text is not what is heard of its text"
+            if turn["voice"] != (self.recipe.speech.assistant_voice if turn["role"] == "assistant" else user_voice):
+                yield f"turn {index} has the voice {turn['voice']!r}"
         if max(turn["end_sample"] for turn in turns) + round(timing.tail_s * rate) > end:
             yield "the last turn leaves less silence than tail_s"
         for index, (before, turn) in enumerate(pairwise(turns), start=1):
@@ -69,7 +78,7 @@ class Checker:
         if turn["role"] == "assistant":
             if gap != round(timing.reply_delay_s * rate):
                 yield f"turn {index} starts {gap} samples after the user's end, not reply_delay_s"
-        elif not before["interrupted"]:
+        elif before["reaction_samples"] is None:
             if not _within(gap, timing.next_turn_gap_s, rate):
                 yield f"turn {index} starts {gap} samples after the assistant's end, outside next_turn_gap_s"
         else:
@@ -109,10 +118,11 @@ class Checker:
             if -(-turn["end_sample"] // frame) not in reply.end_frames:
                 yield f"reply {number}: [EPAD] does not fit end_sample"
             ids = tuple(self.text_tokenizer.encode(turn["text"]))
-            if reply.text_ids != (ids[: len(reply.text_ids)] if turn["interrupted"] else ids):
+            room = reply.epad_slot - reply.assistant_slot - 1
+            if reply.text_ids != (ids[:room] if turn["interrupted"] else ids):
                 yield f"reply {number}: the text channel does not say its text"
 
-    def _check_audio(self, row: Row) -> Iterator[str]:
+    def _check_audio(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
         rate = self.recipe.output.sample_rate
         try:
             samples, found = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
@@ -137,6 +147,10 @@ class Checker:
         for column, found_codes in zip(("user_codes", "assistant_codes"), codes, strict=True):
             if not np.array_equal(found_codes[:, : -self.layout.block_frames], np.asarray(row[column])):
                 yield f"{column} are not the codes of the audio"
+        if not np.array_equal(
+            streams.assistant_codes[0, -self.layout.block_frames :], codes[1, 0, -self.layout.block_frames :]
+        ):
+            yield "the assistant's last block is not the silence after the track"
 
 
 def _within(samples: int, times: Range, sample_rate: int) -> bool:

@@ -36,10 +36,11 @@ def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
 
 
 def _check_files(dataset: Dataset) -> Iterator[str]:
+    files = dataset.manifest["files"]
     if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
         yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
         return
-    for file in dataset.manifest["files"]:
+    for file in files:
         path = dataset.path / file["path"]
         if not path.is_file():
             yield f"{file['path']}: is missing"
@@ -49,7 +50,7 @@ def _check_files(dataset: Dataset) -> Iterator[str]:
             yield f"{file['path']}: its sha256 is not the one in {MANIFEST}"
         elif "rows" in file and (rows := pq.read_metadata(path).num_rows) != file["rows"]:
             yield f"{file['path']}: has {rows} rows, expected {file['rows']}"
-    listed = {file["path"] for file in dataset.manifest["files"]} | {MANIFEST, SUCCESS}
+    listed = {file["path"] for file in files} | {MANIFEST, SUCCESS}
     present = {str(path.relative_to(dataset.path)) for path in dataset.path.rglob("*") if path.is_file()}
     for extra in sorted(present - listed):
         yield f"{extra}: is not listed in {MANIFEST}"
@@ -84,16 +85,22 @@ def _check_ledger(dataset: Dataset) -> Iterator[str]:
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:
     checker = _checker(dataset)
     statistics = Statistics()
+    all_whole = True
     ids = sqlite3.connect("")
     ids.execute("create table ids (id text primary key) without rowid")
     for count, row in enumerate(dataset.rows(), start=1):
         dialogue_id = row["dialogue_id"]
-        yield from (f"{dialogue_id}: {failure}" for failure in checker.check(row))
+        whole = True
+        for failure in checker.check(row):
+            whole = False
+            yield f"{dialogue_id}: {failure}"
         if ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
             yield f"{dialogue_id}: stands in the data set twice"
-        measure(statistics, row, checker.layout, dataset.sample_rate)
+        if whole:  # others need not be measurable
+            measure(statistics, row, checker.layout, dataset.sample_rate)
+        all_whole &= whole
         report(count)
-    if not _same(statistics.to_json(), dataset.manifest["statistics"]):
+    if all_whole and not _same(statistics.to_json(), dataset.manifest["statistics"]):
         yield f"{MANIFEST}: its statistics are not those of the rows"
 
 

@@ -1,0 +1,343 @@
+"""Each invariant by a row that breaks it, and nothing else."""
+
+import copy
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.recipe import Recipe
+from pipeline.shards.dataset import Dataset
+from pipeline.shards.invariants import Checker
+from pipeline.stages.rows import to_flac
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+
+Row = dict[str, Any]
+RATE = 16000
+USER_IDS, TEXT_IDS, BLOCK_IDS = 10, 5, 25
+
+
+@pytest.fixture(scope="module")
+def checkers(data_sets: Callable[[str], Path]) -> dict[str, Checker]:
+    made = {}
+    for scenario in ("turn_taking", "interruption"):
+        dataset = Dataset(data_sets(scenario))
+        tokenizers = TEXT_TOKENIZERS["bpe"](), SPEECH_TOKENIZERS["melvq"]()
+        made[scenario] = Checker(Recipe.model_validate(dataset.manifest["recipe"]), dataset.layout, *tokenizers)
+    return made
+
+
+@pytest.fixture(scope="module")
+def rows(data_sets: Callable[[str], Path]) -> dict[str, list[Row]]:
+    return {scenario: list(Dataset(data_sets(scenario)).rows()) for scenario in ("turn_taking", "interruption")}
+
+
+@pytest.fixture
+def row(rows: dict[str, list[Row]]) -> Row:
+    """Of two exchanges, turn taking, without audio, so that a sample's difference shows in one check alone."""
+    return copy.deepcopy(rows["turn_taking"][0]) | {"audio": None}
+
+
+@pytest.fixture
+def heard(rows: dict[str, list[Row]]) -> Row:
+    """The same with its audio."""
+    return copy.deepcopy(rows["turn_taking"][0])
+
+
+@pytest.fixture
+def cut(rows: dict[str, list[Row]]) -> Row:
+    """Of the interruption scenario, its first reply interrupted, without audio."""
+    found = copy.deepcopy(rows["interruption"][1]) | {"audio": None}
+    assert found["turns"][1]["interrupted"]
+    return found
+
+
+@pytest.fixture
+def check(checkers: dict[str, Checker]) -> Callable[[Row], list[str]]:
+    return lambda row: list(checkers["interruption" if row["assistant_uncut_codes"] else "turn_taking"].check(row))
+
+
+Check = Callable[[Row], list[str]]
+
+
+def slot(number: int) -> int:
+    """Place in the sequence of a text slot."""
+    return BLOCK_IDS * (number // TEXT_IDS) + USER_IDS + number % TEXT_IDS
+
+
+def slots_of(row: Row, id_: int) -> list[int]:
+    count = row["num_blocks"] * TEXT_IDS
+    return [number for number in range(count) if row["input_ids"][slot(number)] == id_]
+
+
+def samples(row: Row) -> NDArray[np.int16]:
+    decoded: NDArray[np.int16] = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0]
+    return decoded
+
+
+def put(row: Row, track: NDArray[np.int16], rate: int = RATE) -> None:
+    row["audio"]["bytes"] = to_flac(track, rate)
+
+
+def test_what_is_built_breaks_none(rows: dict[str, list[Row]], check: Check) -> None:
+    for built in (*rows["turn_taking"], *rows["interruption"]):
+        assert check(built) == []
+        assert check(built | {"audio": None}) == []
+
+
+def test_scenario(row: Row, check: Check) -> None:
+    row["scenario"] = "interruption"
+    assert check(row) == ["scenario is 'interruption', the recipe says 'turn_taking'"]
+
+
+def test_ids_are_whole_blocks(row: Row, check: Check) -> None:
+    row["input_ids"].pop()
+    count = row["num_blocks"]
+    assert check(row) == [f"{count * 25 - 1} ids are not {count} blocks of 25"]
+
+
+def test_sequence_comes_apart(row: Row, check: Check, checkers: dict[str, Checker]) -> None:
+    epad = slots_of(row, checkers["turn_taking"].layout.vocabulary.epad)  # type: ignore[attr-defined]
+    row["input_ids"][slot(epad[0])] = row["input_ids"][0]
+    assert check(row) == [
+        f"the sequence cannot be taken apart: text slot {epad[0]}: expected [EPAD] to end the reply of slot "
+        f"{slots_of(row, checkers['turn_taking'].layout.vocabulary.assistant)[0]}"  # type: ignore[attr-defined]
+    ]
+
+
+def test_ids_of_a_channel_are_audio(row: Row, check: Check) -> None:
+    row["input_ids"][0] = row["input_ids"][slot(0)]
+    (message,) = check(row)
+    assert message.startswith("the sequence cannot be taken apart: ")
+
+
+@pytest.mark.parametrize("roles", [[], ["user"], ["assistant", "user"], ["user", "user"]])
+def test_turns_alternate(row: Row, check: Check, roles: list[str]) -> None:
+    row["turns"] = [turn | {"role": role} for turn, role in zip(row["turns"], roles, strict=False)]
+    replies = roles.count("assistant")
+    assert "turns do not alternate from user to assistant" in check(row)
+    assert f"the sequence has 2 replies for {replies} assistant turns" in check(row)
+
+
+def test_lead_in(row: Row, check: Check) -> None:
+    row["turns"][0]["start_sample"] = 12801
+    assert check(row) == ["the first turn starts at sample 12801, outside lead_in_s"]
+
+
+def test_turns_lie_on_the_track(row: Row, check: Check) -> None:
+    end = row["turns"][0]["end_sample"]
+    row["turns"][0]["start_sample"] = -1
+    length = row["num_blocks"] * 12800
+    assert check(row) == [
+        "the first turn starts at sample -1, outside lead_in_s",
+        f"turn 0 lies at [-1, {end}) of {length} samples",
+    ]
+
+
+def test_interrupted_turns_have_a_reaction(row: Row, cut: Row, check: Check) -> None:
+    gap = cut["turns"][2]["start_sample"] - cut["turns"][1]["end_sample"]
+    cut["turns"][1]["reaction_samples"] = None
+    assert check(cut) == [
+        "turn 1: interrupted and reaction_samples disagree",
+        f"turn 2 starts {gap} samples after the assistant's end, outside next_turn_gap_s",
+    ]
+    row["turns"][3]["reaction_samples"] = 16000
+    assert check(row) == ["turn 3: interrupted and reaction_samples disagree"]
+
+
+@pytest.mark.parametrize("index", [2, -1])
+def test_only_a_reply_that_is_followed_is_interrupted(cut: Row, check: Check, index: int) -> None:
+    index %= len(cut["turns"])
+    cut["turns"][index] |= {"interrupted": True, "reaction_samples": 16000}
+    assert f"turn {index} is interrupted, but is no reply that a turn of the user follows" in check(cut)
+
+
+def test_spoken_text(row: Row, cut: Row, check: Check) -> None:
+    row["turns"][1]["spoken_text"] = row["turns"][1]["text"].rsplit(" ", 1)[0]
+    assert check(row) == ["turn 1: spoken_text is not what is heard of its text"]
+    cut["turns"][1]["spoken_text"] += " indeed"
+    assert check(cut) == ["turn 1: spoken_text is not what is heard of its text"]
+
+
+def test_voices(row: Row, check: Check) -> None:
+    row["turns"][2]["voice"] = "user_99"
+    row["turns"][3]["voice"] = "user_00"
+    assert check(row) == ["turn 2 has the voice 'user_99'", "turn 3 has the voice 'user_00'"]
+
+
+def test_silence_at_the_end(row: Row, check: Check) -> None:
+    blocks = -(-row["turns"][-1]["end_sample"] // 12800)
+    row["num_blocks"] = blocks
+    row["input_ids"] = row["input_ids"][: blocks * BLOCK_IDS]
+    for column in ("user_codes", "assistant_codes"):
+        row[column] = [codebook[: blocks * 10] for codebook in row[column]]
+    assert "the last turn leaves less silence than tail_s" in check(row)
+
+
+def test_reply_delay(row: Row, check: Check) -> None:
+    row["turns"][0]["end_sample"] -= 1
+    assert check(row) == ["turn 1 starts 12801 samples after the user's end, not reply_delay_s"]
+
+
+def test_gap_before_the_next_turn(row: Row, check: Check) -> None:
+    for gap in (7999, 48001):
+        row["turns"][2]["start_sample"] = row["turns"][1]["end_sample"] + gap
+        assert f"turn 2 starts {gap} samples after the assistant's end, outside next_turn_gap_s" in check(row)
+    row["turns"][2]["start_sample"] = row["turns"][1]["end_sample"] + 8000
+    assert check(row) == []
+
+
+def test_stop_after_the_barge_in(cut: Row, check: Check) -> None:
+    reaction = cut["turns"][1]["reaction_samples"]
+    cut["turns"][1]["reaction_samples"] -= 1
+    assert check(cut) == [f"turn 1 stops {reaction} samples after the barge-in, not reaction_samples"]
+
+
+def test_reaction_delay(cut: Row, check: Check) -> None:
+    cut["turns"][2]["start_sample"] = cut["turns"][1]["end_sample"] - 12799
+    cut["turns"][1]["reaction_samples"] = 12799
+    assert check(cut) == ["turn 1: reaction_samples 12799 is outside reaction_delay_s"]
+
+
+def test_heard_before_the_barge_in(cut: Row, check: Check) -> None:
+    reaction = cut["turns"][1]["end_sample"] - cut["turns"][1]["start_sample"] - 7999
+    cut["turns"][2]["start_sample"] = cut["turns"][1]["start_sample"] + 7999
+    cut["turns"][1]["reaction_samples"] = reaction
+    assert "turn 1 is interrupted before heard_before_barge_in_s" in check(cut)
+
+
+def test_interruptions_fit_the_scenario(cut: Row, check: Check) -> None:
+    for turn in cut["turns"]:
+        turn |= {"interrupted": False, "reaction_samples": None, "spoken_text": turn["text"]}
+    found = check(cut)
+    assert "interrupted turns do not fit the scenario 'interruption'" in found
+    assert "assistant_uncut_codes and the interrupted turns disagree" in found
+
+
+@pytest.mark.parametrize("column", ["user_codes", "assistant_codes", "assistant_uncut_codes"])
+@pytest.mark.parametrize("damage", ["codebook", "frame", "nothing"])
+def test_shape_of_codes(cut: Row, check: Check, column: str, damage: str) -> None:
+    codebooks = len(cut[column])
+    if damage == "frame":
+        cut[column][0].pop()
+    else:
+        cut[column] = cut[column][1:] if damage == "codebook" else []
+    assert f"{column} is not [{codebooks}, {cut['num_blocks'] * 10}]" in check(cut)
+
+
+def test_users_ids_are_the_codes(row: Row, check: Check) -> None:
+    row["user_codes"][0][7] ^= 1
+    assert check(row) == ["the user's ids are not user_codes"]
+
+
+def test_assistants_ids_are_the_codes(row: Row, check: Check) -> None:
+    row["assistant_codes"][0][-1] ^= 1
+    assert check(row) == ["the assistant's ids are not assistant_codes, one block ahead"]
+
+
+def test_uncut_codes(cut: Row, row: Row, check: Check, checkers: dict[str, Checker]) -> None:
+    row["assistant_uncut_codes"] = row["assistant_codes"]
+    expected = ["assistant_uncut_codes and the interrupted turns disagree"]
+    assert list(checkers["turn_taking"].check(row)) == expected
+    cut["assistant_uncut_codes"] = None
+    assert list(checkers["interruption"].check(cut)) == expected
+
+
+def test_replies_are_counted(row: Row, check: Check, checkers: dict[str, Checker]) -> None:
+    vocabulary = checkers["turn_taking"].layout.vocabulary  # type: ignore[attr-defined]
+    start, end = (slots_of(row, id_)[-1] for id_ in (vocabulary.assistant, vocabulary.epad))
+    for number in range(start, end + 1):
+        row["input_ids"][slot(number)] = vocabulary.silence
+    assert check(row) == ["the sequence has 1 replies for 2 assistant turns"]
+
+
+def move(row: Row, number: int, by: int) -> None:
+    ids = row["input_ids"]
+    ids[slot(number)], ids[slot(number + by)] = ids[slot(number + by)], ids[slot(number)]
+
+
+def test_slot_of_assistant(row: Row, check: Check, checkers: dict[str, Checker]) -> None:
+    start = slots_of(row, checkers["turn_taking"].layout.vocabulary.assistant)[1]  # type: ignore[attr-defined]
+    move(row, start, -1)
+    row["input_ids"][slot(start)] = row["input_ids"][slot(start + 1)]  # a text token where [ASSISTANT] stood
+    assert check(row) == [
+        "reply 2: [ASSISTANT] does not fit start_sample",
+        "reply 2: the text channel does not say its text",
+    ]
+
+
+def test_slot_of_epad(row: Row, check: Check, checkers: dict[str, Checker]) -> None:
+    vocabulary = checkers["turn_taking"].layout.vocabulary  # type: ignore[attr-defined]
+    end = slots_of(row, vocabulary.epad)[0]
+    move(row, end, 1)
+    row["input_ids"][slot(end)] = vocabulary.pad
+    assert check(row) == ["reply 1: [EPAD] does not fit end_sample"]
+
+
+@pytest.mark.parametrize("change", ["another", "fewer"])
+def test_text_channel(row: Row, cut: Row, check: Check, checkers: dict[str, Checker], change: str) -> None:
+    vocabulary = checkers["turn_taking"].layout.vocabulary  # type: ignore[attr-defined]
+    for damaged in (row, cut):
+        start, end = (slots_of(damaged, id_)[0] for id_ in (vocabulary.assistant, vocabulary.epad))
+        last = max(n for n in range(start + 1, end) if damaged["input_ids"][slot(n)] != vocabulary.pad)
+        old = damaged["input_ids"][slot(last)]
+        damaged["input_ids"][slot(last)] = vocabulary.pad if change == "fewer" else (old + 1) % vocabulary.text_size
+        assert check(damaged) == ["reply 1: the text channel does not say its text"]
+
+
+def test_audio_that_is_none(heard: Row, check: Check) -> None:
+    heard["audio"]["bytes"] = b"RIFF"
+    (message,) = check(heard)
+    assert message.startswith("audio cannot be decoded: ")
+
+
+def test_shape_of_audio(heard: Row, check: Check) -> None:
+    track = samples(heard)
+    put(heard, track[:-1])
+    assert check(heard) == [f"audio is {(len(track) - 1, 2)} at 16000 Hz, expected {track.shape} at 16000 Hz"]
+    put(heard, track, 8000)
+    assert check(heard) == [f"audio is {track.shape} at 8000 Hz, expected {track.shape} at 16000 Hz"]
+    put(heard, track[:, 0])
+    assert check(heard) == [f"audio is {(len(track), 1)} at 16000 Hz, expected {track.shape} at 16000 Hz"]
+
+
+def test_silent_turn(heard: Row, check: Check) -> None:
+    track, turn = samples(heard), heard["turns"][3]
+    track[turn["start_sample"] : turn["end_sample"], 1] = 0
+    put(heard, track)
+    assert check(heard) == [
+        f"the assistant's turn at sample {turn['start_sample']} is silent",
+        "assistant_codes are not the codes of the audio",
+    ]
+
+
+def test_sound_between_turns(heard: Row, check: Check) -> None:
+    track = samples(heard)
+    track[heard["turns"][0]["end_sample"], 0] = 1
+    put(heard, track)
+    assert check(heard)[0] == "the user's channel is not silent between turns"
+
+
+def test_channels_the_other_way_round(heard: Row, check: Check) -> None:
+    put(heard, samples(heard)[:, ::-1])
+    found = check(heard)
+    for role in ("user", "assistant"):
+        assert f"the {role}'s channel is not silent between turns" in found
+        assert f"{role}_codes are not the codes of the audio" in found
+
+
+@pytest.mark.parametrize("column", ["user_codes", "assistant_codes"])
+def test_codes_of_the_audio(heard: Row, check: Check, column: str) -> None:
+    heard[column][1][20] ^= 1  # of another codebook than the one in the sequence
+    assert check(heard) == [f"{column} are not the codes of the audio"]
+
+
+def test_last_block_is_silence(heard: Row, check: Check) -> None:
+    spoken = [id_ for id_ in heard["input_ids"][BLOCK_IDS : BLOCK_IDS + USER_IDS] if id_ != heard["input_ids"][-1]]
+    heard["input_ids"][-1] = spoken[0]
+    assert check(heard) == ["the assistant's last block is not the silence after the track"]

@@ -6,12 +6,7 @@ from pipeline.recipe import Speech
 from pipeline.speech import speaking
 from pipeline.speech.engine import SpeechEngine, SpeechRequest, Voice
 from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.speaking import (
-    Mistake,
-    rendition_id,
-    speak_renditions,
-    user_voices,
-)
+from pipeline.speech.speaking import Mistake, rendition_id, speak_renditions, user_voices
 
 __all__ = [
     "ENGINES",
@@ -34,12 +29,7 @@ FINISHING = "1"  # counts changes to trimming, levelling and guards that change 
 def check(spec: Speech, languages: frozenset[str]) -> list[Mistake]:
     """Every mistake in a recipe's speech section, each with its location, given the sources' languages."""
     if spec.engine not in ENGINES:
-        return [
-            (
-                ("speech", "engine"),
-                f"expected one of {', '.join(sorted(ENGINES))}, got {spec.engine!r}",
-            )
-        ]
+        return [(("speech", "engine"), f"expected one of {', '.join(sorted(ENGINES))}, got {spec.engine!r}")]
     return speaking.check(ENGINES[spec.engine], spec, languages)
 
 

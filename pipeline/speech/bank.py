@@ -21,30 +21,24 @@ STYLES = FOLDER / "styles.npy"  # f32 [voices, 256], rows in the order of the in
 def voices() -> Mapping[str, Voice]:
     return MappingProxyType(
         {
-            row["name"]: Voice(
-                row["name"],
-                tuple(row["languages"]),
-                row["sex"],
-                row["provenance"],
-                row["split"],
-            )
+            row["name"]: Voice(row["name"], tuple(row["languages"]), row["sex"], row["provenance"], row["split"])
             for row in json.loads(INDEX.read_text(encoding="utf-8"))["voices"]
         }
     )
 
 
-@cache
 def style(name: str) -> NDArray[np.float32]:
     """The row of one voice, f32 [256]. Raises KeyError for a voice that is not in the index."""
-    rows: NDArray[np.float32] = np.load(STYLES, allow_pickle=False)
-    return rows[list(voices()).index(name)] if name in voices() else _unknown(name)
+    return _styles()[name]
 
 
 @cache
 def checksum() -> str:
-    """sha256 of the rows and their names."""
-    return hashlib.sha256(STYLES.read_bytes() + "\n".join(voices()).encode()).hexdigest()
+    """sha256 of the rows, their names, and what decides who may be drawn."""
+    drawn = [(voice.name, voice.languages, voice.split) for voice in voices().values()]
+    return hashlib.sha256(STYLES.read_bytes() + json.dumps(drawn).encode()).hexdigest()
 
 
-def _unknown(name: str) -> NDArray[np.float32]:
-    raise KeyError(f"no voice {name!r} in {INDEX}")
+@cache
+def _styles() -> dict[str, NDArray[np.float32]]:
+    return dict(zip(voices(), np.load(STYLES, allow_pickle=False), strict=True))

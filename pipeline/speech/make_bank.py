@@ -19,17 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LANGUAGES = {
-    "a": "en",
-    "b": "en",
-    "e": "es",
-    "f": "fr",
-    "h": "hi",
-    "i": "it",
-    "j": "ja",
-    "p": "pt",
-    "z": "zh",
-}
+LANGUAGES = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh"}
 LEFT_OUT = "af_nicole"  # whispers: DNSMOS 2.0
 TIMBRE = slice(0, 128)  # the first half of a row feeds the decoder, the second the prosody predictor
 PUSH = 1.25  # of a mixed timbre, away from the mean of its sex: mixes of two lie closer to it than voices do
@@ -67,12 +57,7 @@ def candidates(tables: Path) -> tuple[list[Candidate], NDArray[np.float32]]:
     names = sorted(path.stem for path in tables.glob("*.bin") if path.stem != LEFT_OUT)
     base = {name: np.fromfile(tables / f"{name}.bin", "<f4").reshape(-1, 256)[40:200].mean(0) for name in names}
     listed = [
-        Candidate(
-            name,
-            [LANGUAGES[name[0]]],
-            "female" if name[1] == "f" else "male",
-            f"Kokoro-82M voice {name}",
-        )
+        Candidate(name, [LANGUAGES[name[0]]], "female" if name[1] == "f" else "male", f"Kokoro-82M voice {name}")
         for name in names
     ]
     rows = [base[name] for name in names]
@@ -87,14 +72,7 @@ def candidates(tables: Path) -> tuple[list[Candidate], NDArray[np.float32]]:
         row = base[prosody].copy()
         row[TIMBRE] = mean + PUSH * ((base[left][TIMBRE] + base[right][TIMBRE]) / 2 - mean)
         source = f"timbre of {left} and {right}, prosody of {prosody}"
-        listed.append(
-            Candidate(
-                f"mix_{sex}{number // 2 + 1:02d}",
-                ["en"],
-                "female" if sex == "f" else "male",
-                source,
-            )
-        )
+        listed.append(Candidate(f"mix_{sex}{number // 2 + 1:02d}", ["en"], "female" if sex == "f" else "male", source))
         rows.append(row)
     return listed, np.array(rows, dtype=np.float32)
 
@@ -132,12 +110,7 @@ def listen(work: Path) -> None:
     from speechmos import dnsmos  # type: ignore[import-not-found]
 
     encoder = VoiceEncoder("cpu", verbose=False)
-    recogniser = WhisperModel(
-        str(Path(models).parent / "model"),
-        device="cpu",
-        compute_type="int8",
-        cpu_threads=1,
-    )
+    recogniser = WhisperModel(str(Path(models).parent / "model"), device="cpu", compute_type="int8", cpu_threads=1)
     for path in sorted(work.glob("*.npz")):
         target = path.with_suffix(".json")
         if target.exists():
@@ -156,12 +129,7 @@ def listen(work: Path) -> None:
         two = np.clip(np.concatenate([spoken["first0"], spoken["first1"]]), -1, 1)  # the model hears about 9 s
         measured["dnsmos"] = float(dnsmos.run(two, 16000)["ovrl_mos"])
         target.write_text(json.dumps(measured))
-        print(
-            path.stem,
-            round(measured["first"]["wer"], 3),
-            round(measured["dnsmos"], 2),
-            flush=True,
-        )
+        print(path.stem, round(measured["first"]["wer"], 3), round(measured["dnsmos"], 2), flush=True)
 
 
 def words(text: str) -> list[str]:
@@ -174,10 +142,7 @@ def word_errors(said: str, heard: str) -> int:
     for index, word in enumerate(words(said), start=1):
         diagonal, row[0] = row[0], index
         for column, other in enumerate(words(heard), start=1):
-            diagonal, row[column] = (
-                row[column],
-                min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other)),
-            )
+            diagonal, row[column] = (row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other)))
     return row[-1]
 
 
@@ -247,12 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("speak", "listen", "select"))
     parser.add_argument("--tables", type=Path, help="voices folder of kokoro-js 1.2.1, for `speak`")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        required=True,
-        help="folder for what is spoken and measured",
-    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is spoken and measured")
     options = parser.parse_args()
     if options.step == "speak":
         speak(options.tables, options.work)

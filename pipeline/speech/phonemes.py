@@ -10,27 +10,8 @@ PUNCTUATION = frozenset(",.;:!?…—\"()'- ")
 NO_SOUND = "ˈˌ,.;:!?…—“”() "  # stress marks and punctuation
 # The grapheme-to-phoneme step knows one form of each of these and forgets the others.
 TYPOGRAPHY = str.maketrans(
-    {
-        "‘": "'",
-        "’": "'",
-        "ʼ": "'",
-        "“": '"',
-        "”": '"',
-        "„": '"',
-        "«": '"',
-        "»": '"',
-        "–": "—",
-        "―": "—",
-    }
-    | {
-        "\u2010": "-",
-        "\u2011": "-",
-        "\u00a0": " ",
-        "\u202f": " ",
-        "\t": " ",
-        "\n": " ",
-        "\r": " ",
-    }
+    {"‘": "'", "’": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "—", "―": "—"}
+    | {"\u2010": "-", "\u2011": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\n": " ", "\r": " "}
 )
 
 
@@ -72,13 +53,7 @@ def phonemize(text: str, vocabulary: Mapping[str, int]) -> list[str]:
     pieces = [piece for piece in en_chunks(tokens) if piece.strip(NO_SOUND)]
     for piece in pieces:
         if unknown := sorted({phoneme for phoneme in piece if phoneme not in vocabulary}):
-            raise DialogueRejected(
-                "unspeakable",
-                f"phonemes {unknown} of {piece[:60]!r} are not in the vocabulary",
-            )
+            raise DialogueRejected("unspeakable", f"phonemes {unknown} of {piece[:60]!r} are not in the vocabulary")
         if len(piece) > MAX_PHONEMES:
-            raise DialogueRejected(
-                "unspeakable",
-                f"a word of {len(piece)} phonemes, at most {MAX_PHONEMES} allowed",
-            )
+            raise DialogueRejected("unspeakable", f"a word of {len(piece)} phonemes, at most {MAX_PHONEMES} allowed")
     return pieces

@@ -4,14 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from pipeline.dialogue import (
-    Dialogue,
-    Rejection,
-    SpokenDialogue,
-    Turn,
-    Utterance,
-    Waveform,
-)
+from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform
 from pipeline.errors import DialogueRejected
 from pipeline.randomness import generator
 from pipeline.recipe import Speech
@@ -38,24 +31,14 @@ def check(engine: type[SpeechEngine], spec: Speech, languages: frozenset[str]) -
     known = engine.voices()
     for language in sorted(languages - engine.languages):
         spoken = ", ".join(sorted(engine.languages))
-        mistakes.append(
-            (
-                ("speech", "engine"),
-                f"{engine.name} does not speak {language!r}, only {spoken}",
-            )
-        )
+        mistakes.append((("speech", "engine"), f"{engine.name} does not speak {language!r}, only {spoken}"))
     languages &= engine.languages
     named: list[tuple[tuple[str | int, ...], str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
     if spec.user_voices != "all":
         named += [(("speech", "user_voices", index), name) for index, name in enumerate(spec.user_voices)]
     for location, name in named:
         if name not in known:
-            mistakes.append(
-                (
-                    location,
-                    f"{engine.name} has no voice {name!r}{_suggestion(name, known)}",
-                )
-            )
+            mistakes.append((location, f"{engine.name} has no voice {name!r}{_suggestion(name, known)}"))
         elif unspoken := sorted(languages - set(known[name].languages)):
             mistakes.append((location, f"voice {name!r} does not speak {', '.join(unspoken)}"))
         elif location[1] == "user_voices" and name == spec.assistant_voice:
@@ -97,10 +80,7 @@ def speak_renditions(
     for rendition, user_voice in enumerate(renditions):
         name = rendition_id(dialogue.id, rendition)
         keys = [(index, _voice(turn, spec, user_voice)) for index, turn in enumerate(dialogue.turns)]
-        failed = next(
-            (result for key in keys if isinstance(result := spoken[key], DialogueRejected)),
-            None,
-        )
+        failed = next((result for key in keys if isinstance(result := spoken[key], DialogueRejected)), None)
         if failed:
             yield Rejection(name, "speech", failed.reason, failed.detail)
             continue
@@ -110,6 +90,9 @@ def speak_renditions(
             if not isinstance(waveform := spoken[key], DialogueRejected)
         )
         yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
+    for rendition in range(len(renditions), spec.renditions):  # recipes are checked, dialogues name their own language
+        detail = f"{len(renditions)} voices of {engine.name} can be this user's in {dialogue.language!r}"
+        yield Rejection(rendition_id(dialogue.id, rendition), "speech", "language_not_spoken", detail)
 
 
 def _voice(turn: Turn, spec: Speech, user_voice: str) -> str:
@@ -117,11 +100,7 @@ def _voice(turn: Turn, spec: Speech, user_voice: str) -> str:
 
 
 def _speak_all(
-    engine: SpeechEngine,
-    dialogue: Dialogue,
-    keys: list[tuple[int, str]],
-    spec: Speech,
-    seed: int,
+    engine: SpeechEngine, dialogue: Dialogue, keys: list[tuple[int, str]], spec: Speech, seed: int
 ) -> dict[tuple[int, str], Waveform | DialogueRejected]:
     """Each (turn, voice) as finished speech; what is bad is tried again with another seed."""
     results: dict[tuple[int, str], Waveform | DialogueRejected] = {}

@@ -11,14 +11,8 @@ from pipeline.dialogue import Waveform
 
 VAD_RATE_HZ = 16000
 FRAME = 512  # samples at 16 kHz, 32 ms: the detector's step
-PHASES = (
-    0,
-    FRAME // 2,
-)  # the detector runs twice, half a frame apart, and the edges are averaged
-ENTER, LEAVE = (
-    0.5,
-    0.35,
-)  # speech starts at or above the first, ends below the second: Silero's own thresholds
+PHASES = (0, FRAME // 2)  # the detector runs twice, half a frame apart, and the edges are averaged
+ENTER, LEAVE = (0.5, 0.35)  # speech starts at or above the first, ends below the second: Silero's own thresholds
 MARGIN_S = 0.03  # Silero's own padding
 CONTEXT_S = 1.5  # how much of the utterance the detector hears to find its end
 ONSET_S = 0.06  # how far before the detected start a weak onset is kept
@@ -42,10 +36,7 @@ def speech_span(waveform: Waveform, sample_rate: int) -> tuple[int, int]:
     peak = float(np.abs(waveform).max(initial=0.0))
     if peak == 0.0:
         return 0, 0
-    heard = np.asarray(
-        soxr.resample(waveform * (PEAK / peak), sample_rate, VAD_RATE_HZ),
-        dtype=np.float32,
-    )
+    heard = np.asarray(soxr.resample(waveform * (PEAK / peak), sample_rate, VAD_RATE_HZ), dtype=np.float32)
     edges = _edges(heard)
     if edges is None:
         return 0, 0

@@ -113,6 +113,15 @@ def test_what_cannot_be_spoken_rejects_every_rendition(kokoro: Kokoro) -> None:
     ]
 
 
+def test_a_language_without_voices_is_rejected_in_every_rendition(kokoro: Kokoro) -> None:
+    chinese = Dialogue("d", "test", "zh", (Turn("user", "你好。"), Turn("assistant", "你好。")))
+    results = list(speak_renditions(kokoro, chinese, spec(renditions=2), seed=0))
+    assert [(r.dialogue_id, r.reason) for r in results if isinstance(r, Rejection)] == [
+        ("d", "language_not_spoken"),
+        ("d#1", "language_not_spoken"),
+    ]
+
+
 def test_babble_is_rejected_at_once_by_an_engine_that_would_repeat_itself(kokoro: Kokoro) -> None:
     engine = Counting(kokoro)
     (result,) = speak_renditions(engine, dialogue("d", "Hahahahahahahahaha", "Yes."), spec(), seed=0)

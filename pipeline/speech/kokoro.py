@@ -95,7 +95,9 @@ class Kokoro:
             return pieces[0]
         # Each piece has its own silence at both ends, three times as long together as a speaker's pause.
         pause = np.zeros(round(PAUSE_S * self.sample_rate), dtype=np.float32)
-        return np.concatenate([part for piece in pieces for part in (trim(piece, self.sample_rate), pause)])
+        trimmed = (trim(piece, self.sample_rate) for piece in pieces)
+        spoken = [speech if len(speech) else piece for speech, piece in zip(trimmed, pieces, strict=True)]
+        return np.concatenate([part for piece in spoken for part in (piece, pause)])
 
     def _run(self, phonemes: str, style: NDArray[np.float32]) -> Waveform:
         ids = [BOUNDARY, *(self._vocabulary[phoneme] for phoneme in phonemes), BOUNDARY]

@@ -130,6 +130,7 @@ def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_
     The reply to an interrupting turn counts like any other; the gap before an interrupting turn does not.
     """
     turns = row["turns"]
+    replies = layout.decode(row["input_ids"]).replies  # first, so that a row that fails leaves no trace
     _measure_timing(statistics, turns, sample_rate)
     total_s = row["num_blocks"] * layout.block_samples / sample_rate
     for role in CHANNELS:
@@ -140,7 +141,7 @@ def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_
     statistics.add("dialogue_s", total_s)
     statistics.add("turns", len(turns))
     statistics.add("sequence_ids", len(row["input_ids"]))
-    for reply in layout.decode(row["input_ids"]).replies:
+    for reply in replies:
         statistics.add("text_tokens", len(reply.text_ids))
     for before, turn in pairwise(turns):
         if turn["role"] == "assistant":

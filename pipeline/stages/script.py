@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pipeline.dialogue import Rejection
+from pipeline.dialogue import Dialogue, Rejection
+from pipeline.errors import UserError
 from pipeline.recipe import Rewriting
-from pipeline.rewriting import REWRITERS, Rewriter
+from pipeline.rewriting import REWRITERS, Rewriter, Rewritten
 from pipeline.stages.rows import TEXT, read_text_row, text_row
 from pipeline.stages.stage import Account, Row
 
@@ -34,10 +35,23 @@ class ScriptStage:
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         spoken = []
-        for result in self.rewriter.rewrite_all([read_text_row(row) for row in rows]):
+        for result in self._rewritten([read_text_row(row) for row in rows], account):
             if isinstance(result, Rejection):
                 account.rejections.append(result)
                 continue
             account.note(*result.notes)
             spoken.append(text_row(result.dialogue))
         return spoken
+
+    def _rewritten(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
+        """All at once; if one of them makes the rewriter fail, each on its own, so that it fails alone."""
+        try:
+            return self.rewriter.rewrite_all(dialogues)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception:
+            results: list[Rewritten | Rejection] = []
+            for dialogue in dialogues:
+                with account.each(dialogue.id):
+                    results += self.rewriter.rewrite_all([dialogue])
+            return results

@@ -1,0 +1,201 @@
+"""Each stage alone, without Ray, on a few dialogues."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from benchmarks.replay import Replay
+from pipeline.dialogue import Dialogue, Turn, Waveform
+from pipeline.errors import DialogueRejected
+from pipeline.recipe import Recipe
+from pipeline.shards.invariants import Checker
+from pipeline.shards.partitions import Outcome
+from pipeline.shards.schema import data_schema
+from pipeline.speech import SpeechRequest
+from pipeline.stages.data import DataStage
+from pipeline.stages.rows import SPEECH, TEXT, read_speech_row, read_text_row, speech_row, text_row
+from pipeline.stages.script import ScriptStage
+from pipeline.stages.speech import SpeechStage
+from pipeline.stages.stage import Stage, run_partition
+from tests.conftest import TURNS
+
+REPLAY = {"engine": "replay", "assistant_voice": "assistant"}
+
+
+def recipe(**changes: Any) -> Recipe:
+    given = {
+        "name": "stages",
+        "sources": [{"name": "test", "shape": "ultrachat", "path": "none.jsonl"}],
+        "speech": REPLAY,
+        "timing": {"scenario": "turn_taking"},
+    }
+    return Recipe.model_validate(given | changes)
+
+
+def dialogue(name: str, *texts: str) -> Dialogue:
+    turns = tuple(Turn("assistant" if index % 2 else "user", text) for index, text in enumerate(texts))
+    return Dialogue(name, "test", "en", turns)
+
+
+def texts(*dialogues: Dialogue) -> pa.Table:
+    return pa.Table.from_pylist([text_row(each) for each in dialogues], schema=TEXT)
+
+
+def loaded(stage: Stage) -> Stage:
+    stage.load()
+    return stage
+
+
+def through(stages: Sequence[Stage], table: pa.Table) -> tuple[pa.Table, Outcome]:
+    for stage in stages:
+        table, outcome = run_partition(loaded(stage), table)
+    return table, outcome
+
+
+def reasons(outcome: Outcome) -> list[tuple[str, str]]:
+    return [(rejection.dialogue_id, rejection.reason) for rejection in outcome.rejections]
+
+
+def test_script_makes_text_one_can_speak() -> None:
+    table = texts(
+        dialogue("sum", "What is 2 + 2?", "It is **4**."),
+        dialogue("code", "Show me a loop.", "```\nfor x in y:\n    print(x)\n```"),
+        dialogue("long", "Tell me more.", "It is on the corner. " * 40),
+    )
+    made, outcome = through([ScriptStage(recipe().rewriting)], table)
+    spoken = [read_text_row(row) for row in made.to_pylist()]
+    assert [each.id for each in spoken] == ["sum", "long"]
+    assert [turn.text for turn in spoken[0].turns] == ["What is two plus two?", "It is four."]
+    assert len(spoken[1].turns[1].text.split()) == 60
+    assert reasons(outcome) == [("code", "code")]
+    assert outcome.notes == {"reply_cut": 1}
+    assert made.schema == TEXT
+
+
+def test_speech_of_kokoro() -> None:
+    spec = recipe(speech={"assistant_voice": "af_heart", "user_voices": ["am_michael"]}).speech
+    made, outcome = through([SpeechStage(spec, seed=1)], texts(dialogue("hello", "Hello there.", "Good morning.")))
+    assert (made.schema, outcome.rejections) == (SPEECH, ())
+    spoken = read_speech_row(made.to_pylist()[0])
+    assert [utterance.voice for utterance in spoken.utterances] == ["am_michael", "af_heart"]
+    for utterance in spoken.utterances:
+        assert utterance.sample_rate == 24000
+        assert 0.3 < len(utterance.waveform) / 24000 < 3
+        assert 0.05 < np.abs(utterance.waveform).max() <= 1
+
+
+def test_renditions_share_the_assistants_speech() -> None:
+    table = texts(dialogue("a", *TURNS[:2]), dialogue("b", *TURNS[:2]))
+    made, outcome = through([SpeechStage(recipe(speech=REPLAY | {"renditions": 2}).speech, seed=1)], table)
+    rows = made.to_pylist()
+    assert [row["dialogue_id"] for row in rows] == ["a", "a#1", "b", "b#1"]
+    assert (outcome.planned, outcome.emitted) == (4, 4)
+    assert rows[0]["utterances"][1] == rows[1]["utterances"][1]
+    assert rows[0]["utterances"][0]["voice"] != rows[1]["utterances"][0]["voice"]
+
+
+class Faulty(Replay):
+    """Cannot read one text, and breaks on another."""
+
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
+        if any("broken" in request.text for request in requests):
+            raise IndexError("no such phoneme")
+        unreadable = DialogueRejected("unspeakable", "no letters")
+        return [unreadable if "odd" in request.text else self._speak(request.text) for request in requests]
+
+
+def test_speech_that_fails_rejects_all_renditions_of_its_dialogue_alone() -> None:
+    stage = SpeechStage(recipe(speech=REPLAY | {"renditions": 2}).speech, seed=1)
+    stage.engine_class = Faulty
+    table = texts(dialogue("a", "It is odd.", "Yes."), dialogue("b", *TURNS[:2]), dialogue("c", "It is broken.", "No."))
+    made, outcome = through([stage], table)
+    assert made["dialogue_id"].to_pylist() == ["b", "b#1"]
+    assert reasons(outcome) == [
+        ("a", "unspeakable"),
+        ("a#1", "unspeakable"),
+        ("c", "internal_error"),
+        ("c#1", "internal_error"),
+    ]
+    assert (outcome.planned, outcome.emitted) == (6, 2)
+
+
+@pytest.fixture(scope="module")
+def spoken() -> pa.Table:
+    return through([SpeechStage(recipe().speech, seed=1)], texts(dialogue("a/b", *TURNS), dialogue("c", *TURNS[:4])))[0]
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 22050, 24000])
+@pytest.mark.parametrize("scenario", ["turn_taking", "interruption"])
+def test_rows_of_data_keep_every_invariant(spoken: pa.Table, scenario: str, sample_rate: int) -> None:
+    built = recipe(timing={"scenario": scenario}, output={"sample_rate": sample_rate})
+    stage = DataStage(built)
+    made, outcome = through([stage], spoken)
+    checker = Checker(built, stage.layout, stage.text_tokenizer, stage.speech_tokenizer)
+    assert (made.num_rows, outcome.rejections) == (2, ())
+    assert made.schema.equals(data_schema(sample_rate, with_audio=True), check_metadata=True)
+    for row in made.to_pylist():
+        assert list(checker.check(row)) == []
+        assert row["num_blocks"] * 0.8 > row["turns"][-1]["end_sample"] / sample_rate
+    assert made["audio"].to_pylist()[0]["path"] == "a%2Fb.flac"
+
+
+def test_rows_without_audio(spoken: pa.Table) -> None:
+    with_audio, _ = through([DataStage(recipe())], spoken)
+    without, _ = through([DataStage(recipe(output={"audio": "none"}))], spoken)
+    assert without.equals(with_audio.drop_columns(["audio"]))
+
+
+def test_dialogue_that_fits_no_interruption_is_rejected_alone(spoken: pa.Table) -> None:
+    short = through([SpeechStage(recipe().speech, seed=1)], texts(dialogue("short", "Are you there?", "Yes.")))[0]
+    stage = DataStage(recipe(timing={"scenario": "interruption"}))
+    made, outcome = through([stage], pa.concat_tables([spoken, short]))
+    assert made["dialogue_id"].to_pylist() == ["a/b", "c"]
+    assert reasons(outcome) == [("short", "nothing_to_interrupt")]
+
+
+def test_speech_that_cannot_be_decoded_is_an_error_of_its_dialogue(spoken: pa.Table) -> None:
+    rows = spoken.to_pylist()
+    rows[0]["utterances"][0]["flac"] = b"fLaC, but no more"
+    made, outcome = through([DataStage(recipe())], pa.Table.from_pylist(rows, schema=SPEECH))
+    assert made["dialogue_id"].to_pylist() == ["c"]
+    assert reasons(outcome) == [("a/b", "internal_error")]
+    alone, _ = through([DataStage(recipe())], spoken.slice(1))
+    assert made.equals(alone)
+
+
+def test_statistics_are_those_of_the_rows_that_came_out(spoken: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = DataStage(recipe())
+    make_row = DataStage.make_row
+
+    def damaged(self: DataStage, given: Any) -> dict[str, Any]:
+        row = make_row(self, given)
+        return row | {"input_ids": row["input_ids"][:-1]} if given.id == "c" else row
+
+    monkeypatch.setattr(DataStage, "make_row", damaged)
+    _, outcome = through([stage], spoken)
+    assert reasons(outcome) == [("c", "internal_error")]
+    _, alone = through([DataStage(recipe())], spoken.slice(0, 1))
+    assert outcome.statistics == alone.statistics
+
+
+def test_a_row_depends_on_its_dialogue_alone(spoken: pa.Table) -> None:
+    together, _ = through([DataStage(recipe())], spoken)
+    for number in range(2):
+        alone, _ = through([DataStage(recipe())], spoken.slice(number, 1))
+        assert alone.equals(together.slice(number, 1))
+
+
+def test_seed_moves_turns_and_changes_no_speech(spoken: pa.Table) -> None:
+    one, other = (through([DataStage(recipe(seed=seed))], spoken)[0].to_pylist()[0] for seed in (1, 2))
+    starts = [[turn["start_sample"] for turn in row["turns"]] for row in (one, other)]
+    lengths = [[turn["end_sample"] - turn["start_sample"] for turn in row["turns"]] for row in (one, other)]
+    assert starts[0] != starts[1]
+    assert lengths[0] == lengths[1]
+
+
+def test_speech_rows_round_trip_to_16_bit(spoken: pa.Table) -> None:
+    row = spoken.to_pylist()[0]
+    assert speech_row(read_speech_row(row)) == row

@@ -5,6 +5,7 @@ The only module that knows Ray. Rows carry partition numbers; what is made lies 
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pipeline.shards.partitions import PartitionFolder
 from pipeline.stages.stage import Stage, run_partition
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ANSWER_S = 10.0  # for a cluster to accept a connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,34 @@ def cluster(log: Path) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    address = os.environ.get("RAY_ADDRESS")
+    # "local", or Ray would join any cluster that somebody started on this machine.
+    where: dict[str, Any] = {} if address else {"address": "local", "include_dashboard": False}
     with _core_log(log):
-        try:
-            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **local)
-        except ConnectionError as error:
-            address = os.environ.get("RAY_ADDRESS")
-            raise UserError(f"no Ray cluster answers at RAY_ADDRESS={address}: {error}") from None
+        with _found(address):
+            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **where)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _found(address: str | None) -> Iterator[None]:
+    """Raise as a UserError what is wrong with an address; Ray itself would wait minutes for one where nobody is."""
+    if not address:
+        yield
+        return
+    try:
+        host, _, port = address.rpartition(":")
+        if host and "://" not in address:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster can be used at RAY_ADDRESS={address}: {error}. Expected host:port of one that runs; "
+            "without RAY_ADDRESS this machine's cores are used."
+        ) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pipeline.shards.partitions import PartitionFolder
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 20.0  # where the output is no terminal
+SPEED_OVER_S = 3600.0  # partitions take long and end in bursts, one a worker
 
 
 class Display:
@@ -57,6 +58,7 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
+            speed_estimate_period=SPEED_OVER_S,
             disable=not self.console.is_terminal,
         )
 

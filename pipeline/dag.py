@@ -6,12 +6,13 @@ The only module that knows Ray. Rows carry partition numbers; what is made lies 
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
@@ -105,7 +106,7 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     """
     _quiet()
     rows: ray.data.Dataset = ray.data.from_items(
-        [{"partition": number} for number in partitions], override_num_blocks=len(partitions)
+        [{"partition": number, "error": ""} for number in partitions], override_num_blocks=len(partitions)
     )
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     for step in steps:
@@ -120,52 +121,36 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             # that may hold one task an actor never grows by itself, so its size is given.
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
         )
-    with _users_errors():
-        for row in rows.iter_rows():
-            yield int(row["partition"])
-
-
-def each(function: Callable[[int], None], numbers: Sequence[int]) -> Iterator[int]:
-    """Call a function for each number somewhere in the cluster; yields the number once that is done."""
-    rows = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
-
-    def call(row: dict[str, Any]) -> dict[str, Any]:
-        function(int(row["number"]))
-        return row
-
-    with _users_errors():
-        for row in rows.map(call).iter_rows():
-            yield int(row["number"])
+    for row in rows.iter_rows():
+        if row["error"]:
+            raise UserError(row["error"])
+        yield int(row["partition"])
 
 
 class _Worker:
-    """Runs one stage, in an actor of its own; the engine is loaded with the first partition that needs it."""
+    """Runs one stage, in an actor of its own; the engine is loaded with the first partition that needs it.
+
+    A UserError goes on as a value, past the stages that follow: an exception would reach the driver as a report of
+    Ray's, without what it was raised from.
+    """
 
     def __init__(self, step: Step) -> None:
         self.step = step
         self.loaded = False
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        stage, source, target = self.step.stage, self.step.source, self.step.target
         partition = int(batch["partition"][0])
-        if not target.is_committed(partition):
-            if not self.loaded:
-                stage.load()
-                self.loaded = True
-            table, outcome = run_partition(stage, source.read(partition))
-            target.write(partition, table, outcome)
+        if batch["error"][0] or self.step.target.is_committed(partition):
+            return batch
+        try:
+            self._make(partition)
+        except UserError as error:
+            batch["error"] = np.array([str(error)])
         return batch
 
-
-@contextmanager
-def _users_errors() -> Iterator[None]:
-    """Raise a worker's UserError as itself, without Ray's wrapping."""
-    try:
-        yield
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, UserError):
-                raise UserError(str(cause.args[0])) from None
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        raise
+    def _make(self, partition: int) -> None:
+        if not self.loaded:
+            self.step.stage.load()
+            self.loaded = True
+        table, outcome = run_partition(self.step.stage, self.step.source.read(partition))
+        self.step.target.write(partition, table, outcome)

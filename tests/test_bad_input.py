@@ -51,6 +51,7 @@ UNREADABLE = [
     (said(" ", ASK, ANSWER), "invalid_id"),
     (said("x" * 600, ASK, ANSWER), "invalid_id"),
     (said(7.5, ASK, ANSWER), "invalid_id"),
+    (said(10**600, ASK, ANSWER), "invalid_id"),
 ]
 UNSPEAKABLE = [
     (said("long question", "why " * 12_500, ANSWER), "user_turn_too_long"),

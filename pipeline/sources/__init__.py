@@ -19,9 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.dialogue import Rejection
-from pipeline.errors import DialogueRejected
+from pipeline.errors import DialogueRejected, UserError
 from pipeline.recipe import Source
-from pipeline.sources.rows import files, problem, read_rows
+from pipeline.sources.rows import files, problem, read_rows, shown
 from pipeline.sources.shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
 
 __all__ = ["SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "read"]
@@ -70,6 +70,9 @@ def fingerprint(source: Source, base: Path) -> dict[str, str]:
         }
     digests = {}
     for path in files(source, base):
-        with path.open("rb") as stream:
-            digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            with path.open("rb") as stream:
+                digests[shown(path)] = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
     return digests

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ def location(source: Source, base: Path) -> Path:
     if source.path is None:
         raise ValueError(f"source {source.name} is not local")
     return base / Path(source.path).expanduser()
+
+
+def shown(path: Path) -> str:
+    """A file's name; bytes of it that are not UTF-8 are written as escapes."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
 
 
 def problem(source: Source, base: Path) -> str | None:
@@ -71,7 +77,7 @@ def read_rows(source: Source, base: Path) -> Iterator[Row | Rejection]:
         except (PermissionError, FileNotFoundError) as error:
             raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
         except (OSError, EOFError, zlib.error) as error:  # a damaged archive: what was read of it stands
-            yield Rejection(path.name, "source", "broken_file", f"{path.name}: {error}")
+            yield Rejection(shown(path), "source", "broken_file", f"{shown(path)}: {error}")
 
 
 def _has_suffix(path: Path) -> bool:
@@ -83,9 +89,9 @@ def _json_rows(path: Path) -> Iterator[Row | Rejection]:
         plain = stack.enter_context(path.open("rb"))
         stream: ByteStream = stack.enter_context(gzip.open(plain)) if path.suffix == ".gz" else plain
         if _is_list(stream):
-            yield from _list_rows(path.name, stream.read())
+            yield from _list_rows(shown(path), stream.read())
         else:
-            yield from _line_rows(path.name, stream)
+            yield from _line_rows(shown(path), stream)
 
 
 def _is_list(stream: ByteStream) -> bool:
@@ -139,9 +145,9 @@ def _parquet_rows(path: Path) -> Iterator[Row | Rejection]:
             for batch in table.iter_batches(batch_size=256):
                 for value in batch.to_pylist():
                     number += 1
-                    yield Row(f"{path.name}#{number}", value)
+                    yield Row(f"{shown(path)}#{number}", value)
     except pyarrow.ArrowException as error:
-        yield Rejection(path.name, "source", "broken_file", f"{path.name}: {error}")
+        yield Rejection(shown(path), "source", "broken_file", f"{shown(path)}: {error}")
 
 
 def _hub_rows(source: Source) -> Iterator[Row]:

@@ -157,7 +157,7 @@ def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
         content = json.dumps([[turn.role, turn.text] for turn in turns], ensure_ascii=True)
         return f"{source.name}-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
     if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
+        given = str(given)
     if not isinstance(given, str):
         raise DialogueRejected("invalid_id", f"expected text or a whole number, got {_kind(given)}")
     if not given.strip() or len(given) > _LONGEST_ID or not given.isprintable():

@@ -18,7 +18,7 @@ from pipeline.recipe import Recipe
 from pipeline.shards.atomic import explained, write_json
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER
 from pipeline.shards.schema import data_schema
-from pipeline.shards.statistics import measure
+from pipeline.shards.statistics import QUANTITIES, measure
 from pipeline.stages.heard import heard_text
 from pipeline.stages.rows import read_speech_row, to_flac
 from pipeline.stages.stage import Account, Row
@@ -63,6 +63,7 @@ class DataStage:
             "seed": self.seed,
             "speech_tokenizer": dict(self.speech_tokenizer_class.fingerprint()),
             "text_tokenizer": dict(self.text_tokenizer_class.fingerprint()),
+            "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
         }
 
     def load(self) -> None:

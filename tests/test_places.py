@@ -1,0 +1,162 @@
+"""Sources and folders that cannot be used, or that another build uses: a message, exit status 2, and no harm."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.chaos import Site, differences
+from tests.command import Ended, duplexgen
+from tests.conftest import recipe_dict, tree
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = [sys.executable, "-m", "benchmarks.replayed"]
+
+
+def refused(ended: Ended, *says: str) -> None:
+    assert ended.status == 2, ended.said
+    assert "Traceback" not in ended.said
+    for words in says:
+        assert words in ended.said
+
+
+@pytest.fixture
+def site(tmp_path: Path, corpus: Path) -> Path:
+    """A folder with a source and two recipes over it."""
+    shutil.copy(corpus, tmp_path / "talk.jsonl")
+    for scenario in ("turn_taking", "interruption"):
+        write_recipe(tmp_path / f"{scenario}.yaml", scenario)
+    return tmp_path
+
+
+def write_recipe(path: Path, scenario: str, source: str = "talk.jsonl", **changes: Any) -> None:
+    recipe = recipe_dict(Path(source), scenario, **changes)
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+
+
+def build(site: Path, *options: str | Path) -> Ended:
+    return duplexgen("build", "turn_taking.yaml", *options, cwd=site)
+
+
+def test_missing_source(site: Path) -> None:
+    (site / "talk.jsonl").unlink()
+    refused(build(site), "sources[0].path: no such file or folder", "nothing was done")
+    assert sorted(path.name for path in site.iterdir()) == ["interruption.yaml", "turn_taking.yaml"]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "[]"])
+@pytest.mark.parametrize("command", ["build", "plan"])
+def test_source_without_a_dialogue(site: Path, command: str, content: str) -> None:
+    (site / "talk.jsonl").write_text(content)
+    refused(duplexgen(command, "turn_taking.yaml", cwd=site), "there is no dialogue in talk (talk.jsonl)")
+    assert not (site / "out" / "turn_taking").exists()
+
+
+def test_names_of_files_that_are_no_text(site: Path) -> None:
+    folder = site / "talk"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.jsonl")).write_bytes(b"{\n")
+    (folder / "good.jsonl").write_bytes((site / "talk.jsonl").read_bytes())
+    write_recipe(site / "turn_taking.yaml", "turn_taking", "talk")
+    ended = duplexgen("plan", "turn_taking.yaml", cwd=site)
+    assert ended.status == 0, ended.said
+    assert "7 (1 rows of the sources rejected: broken_json 1)" in ended.said
+
+
+def unprivileged(*arguments: str | Path, cwd: Path) -> Ended:
+    """Run the command as somebody whom the permissions of files concern: root is not, unless it gives that up."""
+    rights = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    if os.geteuid() == 0 and not shutil.which(rights[0]):
+        pytest.skip("root may read and write everything, and setpriv, which could change that, is not installed")
+    return alone([*(rights if os.geteuid() == 0 else []), *COMMAND, *map(str, arguments)], cwd)
+
+
+def alone(command: list[str], cwd: Path, **environment: str) -> Ended:
+    """Run a command in a process of its own."""
+    given = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    ended = subprocess.run(command, env=given, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+    return Ended(ended.returncode, ended.stdout + ended.stderr)
+
+
+def test_source_that_may_not_be_read(site: Path) -> None:
+    (site / "talk.jsonl").chmod(0)
+    refused(unprivileged("plan", "turn_taking.yaml", cwd=site), "source talk: cannot read", "Permission denied")
+
+
+@pytest.mark.parametrize("option", ["--out", "--work"])
+def test_folder_that_may_not_be_written(site: Path, option: str) -> None:
+    (site / "locked").mkdir(mode=0o555)
+    other = "--work" if option == "--out" else "--out"
+    ended = unprivileged("build", "turn_taking.yaml", option, "locked/x", other, "free/x", cwd=site)
+    refused(ended, str(site / "locked"), "may not be written (Permission denied). Choose another folder")
+    assert list((site / "locked").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--out", "--work"])
+@pytest.mark.parametrize("where", ["file", "file/inside"])
+def test_file_where_a_folder_is_expected(site: Path, option: str, where: str) -> None:
+    (site / "file").write_text("mine")
+    other = "--work" if option == "--out" else "--out"
+    refused(build(site, option, where, other, "free"), str(site / "file"))
+    assert (site / "file").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_folders_are_made_and_relative_ones_are_where_the_command_was_called(site: Path) -> None:
+    (site / "link").symlink_to("elsewhere/deep")
+    ended = build(site, "--out", "link", "--work", "scratch/work")
+    assert ended.status == 0, ended.said
+    assert (site / "elsewhere" / "deep" / "_SUCCESS").exists()
+    assert (site / "link").is_symlink()
+    assert list((site / "scratch" / "work").glob("data-*/part-000000.parquet"))
+    assert duplexgen("verify", "link", cwd=site).status == 0
+    again = build(site, "--out", "a/b/c", "--work", "scratch/work")
+    assert again.status == 0, again.said
+    assert tree(site / "a" / "b" / "c") == tree(site / "elsewhere" / "deep")
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port"])
+def test_cluster_that_does_not_answer(site: Path, address: str) -> None:
+    ended = alone([*COMMAND, "build", "turn_taking.yaml"], site, RAY_ADDRESS=address)
+    refused(ended, f"no Ray cluster can be used at RAY_ADDRESS={address}")
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_two_builds_at_once(site: Path) -> None:
+    first = Site(site / "turn_taking.yaml", site / "first")
+    running = first.start()
+    work = first.folder / "work"
+    try:
+        until(lambda: any(work.glob("data-*.lock")))
+        refused(
+            build(site, "--out", first.out, "--work", work),
+            f"{first.out} is being written by another build. Wait until it ends; nothing was changed.",
+        )
+        refused(
+            duplexgen("build", "interruption.yaml", "--out", "second", "--work", work, cwd=site),
+            "is being filled by another build over the same dialogues. Wait until it ends",
+        )
+        assert not (site / "second").exists()
+        assert running.poll() is None, "the first build ended too soon for this test to mean anything"
+        assert running.wait(timeout=120) == 0, (first.folder / "log").read_text()
+    finally:
+        running.kill()
+    alone = build(site, "--out", "alone", "--work", "alone-work")
+    assert alone.status == 0, alone.said
+    assert differences(first.out, site / "alone") == []
+    later = duplexgen("build", "interruption.yaml", "--out", "second", "--work", work, cwd=site)
+    assert later.status == 0, later.said

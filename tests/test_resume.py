@@ -1,0 +1,128 @@
+"""Builds that are killed or stopped go on, and end in the bytes of a build that was left alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from benchmarks.chaos import COMMAND, ROOT, Site, descendants, differences, kill, wait, working
+from tests.conftest import recipe_dict
+
+SLOWEST_S = 120
+DIALOGUES = 7  # of the corpus, each a partition; the plan's are there before any work
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "interruption.yaml"
+    path.write_text(yaml.safe_dump(recipe_dict(corpus, "interruption", partition_size=1)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Site:
+    """A build that was left alone."""
+    site = Site(recipe, tmp_path_factory.mktemp("alone"))
+    site.finish()
+    return site
+
+
+def committed(site: Site) -> int:
+    """Partitions of all stages that have a record."""
+    return sum(1 for _ in (site.folder / "work").glob("*/part-*.json"))
+
+
+def until_committed(site: Site, process: subprocess.Popen[bytes], number: int) -> None:
+    deadline = time.monotonic() + SLOWEST_S
+    while committed(site) < number:
+        assert process.poll() is None, (site.folder / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_driver_then_killed_workers(alone: Site, tmp_path: Path) -> None:
+    site = Site(alone.recipe, tmp_path / "site")
+    process = site.start()
+    until_committed(site, process, DIALOGUES + 1)
+    wait(process, site.folder, 0, for_write=True)
+    assert kill(process) < 10  # and nothing that works is left
+    before = committed(site)
+    assert before < 4 * DIALOGUES
+
+    process = site.start()
+    until_committed(site, process, before + 1)
+    workers = [child for child in descendants(psutil.Process(process.pid)) if "MapWorker" in child.name()]
+    for worker in workers[:2]:
+        worker.kill()
+    assert process.wait(SLOWEST_S) == 0, (site.folder / "log").read_text()
+    assert workers
+    assert differences(site.out, alone.out) == []
+
+
+def test_stopped_from_the_keyboard(alone: Site, tmp_path: Path) -> None:
+    site = Site(alone.recipe, tmp_path / "site")
+    site.folder.mkdir()
+    arguments = [str(site.recipe), "--out", str(site.out), "--work", str(site.folder / "work")]
+    with (site.folder / "log").open("wb") as log:
+        process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    until_committed(site, process, DIALOGUES + 1)
+    family = descendants(psutil.Process(process.pid))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and to all it has started
+    assert process.wait(SLOWEST_S) == 130
+    said = (site.folder / "log").read_text()
+    assert "duplexgen: stopped. What was committed is safe; the same command goes on from there." in said
+    assert "Traceback" not in said
+    time.sleep(1)
+    assert working(family) == []
+    assert not site.out.exists()
+    site.finish()
+    assert differences(site.out, alone.out) == []
+
+
+KILLED_AT_EACH_COMMIT = """
+import os, sys
+from pathlib import Path
+from benchmarks.replay import register
+import cli, matplotlib.figure, pipeline.build, pipeline.checking
+
+register()
+replace = Path.replace
+killed = set()
+
+def replace_or_die(self, target):
+    if str(target) not in killed:
+        os.write(pipe, os.fsencode(target))
+        os._exit(9)
+    return replace(self, target)
+
+while True:
+    read, pipe = os.pipe()
+    child = os.fork()
+    if child == 0:
+        Path.replace = replace_or_die
+        cli.main()
+        os._exit(0)
+    os.close(pipe)
+    ended = os.waitpid(child, 0)[1]
+    if os.waitstatus_to_exitcode(ended) != 9:
+        sys.exit(os.waitstatus_to_exitcode(ended))
+    killed.add(os.read(read, 4096).decode())
+    os.close(read)
+    print(len(killed), flush=True)
+"""
+
+
+def test_killed_before_each_rename_while_shards_are_joined(alone: Site, tmp_path: Path) -> None:
+    out = tmp_path / "data_set"
+    arguments = ["build", str(alone.recipe), "--out", str(out), "--work", str(alone.folder / "work")]
+    command = [sys.executable, "-c", KILLED_AT_EACH_COMMIT, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SLOWEST_S)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.split()) > len([path for path in alone.out.rglob("*") if path.is_file()])
+    assert differences(out, alone.out) == []

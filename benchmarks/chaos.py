@@ -8,13 +8,12 @@ wrong. Half hit the driver, half a worker, which Ray must replace without the dr
 
 import argparse
 import filecmp
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from benchmarks.replay import replayed_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_BUILD_S = 600
+LONGEST_DEATH_S = 30
 COMMAND = [sys.executable, "-m", "benchmarks.replayed", "build"]
 
 
@@ -57,25 +57,47 @@ def interrupt(site: Site, rng: random.Random, longest_s: float) -> str:
     process = site.start()
     driver = psutil.Process(process.pid)
     at_write = rng.random() < 0.5
-    _wait(process, site.folder, rng.uniform(0, longest_s), at_write)
+    wait(process, site.folder, rng.uniform(0, longest_s), at_write)
     what = "at a write" if at_write else "at a random moment"
     killed_workers = 0
     if rng.random() < 0.5:
-        workers = [child for child in _descendants(driver) if child.name().startswith("ray::")]
+        workers = [child for child in descendants(driver) if child.name().startswith("ray::")]
         for worker in rng.sample(workers, min(len(workers), 2)):
             worker.kill()
             killed_workers += 1
-        _wait(process, site.folder, rng.uniform(0, longest_s), at_write)
+        wait(process, site.folder, rng.uniform(0, longest_s), at_write)
     ended = process.poll() is not None
-    family = _descendants(driver)
-    if not ended:
-        os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    psutil.wait_procs(family, timeout=30)  # Ray's processes die with the driver
+    kill(process)
     return f"{what}: {killed_workers} workers{'' if ended else ' and the driver'}"
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, seconds: float, for_write: bool) -> None:
+def kill(process: subprocess.Popen[bytes]) -> float:
+    """Kill a driver, if it runs; seconds until the last of what works for it had died with it.
+
+    Raises RuntimeError if something outlives it for long.
+    """
+    family = [] if process.poll() is not None else descendants(psutil.Process(process.pid))
+    process.kill()
+    process.wait()
+    start = time.monotonic()
+    while left := working(family):
+        if time.monotonic() - start > LONGEST_DEATH_S:
+            raise RuntimeError(f"left behind by a killed build: {', '.join(left)}")
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def working(family: list[psutil.Process]) -> list[str]:
+    """Names of those that still run, but for Ray's agents: they spend a minute telling a dead cluster that it died."""
+    names = []
+    for child in family:
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and not child.name().endswith("Agent"):
+                names.append(child.name())
+    return names
+
+
+def wait(process: subprocess.Popen[bytes], folder: Path, seconds: float, for_write: bool) -> None:
     """Until the time is over, then, if asked for, until a half-written file is seen; or the build has ended."""
     deadline = time.monotonic() + seconds
     while process.poll() is None:
@@ -85,7 +107,7 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, seconds: float, for_wr
         time.sleep(0.002)
 
 
-def _descendants(driver: psutil.Process) -> list[psutil.Process]:
+def descendants(driver: psutil.Process) -> list[psutil.Process]:
     try:
         return list(driver.children(recursive=True))
     except psutil.NoSuchProcess:

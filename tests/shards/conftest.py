@@ -1,15 +1,22 @@
 """A data set of each scenario, built in this process, and its rows to tamper with."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.build import Build, build, prepare
 from pipeline.display import Display
 from pipeline.recipe import Recipe
+from pipeline.shards.dataset import Dataset
+from pipeline.shards.invariants import Checker
 from pipeline.stages.stage import run_partition
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 from tests.conftest import recipe_dict
+
+Row = dict[str, Any]
 
 
 def run_stages(made: Build) -> None:
@@ -36,3 +43,43 @@ def data_sets(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Callabl
         return out
 
     return make
+
+
+@pytest.fixture(scope="module")
+def checkers(data_sets: Callable[[str], Path]) -> dict[str, Checker]:
+    made = {}
+    for scenario in ("turn_taking", "interruption"):
+        dataset = Dataset(data_sets(scenario))
+        tokenizers = TEXT_TOKENIZERS["bpe"](), SPEECH_TOKENIZERS["melvq"]()
+        made[scenario] = Checker(Recipe.model_validate(dataset.manifest["recipe"]), dataset.layout, *tokenizers)
+    return made
+
+
+@pytest.fixture(scope="module")
+def rows(data_sets: Callable[[str], Path]) -> dict[str, list[Row]]:
+    return {scenario: list(Dataset(data_sets(scenario)).rows()) for scenario in ("turn_taking", "interruption")}
+
+
+@pytest.fixture
+def row(rows: dict[str, list[Row]]) -> Row:
+    """Of two exchanges, turn taking, without audio, so that a sample's difference shows in one check alone."""
+    return copy.deepcopy(rows["turn_taking"][0]) | {"audio": None}
+
+
+@pytest.fixture
+def heard(rows: dict[str, list[Row]]) -> Row:
+    """The same with its audio."""
+    return copy.deepcopy(rows["turn_taking"][0])
+
+
+@pytest.fixture
+def cut(rows: dict[str, list[Row]]) -> Row:
+    """Of the interruption scenario, its first reply interrupted, without audio."""
+    found = copy.deepcopy(rows["interruption"][1]) | {"audio": None}
+    assert found["turns"][1]["interrupted"]
+    return found
+
+
+@pytest.fixture
+def check(checkers: dict[str, Checker]) -> Callable[[Row], list[str]]:
+    return lambda row: list(checkers["interruption" if row["assistant_uncut_codes"] else "turn_taking"].check(row))

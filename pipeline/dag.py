@@ -5,8 +5,10 @@ The only module that knows Ray. Rows carry partition numbers; what is made lies 
 
 import logging
 import os
+import signal
 import socket
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +123,40 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             # that may hold one task an actor never grows by itself, so its size is given.
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
         )
-    for row in rows.iter_rows():
-        if row["error"]:
-            raise UserError(row["error"])
-        yield int(row["partition"])
+    with _interruptible() as stop_if_asked:
+        for row in rows.iter_rows():
+            stop_if_asked()
+            if row["error"]:
+                raise UserError(row["error"])
+            yield int(row["partition"])
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Yields a function that raises KeyboardInterrupt if Ctrl-C was pressed.
+
+    Python raises it at once where it happens to be; inside a callback of Ray's core that is lost.
+    """
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield stop_if_asked
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop_if_asked
+        stop_if_asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Worker:

@@ -4,6 +4,7 @@ The only module that knows Ray. Rows carry partition numbers; what is made lies 
 """
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -111,8 +112,9 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
         [{"partition": number, "error": ""} for number in partitions], override_num_blocks=len(partitions)
     )
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    dearest = max(step.stage.cost for step in steps)
     for step in steps:
-        actors = max(1, min(cores, len(partitions)))
+        actors = min(math.ceil(cores * step.stage.cost / dearest), len(partitions))
         rows = rows.map_batches(
             _Worker,
             fn_constructor_args=(step,),

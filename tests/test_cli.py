@@ -68,6 +68,6 @@ def test_plan_says_what_a_build_would_do(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert lines["dialogues"].split()[1] == "9"
-    assert lines["partitions"].split()[1] == "3"
-    assert "0 of 3 partitions" in lines["speech"]
+    assert lines["partitions"].split()[1] == "5"
+    assert "0 of 5 partitions" in lines["speech"]
     assert not (tmp_path / "out" / "turn_taking").exists()

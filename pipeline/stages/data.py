@@ -33,6 +33,7 @@ class DataStage:
     version: ClassVar[int] = 1
     num_cpus = 0.25
     num_gpus = 0.0
+    cost = 0.02
 
     def __init__(self, recipe: Recipe) -> None:
         self.timing, self.tokens, self.layout_section = recipe.timing, recipe.tokens, recipe.layout

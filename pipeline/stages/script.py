@@ -17,6 +17,7 @@ class ScriptStage:
     schema = TEXT
     num_cpus = 0.25
     num_gpus = 0.0
+    cost = 0.01
 
     def __init__(self, rewriting: Rewriting) -> None:
         self.rewriting = rewriting

@@ -16,6 +16,7 @@ class SpeechStage:
     schema = SPEECH
     num_cpus = 0.5
     num_gpus = 0.0
+    cost = 1.0
 
     def __init__(self, speech: Speech, seed: int) -> None:
         self.speech = speech

@@ -27,6 +27,7 @@ class Stage(Protocol):
     schema: pa.Schema
     num_cpus: float
     num_gpus: float
+    cost: float  # processor time a dialogue, against the other stages: the dearest gets an actor a core
 
     def shaped_by(self) -> dict[str, Any]:
         """Everything of the recipe and of the engines that changes this stage's output."""

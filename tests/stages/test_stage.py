@@ -22,6 +22,7 @@ class Echo:
     schema = TEXT
     num_cpus = 1.0
     num_gpus = 0.0
+    cost = 1.0
     fan_out = 1
 
     def __init__(self, fails: dict[str, BaseException] | None = None, loses: str = "", parameter: Any = 0) -> None:

@@ -39,7 +39,7 @@ def main() -> None:
 
 def measure(folder: Path, number: int) -> tuple[float, float, float]:
     """Peak memory of the driver in MB, seconds a dialogue, seconds of the whole build."""
-    recipe = replayed_recipe(folder, "interruption", PARTITION_SIZE, corpus(folder, number))
+    recipe = replayed_recipe(folder, "turn_taking", PARTITION_SIZE, corpus(folder, number))
     arguments = ["build", str(recipe), "--out", str(folder / "out"), "--work", str(folder / "work")]
     started = time.monotonic()
     done = subprocess.run(
@@ -54,7 +54,7 @@ def measure(folder: Path, number: int) -> tuple[float, float, float]:
 
 def corpus(folder: Path, number: int) -> Path:
     path = folder / "talk.jsonl"
-    turns = ["Where is the old library?", "It is on the corner of the market square.", "Is it open?", "Yes, all day."]
+    turns = ["Is the library open?", "Yes, all day."]
     with path.open("w", encoding="utf-8") as file:
         for index in range(number):
             file.write(json.dumps({"id": f"talk-{index}", "data": turns}) + "\n")

@@ -118,7 +118,3 @@ class Ledger:
         self.rejected += len(outcome.rejections)
         self.reasons.update(rejection.reason for rejection in outcome.rejections)
         self.notes.update(outcome.notes)
-
-    @property
-    def balanced(self) -> bool:
-        return self.planned == self.emitted + self.rejected

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint tests bench clean
+.PHONY: demo test lint tests clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/duplexgen build recipes/turn_taking.yaml

@@ -196,10 +196,10 @@ def _rejections(made: Build) -> Iterator[Rejection]:
 
 
 def _stop_if_too_many(recipe: Recipe, ledgers: dict[str, Ledger], table: Path) -> None:
-    planned = ledgers[SOURCE].planned
-    rejected = sum(ledger.rejected for ledger in ledgers.values())
+    planned = ledgers[SOURCE].planned * recipe.speech.renditions
     emitted = list(ledgers.values())[-1].emitted
-    share = rejected / (rejected + emitted) if planned else 1.0
+    rejected = planned - emitted
+    share = rejected / planned
     if emitted and share <= recipe.max_rejected_share:
         return
     reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter())

@@ -67,7 +67,7 @@ def _check_time(layout: Layout, tokens: Tokens, output: Output, timing: Timing) 
         message = f"a frame of {tokens.speech_tokenizer} ({frame_s * 1000:g} ms) is no whole number of samples"
         found.append((("output", "sample_rate"), f"{message} at {output.sample_rate} Hz"))
     block_s = layout.user_tokens * frame_s
-    if timing.tail_s < block_s:
+    if round(timing.tail_s * output.sample_rate) < round(block_s * output.sample_rate):
         found.append(
             (("timing", "tail_s"), f"expected at least one block, {block_s:g} s, of silence, got {timing.tail_s:g}")
         )

@@ -53,7 +53,7 @@ class Display:
             TextColumn("{task.description:>8}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("partitions {task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -122,7 +122,7 @@ class _Watch:
                 self.dialogues[name] += record.outcome.emitted if record else 0
             self.counted[name] = now
             rate = self.dialogues[name] / (time.monotonic() - self.start)
-            self.progress.update(self.tasks[name], completed=len(now), rate=f"{rate:6.2f} dialogues/s")
+            self.progress.update(self.tasks[name], completed=len(now), rate=f"partitions {rate:6.2f} dialogues/s")
 
     def _line(self) -> str:
         counts = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items())

@@ -24,6 +24,7 @@ from pipeline.speech import rendition_id
 from pipeline.stages.rows import TEXT, text_row
 
 VERSION = 1
+LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing else does not fill the memory
 SOURCE = "source"
 """The name under which what happens to rows of the sources is accounted for."""
 
@@ -105,11 +106,11 @@ def _partitions(
         report(count)
         if isinstance(item, Rejection):
             rejections.append(item)
-            continue
-        rows.append(text_row(item.dialogue))
-        notes.update(item.notes)
-        accepted += 1
-        if len(rows) == recipe.partition_size:
+        else:
+            rows.append(text_row(item.dialogue))
+            notes.update(item.notes)
+            accepted += 1
+        if len(rows) == recipe.partition_size or len(rejections) == LONGEST_ACCOUNT:
             yield rows, outcome()
             rows, rejections, notes = [], [], Counter()
         if accepted == limit:

@@ -122,7 +122,7 @@ def validate(file: RecipeFile) -> tuple[Recipe | None, list[Mistake]]:
 
 def _location(loc: tuple[int | str, ...]) -> Location:
     # A union of types adds the name of each alternative to the location; those are no keys.
-    return tuple(part for part in loc if isinstance(part, int) or part.isidentifier())
+    return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
 
 
 def _message(problem: Any) -> str:

@@ -1,6 +1,7 @@
 """What a person reads about a plan, a data set, or one dialogue."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ WORDS_A_SECOND = 2.5
 """What a voice speaks, roughly; for estimates before anything is spoken."""
 STATE_SIGNS = {"silence": "·", "assistant": "[A]", "pad": "[P]", "epad": "[E]"}
 SPEECH, SILENCE = "█", "·"
+SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "num_blocks", "turns", "input_ids", "user_codes"]
 
 
 def describe_plan(made: Build) -> str:
@@ -97,9 +99,9 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
 
 
 def _find(dataset: Dataset, wanted: str) -> dict[str, Any]:
-    for number, row in enumerate(dataset.rows()):
+    for number, row in enumerate(dataset.rows(["dialogue_id"])):
         if wanted in (row["dialogue_id"], str(number)):
-            return row
+            return next(islice(dataset.rows(SHOWN_COLUMNS), number, None))
     rows = dataset.manifest["ledger"][-1]["emitted"]
     raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
 

@@ -113,7 +113,7 @@ def _draw_barge_in(length: int, window: tuple[int, int], timing: Timing, clock: 
     """
     reaction = clock.draw_between(*window)
     earliest = clock.samples(timing.heard_before_barge_in_s)
-    roomy = length - clock.samples(timing.longest_negative_delay_s)
+    roomy = length - max(clock.samples(timing.longest_negative_delay_s), reaction + 1)
     latest = roomy if roomy >= earliest else length - reaction - 1
     return clock.draw_between(earliest, latest), reaction
 

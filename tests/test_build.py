@@ -153,6 +153,16 @@ def test_renditions_multiply_the_dialogues(recipe: Recipes, tmp_path: Path) -> N
     assert len(set(users[:3])) == len(set(users[3:])) == 3
 
 
+def test_audio_can_be_left_out(recipe: Recipes, tmp_path: Path) -> None:
+    out = make(recipe(output={"audio": "none"}), tmp_path, limit=2)
+    assert failures(out) == []
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Audio was left out" in card
+    assert "cast_column" not in card
+    rows = datasets.load_dataset(str(out), split="train", cache_dir=str(tmp_path / "cache"))
+    assert "audio" not in rows.features
+
+
 def test_too_many_rejections_stop_the_build(recipe: Recipes, tmp_path: Path) -> None:
     rewriting = {"max_user_words": 1}
     with pytest.raises(UserError, match="7 dialogues were rejected and 0 are left") as stopped:

@@ -100,6 +100,8 @@ layout:
         (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: is said twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
+        (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
+        (("timing:", "timing:\n  reply-delay-s: 1"), "10: timing.reply-delay-s: is not a key of a recipe here"),
     ],
 )
 def test_one_mistake(tmp_path: Path, change: tuple[str, str], says: str) -> None:
@@ -120,6 +122,18 @@ def test_one_mistake(tmp_path: Path, change: tuple[str, str], says: str) -> None
 )
 def test_what_is_no_recipe(tmp_path: Path, text: str, says: str) -> None:
     assert says in "".join(mistakes(tmp_path, text))
+
+
+def test_recipe_of_the_readme(tmp_path: Path) -> None:
+    """The sources that the README shows, over a recipe that ships, with files of their names."""
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    sources = text.split("```yaml\n")[1].split("```")[0]
+    for name in ("dialogues.jsonl", "alpaca.json"):
+        (tmp_path / name).write_text("")
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD[: GOOD.index("sources:")] + sources + GOOD[GOOD.index("speech:") :])
+    recipe, _ = checking.load(str(path))
+    assert [source.name for source in recipe.sources] == ["mine", "ultrachat", "alpaca"]
 
 
 def test_a_name_that_is_nowhere() -> None:

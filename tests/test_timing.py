@@ -79,6 +79,16 @@ def test_every_reply_that_can_be_is_interrupted(lengths_s: list[float], rate: in
     assert [turn.interrupted for turn in turns] == [index % 2 == 1 for index in range(len(turns) - 1)] + [False]
 
 
+@given(exchanges, RATES, st.integers(0, 2**31))
+def test_slow_reactions_still_cut_something(lengths_s: list[float], rate: int, seed: int) -> None:
+    """Reactions longer than the longest negative delay: the reply must still have audio left when it stops."""
+    lengths_s = [length + 2.0 for length in lengths_s] + [4.0, 4.0]
+    timing = Timing(scenario="interruption", reaction_delay_s=Range(low=1.5, high=6.0), longest_negative_delay_s=1.0)
+    turns = lay(lengths_s, timing, rate, seed).placements
+    assert any(turn.interrupted for turn in turns)
+    assert all(turn.end_sample < turn.natural_end_sample for turn in turns if turn.interrupted)
+
+
 def test_probability_chooses_some_and_at_least_one() -> None:
     def interrupted(probability: float, seed: int) -> int:
         timing = Timing(scenario="interruption", interruption_probability=probability)

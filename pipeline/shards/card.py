@@ -12,6 +12,10 @@ from pipeline.shards.statistics import Statistics, Tally
 
 TEMPLATE = Path(__file__).resolve().parent.parent.parent / "data_cards" / "dataset.md"
 CARD = "README.md"
+KEEP_BYTES = """
+rows = rows.cast_column("audio", Audio(decode=False))  # FLAC bytes; with torchcodec installed, leave this line out"""
+AUDIO = "`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**."
+NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 PLOT_COLUMNS = 2
 
@@ -27,6 +31,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     emitted = ledger[-1]["emitted"]
     dialogue = statistics.get("dialogue_s")
     early = statistics.get("assistant_before_user_end")
+    with_audio = recipe["output"]["audio"] == "flac"
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         front_matter=yaml.safe_dump(_front_matter(recipe, emitted), sort_keys=False, allow_unicode=True).strip(),
         name=recipe["name"],
@@ -38,8 +43,9 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         ledger="\n".join(_ledger_lines(ledger)),
         statistics="\n".join(_statistics_lines(statistics)),
         plot=plot,
+        keep_bytes=KEEP_BYTES if with_audio else "",
+        audio=AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO,
         early_share=f"{early.mean:.1%}" if early else "none",
-        sample_rate=recipe["output"]["sample_rate"],
         user_tokens=recipe["layout"]["user_tokens"],
         text_tokens=recipe["layout"]["text_tokens"],
         speech_engine=recipe["speech"]["engine"],

@@ -41,6 +41,8 @@ class Checker:
         yield from self._check_turns(row)
         yield from self._check_codes(row, streams)
         yield from self._check_replies(row, streams)
+        if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
+            yield "audio and the recipe's output.audio disagree"
         if row.get("audio") is not None:
             yield from self._check_audio(row, streams)
 

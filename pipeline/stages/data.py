@@ -1,6 +1,7 @@
 """Utterances to training rows: two channels, speech tokens, one interleaved sequence."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -26,6 +27,8 @@ from pipeline.timing import lay_out, talked_on
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
 from pipeline.tokens.track import tokenize
 from pipeline.tokens.vocabulary import Vocabulary
+
+SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 
 
 class DataStage:
@@ -64,6 +67,7 @@ class DataStage:
             "seed": self.seed,
             "speech_tokenizer": dict(self.speech_tokenizer_class.fingerprint()),
             "text_tokenizer": dict(self.text_tokenizer_class.fingerprint()),
+            "packages": {name: version(name) for name in SHAPING_PACKAGES},
             "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
         }
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline.build import Build, build, prepare
 from pipeline.display import Display
-from pipeline.recipe import Recipe
+from pipeline.recipe import Output, Recipe
 from pipeline.shards.dataset import Dataset
 from pipeline.shards.invariants import Checker
 from pipeline.stages.stage import run_partition
@@ -82,4 +83,11 @@ def cut(rows: dict[str, list[Row]]) -> Row:
 
 @pytest.fixture
 def check(checkers: dict[str, Checker]) -> Callable[[Row], list[str]]:
-    return lambda row: list(checkers["interruption" if row["assistant_uncut_codes"] else "turn_taking"].check(row))
+    """What is wrong with a row, by a recipe that keeps audio if the row has any."""
+
+    def find(row: Row) -> list[str]:
+        checker = checkers["interruption" if row["assistant_uncut_codes"] else "turn_taking"]
+        output = Output(audio="none" if row["audio"] is None else "flac")
+        return list(replace(checker, recipe=checker.recipe.model_copy(update={"output": output})).check(row))
+
+    return find

@@ -178,12 +178,11 @@ def test_assistants_ids_are_the_codes(row: Row, check: Check) -> None:
     assert check(row) == ["the assistant's ids are not assistant_codes, one block ahead"]
 
 
-def test_uncut_codes(cut: Row, row: Row, check: Check, checkers: dict[str, Checker]) -> None:
-    row["assistant_uncut_codes"] = row["assistant_codes"]
+def test_uncut_codes(rows: dict[str, list[Row]], checkers: dict[str, Checker]) -> None:
+    whole, cut = rows["turn_taking"][0], rows["interruption"][1]
     expected = ["assistant_uncut_codes and the interrupted turns disagree"]
-    assert list(checkers["turn_taking"].check(row)) == expected
-    cut["assistant_uncut_codes"] = None
-    assert list(checkers["interruption"].check(cut)) == expected
+    assert list(checkers["turn_taking"].check(whole | {"assistant_uncut_codes": whole["assistant_codes"]})) == expected
+    assert list(checkers["interruption"].check(cut | {"assistant_uncut_codes": None})) == expected
 
 
 def test_replies_are_counted(row: Row, check: Check, checkers: dict[str, Checker]) -> None:

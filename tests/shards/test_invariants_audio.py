@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from pipeline.shards.invariants import Checker
 from pipeline.stages.rows import to_flac
 
 Row = dict[str, Any]
@@ -23,6 +24,10 @@ def samples(row: Row) -> NDArray[np.int16]:
 
 def put(row: Row, track: NDArray[np.int16], rate: int = RATE) -> None:
     row["audio"]["bytes"] = to_flac(track, rate)
+
+
+def test_audio_that_the_recipe_keeps(row: Row, checkers: dict[str, Checker]) -> None:
+    assert list(checkers["turn_taking"].check(row)) == ["audio and the recipe's output.audio disagree"]
 
 
 def test_audio_that_is_none(heard: Row, check: Check) -> None:

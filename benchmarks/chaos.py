@@ -88,12 +88,16 @@ def kill(process: subprocess.Popen[bytes]) -> float:
 
 
 def working(family: list[psutil.Process]) -> list[str]:
-    """Names of those that still run, but for Ray's agents: they spend a minute telling a dead cluster that it died."""
+    """Names of those that still run, but for Ray's agents: they spend a minute telling a dead cluster that it died.
+
+    An agent that has only just started goes by the name of `python` still.
+    """
     names = []
     for child in family:
-        with suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE and not child.name().endswith("Agent"):
-                names.append(child.name())
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            is_agent = child.name().endswith("Agent") or any("/agent" in part for part in child.cmdline()[:3])
+            if child.status() != psutil.STATUS_ZOMBIE and not is_agent:
+                names.append(" ".join([child.name(), *child.cmdline()[1:3]]))
     return names
 
 

@@ -6,10 +6,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline import sources, speech
-from pipeline.errors import UserError
 from pipeline.layouts import LAYOUTS
 from pipeline.recipe import Layout, Output, Recipe, Rewriting, Section, Source, Speech, Timing, Tokens
-from pipeline.recipe_file import Location, Mistake, RecipeFile, find, read, validate
+from pipeline.recipe_file import Location, Mistake, RecipeFile, checked, find, read, validate
 from pipeline.rewriting import REWRITERS
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 
@@ -22,13 +21,8 @@ def load(name: str) -> tuple[Recipe, Path]:
     name: a YAML file, or the bare name of a recipe that ships. Raises UserError with every mistake at once.
     """
     file = read(find(name))
-    recipe, mistakes = validate(file)
-    mistakes = sorted({*mistakes, *_check_names(file)}, key=lambda mistake: (mistake.line, mistake.key))
-    if recipe is not None and not mistakes:
-        return recipe, file.base
-    listed = "\n".join(f"  {file.path}:{mistake.line}: {mistake.key}: {mistake.message}" for mistake in mistakes)
-    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    raise UserError(f"{count} in the recipe, nothing was done:\n{listed}")
+    recipe, mistakes = validate(file, Recipe)
+    return checked(file, recipe, [*mistakes, *_check_names(file)]), file.base
 
 
 def _check_names(file: RecipeFile) -> list[Mistake]:

@@ -1,16 +1,18 @@
 """A recipe as a file: where it is, what it says on which line, and what is wrong with its form."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import UserError
-from pipeline.recipe import Recipe
+from pipeline.recipe import Section
 
 Location = tuple[int | str, ...]
+S = TypeVar("S", bound=Section)
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -56,21 +58,21 @@ def dotted(location: Location) -> str:
     return text.lstrip(".") or "recipe"
 
 
-def shipped() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+def shipped(folder: Path = RECIPES) -> list[str]:
+    """Names of the recipes that come with the package; those of one kind share a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def find(name: str) -> Path:
-    """The file that a path or a bare name means; a file in the working folder wins over a shipped one."""
+def find(name: str, folder: Path = RECIPES) -> Path:
+    """The file that a path or a bare name means; a file in the working folder wins over one shipped in `folder`."""
     path = Path(name)
     if path.is_file():
         return path
-    bundled = RECIPES / f"{path.stem if path.suffix == '.yaml' else path.name}.yaml"
+    bundled = folder / f"{path.stem if path.suffix == '.yaml' else path.name}.yaml"
     if path.parent == Path() and bundled.is_file():
         return bundled
     raise UserError(
-        f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(shipped())}."
+        f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(shipped(folder))}."
     )
 
 
@@ -111,10 +113,30 @@ def _walk(node: yaml.Node | None, location: Location, lines: dict[Location, int]
             _walk(value, here, lines, repeated)
 
 
-def validate(file: RecipeFile) -> tuple[Recipe | None, list[Mistake]]:
+def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
+    """A recipe whose form is all there is to check, and the folder its paths start at.
+
+    name: a YAML file, or the bare name of one shipped in `folder`. Raises UserError with every mistake at once.
+    """
+    file = read(find(name, folder))
+    recipe, mistakes = validate(file, model)
+    return checked(file, recipe, mistakes), file.base
+
+
+def checked(file: RecipeFile, recipe: S | None, mistakes: Iterable[Mistake]) -> S:
+    """The recipe if nothing is wrong with it; raises UserError that lists its mistakes otherwise."""
+    found = sorted(set(mistakes), key=lambda mistake: (mistake.line, mistake.key))
+    if recipe is not None and not found:
+        return recipe
+    listed = "\n".join(f"  {file.path}:{mistake.line}: {mistake.key}: {mistake.message}" for mistake in found)
+    count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+    raise UserError(f"{count} in the recipe, nothing was done:\n{listed}")
+
+
+def validate(file: RecipeFile, model: type[S]) -> tuple[S | None, list[Mistake]]:
     """The recipe if its form is right, and every mistake of form."""
     try:
-        return Recipe.model_validate(file.raw), list(file.repeated)
+        return model.model_validate(file.raw), list(file.repeated)
     except ValidationError as error:
         found = [file.mistake(_location(problem["loc"]), _message(problem)) for problem in error.errors()]
         return None, [*file.repeated, *found]

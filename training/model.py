@@ -1,0 +1,104 @@
+"""The model that is trained: any causal language model of transformers, its embedding wide enough for the vocabulary.
+
+A trained model is a folder: what `save_pretrained` writes, the vocabulary of its sequences, and where it comes from.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from pipeline.errors import UserError
+from pipeline.shards.atomic import canonical_json, explained, write_json
+from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
+from training.sequences import SequenceFormat
+
+ABOUT = "training.json"
+
+
+@dataclass(frozen=True)
+class DuplexModel:
+    network: PreTrainedModel
+    format: SequenceFormat
+    about: dict[str, Any]  # the training recipe, the data and their checksums
+
+
+def load_model(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> DuplexModel:
+    """A model that `duplexgen train` has written. Raises UserError if it is none, or damaged."""
+    about = read_json(folder / ABOUT)
+    sequence_format = SequenceFormat.read(folder)
+    network = _pretrained(str(folder), dtype)
+    check_fits(network, sequence_format, str(folder))
+    return DuplexModel(network.to(device).eval(), sequence_format, about)
+
+
+def save_model(network: PreTrainedModel, data_set: Path, about: dict[str, Any], folder: Path) -> None:
+    """Write a trained model into a folder that is new.
+
+    data_set: whose vocabulary the model has learned.
+    """
+    with explained(folder):
+        network.save_pretrained(folder)
+        shutil.copyfile(data_set / VOCABULARY, folder / VOCABULARY)
+        if (data_set / VOCABULARY_FOLDER).is_dir():
+            shutil.copytree(data_set / VOCABULARY_FOLDER, folder, dirs_exist_ok=True)
+    write_json(folder / ABOUT, about)
+
+
+def start_from_pretrained(name: str, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+    """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
+
+    A new token's row is the mean of the old ones, as transformers does it. Raises UserError if the model's own
+    vocabulary is not the one the data set was made for.
+    """
+    torch.manual_seed(seed)
+    network = _pretrained(name, torch.float32)
+    rows = network.get_input_embeddings().weight.shape[0]
+    if rows < sequence_format.vocabulary.text_size:
+        raise UserError(
+            f"the model {name} has an embedding of {rows} rows, fewer than the {sequence_format.vocabulary.text_size} "
+            "text tokens of the data set: it was made with another text tokenizer. Build the data set with the "
+            "model's own (tokens.text_tokenizer)."
+        )
+    if rows < sequence_format.size:
+        network.resize_token_embeddings(sequence_format.size)
+    return network
+
+
+def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+    """A model with random weights. config: what `AutoConfig.for_model` takes, `model_type` among it."""
+    torch.manual_seed(seed)
+    try:
+        made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
+    return network
+
+
+def check_fits(network: nn.Module, sequence_format: SequenceFormat, where: str) -> None:
+    """Raise UserError unless every id of the vocabulary has a row in the embedding and in the head."""
+    assert isinstance(network, PreTrainedModel)
+    for name, module in (("embedding", network.get_input_embeddings()), ("head", network.get_output_embeddings())):
+        rows = module.weight.shape[0]
+        if rows < sequence_format.size:
+            raise UserError(
+                f"the model {where} has {rows} rows in its {name}, but the vocabulary has {sequence_format.size} ids: "
+                "model and data set do not belong together. Start from the model that was trained on this vocabulary."
+            )
+
+
+def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
+    try:
+        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        raise UserError(
+            f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
+            "causal language model that transformers loads."
+        ) from error
+    return network

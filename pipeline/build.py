@@ -196,7 +196,7 @@ def _rejections(made: Build) -> Iterator[Rejection]:
 
 
 def _stop_if_too_many(recipe: Recipe, ledgers: dict[str, Ledger], table: Path) -> None:
-    planned = ledgers[SOURCE].planned * recipe.speech.renditions
+    planned = ledgers[SOURCE].planned * recipe.speech.renditions * recipe.timing.takes
     emitted = list(ledgers.values())[-1].emitted
     rejected = planned - emitted
     share = rejected / planned

@@ -29,16 +29,21 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
     """What a section names must exist. Sections whose form is right are checked, whatever the others look like."""
     found: list[tuple[Location, str]] = []
     listed = file.raw.get("sources")
-    read_sources: list[Source] = []
+    read_sources: dict[int, Source] = {}
     for index, item in enumerate(listed if isinstance(listed, list) else []):
         if source := _section(Source, item):
-            read_sources.append(source)
+            read_sources[index] = source
             if problem := sources.check(source, file.base):
                 found.append((("sources", index, "path" if source.path else "hub"), problem))
     if rewriting := _section(Rewriting, file.raw.get("rewriting", {})):
         found += _unknown(("rewriting", "engine"), rewriting.engine, REWRITERS)
+        longest = rewriting.max_exchanges
+        for index, source in read_sources.items():
+            if source.join > longest:
+                message = f"expected at most rewriting.max_exchanges, {longest}, got {source.join}"
+                found.append((("sources", index, "join"), message))
     if section := _section(Speech, file.raw.get("speech", {})):
-        found += speech.check(section, frozenset(source.language for source in read_sources))
+        found += speech.check(section, frozenset(source.language for source in read_sources.values()))
     layout = _section(Layout, file.raw.get("layout", {}))
     tokens = _section(Tokens, file.raw.get("tokens", {}))
     output = _section(Output, file.raw.get("output", {}))

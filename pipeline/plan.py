@@ -7,21 +7,22 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.dialogue import Dialogue, Rejection
+from pipeline.dialogue import Rejection
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
 from pipeline.shards.atomic import canonical_json, write_json
 from pipeline.shards.partitions import Outcome, PartitionFolder
-from pipeline.sources import Read, fingerprint, read
+from pipeline.sources import Read, fingerprint, joined, read
 from pipeline.speech import rendition_id
 from pipeline.stages.rows import TEXT, text_row
+from pipeline.stages.takes import take_of
 
 VERSION = 1
 LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing else does not fill the memory
@@ -102,7 +103,7 @@ def _partitions(
     def outcome() -> Outcome:
         return Outcome(len(rows) + len(rejections), len(rows), tuple(rejections), dict(notes))
 
-    for count, item in enumerate(_unique(recipe, base), start=1):
+    for count, item in enumerate(_items(recipe, base), start=1):
         report(count)
         if isinstance(item, Rejection):
             rejections.append(item)
@@ -119,33 +120,51 @@ def _partitions(
         yield rows, outcome()
 
 
-def _unique(recipe: Recipe, base: Path) -> Iterator[Read | Rejection]:
-    """Rows of every source in turn; a dialogue whose id was there before is rejected."""
-    with _IdSet() as seen:
+def _items(recipe: Recipe, base: Path) -> Iterator[Read | Rejection]:
+    """Every source in turn, joined if it says so; a row or a dialogue whose id was there before is rejected."""
+    with _IdSet(recipe.speech.renditions) as dialogues, _IdSet(renditions=1) as rows:
         for source in recipe.sources:
-            for item in read(source, base):
-                if isinstance(item, Read) and (taken := seen.add(item.dialogue, recipe.speech.renditions)):
-                    yield Rejection(item.dialogue.id, SOURCE, "duplicate_id", f"{taken} was there before")
-                else:
-                    yield item
+            items = read(source, base)
+            if source.join > 1:
+                items = joined(_unique(items, rows), source.join)
+            yield from _unique(items, dialogues)
+
+
+def _unique(items: Iterable[Read | Rejection], seen: "_IdSet") -> Iterator[Read | Rejection]:
+    for item in items:
+        if isinstance(item, Read) and (taken := seen.add(item.dialogue.id)):
+            yield Rejection(item.dialogue.id, SOURCE, "duplicate_id", f"{taken} was there before")
+        else:
+            yield item
 
 
 class _IdSet:
     """The ids seen so far, on disk: a set of some hundred thousand in memory would grow with the data."""
 
+    def __init__(self, renditions: int) -> None:
+        self.renditions = renditions
+
     def __enter__(self) -> "_IdSet":
         self._database = sqlite3.connect("")
-        self._database.execute("create table ids (id text primary key) without rowid")
+        self._database.execute("create table ids (id text primary key, take_of text) without rowid")
+        self._database.execute("create index takes on ids (take_of)")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def add(self, dialogue: Dialogue, renditions: int) -> str | None:
-        """Take the ids of all renditions; returns the one that was taken already, if any."""
-        ids = [rendition_id(dialogue.id, number) for number in range(renditions)]
-        for id_ in ids:
-            if self._database.execute("select 1 from ids where id = ?", (id_,)).fetchone():
-                return id_
-        self._database.executemany("insert into ids values (?)", [(id_,) for id_ in ids])
+    def add(self, dialogue_id: str) -> str | None:
+        """Take the ids of all renditions; returns the one that was taken already, if any.
+
+        An id that a take of another would have is taken, however many takes the recipe asks for: recipes that differ
+        in that alone share their plan, and so their speech.
+        """
+        ids = [(id_, take_of(id_)) for number in range(self.renditions) for id_ in [rendition_id(dialogue_id, number)]]
+        for id_, whole in ids:
+            found = self._database.execute(
+                "select id from ids where id in (?1, ?2) or take_of = ?1", (id_, whole)
+            ).fetchone()
+            if found:
+                return str(found[0])
+        self._database.executemany("insert into ids values (?, ?)", ids)
         return None

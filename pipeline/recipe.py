@@ -50,6 +50,7 @@ class Source(Section):
     revision: str | None = None
     language: Literal["en", "zh"] = "en"
     limit: Positive | None = None
+    join: Positive = 1  # neighbouring dialogues of one exchange become one of this many
     license: str = "unknown"
 
     @model_validator(mode="after")
@@ -69,7 +70,7 @@ class Rewriting(Section):
 class Speech(Section):
     engine: str = "kokoro"
     assistant_voice: str
-    user_voices: Literal["all"] | list[str] = "all"
+    user_voices: Literal["all", "held_out"] | list[str] = "all"  # every training voice, or every one kept from them
     renditions: Positive = 1  # each transcript spoken by this many different user voices
     loudness_lufs: Annotated[float, Field(ge=-40, le=-12)] = -23.0
     max_attempts: Positive = 3
@@ -79,6 +80,7 @@ class Timing(Section):
     """BayLing-Duplex section 3; what it leaves open is marked ours in the documentation."""
 
     scenario: Literal["turn_taking", "interruption"]
+    takes: Positive = 1  # each spoken dialogue laid out this many times, every time with other draws
     lead_in_s: Range = Range(low=0.0, high=0.8)
     reply_delay_s: Seconds = 0.8
     next_turn_gap_s: Range = Range(low=0.5, high=3.0)

@@ -22,10 +22,10 @@ SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "num_blocks", "turns", "in
 def describe_plan(made: Build) -> str:
     """What a build would do, and what of it is done."""
     dialogues = rejected = 0
-    turns = 0
+    exchanges = 0
     reasons: dict[str, int] = {}
     limits = {"user": made.recipe.rewriting.max_user_words, "assistant": made.recipe.rewriting.max_reply_words}
-    words = 0
+    words = {"user": 0, "assistant": 0}
     for number in made.plan.partitions:
         record = made.plan.folder.record(number)
         assert record is not None, "the plan is whole"
@@ -35,18 +35,21 @@ def describe_plan(made: Build) -> str:
             reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
         for row in made.plan.folder.read(number).to_pylist():
             for turn in row["turns"][: 2 * made.recipe.rewriting.max_exchanges]:
-                words += min(_words(turn["text"]), limits[turn["role"]])
-                turns += 1
+                words[turn["role"]] += min(_words(turn["text"]), limits[turn["role"]])
+                exchanges += turn["role"] == "user"
     renditions = made.recipe.speech.renditions
     timing = made.recipe.timing
-    speech_s = words / WORDS_A_SECOND
-    gaps_s = turns / 2 * (timing.reply_delay_s + (timing.next_turn_gap_s.low + timing.next_turn_gap_s.high) / 2)
+    speech_s = sum(words.values()) / WORDS_A_SECOND
+    to_speak_s = (words["user"] * renditions + words["assistant"]) / WORDS_A_SECOND
+    gaps_s = exchanges * (timing.reply_delay_s + (timing.next_turn_gap_s.low + timing.next_turn_gap_s.high) / 2)
     lines = [
         f"recipe       {made.recipe.name}",
         f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_listed(reasons)})",
-        f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to make",
-        f"hours        about {(speech_s + gaps_s) * renditions / 3600:.2f}, "
-        f"of which speech {speech_s * renditions / 3600:.2f}",
+        f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to speak, "
+        f"about {to_speak_s / 3600:.2f} hours of speech: the assistant speaks once for all renditions",
+        f"takes        {timing.takes} of each, {dialogues * renditions * timing.takes:,} dialogues to make",
+        f"hours        about {(speech_s + gaps_s) * renditions * timing.takes / 3600:.2f}, "
+        f"of which speech {speech_s * renditions * timing.takes / 3600:.2f}",
         f"partitions   {made.plan.num_partitions} of up to {made.recipe.partition_size} dialogues",
         "done already",
     ]

@@ -137,5 +137,5 @@ def test_recipe_of_the_readme(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_nowhere() -> None:
-    with pytest.raises(UserError, match=r"no such recipe.*interruption, turn_taking"):
+    with pytest.raises(UserError, match=r"no such recipe.*: .*interruption, .*turn_taking"):
         checking.load("turn_talking")

@@ -65,9 +65,10 @@ def _check_ledger(dataset: Dataset) -> Iterator[str]:
             yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
         if counts["rejected"] != sum(counts["reasons"].values()):
             yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
-    renditions = dataset.manifest["recipe"]["speech"]["renditions"]
+    recipe = Recipe.model_validate(dataset.manifest["recipe"])
+    fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
     for before, counts in pairwise(ledger):
-        expected = before["emitted"] * (renditions if counts["stage"] == "speech" else 1)
+        expected = before["emitted"] * fan_out.get(counts["stage"], 1)
         if counts["planned"] != expected:
             yield f"ledger: {counts['stage']} planned {counts['planned']}, but {before['stage']} hands on {expected}"
     rows = sum(file["rows"] for file in dataset.manifest["files"] if file["path"].startswith("data/"))

@@ -21,10 +21,11 @@ from pathlib import Path
 from pipeline.dialogue import Rejection
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.recipe import Source
+from pipeline.sources.joining import JOINED, joined
 from pipeline.sources.rows import files, problem, read_rows, shown
 from pipeline.sources.shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
 
-__all__ = ["SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "read"]
+__all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
 
 
 def read(source: Source, base: Path) -> Iterator[Read | Rejection]:

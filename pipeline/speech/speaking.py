@@ -17,11 +17,15 @@ Mistake = tuple[tuple[str | int, ...], str]  # where in the recipe, and what is 
 
 
 def user_voices(engine: type[SpeechEngine], spec: Speech, language: str) -> list[str]:
-    """The voices a user of this language may have, sorted: those named, or every one of the training split."""
+    """The voices a user of this language may have, sorted: those named, or every one of a split.
+
+    `all` draws from the training split alone, `held_out` from the evaluation split alone.
+    """
     voices = engine.voices()
-    if spec.user_voices != "all":
+    if isinstance(spec.user_voices, list):
         return sorted(name for name in spec.user_voices if language in voices[name].languages)
-    drawn = (voice for voice in voices.values() if voice.split == "train" and language in voice.languages)
+    split = "train" if spec.user_voices == "all" else "eval"
+    drawn = (voice for voice in voices.values() if voice.split == split and language in voice.languages)
     return sorted(voice.name for voice in drawn if voice.name != spec.assistant_voice)
 
 
@@ -34,7 +38,7 @@ def check(engine: type[SpeechEngine], spec: Speech, languages: frozenset[str]) -
         mistakes.append((("speech", "engine"), f"{engine.name} does not speak {language!r}, only {spoken}"))
     languages &= engine.languages
     named: list[tuple[tuple[str | int, ...], str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
-    if spec.user_voices != "all":
+    if isinstance(spec.user_voices, list):
         named += [(("speech", "user_voices", index), name) for index, name in enumerate(spec.user_voices)]
     for location, name in named:
         if name not in known:

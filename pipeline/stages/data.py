@@ -1,6 +1,7 @@
 """Utterances to training rows: two channels, speech tokens, one interleaved sequence."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from pipeline.shards.statistics import QUANTITIES, measure
 from pipeline.stages.heard import heard_text
 from pipeline.stages.rows import read_speech_row, to_flac
 from pipeline.stages.stage import Account, Row
+from pipeline.stages.takes import take_id
 from pipeline.timing import lay_out, talked_on
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
 from pipeline.tokens.track import tokenize
@@ -36,11 +38,11 @@ class DataStage:
     version: ClassVar[int] = 1
     num_cpus = 0.25
     num_gpus = 0.0
-    cost = 0.02
 
     def __init__(self, recipe: Recipe) -> None:
         self.timing, self.tokens, self.layout_section = recipe.timing, recipe.tokens, recipe.layout
         self.seed = recipe.seed
+        self.cost = 0.02 * recipe.timing.takes
         self.sample_rate = recipe.output.sample_rate
         self.with_audio = recipe.output.audio == "flac"
         self.schema = data_schema(self.sample_rate, self.with_audio)
@@ -92,15 +94,19 @@ class DataStage:
 
     @property
     def fan_out(self) -> int:
-        return 1
+        return self.timing.takes
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         made = []
         for row in rows:
-            with account.each(row["dialogue_id"]):
-                result = self.make_row(read_speech_row(row))
-                measure(account.statistics, result, self.layout, self.sample_rate)
-                made.append(result)
+            ids = [take_id(row["dialogue_id"], take) for take in range(self.fan_out)]
+            with account.each(*ids):
+                dialogue = read_speech_row(row)
+                for id_ in ids:
+                    with account.each(id_):
+                        result = self.make_row(replace(dialogue, id=id_))
+                        measure(account.statistics, result, self.layout, self.sample_rate)
+                        made.append(result)
         return made
 
     def make_row(self, dialogue: SpokenDialogue) -> Row:

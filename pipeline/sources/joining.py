@@ -1,0 +1,40 @@
+"""Dialogues of one exchange joined to longer ones, so that single-turn data can be interrupted."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from pipeline.dialogue import Rejection
+from pipeline.sources.shapes import Read
+
+JOINED = "joined_to_the_row_before"
+
+
+def joined(items: Iterable[Read | Rejection], exchanges: int) -> Iterator[Read | Rejection]:
+    """Neighbouring dialogues of one exchange as dialogues of `exchanges` (BayLing-Duplex, section 4.2).
+
+    items: dialogues of one source. Longer dialogues and rejections pass as they are, and part no neighbours; what is
+    left over at the end becomes a shorter dialogue. A joined dialogue is named by the ids of all its rows, and each
+    row after its first is counted by a note, JOINED.
+    """
+    waiting: list[Read] = []
+    for item in items:
+        if isinstance(item, Rejection) or len(item.dialogue.turns) > 2:
+            yield item
+            continue
+        waiting.append(item)
+        if len(waiting) == exchanges:
+            yield _one(waiting)
+            waiting = []
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(parts: Sequence[Read]) -> Read:
+    dialogues = [part.dialogue for part in parts]
+    whole = replace(
+        dialogues[0],
+        id="+".join(dialogue.id for dialogue in dialogues),
+        turns=tuple(turn for dialogue in dialogues for turn in dialogue.turns),
+    )
+    notes = tuple(note for part in parts for note in part.notes)
+    return Read(whole, notes + (JOINED,) * (len(parts) - 1))

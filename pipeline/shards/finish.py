@@ -16,6 +16,7 @@ from pipeline.shards.partitions import COMPRESSION, PartitionFolder
 from pipeline.shards.schema import REJECTED
 
 ROW_GROUP_BYTES = 100_000_000
+JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer that outgrows the driver
 REJECTED_ROWS_A_FILE = 100_000
 COMMITS = ".commits"
 
@@ -49,17 +50,30 @@ def group_shards(folder: PartitionFolder, partitions: Sequence[int], shard_bytes
 
 
 def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa.Schema) -> None:
-    """Join partitions, each becoming a row group (or several, where it is over ROW_GROUP_BYTES)."""
+    """Join partitions into row groups: small ones together, one over ROW_GROUP_BYTES divided."""
     if _record_file(staging, shard.file).exists():
         return
     rows = 0
     with atomic_path(staging / shard.file) as path, pq.ParquetWriter(path, schema, compression=COMPRESSION) as writer:
-        for partition in shard.partitions:
-            table = folder.read(partition)
+        for table in _joined(folder.read(partition) for partition in shard.partitions):
             groups = -(-table.nbytes // ROW_GROUP_BYTES)
             writer.write_table(table, row_group_size=-(-table.num_rows // groups))
             rows += table.num_rows
     commit(staging, shard.file, rows)
+
+
+def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Neighbouring tables together up to JOINED_BYTES."""
+    waiting: list[pa.Table] = []
+    filled = 0
+    for table in tables:
+        if waiting and filled + table.nbytes > JOINED_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting, filled = [], 0
+        waiting.append(table)
+        filled += table.nbytes
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[str]:

@@ -15,6 +15,7 @@ from pipeline.sources import Read, joined, read
 from pipeline.speech import ENGINES, user_voices
 
 HELD_OUT = ("held_out_turn_taking", "held_out_interruption")
+COMMON = {"should", "people", "really"}  # long words that say nothing of the topic
 TRAINING = ("train_turn_taking", "train_interruption")
 
 
@@ -71,7 +72,7 @@ def test_pairs_are_the_same_questions_and_cover_all() -> None:
 
 def test_neighbours_have_no_telling_word_in_common() -> None:
     for one, other in pairwise(written("held_out_turn_taking")):
-        words = [set(re.findall(r"\w{6,}", item.turns[0].text.lower())) - {"should"} for item in (one, other)]
+        words = [set(re.findall(r"\w{6,}", item.turns[0].text.lower())) - COMMON for item in (one, other)]
         assert not words[0] & words[1], (one.turns[0].text, other.turns[0].text)
 
 

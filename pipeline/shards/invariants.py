@@ -60,6 +60,7 @@ class Checker:
                 yield f"turn {index} lies at [{turn['start_sample']}, {turn['end_sample']}) of {end} samples"
             if turn["interrupted"] != (turn["reaction_samples"] is not None):
                 yield f"turn {index}: interrupted and reaction_samples disagree"
+            yield from self._check_uncut_end(index, turn, end)
             if turn["interrupted"] and (turn["role"] == "user" or turn is turns[-1]):
                 yield f"turn {index} is interrupted, but is no reply that a turn of the user follows"
             heard = turn["text"][: len(turn["spoken_text"])] if turn["interrupted"] else turn["text"]
@@ -73,6 +74,13 @@ class Checker:
             yield from self._check_gap(index, before, turn)
         if (timing.scenario == "interruption") != any(turn["interrupted"] for turn in turns):
             yield f"interrupted turns do not fit the scenario {timing.scenario!r}"
+
+    def _check_uncut_end(self, index: int, turn: Row, end: int) -> Iterator[str]:
+        uncut = turn.get("uncut_end_sample")
+        if turn["interrupted"] != (uncut is not None):
+            yield f"turn {index}: interrupted and uncut_end_sample disagree"
+        elif uncut is not None and not turn["end_sample"] <= uncut <= end:
+            yield f"turn {index}: uncut_end_sample {uncut} does not lie between its end and the track's"
 
     def _check_gap(self, index: int, before: Row, turn: Row) -> Iterator[str]:
         timing, rate = self.recipe.timing, self.recipe.output.sample_rate

@@ -15,6 +15,7 @@ TURN = pa.struct(
         pa.field("end_sample", pa.int64(), nullable=False),  # where its audio stops
         pa.field("interrupted", pa.bool_(), nullable=False),
         pa.field("reaction_samples", pa.int64()),  # barge-in to stop
+        pa.field("uncut_end_sample", pa.int64()),  # where the audio of assistant_uncut_codes stops; only of these
     ]
 )
 AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
@@ -33,6 +34,20 @@ DATA = pa.schema(
         # The assistant's codes had it talked on, at most longest_negative_delay_s past each barge-in: for negatives.
         pa.field("assistant_uncut_codes", CODES),
         pa.field("audio", AUDIO),
+    ]
+)
+PAIRS = pa.schema(
+    [
+        pa.field("dialogue_id", pa.string(), nullable=False),
+        pa.field("scenario", pa.string(), nullable=False),
+        pa.field("turn", pa.int32(), nullable=False),  # index of the reply that is late
+        pa.field("chosen_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("rejected_ids", pa.list_(pa.int32()), nullable=False),
+        pa.field("num_blocks", pa.int32(), nullable=False),  # of either side
+        # User's end to the reply's start; of an interrupted reply, barge-in to its stop.
+        pa.field("chosen_delay_s", pa.float64(), nullable=False),
+        pa.field("rejected_delay_s", pa.float64(), nullable=False),
+        pa.field("capped", pa.bool_(), nullable=False),  # rejected_delay_s is less than was drawn, for want of room
     ]
 )
 REJECTED = pa.schema(

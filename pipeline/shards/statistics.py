@@ -41,6 +41,10 @@ QUANTITIES: dict[str, Quantity] = {
     "turns": Quantity("Turns a dialogue", "", 0, 40, 40),
     "text_tokens": Quantity("Text tokens a reply", "", 0, 400, 200),
     "sequence_ids": Quantity("Ids a sequence", "", 0, 8000, 80),
+    "chosen_delay_s": Quantity("Delay of the chosen side", "s", 0, 6, 120),
+    "rejected_delay_s": Quantity("Delay of the rejected side", "s", 0, 6, 120),
+    "delay_difference_s": Quantity("Rejected delay less chosen delay", "s", 0, 6, 120),
+    "pair_s": Quantity("Either side of a pair", "s", 0, 240, 240),
     "assistant_before_user_end": Quantity("[ASSISTANT] before the user's last audio is observed", "", 0, 1, 2),
 }
 
@@ -125,7 +129,7 @@ class Statistics:
 
 
 def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
-    """Add what one row of `data/` shows.
+    """Add what one row of dialogues shows.
 
     The reply to an interrupting turn counts like any other; the gap before an interrupting turn does not.
     """
@@ -147,6 +151,15 @@ def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_
         if turn["role"] == "assistant":
             early = layout.observed_samples(turn["start_sample"]) < before["end_sample"]
             statistics.add("assistant_before_user_end", float(early))
+
+
+def measure_pair(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
+    """Add what one row of preference pairs shows."""
+    statistics.add("chosen_delay_s", row["chosen_delay_s"])
+    statistics.add("rejected_delay_s", row["rejected_delay_s"])
+    statistics.add("delay_difference_s", row["rejected_delay_s"] - row["chosen_delay_s"])
+    statistics.add("pair_s", row["num_blocks"] * layout.block_samples / sample_rate)
+    statistics.add("sequence_ids", len(row["chosen_ids"]))
 
 
 def _measure_timing(statistics: Statistics, turns: list[dict[str, Any]], sample_rate: int) -> None:

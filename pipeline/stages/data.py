@@ -35,7 +35,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 
 class DataStage:
     name: ClassVar[str] = "data"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     num_cpus = 0.25
     num_gpus = 0.0
 
@@ -115,6 +115,7 @@ class DataStage:
         spoken = [(item.role, len(waveform)) for item, waveform in zip(dialogue.utterances, waveforms, strict=True)]
         rng = generator(self.seed, dialogue.id, "timing")
         timeline = lay_out(spoken, self.timing, rng, self.sample_rate, self.layout.block_samples)
+        talked = talked_on(timeline, round(self.timing.longest_negative_delay_s * self.sample_rate))
         track = compose(waveforms, timeline, self.sample_rate, self.timing.fade_s)
         codes = self.encode(track.samples)
         frames = codes.shape[2] - self.layout.block_frames
@@ -128,13 +129,14 @@ class DataStage:
             "num_blocks": len(ids) // self.layout.ids_per_block,
             "turns": [
                 turn_row(utterance, placement, heard_text(utterance.text, waveform, placement, self.sample_rate))
-                for utterance, placement, waveform in zip(
-                    dialogue.utterances, timeline.placements, waveforms, strict=True
+                | {"uncut_end_sample": uncut.end_sample if placement.interrupted else None}
+                for utterance, placement, uncut, waveform in zip(
+                    dialogue.utterances, timeline.placements, talked.placements, waveforms, strict=True
                 )
             ],
             "user_codes": list(codes[0, :, :frames]),
             "assistant_codes": list(codes[1, :, :frames]),
-            "assistant_uncut_codes": self._uncut_codes(waveforms, timeline),
+            "assistant_uncut_codes": self._uncut_codes(waveforms, talked),
         }
         if self.with_audio:
             name = f"{quote(dialogue.id, safe='')}.flac"
@@ -156,11 +158,10 @@ class DataStage:
     def encode(self, samples: NDArray[np.int16]) -> Codes:
         return tokenize(samples, self.sample_rate, self.speech_tokenizer, self.layout.block_samples)
 
-    def _uncut_codes(self, waveforms: Sequence[Waveform], timeline: Timeline) -> list[NDArray[np.int16]] | None:
-        if not any(placement.interrupted for placement in timeline.placements):
+    def _uncut_codes(self, waveforms: Sequence[Waveform], talked: Timeline) -> list[NDArray[np.int16]] | None:
+        if not any(placement.interrupted for placement in talked.placements):
             return None
-        longest = round(self.timing.longest_negative_delay_s * self.sample_rate)
-        uncut = compose(waveforms, talked_on(timeline, longest), self.sample_rate, self.timing.fade_s)
+        uncut = compose(waveforms, talked, self.sample_rate, self.timing.fade_s)
         return list(self.encode(uncut.samples[1:])[0, :, : -self.layout.block_frames])
 
 

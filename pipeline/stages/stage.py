@@ -5,6 +5,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -85,10 +86,28 @@ def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
     """Run a loaded stage over one partition. No dialogue stops it; each comes out or is accounted for."""
     account = Account(stage.name)
     planned = table.num_rows * stage.fan_out
-    rows = stage.process(table.to_pylist(), account)
+    rows = stage.process(_rows(table), account)
     if planned != len(rows) + len(account.rejections):
         raise RuntimeError(
             f"stage {stage.name} lost count: {planned} planned, {len(rows)} emitted, {len(account.rejections)} rejected"
         )
     outcome = Outcome(planned, len(rows), tuple(account.rejections), dict(account.notes), account.statistics.to_json())
     return pa.Table.from_pylist(rows, schema=stage.schema), outcome
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    """Rows of a table; what is a list of numbers is an array, as Python's lists of sequences would be slow."""
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if not (pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)):
+        values: list[Any] = column.to_pylist()
+        return values
+    arrays: list[Any] = []
+    for chunk in column.chunks:
+        offsets, numbers = chunk.offsets.to_numpy(), chunk.values.to_numpy()
+        parts = (numbers[first:past] for first, past in pairwise(offsets))
+        arrays += [part if valid else None for part, valid in zip(parts, chunk.is_valid().to_pylist(), strict=True)]
+    return arrays

@@ -91,7 +91,8 @@ def test_interrupted_turns_have_a_reaction(row: Row, cut: Row, check: Check) -> 
 @pytest.mark.parametrize("index", [2, -1])
 def test_only_a_reply_that_is_followed_is_interrupted(cut: Row, check: Check, index: int) -> None:
     index %= len(cut["turns"])
-    cut["turns"][index] |= {"interrupted": True, "reaction_samples": 16000}
+    end = cut["turns"][index]["end_sample"]
+    cut["turns"][index] |= {"interrupted": True, "reaction_samples": 16000, "uncut_end_sample": end}
     assert f"turn {index} is interrupted, but is no reply that a turn of the user follows" in check(cut)
 
 
@@ -149,9 +150,20 @@ def test_heard_before_the_barge_in(cut: Row, check: Check) -> None:
     assert "turn 1 is interrupted before heard_before_barge_in_s" in check(cut)
 
 
+def test_where_the_uncut_reply_ends(row: Row, cut: Row, check: Check) -> None:
+    end, last = cut["turns"][1]["end_sample"], cut["num_blocks"] * 12800
+    for wrong in (end - 1, last + 1):
+        cut["turns"][1]["uncut_end_sample"] = wrong
+        assert check(cut) == [f"turn 1: uncut_end_sample {wrong} does not lie between its end and the track's"]
+    cut["turns"][1]["uncut_end_sample"] = None
+    assert check(cut) == ["turn 1: interrupted and uncut_end_sample disagree"]
+    row["turns"][1]["uncut_end_sample"] = end
+    assert check(row) == ["turn 1: interrupted and uncut_end_sample disagree"]
+
+
 def test_interruptions_fit_the_scenario(cut: Row, check: Check) -> None:
     for turn in cut["turns"]:
-        turn |= {"interrupted": False, "reaction_samples": None, "spoken_text": turn["text"]}
+        turn |= {"interrupted": False, "reaction_samples": None, "uncut_end_sample": None, "spoken_text": turn["text"]}
     found = check(cut)
     assert "interrupted turns do not fit the scenario 'interruption'" in found
     assert "assistant_uncut_codes and the interrupted turns disagree" in found

@@ -142,6 +142,22 @@ def test_rows_of_data_keep_every_invariant(spoken: pa.Table, scenario: str, samp
     assert made["audio"].to_pylist()[0]["path"] == "a%2Fb.flac"
 
 
+def test_uncut_codes_speak_until_the_uncut_end_and_no_longer(spoken: pa.Table) -> None:
+    stage = DataStage(recipe(timing={"scenario": "interruption"}))
+    made, _ = through([stage], spoken)
+    cut = [(row, turn) for row in made.to_pylist() for turn in row["turns"] if turn["interrupted"]]
+    assert cut
+    for row, turn in cut:
+        assert turn["end_sample"] < turn["uncut_end_sample"] <= row["num_blocks"] * stage.layout.block_samples
+        codes, uncut = (np.asarray(row[f"assistant_{kind}codes"])[0] for kind in ("", "uncut_"))
+        past = -(-turn["uncut_end_sample"] // 1280)
+        differs = np.flatnonzero(codes != uncut)
+        assert any(turn["end_sample"] // 1280 - 1 <= frame < past for frame in differs)
+        assert uncut[past - 2 : past].tolist() != codes[past - 2 : past].tolist()
+        assert uncut[past] == codes[past]
+    assert all(turn["uncut_end_sample"] is None for row in made.to_pylist() for turn in row["turns"][::2])
+
+
 def test_rows_without_audio(spoken: pa.Table) -> None:
     with_audio, _ = through([DataStage(recipe())], spoken)
     without, _ = through([DataStage(recipe(output={"audio": "none"}))], spoken)

@@ -33,6 +33,7 @@ class MelVQ:
     samples_per_frame = mel.FRAME_SAMPLES
     codebooks = 8
     codebook_size = 2048
+    frame_by_frame = True
 
     def __init__(self) -> None:
         with np.load(WEIGHTS, allow_pickle=False) as weights:

@@ -19,6 +19,7 @@ class SpeechTokenizer(Protocol):
     samples_per_frame: int
     codebooks: int
     codebook_size: int  # codes are 0 … codebook_size - 1; at most 32768, so that they fit int16
+    frame_by_frame: bool  # a frame's codes depend on its own samples alone
 
     @classmethod
     def fingerprint(cls) -> dict[str, str]:

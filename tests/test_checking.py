@@ -101,6 +101,9 @@ layout:
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
         (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    join: 7"), "6: sources[0].join: expected at most rewriting.max_"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    join: 0"), "6: sources[0].join: "),
+        (("turn_taking", "turn_taking\n  takes: 0"), "11: timing.takes: "),
         (("timing:", "timing:\n  reply-delay-s: 1"), "10: timing.reply-delay-s: is not a key of a recipe here"),
     ],
 )

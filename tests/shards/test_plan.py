@@ -87,6 +87,66 @@ def test_ids_of_renditions_are_taken_too(plan: Callable[..., Plan], order: list[
     assert rejected(made) == [(order[1], "duplicate_id", "a#1 was there before")]
 
 
+@pytest.mark.parametrize("order", [["a", "a~2"], ["a~2", "a"]])
+@pytest.mark.parametrize("takes", [1, 4])
+def test_ids_of_takes_are_taken_whatever_their_number(plan: Callable[..., Plan], order: list[str], takes: int) -> None:
+    made = plan(rows(*order), timing={"scenario": "turn_taking", "takes": takes})
+    assert ids(made) == [[order[0]]]
+    assert rejected(made) == [(order[1], "duplicate_id", f"{order[0]} was there before")]
+
+
+def test_ids_of_takes_of_renditions_are_taken_too(plan: Callable[..., Plan]) -> None:
+    speech = {"engine": "replay", "assistant_voice": "assistant", "renditions": 2}
+    made = plan(rows("a", "a#1~3", "b~1", "b~2", "b~0", "c~"), speech=speech, partition_size=9)
+    assert ids(made) == [["a", "b~1", "b~2", "b~0", "c~"]]
+    assert rejected(made) == [("a#1~3", "duplicate_id", "a#1 was there before")]
+
+
+def single(*ids: str) -> list[Row]:
+    return [{"id": id_, "data": [f"Who is {id_}?", "Nobody knows."]} for id_ in ids]
+
+
+@pytest.fixture
+def joined_plan(tmp_path: Path) -> Callable[..., Plan]:
+    """Plan over one source whose rows are joined in pairs, and one whose rows are not."""
+
+    def make(pairs: Sequence[Row | str], others: Sequence[Row] = (), **changes: Any) -> Plan:
+        listed = []
+        for name, lines, join in (("pairs", pairs, 2), ("others", others, 1)):
+            path = tmp_path / f"{name}.jsonl"
+            path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+            listed.append({"name": name, "shape": "ultrachat", "path": path.name, "join": join})
+        recipe = Recipe.model_validate(recipe_dict(tmp_path) | {"sources": listed, "partition_size": 9} | changes)
+        return make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: None)
+
+    return make
+
+
+def test_joined_rows_are_one_dialogue_and_all_are_counted(joined_plan: Callable[..., Plan]) -> None:
+    made = joined_plan([*single("a", "b"), "broken", *single("c", "d", "e")], single("f"))
+    assert ids(made) == [["a+b", "c+d", "e", "f"]]
+    (record,) = made.folder.records(made.partitions)
+    assert record.outcome.notes == {"joined_to_the_row_before": 2}
+    assert (record.outcome.planned, len(record.outcome.rejections)) == (5, 1)  # and two joined: the seven rows
+    (first, *_) = made.folder.read(0).to_pylist()
+    assert [turn["text"] for turn in first["turns"]] == [
+        *("Who is a?", "Nobody knows."),
+        *("Who is b?", "Nobody knows."),
+    ]
+
+
+def test_a_row_twice_is_no_part_of_two_dialogues(joined_plan: Callable[..., Plan]) -> None:
+    made = joined_plan(single("a", "b", "a", "c"))
+    assert ids(made) == [["a+b", "c"]]
+    assert rejected(made) == [("a", "duplicate_id", "a was there before")]
+
+
+def test_a_joined_id_can_be_taken(joined_plan: Callable[..., Plan]) -> None:
+    made = joined_plan(single("a", "b"), single("a+b", "a"))
+    assert ids(made) == [["a+b", "a"]]
+    assert rejected(made) == [("a+b", "duplicate_id", "a+b was there before")]
+
+
 def test_same_bytes_elsewhere_and_untouched_on_a_rerun(plan: Callable[..., Plan], tmp_path: Path) -> None:
     made = plan(rows("a", "b", "c"), partition_size=2)
     stamps = {path: path.stat().st_mtime_ns for path in made.folder.path.iterdir()}
@@ -123,7 +183,9 @@ def test_what_shapes_a_plan_names_its_folder(plan: Callable[..., Plan], change: 
     assert plan(rows("a", "c")).key != plan(rows("a", "b")).key
 
 
-@pytest.mark.parametrize("change", [{"seed": 9}, {"license": "mit"}, {"timing": {"scenario": "interruption"}}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 9}, {"license": "mit"}, {"timing": {"scenario": "interruption", "takes": 5}}]
+)
 def test_what_comes_later_does_not(plan: Callable[..., Plan], change: dict[str, Any]) -> None:
     assert plan(rows("a", "b"), **change) == plan(rows("a", "b"))
 

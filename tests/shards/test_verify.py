@@ -92,6 +92,10 @@ def test_leftover_of_a_killed_build(dataset: Path) -> None:
         (ledger(1, emitted=2), "ledger: script: planned is not emitted + rejected"),
         (ledger(3, reasons={"code": 1}), "ledger: data: the reasons do not add up to 0"),
         (ledger(2, planned=4, emitted=4), "ledger: speech planned 4, but script hands on 3"),
+        (
+            lambda manifest: manifest["recipe"]["timing"].update(takes=2),
+            "ledger: data planned 3, but speech hands on 6",
+        ),
         (ledger(3, planned=2, emitted=2), "ledger: 2 emitted, but data/ has 3 rows"),
         (ledger(0, rejected=1, planned=4, reasons={"code": 1}), "ledger: the rejected table counts {}, the ledger"),
         (lambda manifest: manifest["statistics"].pop("turns"), "manifest.json: its statistics are not those of"),

@@ -160,6 +160,7 @@ def test_attempts_end(kokoro: Kokoro) -> None:
         ({"user_voices": ["af_sky", "af_sky"]}, {"en"}, [(("speech", "user_voices", 1), "is listed twice")]),
         ({"renditions": 4}, {"en"}, [(("speech", "renditions"), "user voices for en, 3, got 4")]),
         ({"renditions": 1000, "user_voices": "all"}, {"en"}, [(("speech", "renditions"), "got 1000")]),
+        ({"renditions": 7, "user_voices": "held_out"}, {"en"}, [(("speech", "renditions"), "for en, 6, got 7")]),
         (
             {"assistant_voice": "x", "user_voices": ["y", "af_sky"]},
             {"en"},
@@ -184,3 +185,13 @@ def test_all_means_the_training_voices_but_the_assistants() -> None:
     assert "af_heart" not in pool
     assert {voices[name].split for name in pool} == {"train"}
     assert user_voices(Kokoro, spec(user_voices="all"), "zh") == []
+
+
+def test_held_out_voices_are_those_that_all_never_draws() -> None:
+    assert speech.check(spec(user_voices="held_out", renditions=6), frozenset({"en"})) == []
+    kept, drawn = (user_voices(Kokoro, spec(user_voices=choice), "en") for choice in ("held_out", "all"))
+    voices = Kokoro.voices()
+    assert {voices[name].split for name in kept} == {"eval"}
+    assert len(kept) == 6
+    assert not {*kept} & {*drawn, "af_heart"}
+    assert user_voices(Kokoro, spec(user_voices="held_out"), "zh") == []

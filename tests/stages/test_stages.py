@@ -182,6 +182,59 @@ def test_speech_that_cannot_be_decoded_is_an_error_of_its_dialogue(spoken: pa.Ta
     assert made.equals(alone)
 
 
+def takes(number: int, scenario: str = "turn_taking") -> DataStage:
+    return DataStage(recipe(timing={"scenario": scenario, "takes": number}))
+
+
+@pytest.mark.parametrize("scenario", ["turn_taking", "interruption"])
+def test_takes_differ_in_timing_alone(spoken: pa.Table, scenario: str) -> None:
+    one, _ = through([takes(1, scenario)], spoken)
+    made, outcome = through([takes(3, scenario)], spoken)
+    rows = made.to_pylist()
+    assert [row["dialogue_id"] for row in rows] == ["a/b", "a/b~1", "a/b~2", "c", "c~1", "c~2"]
+    assert (outcome.planned, outcome.emitted) == (6, 6)
+    assert made.take([0, 3]).equals(one)
+    for group in (rows[:3], rows[3:]):
+        assert len({tuple(turn["start_sample"] for turn in row["turns"]) for row in group}) == 3
+        said = [[(turn["role"], turn["text"], turn["voice"]) for turn in row["turns"]] for row in group]
+        assert said[0] == said[1] == said[2]
+    checker = Checker(recipe(timing={"scenario": scenario}), *loaded_parts(takes(1, scenario)))
+    assert [list(checker.check(row)) for row in rows] == [[]] * 6
+
+
+def loaded_parts(stage: DataStage) -> tuple[Any, Any, Any]:
+    stage.load()
+    return stage.layout, stage.text_tokenizer, stage.speech_tokenizer
+
+
+def test_more_takes_leave_the_first_as_they_were(spoken: pa.Table) -> None:
+    few, _ = through([takes(2)], spoken)
+    many, _ = through([takes(4)], spoken)
+    assert many.take([0, 1, 4, 5]).equals(few)
+
+
+def test_a_rejected_take_is_named_and_the_others_come_out() -> None:
+    """After a short question, some lead-ins leave no room for [ASSISTANT] before the reply."""
+    early = recipe(timing={"scenario": "turn_taking", "takes": 40, "reply_delay_s": 0.0})
+    hi = through([SpeechStage(recipe().speech, seed=1)], texts(dialogue("hi", "Hi.", TURNS[1])))[0]
+    made, outcome = through([DataStage(early)], hi)
+    rejected = [id_ for id_, _ in reasons(outcome)]
+    assert {reason for _, reason in reasons(outcome)} == {"starts_too_early"}
+    assert 0 < len(rejected) < 40
+    assert sorted(rejected + made["dialogue_id"].to_pylist()) == sorted(
+        ["hi", *(f"hi~{take}" for take in range(1, 40))]
+    )
+    assert (outcome.planned, outcome.emitted) == (40, made.num_rows)
+
+
+def test_speech_that_cannot_be_decoded_rejects_every_take(spoken: pa.Table) -> None:
+    rows = spoken.to_pylist()
+    rows[0]["utterances"][0]["flac"] = b"fLaC, but no more"
+    made, outcome = through([takes(2)], pa.Table.from_pylist(rows, schema=SPEECH))
+    assert made["dialogue_id"].to_pylist() == ["c", "c~1"]
+    assert reasons(outcome) == [("a/b", "internal_error"), ("a/b~1", "internal_error")]
+
+
 def test_statistics_are_those_of_the_rows_that_came_out(spoken: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = DataStage(recipe())
     make_row = DataStage.make_row

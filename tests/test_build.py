@@ -7,10 +7,11 @@ from pathlib import Path
 import datasets
 import pytest
 
-from pipeline.build import build, prepare
+from pipeline.build import Build, build, prepare
 from pipeline.display import Display
 from pipeline.errors import UserError
 from pipeline.recipe import Recipe
+from pipeline.report import describe_dialogue, describe_plan
 from pipeline.shards.dataset import Dataset
 from pipeline.shards.verify import verify
 from pipeline.stages.stage import run_partition
@@ -151,6 +152,29 @@ def test_renditions_multiply_the_dialogues(recipe: Recipes, tmp_path: Path) -> N
     ]
     users = [row["turns"][0]["voice"] for row in rows]
     assert len(set(users[:3])) == len(set(users[3:])) == 3
+
+
+def test_takes_multiply_the_rows_and_no_speech(built: dict[str, Path], recipe: Recipes, tmp_path: Path) -> None:
+    shutil.copytree(built["turn_taking"].parent / "work", tmp_path / "work")
+    before = stamps(tmp_path / "work")
+    out = make(recipe(timing={"scenario": "turn_taking", "takes": 2}), tmp_path)
+    assert failures(out) == []
+    after = stamps(tmp_path / "work")
+    assert {path.rsplit("/", 2)[1].split("-")[0] for path in after.keys() - before.keys()} == {"data"}
+    rows = {row["dialogue_id"]: row for row in Dataset(out).rows()}
+    assert len(rows) == 14
+    assert all(rows[row["dialogue_id"]] == row for row in Dataset(built["turn_taking"]).rows())
+    assert "talk/0~1" in rows
+    ledger = {counts["stage"]: counts for counts in Dataset(out).manifest["ledger"]}
+    assert (ledger["speech"]["emitted"], ledger["data"]["planned"]) == (7, 14)
+    assert "talk/0~1" in describe_dialogue(Dataset(out), "talk/0~1")
+    takes = [line for line in describe_plan(prepared(out, recipe)).splitlines() if line.startswith("takes")]
+    assert takes == ["takes        2 of each, 14 dialogues to make"]
+
+
+def prepared(out: Path, recipe: Recipes) -> Build:
+    made = recipe(timing={"scenario": "turn_taking", "takes": 2})
+    return prepare(made, Path("/"), out.parent / "work", None, Display())
 
 
 def test_audio_can_be_left_out(recipe: Recipes, tmp_path: Path) -> None:

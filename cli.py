@@ -86,6 +86,34 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
 
 @app.command()
+def dpo_pairs(
+    dataset: Folder,
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe of pairs, or the name of one that ships.", metavar="[PAIRS_RECIPE]")
+    ] = "timing",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the pairs go. Default: out/, the data set's name and .pairs", show_default=False),
+    ] = None,
+    work: Work = None,
+) -> None:
+    """Make preference pairs of a data set: each row beside the same row with the assistant late.
+
+    Speaks nothing, decodes no audio, and goes on where it stopped. The pairs are a data set of their own, which
+    `verify` and `inspect` know.
+    """
+    from pipeline.display import Display
+    from pipeline.pairs.build import build as run
+    from pipeline.pairs.recipe import PairsRecipe
+    from pipeline.recipe_file import RECIPES, load
+
+    checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
+    folder = dataset.expanduser().resolve()
+    target = _out(out, f"{folder.name}.pairs")
+    run(checked, folder, target, _work(work, target), Display())
+
+
+@app.command()
 def verify(dataset: Folder) -> None:
     """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
     from pipeline.display import Display

@@ -22,7 +22,7 @@ from ray.data import ActorPoolStrategy
 
 from pipeline.errors import UserError
 from pipeline.shards.atomic import explained
-from pipeline.shards.partitions import PartitionFolder
+from pipeline.shards.partitions import PartitionFolder, Readable
 from pipeline.stages.stage import Stage, run_partition
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -31,10 +31,10 @@ ANSWER_S = 10.0  # for a cluster to accept a connection
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage between the folder it reads and the folder it writes."""
+    """A stage between what it reads and the folder it writes."""
 
     stage: Stage
-    source: PartitionFolder
+    source: Readable
     target: PartitionFolder
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -43,9 +42,34 @@ class Display:
             yield
 
     @contextmanager
-    def joining(self, shards: int) -> Iterator[Callable[[int], None]]:
+    def waiting(self, what: str) -> Iterator[None]:
+        with self.console.status(what):
+            yield
+
+    @contextmanager
+    def training(self, steps: int, start: int) -> Iterator[Callable[[int, str], None]]:
+        """Call what it yields with the number of steps taken and what to say of the last one."""
+        last = time.monotonic()
+
+        def report(done: int, figures: str) -> None:
+            nonlocal last
+            progress.update(task, completed=done, rate=figures)
+            if not self.console.is_terminal and (time.monotonic() - last > LINE_EVERY_S or done == steps):
+                self.console.print(f"step {done}/{steps}: {figures}", soft_wrap=True)
+                last = time.monotonic()
+
         with self._progress() as progress:
-            task = progress.add_task("shards", total=shards, rate="")
+            task = progress.add_task("steps", total=steps, completed=start, rate="")
+            yield report
+
+    def joining(self, shards: int) -> AbstractContextManager[Callable[[int], None]]:
+        return self.counting("shards", shards)
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Call what it yields with the number done."""
+        with self._progress() as progress:
+            task = progress.add_task(what, total=total, rate="")
             yield lambda done: progress.update(task, completed=done)
 
     def _progress(self) -> Progress:
@@ -67,15 +91,17 @@ class Display:
             f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}", soft_wrap=True
         )
 
-    def done(self, out: Path, about: dict[str, Any]) -> None:
-        ledger = about["ledger"]
-        hours = about["statistics"]["dialogue_s"]["total"] / 3600
-        rejected = sum(stage["rejected"] for stage in ledger)
+    def already_trained(self, out: Path) -> None:
+        self.console.print(f"{out} is this recipe's trained model already.", soft_wrap=True)
+
+    def trained(self, out: Path) -> None:
         self.console.print(
-            f"{out}: {ledger[-1]['emitted']} dialogues, {hours:.2f} hours, {rejected} rejected. "
-            f"Look at it with: duplexgen inspect {out}",
+            f"{out}: trained. Losses: tensorboard --logdir {out}. Talk to it: duplexgen talk {out} --user user.wav",
             soft_wrap=True,
         )
+
+    def done(self, out: Path, made: str) -> None:
+        self.console.print(f"{out}: {made}. Look at it with: duplexgen inspect {out}", soft_wrap=True)
 
 
 class _Watch:

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from pipeline.build import Build
 from pipeline.errors import UserError
-from pipeline.shards.dataset import VOCABULARY_FOLDER, Dataset
+from pipeline.shards.dataset import PREFERENCES, VOCABULARY_FOLDER, Dataset
 from pipeline.shards.statistics import Statistics
 
 WORDS_A_SECOND = 2.5
@@ -76,6 +76,9 @@ def describe_dataset(dataset: Dataset) -> str:
     statistics.merge(manifest["statistics"])
     recipe = manifest["recipe"]
     lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
+    if dataset.kind == PREFERENCES:
+        made_of = manifest["source"]["recipe"]
+        lines[1:1] = [f"preference pairs of {made_of['name']}, scenario {made_of['timing']['scenario']}"]
     for counts in manifest["ledger"]:
         reasons, notes = _listed(counts["reasons"]), _listed(counts["notes"])
         ledger = "".join(f"{counts[key]:9,} {key}" for key in ("planned", "emitted", "rejected"))

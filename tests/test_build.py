@@ -200,7 +200,7 @@ def test_small_shards(recipe: Recipes, tmp_path: Path, monkeypatch: pytest.Monke
     from pipeline.shards import finish
 
     whole = finish.group_shards
-    monkeypatch.setattr("pipeline.build.group_shards", lambda folder, numbers, _: whole(folder, numbers, 300_000))
+    monkeypatch.setattr("pipeline.making.group_shards", lambda folder, numbers, _: whole(folder, numbers, 300_000))
     out = make(recipe(), tmp_path)
     assert [path.name for path in Dataset(out).shards] == [f"train-0000{n}-of-00004.parquet" for n in range(4)]
     assert failures(out) == []

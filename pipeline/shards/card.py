@@ -10,7 +10,7 @@ import yaml
 from pipeline.shards.atomic import atomic_path
 from pipeline.shards.statistics import Statistics, Tally
 
-TEMPLATE = Path(__file__).resolve().parent.parent.parent / "data_cards" / "dataset.md"
+TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
 CARD = "README.md"
 KEEP_BYTES = """
 rows = rows.cast_column("audio", Audio(decode=False))  # FLAC bytes; with torchcodec installed, leave this line out"""
@@ -21,56 +21,76 @@ PLOT_COLUMNS = 2
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-    """Write the card and its plots; returns their paths, relative to `folder`.
+    """Write the card of dialogues and its plots; returns their paths, relative to `folder`.
 
     about: the manifest, all but its files.
     """
-    plot = "plots/timing.png"
-    _write_plot(folder / plot, statistics)
-    recipe, ledger = about["recipe"], about["ledger"]
-    emitted = ledger[-1]["emitted"]
+    recipe = about["recipe"]
     dialogue = statistics.get("dialogue_s")
     early = statistics.get("assistant_before_user_end")
     with_audio = recipe["output"]["audio"] == "flac"
-    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        front_matter=yaml.safe_dump(_front_matter(recipe, emitted), sort_keys=False, allow_unicode=True).strip(),
+    about_card = {
+        "description": recipe["description"].strip(),
+        "scenario": recipe["timing"]["scenario"].replace("_", "-"),
+        "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
+        "sources": "\n".join(_source_lines(recipe, about["sources"])),
+        "keep_bytes": KEEP_BYTES if with_audio else "",
+        "audio": AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO,
+        "early_share": f"{early.mean:.1%}" if early else "none",
+        "user_tokens": recipe["layout"]["user_tokens"],
+        "text_tokens": recipe["layout"]["text_tokens"],
+        "speech_engine": recipe["speech"]["engine"],
+        "assistant_voice": recipe["speech"]["assistant_voice"],
+        "speech_tokenizer": recipe["tokens"]["speech_tokenizer"],
+        "text_tokenizer": recipe["tokens"]["text_tokenizer"],
+    }
+    front_matter = dialogues_front_matter(recipe) | {
+        "task_categories": ["audio-to-audio", "text-to-speech"],
+        "tags": ["full-duplex", "spoken-dialogue", "turn-taking", "duplexgen", recipe["timing"]["scenario"]],
+    }
+    return write_card(folder, "dataset.md", front_matter, about_card, about, statistics)
+
+
+def dialogues_front_matter(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Licence and languages, by the recipe that the dialogues were built from."""
+    languages = sorted({source["language"] for source in recipe["sources"]})
+    return {"license": recipe["license"], "language": languages}
+
+
+def write_card(
+    folder: Path,
+    template: str,
+    front_matter: dict[str, Any],
+    says: dict[str, Any],
+    about: dict[str, Any],
+    statistics: Statistics,
+) -> list[str]:
+    """Fill in a template of data_cards/, and write the plots of all that was measured.
+
+    says: what this kind of data set has to say; its name, its counts, ledger and statistics are added.
+    """
+    plot = "plots/timing.png"
+    _write_plot(folder / plot, statistics)
+    recipe, emitted = about["recipe"], about["ledger"][-1]["emitted"]
+    front = front_matter | {
+        "size_categories": [next((name for most, name in SIZES if emitted < most), "n>1M")],
+        "pretty_name": recipe["name"],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
+    }
+    text = Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(
+        says,
+        front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         name=recipe["name"],
-        description=recipe["description"].strip(),
-        scenario=recipe["timing"]["scenario"].replace("_", "-"),
         dialogues=emitted,
-        hours=f"{dialogue.total / 3600:.2f}" if dialogue else "0",
-        sources="\n".join(_source_lines(recipe, about["sources"])),
-        ledger="\n".join(_ledger_lines(ledger)),
+        ledger="\n".join(_ledger_lines(about["ledger"])),
         statistics="\n".join(_statistics_lines(statistics)),
         plot=plot,
-        keep_bytes=KEEP_BYTES if with_audio else "",
-        audio=AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO,
-        early_share=f"{early.mean:.1%}" if early else "none",
-        user_tokens=recipe["layout"]["user_tokens"],
-        text_tokens=recipe["layout"]["text_tokens"],
-        speech_engine=recipe["speech"]["engine"],
-        assistant_voice=recipe["speech"]["assistant_voice"],
-        speech_tokenizer=recipe["tokens"]["speech_tokenizer"],
-        text_tokenizer=recipe["tokens"]["text_tokenizer"],
         seed=recipe["seed"],
         version=about["software"]["duplexgen"],
     )
     with atomic_path(folder / CARD) as path:
         path.write_text(text, encoding="utf-8")
     return [CARD, plot]
-
-
-def _front_matter(recipe: dict[str, Any], dialogues: int) -> dict[str, Any]:
-    size = next((name for most, name in SIZES if dialogues < most), "n>1M")
-    return {
-        "license": recipe["license"],
-        "language": sorted({source["language"] for source in recipe["sources"]}),
-        "task_categories": ["audio-to-audio", "text-to-speech"],
-        "tags": ["full-duplex", "spoken-dialogue", "turn-taking", "duplexgen", recipe["timing"]["scenario"]],
-        "size_categories": [size],
-        "pretty_name": recipe["name"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
-    }
 
 
 def _source_lines(recipe: dict[str, Any], prints: dict[str, Any]) -> Iterator[str]:

@@ -20,6 +20,8 @@ MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
 VOCABULARY = "vocabulary.json"
 VOCABULARY_FOLDER = "vocabulary"
+DIALOGUES, PREFERENCES = "dialogues", "preferences"
+"""Kinds of data sets."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -48,6 +50,11 @@ class Dataset:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         return read_manifest(self.path)
+
+    @property
+    def kind(self) -> str:
+        """DIALOGUES or PREFERENCES; data sets that do not say so are older than preferences."""
+        return str(self.manifest.get("kind", DIALOGUES))
 
     @cached_property
     def described(self) -> dict[str, Any]:

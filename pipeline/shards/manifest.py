@@ -5,7 +5,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pipeline import __version__
-from pipeline.recipe import Recipe
 from pipeline.shards.partitions import Ledger
 from pipeline.shards.statistics import Statistics
 
@@ -17,20 +16,21 @@ SHAPING_PACKAGES = (
 
 
 def manifest(
-    recipe: Recipe,
-    limit: int | None,
+    kind: str,
+    origin: dict[str, Any],
     key: str,
     stage_keys: dict[str, str],
-    sources: dict[str, Any],
     ledgers: dict[str, Ledger],
     statistics: Statistics,
 ) -> dict[str, Any]:
-    """All of manifest.json but its list of files; the same for the same build, so no times and no paths."""
+    """All of manifest.json but its list of files; the same for the same build, so no times and no paths.
+
+    origin: the recipe and whatever else the data set is made from.
+    """
     return {
         "format_version": FORMAT_VERSION,
-        "recipe": recipe.model_dump(mode="json"),
-        "limit": limit,
-        "sources": sources,
+        "kind": kind,
+        **origin,
         "key": key,
         "stages": stage_keys,
         "ledger": [{"stage": stage, **ledger_json(ledger)} for stage, ledger in ledgers.items()],

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +38,12 @@ class CommitRecord:
     bytes: int
     sha256: str
     outcome: Outcome
+
+
+class Readable(Protocol):
+    """Where a stage reads its partitions."""
+
+    def read(self, partition: int) -> pa.Table: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.layouts.bayling import BaylingLayout
+from pipeline.layouts.streams import Layout
+from pipeline.pairs.recipe import PairsRecipe
 from pipeline.recipe import Recipe
 from pipeline.shards.atomic import file_sha256
-from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset, read_json
+from pipeline.shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
 from pipeline.shards.invariants import Checker
-from pipeline.shards.statistics import Statistics, measure
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from pipeline.shards.pair_invariants import PairChecker
+from pipeline.shards.statistics import Statistics, measure, measure_pair
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 
 
 def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
@@ -26,7 +30,7 @@ def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
     """
     dataset = Dataset(folder)
     damaged = False
-    for failure in _check_files(dataset):
+    for failure in check_files(dataset):
         damaged = True
         yield failure
     if damaged:
@@ -35,7 +39,8 @@ def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
     yield from _check_rows(dataset, report)
 
 
-def _check_files(dataset: Dataset) -> Iterator[str]:
+def check_files(dataset: Dataset) -> Iterator[str]:
+    """Every file that is not, byte for byte, what the manifest says, and every one it does not list."""
     manifest = dataset.manifest
     if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
         yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
@@ -65,8 +70,10 @@ def _check_ledger(dataset: Dataset) -> Iterator[str]:
             yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
         if counts["rejected"] != sum(counts["reasons"].values()):
             yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
-    recipe = Recipe.model_validate(dataset.manifest["recipe"])
-    fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
+    fan_out = {}
+    if dataset.kind == DIALOGUES:
+        recipe = Recipe.model_validate(dataset.manifest["recipe"])
+        fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
     for before, counts in pairwise(ledger):
         expected = before["emitted"] * fan_out.get(counts["stage"], 1)
         if counts["planned"] != expected:
@@ -85,7 +92,7 @@ def _check_ledger(dataset: Dataset) -> Iterator[str]:
 
 
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:
-    checker = _checker(dataset)
+    checker, add = (_pairs if dataset.kind == PREFERENCES else _dialogues)(dataset)
     statistics = Statistics()
     all_whole = True
     ids = sqlite3.connect("")
@@ -99,32 +106,40 @@ def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str
         if ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
             yield f"{dialogue_id}: stands in the data set twice"
         if whole:  # others need not be measurable
-            measure(statistics, row, checker.layout, dataset.sample_rate)
+            add(statistics, row, dataset.layout, dataset.sample_rate)
         all_whole &= whole
         report(count)
     if all_whole and not _same(statistics.to_json(), dataset.manifest["statistics"]):
         yield f"{MANIFEST}: its statistics are not those of the rows"
 
 
-def _checker(dataset: Dataset) -> Checker:
+class RowChecker(Protocol):
+    def check(self, row: dict[str, Any]) -> Iterator[str]: ...
+
+
+Measure = Callable[[Statistics, dict[str, Any], Layout, int], None]
+
+
+def _dialogues(dataset: Dataset) -> tuple[RowChecker, Measure]:
     described = dataset.described
-    return Checker(
+    checker = Checker(
         Recipe.model_validate(dataset.manifest["recipe"]),
         dataset.layout,
-        _tokenizer(TEXT_TOKENIZERS, described["text_tokenizer"]),
-        _tokenizer(SPEECH_TOKENIZERS, described["speech_tokenizer"]),
+        installed(TEXT_TOKENIZERS, described["text_tokenizer"]),
+        installed(SPEECH_TOKENIZERS, described["speech_tokenizer"]),
     )
+    return checker, measure
 
 
-def _tokenizer(table: dict[str, Any], described: dict[str, Any]) -> Any:
-    """The tokenizer a data set was made with, by its name and the checksum of its weights."""
-    name = described["name"]
-    if name not in table or table[name].fingerprint()["sha256"] != described["sha256"]:
-        raise UserError(
-            f"the data set was made with the tokenizer {name!r} of sha256 {described['sha256'][:12]}…, which is not "
-            "the one installed. Install the version of duplexgen that manifest.json names."
-        )
-    return table[name]()
+def _pairs(dataset: Dataset) -> tuple[RowChecker, Measure]:
+    manifest, layout = dataset.manifest, dataset.layout
+    if not isinstance(layout, BaylingLayout):
+        raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
+    recipe, made_of = (
+        PairsRecipe.model_validate(manifest["recipe"]),
+        Recipe.model_validate(manifest["source"]["recipe"]),
+    )
+    return PairChecker(recipe, made_of, layout), measure_pair
 
 
 def _same(left: Any, right: Any) -> bool:

@@ -1,0 +1,253 @@
+"""Making a data set of any kind: a plan, stages, shards. What is committed is never made again."""
+
+import hashlib
+import math
+import shutil
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from filelock import FileLock, Timeout
+
+from pipeline.dialogue import Rejection
+from pipeline.display import Display
+from pipeline.errors import UserError
+from pipeline.plan import SOURCE, Plan
+from pipeline.shards.atomic import canonical_json, explained, file_sha256, remove_temporary, write_json
+from pipeline.shards.dataset import DIALOGUES, MANIFEST, SUCCESS, read_manifest
+from pipeline.shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
+from pipeline.shards.manifest import manifest
+from pipeline.shards.partitions import Ledger, PartitionFolder, Readable
+from pipeline.shards.statistics import Statistics
+from pipeline.stages.stage import Stage, stage_key
+
+RAY_LOG = "ray.log"
+SHARD_BYTES = 500_000_000
+
+
+class AnyRecipe(Protocol):
+    """What recipes of every kind say."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_rejected_share(self) -> float: ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Making(ABC):
+    """A planned data set: its stages in order, each with the folder it fills. A kind of data set is a subclass."""
+
+    recipe: AnyRecipe
+    work: Path
+    plan: Plan
+    stages: tuple[Stage, ...]
+    folders: tuple[PartitionFolder, ...]
+    keys: tuple[str, ...]
+
+    kind: ClassVar[str]
+
+    @property
+    def source(self) -> Readable:
+        """What the first stage reads."""
+        return self.plan.folder
+
+    @property
+    def shard_bytes(self) -> int:
+        return SHARD_BYTES
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """What the manifest says, beside the recipe, of what the data set is made from."""
+
+    @abstractmethod
+    def why_another(self, stored: dict[str, Any]) -> str:
+        """How the data set of another manifest, whose recipe is this one's, differs: words that follow its name."""
+
+    @abstractmethod
+    def write_vocabulary(self, staging: Path) -> list[str]:
+        """Write vocabulary.json and vocabulary/; returns the files, relative to `staging`."""
+
+    @abstractmethod
+    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
+        """Write the data card and its plots; returns the files, relative to `staging`. about: the manifest so far."""
+
+    @abstractmethod
+    def summary(self, about: dict[str, Any]) -> str:
+        """How much was made, in words."""
+
+    @property
+    def stage_keys(self) -> dict[str, str]:
+        return {stage.name: key for stage, key in zip(self.stages, self.keys, strict=True)}
+
+    @property
+    def key(self) -> str:
+        """Names the data set: the same key, the same bytes."""
+        shape = {"kind": self.kind, "last": self.keys[-1], "recipe": self.recipe.model_dump(mode="json")}
+        return hashlib.sha256(canonical_json(shape | self.origin()).encode()).hexdigest()[:16]
+
+    @property
+    def missing(self) -> list[set[int]]:
+        """Partitions without a commit record, for each stage."""
+        return [set(self.plan.partitions) - folder.committed() for folder in self.folders]
+
+
+def staged(stages: Sequence[Stage], plan: Plan, work: Path) -> tuple[tuple[PartitionFolder, ...], tuple[str, ...]]:
+    """The folder of each stage, named by its key, and the keys."""
+    keys: list[str] = []
+    for stage in stages:
+        keys.append(stage_key(stage, keys[-1] if keys else plan.key))
+    folders = (PartitionFolder(work / f"{stage.name}-{key}") for stage, key in zip(stages, keys, strict=True))
+    return tuple(folders), tuple(keys)
+
+
+def make(prepare: Callable[[], Making], out: Path, display: Display) -> None:
+    """Make the data set that `prepare` plans in `out`, going on where it was stopped before.
+
+    Raises UserError if `out` holds something else, if too many dialogues are rejected, or if the same folders are
+    being written already.
+    """
+    with ExitStack() as locks:
+        locks.enter_context(_lock(out.parent / f".{out.name}.lock", f"{out} is being written by another build"))
+        made = prepare()
+        if _is_finished(out, made):
+            display.already_there(out)
+            return
+        for folder in made.folders:
+            message = f"{folder.path} is being filled by another build over the same dialogues"
+            locks.enter_context(_lock(folder.path.with_suffix(".lock"), message))
+            remove_temporary(folder.path)
+        _run_stages(made, display)
+        _finish(made, out, display)
+
+
+@contextmanager
+def _lock(path: Path, message: str) -> Iterator[None]:
+    lock = FileLock(path, timeout=0)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"{message}. Wait until it ends; nothing was changed.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_finished(out: Path, made: Making) -> bool:
+    """Whether `out` is this build's data set; raises UserError if it holds anything else."""
+    if out.is_mount():
+        raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / SUCCESS).exists():
+        raise UserError(
+            f"{out} exists and is no finished data set of duplexgen; it was left as it is. "
+            "Choose another folder with --out, or remove it."
+        )
+    stored = read_manifest(out)
+    if stored["key"] == made.key:
+        return True
+    if (kind := stored.get("kind", DIALOGUES)) != made.kind:
+        reason = f"is a data set of {kind}, not of {made.kind}"
+    elif stored["recipe"] != made.recipe.model_dump(mode="json"):
+        reason = f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
+    else:
+        reason = made.why_another(stored)
+    raise UserError(f"{out} {reason}; it was left as it is. Choose another folder with --out, or remove it.")
+
+
+def _run_stages(made: Making, display: Display) -> None:
+    missing = made.missing
+    pending = sorted(set().union(*missing))
+    if not pending:
+        return
+    from pipeline import dag  # Ray takes seconds to import, and a build that only joins needs none
+
+    first = next(index for index, partitions in enumerate(missing) if partitions)
+    sources = (made.source, *made.folders[:-1])
+    steps = [dag.Step(*step) for step in zip(made.stages, sources, made.folders, strict=True)]
+    with (
+        display.making(dict(zip(made.stage_keys, made.folders, strict=True)), made.plan.num_partitions),
+        dag.cluster(made.work / RAY_LOG),
+    ):
+        for _ in dag.run(steps[first:], pending):
+            pass
+
+
+def _finish(made: Making, out: Path, display: Display) -> None:
+    ledgers = _ledgers(made)
+    staging = out.parent / f".{out.name}.{made.key}"
+    remove_temporary(staging)
+    rejected = write_rejected(_rejections(made), staging)
+    _stop_if_too_many(made, ledgers, staging / rejected[0])
+    shards = group_shards(made.folders[-1], made.plan.partitions, made.shard_bytes)
+    with display.joining(len(shards)) as report:
+        for done, shard in enumerate(shards):
+            write_shard(shard, made.folders[-1], staging, made.stages[-1].schema)
+            report(done + 1)
+    statistics = Statistics()
+    for record in made.folders[-1].records(made.plan.partitions):
+        statistics.merge(record.outcome.statistics)
+    vocabulary = made.write_vocabulary(staging)
+    about = manifest(
+        made.kind,
+        {"recipe": made.recipe.model_dump(mode="json")} | made.origin(),
+        made.key,
+        made.stage_keys,
+        ledgers,
+        statistics,
+    )
+    cards = made.write_card(staging, about, statistics)
+    for file in (*vocabulary, *cards):
+        commit(staging, file)
+    files = [*(shard.file for shard in shards), *rejected, *vocabulary, *cards]
+    write_json(staging / MANIFEST, about | {"files": committed(staging, files)})
+    write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
+    with explained(out):
+        shutil.rmtree(staging / COMMITS)
+        staging.replace(out)
+    rejected_count = sum(counts["rejected"] for counts in about["ledger"])
+    display.done(out, f"{made.summary(about)}, {rejected_count} rejected")
+
+
+def _ledgers(made: Making) -> dict[str, Ledger]:
+    """Sums of what became of the dialogues, stage by stage, the sources first."""
+    ledgers = {}
+    folders = (made.plan.folder, *made.folders)
+    for name, folder in zip((SOURCE, *made.stage_keys), folders, strict=True):
+        ledgers[name] = Ledger()
+        for record in folder.records(made.plan.partitions):
+            ledgers[name].add(record.outcome)
+    return ledgers
+
+
+def _rejections(made: Making) -> Iterator[Rejection]:
+    for partition in made.plan.partitions:
+        for folder in (made.plan.folder, *made.folders):
+            for record in folder.records([partition]):
+                yield from record.outcome.rejections
+
+
+def _stop_if_too_many(made: Making, ledgers: dict[str, Ledger], table: Path) -> None:
+    planned = ledgers[SOURCE].planned * math.prod(stage.fan_out for stage in made.stages)
+    emitted = list(ledgers.values())[-1].emitted
+    rejected = planned - emitted
+    share = rejected / planned
+    if emitted and share <= made.recipe.max_rejected_share:
+        return
+    reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter())
+    listed = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
+    raise UserError(
+        f"{rejected} dialogues were rejected and {emitted} are left; the recipe allows "
+        f"{made.recipe.max_rejected_share:.0%} (max_rejected_share).{listed}\nEach is explained in {table}."
+    )

@@ -1,0 +1,137 @@
+"""Pairs of preference from a finished data set: their plan, their stage, and what they say of themselves."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipeline.display import Display
+from pipeline.errors import UserError
+from pipeline.layouts.bayling import BaylingLayout
+from pipeline.making import Making, make, staged
+from pipeline.pairs import card
+from pipeline.pairs.recipe import PairsRecipe
+from pipeline.pairs.source import PARTITION_ROWS, SourceRows, write_partitions
+from pipeline.pairs.stage import PreferencesStage
+from pipeline.plan import Plan
+from pipeline.shards.atomic import canonical_json, explained, file_sha256
+from pipeline.shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY, VOCABULARY_FOLDER, Dataset
+from pipeline.shards.partitions import PartitionFolder, Readable
+from pipeline.shards.statistics import Statistics
+from pipeline.shards.verify import check_files
+from pipeline.tokens import TEXT_TOKENIZERS, installed
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PairsBuild(Making):
+    """Planned pairs."""
+
+    recipe: PairsRecipe
+    dataset: Dataset
+
+    kind: ClassVar[str] = PREFERENCES
+
+    @property
+    def source(self) -> Readable:
+        interruption = self.dataset.manifest["recipe"]["timing"]["scenario"] == "interruption"
+        return SourceRows(self.plan.folder, self.dataset.path, interruption, with_audio=self.recipe.retokenize)
+
+    def origin(self) -> dict[str, Any]:
+        return {"source": self.plan.sources}
+
+    def why_another(self, stored: dict[str, Any]) -> str:
+        if stored["source"]["manifest_sha256"] != self.plan.sources["manifest_sha256"]:
+            return f"holds pairs of another data set, {stored['source']['recipe']['name']!r} as it was then"
+        return "was made with other software"
+
+    def write_vocabulary(self, staging: Path) -> list[str]:
+        """The data set's own."""
+        folder = self.dataset.path / VOCABULARY_FOLDER
+        files = [*(f"{VOCABULARY_FOLDER}/{file.name}" for file in sorted(folder.iterdir())), VOCABULARY]
+        with explained(staging / VOCABULARY_FOLDER):
+            (staging / VOCABULARY_FOLDER).mkdir(parents=True, exist_ok=True)
+            for file in files:
+                shutil.copyfile(self.dataset.path / file, staging / file)
+        return files
+
+    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
+        return card.write(staging, about, statistics)
+
+    def summary(self, about: dict[str, Any]) -> str:
+        return f"{about['ledger'][-1]['emitted']} pairs of {about['ledger'][0]['planned']} dialogues"
+
+
+def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
+    """Plan pairs: which row groups each partition holds.
+
+    Raises UserError if the folder is no data set of dialogues that pairs can be made of.
+    """
+    dataset = Dataset(folder)
+    layout = _check(dataset, recipe)
+    made_of = dataset.manifest["recipe"]
+    plan = _plan(dataset, work)
+    stage = PreferencesStage(
+        recipe, layout, dataset.sample_rate, made_of["timing"]["fade_s"], dataset.described["text_tokenizer"]
+    )
+    return PairsBuild(recipe, work, plan, (stage,), *staged((stage,), plan, work), dataset)
+
+
+def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Display) -> None:
+    """Make the pairs of a data set in `out`, going on where it was stopped before.
+
+    Raises UserError as `prepare` does, if a file of the data set is not what its manifest says, if too many dialogues
+    allow no pair, or if `out` holds something else.
+    """
+
+    def checked() -> PairsBuild:
+        made = prepare(recipe, dataset, work)
+        if not (out / SUCCESS).exists():
+            with display.verifying():
+                _check_whole(made.dataset)
+        return made
+
+    make(checked, out, display)
+
+
+def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
+    if not (dataset.path / SUCCESS).exists():
+        raise UserError(f"{dataset.path} is no finished data set of duplexgen: there is no {SUCCESS} in it.")
+    if dataset.kind != DIALOGUES:
+        raise UserError(f"{dataset.path} is a data set of {dataset.kind}: pairs are made of one of {DIALOGUES}.")
+    scenario = dataset.manifest["recipe"]["timing"]["scenario"]
+    if recipe.retokenize and scenario == "interruption":
+        raise UserError(
+            "retokenize: true is for turn-taking; the codes of replies that talk on were made of their audio already. "
+            "Leave it out for this data set."
+        )
+    if recipe.retokenize and dataset.manifest["recipe"]["output"]["audio"] == "none":
+        raise UserError(
+            f"retokenize: true needs audio, and {dataset.path} was built with output.audio: none. Leave it out, "
+            "or build the data set again with audio: flac."
+        )
+    if not isinstance(dataset.layout, BaylingLayout):
+        raise UserError(f"{dataset.path} has the layout {dataset.layout.name}: pairs can be made of bayling alone.")
+    installed(TEXT_TOKENIZERS, dataset.described["text_tokenizer"])
+    return dataset.layout
+
+
+def _check_whole(dataset: Dataset) -> None:
+    failures = list(check_files(dataset))
+    if failures:
+        listed = "".join(f"\n  {failure}" for failure in failures)
+        raise UserError(f"{dataset.path} is not what was built, and nothing was done:{listed}\nBuild it again.")
+
+
+def _plan(dataset: Dataset, work: Path) -> Plan:
+    sources = {
+        "key": dataset.manifest["key"],
+        "manifest_sha256": file_sha256(dataset.path / MANIFEST),
+        "recipe": dataset.manifest["recipe"],
+    }
+    shape = {"version": PLAN_VERSION, "rows": PARTITION_ROWS, "manifest_sha256": sources["manifest_sha256"]}
+    key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
+    folder = PartitionFolder(work / f"rows-{key}")
+    return Plan(folder, key, write_partitions(dataset, folder), sources)

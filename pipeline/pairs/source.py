@@ -1,0 +1,85 @@
+"""The data set that pairs are made from: partitions of whole row groups, and only the columns that pairs need."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.shards.dataset import Dataset
+from pipeline.shards.partitions import Outcome, PartitionFolder
+
+PARTITION_ROWS = 1000
+"""Pairs cost a fraction of a millisecond each: smaller partitions would cost more to hand out than to make."""
+UNCUT = "assistant_uncut_codes"
+TURN_FIELDS = ("role", "text", "start_sample", "end_sample", "interrupted", "uncut_end_sample")
+GROUPS = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),  # relative to the data set
+        pa.field("row_group", pa.int32(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+    ]
+)
+
+
+def write_partitions(dataset: Dataset, folder: PartitionFolder) -> int:
+    """Say which row groups each partition holds, where that is not said yet; returns the number of partitions."""
+    number = 0
+    for groups in _grouped(dataset):
+        if not folder.is_committed(number):
+            rows = sum(rows for _, _, rows in groups)
+            table = pa.table([list(column) for column in zip(*groups, strict=True)], schema=GROUPS)
+            folder.write(number, table, Outcome(rows, rows))
+        number += 1
+    return number
+
+
+def _grouped(dataset: Dataset) -> Iterator[list[tuple[str, int, int]]]:
+    groups: list[tuple[str, int, int]] = []
+    filled = 0
+    for shard in dataset.shards:
+        metadata = pq.read_metadata(shard)
+        for group in range(metadata.num_row_groups):
+            rows = metadata.row_group(group).num_rows
+            if groups and filled + rows > PARTITION_ROWS:
+                yield groups
+                groups, filled = [], 0
+            groups.append((str(shard.relative_to(dataset.path)), group, rows))
+            filled += rows
+    if groups:
+        yield groups
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """Partitions of a data set, without the columns that pairs have no use for."""
+
+    plan: PartitionFolder
+    dataset: Path
+    interruption: bool
+    with_audio: bool
+
+    def read(self, partition: int) -> pa.Table:
+        """Rows with dialogue_id, scenario, input_ids and turns; if asked for, uncut_codes (codebook 0) and audio."""
+        groups: dict[str, list[int]] = {}
+        for item in self.plan.read(partition).to_pylist():
+            groups.setdefault(item["shard"], []).append(item["row_group"])
+        return pa.concat_tables(self._read(shard, numbers) for shard, numbers in groups.items())
+
+    def _read(self, shard: str, groups: list[int]) -> pa.Table:
+        columns = ["dialogue_id", "scenario", "input_ids", *(f"turns.list.element.{name}" for name in TURN_FIELDS)]
+        columns += [UNCUT] if self.interruption else []
+        columns += ["audio.bytes"] if self.with_audio else []
+        path = self.dataset / shard
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read_row_groups(groups, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"{path} is damaged ({error}). `duplexgen verify` says what else is.") from error
+        if self.interruption:
+            first = pc.list_element(table[UNCUT], 0)
+            table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)
+        return table

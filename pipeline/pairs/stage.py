@@ -1,0 +1,72 @@
+"""Rows of a data set to preference pairs."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, ClassVar
+
+from pipeline.layouts.bayling import BaylingLayout
+from pipeline.pairs.recipe import PairsRecipe
+from pipeline.preferences import PairMaker
+from pipeline.shards.schema import PAIRS
+from pipeline.shards.statistics import QUANTITIES, measure_pair
+from pipeline.stages.stage import Account, Row
+from pipeline.tokens import TEXT_TOKENIZERS, TextTokenizer, installed
+
+SHAPING_PACKAGES = ("numpy", "pyarrow")
+CAPPED = "capped"
+
+
+class PreferencesStage:
+    name: ClassVar[str] = "preferences"
+    version: ClassVar[int] = 1
+    schema = PAIRS
+    num_cpus = 0.5
+    num_gpus = 0.0
+    cost = 1.0
+    fan_out = 1
+
+    def __init__(
+        self, recipe: PairsRecipe, layout: BaylingLayout, sample_rate: int, fade_s: float, text: dict[str, Any]
+    ) -> None:
+        """layout, sample_rate (Hz), text (what vocabulary.json says of it): the data set's; fade_s: of its recipe."""
+        self.recipe, self.layout, self.sample_rate, self.fade_s = recipe, layout, sample_rate, fade_s
+        self.text = text
+        self.maker: PairMaker
+
+    def shaped_by(self) -> dict[str, Any]:
+        """What the data set says of itself is part of the plan's key."""
+        return {
+            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "max_rejected_share"}),
+            "packages": {name: version(name) for name in SHAPING_PACKAGES},
+            "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
+        }
+
+    def load(self) -> None:
+        fade = round(self.fade_s * self.sample_rate)
+        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.text)
+        self.maker = PairMaker(self.recipe, self.layout, self.sample_rate, fade, tokenizer.encode)
+
+    def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        made = []
+        for row in rows:
+            with account.each(row["dialogue_id"]):
+                made.append(self._row(row, account))
+        return made
+
+    def _row(self, row: Row, account: Account) -> Row:
+        pair = self.maker.pair(row)
+        if pair.capped:
+            account.note(CAPPED)
+        made = {
+            "dialogue_id": row["dialogue_id"],
+            "scenario": row["scenario"],
+            "turn": pair.turn,
+            "chosen_ids": pair.chosen_ids,
+            "rejected_ids": pair.rejected_ids,
+            "num_blocks": len(pair.chosen_ids) // self.layout.ids_per_block,
+            "chosen_delay_s": pair.chosen_delay_samples / self.sample_rate,
+            "rejected_delay_s": pair.rejected_delay_samples / self.sample_rate,
+            "capped": pair.capped,
+        }
+        measure_pair(account.statistics, made, self.layout, self.sample_rate)
+        return made

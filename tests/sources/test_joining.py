@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dialogue import Dialogue, Rejection, Turn
+from pipeline.dialogue import CHANNELS, Dialogue, Rejection, Turn
 from pipeline.sources import JOINED, Read, joined
 
 REJECTED = Rejection("s.jsonl:1", "source", "no_reply", "")
 
 
 def read(name: str, exchanges: int = 1, *notes: str) -> Read:
-    turns = [Turn(role, f"{name} {number}") for number in range(exchanges) for role in ("user", "assistant")]  # type: ignore[arg-type]
+    turns = [Turn(role, f"{name} {number}") for number in range(exchanges) for role in CHANNELS]
     return Read(Dialogue(name, "s", "en", tuple(turns)), notes)
 
 
@@ -40,7 +40,7 @@ def test_what_is_left_over_is_a_shorter_dialogue(exchanges: int, expected: list[
 
 
 def test_longer_dialogues_and_rejections_pass_between_neighbours() -> None:
-    items = [read("a"), read("long", 2), REJECTED, read("b"), read("c")]
+    items: list[Read | Rejection] = [read("a"), read("long", 2), REJECTED, read("b"), read("c")]
     assert shown(list(joined(items, 2))) == ["long", "rejected", "a+b", "c"]
     assert list(joined([read("long", 3)], 2)) == [read("long", 3)]
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from pipeline.errors import UserError
-from pipeline.shards.atomic import canonical_json, explained, write_json
+from pipeline.shards.atomic import canonical_json, explained
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
 from training.sequences import SequenceFormat
 
@@ -23,7 +23,7 @@ ABOUT = "training.json"
 
 @dataclass(frozen=True)
 class DuplexModel:
-    network: PreTrainedModel
+    network: PreTrainedModel  # in eval mode
     format: SequenceFormat
     about: dict[str, Any]  # the training recipe, the data and their checksums
 
@@ -34,20 +34,19 @@ def load_model(folder: Path, device: str | torch.device = "cpu", dtype: torch.dt
     sequence_format = SequenceFormat.read(folder)
     network = _pretrained(str(folder), dtype)
     check_fits(network, sequence_format, str(folder))
-    return DuplexModel(network.to(device).eval(), sequence_format, about)
+    moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
+    return DuplexModel(moved.eval(), sequence_format, about)
 
 
-def save_model(network: PreTrainedModel, data_set: Path, about: dict[str, Any], folder: Path) -> None:
-    """Write a trained model into a folder that is new.
+def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
+    """Write a network and the vocabulary of its sequences into a folder that is new.
 
-    data_set: whose vocabulary the model has learned.
+    weights: its state, gathered if it is sharded. data_set: whose vocabulary it has learned.
     """
     with explained(folder):
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict=weights)
         shutil.copyfile(data_set / VOCABULARY, folder / VOCABULARY)
-        if (data_set / VOCABULARY_FOLDER).is_dir():
-            shutil.copytree(data_set / VOCABULARY_FOLDER, folder, dirs_exist_ok=True)
-    write_json(folder / ABOUT, about)
+        shutil.copytree(data_set / VOCABULARY_FOLDER, folder, dirs_exist_ok=True)
 
 
 def start_from_pretrained(name: str, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
@@ -58,7 +57,7 @@ def start_from_pretrained(name: str, sequence_format: SequenceFormat, seed: int)
     """
     torch.manual_seed(seed)
     network = _pretrained(name, torch.float32)
-    rows = network.get_input_embeddings().weight.shape[0]
+    rows = _rows(network.get_input_embeddings())
     if rows < sequence_format.vocabulary.text_size:
         raise UserError(
             f"the model {name} has an embedding of {rows} rows, fewer than the {sequence_format.vocabulary.text_size} "
@@ -75,22 +74,37 @@ def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, s
     torch.manual_seed(seed)
     try:
         made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
-        network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)
+        network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return network
 
 
-def check_fits(network: nn.Module, sequence_format: SequenceFormat, where: str) -> None:
+def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where: str) -> None:
     """Raise UserError unless every id of the vocabulary has a row in the embedding and in the head."""
-    assert isinstance(network, PreTrainedModel)
-    for name, module in (("embedding", network.get_input_embeddings()), ("head", network.get_output_embeddings())):
-        rows = module.weight.shape[0]
+    embedding, head = network.get_input_embeddings(), network.get_output_embeddings()  # type: ignore[no-untyped-call]
+    for name, rows in (("embedding", _rows(embedding)), ("head", _rows(head))):
         if rows < sequence_format.size:
             raise UserError(
                 f"the model {where} has {rows} rows in its {name}, but the vocabulary has {sequence_format.size} ids: "
                 "model and data set do not belong together. Start from the model that was trained on this vocabulary."
             )
+
+
+def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
+    """Raise UserError if sequences of this many ids are longer than the model was made for."""
+    limit = getattr(network.config, "max_position_embeddings", None)
+    if limit is not None and num_ids > limit:
+        raise UserError(
+            f"{what} has {num_ids} ids, but the model takes {limit} (max_position_embeddings of its configuration). "
+            "Use a model with longer sequences, or shorter dialogues (rewriting.max_exchanges, max_reply_words)."
+        )
+
+
+def _rows(module: nn.Module) -> int:
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.shape[0]
 
 
 def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:

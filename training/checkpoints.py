@@ -1,0 +1,64 @@
+"""Checkpoints that are whole or not there, so that training goes on exactly where it stopped."""
+
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from pipeline.errors import UserError
+from pipeline.shards.atomic import explained, file_sha256, write_json
+from pipeline.shards.dataset import read_json
+
+RECORD = "checkpoint.json"
+KEPT = 2
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a training run: `step-00000200` and so on, the newest two."""
+
+    def __init__(self, folder: Path, accelerator: Accelerator) -> None:
+        self.folder = folder
+        self.accelerator = accelerator
+
+    def steps(self) -> list[int]:
+        """Steps after which there is a checkpoint, ascending."""
+        return sorted(int(path.parent.name.removeprefix("step-")) for path in self.folder.glob(f"step-*/{RECORD}"))
+
+    def save(self, step: int) -> None:
+        """Write models, optimizer, schedule and random states as they are after `step` steps."""
+        target = self.folder / f"step-{step:08d}"
+        temporary = target.with_name(f".{target.name}.tmp")
+        if self.accelerator.is_main_process:
+            shutil.rmtree(temporary, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        with explained(target):
+            self.accelerator.save_state(str(temporary), safe_serialization=True)
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                files = sorted(path for path in temporary.rglob("*") if path.is_file())
+                sums = {str(path.relative_to(temporary)): file_sha256(path) for path in files}
+                write_json(temporary / RECORD, {"step": step, "files": sums})
+                shutil.rmtree(target, ignore_errors=True)
+                temporary.rename(target)
+                for old in self.steps()[:-KEPT]:
+                    shutil.rmtree(self.folder / f"step-{old:08d}")
+        self.accelerator.wait_for_everyone()
+
+    def restore(self) -> int:
+        """Load the newest checkpoint; the step it was taken after, 0 if there is none.
+
+        Raises UserError if a file of it is missing or is not what was written.
+        """
+        steps = self.steps()
+        if not steps:
+            return 0
+        folder = self.folder / f"step-{steps[-1]:08d}"
+        for name, expected in read_json(folder / RECORD)["files"].items():
+            path = folder / name
+            if not path.is_file() or file_sha256(path) != expected:
+                raise UserError(
+                    f"{path} is missing or is not what was written: the checkpoint is damaged. "
+                    f"Remove {folder} and run the same command again: it goes on from the checkpoint before."
+                )
+        self.accelerator.load_state(str(folder))
+        return steps[-1]

@@ -1,0 +1,224 @@
+"""Shards to batches: which rows go together is decided from their lengths alone, before any sequence is read.
+
+The batches of an epoch depend on the seed and the data, not on the number of devices, so that a run may go on from
+any step and on other machines. Shards are read by row group; in memory is one window of `shuffle_rows` rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.randomness import generator
+from pipeline.shards.atomic import file_sha256
+from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset, read_json
+from training.sequences import SequenceFormat
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of one shard that are read together; the number of the first counts through the whole data."""
+
+    shard: Path
+    number: int
+    first_row: int
+    num_blocks: NDArray[np.int32]  # of each row
+
+    @property
+    def rows(self) -> range:
+        return range(self.first_row, self.first_row + len(self.num_blocks))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Finished data sets of one kind and one vocabulary."""
+
+    folders: Sequence[Path]
+    columns: Sequence[str]  # of list<int32>: what a row is read for
+
+    @cached_property
+    def format(self) -> SequenceFormat:
+        """How the sequences are read; raises UserError unless all data sets agree."""
+        first = SequenceFormat.read(self.folders[0])
+        for folder in self.folders[1:]:
+            if (other := SequenceFormat.read(folder)) != first:
+                unlike = [key for key in first.described if other.described.get(key) != first.described[key]]
+                raise UserError(
+                    f"{folder} and {self.folders[0]} do not go together: {', '.join(unlike)} of their vocabulary.json "
+                    "differ. Build both with the same tokens, layout and output.sample_rate."
+                )
+        return first
+
+    @cached_property
+    def manifests(self) -> list[dict[str, Any]]:
+        return [Dataset(folder).manifest for folder in self.folders]
+
+    def provenance(self) -> list[dict[str, str]]:
+        """What names the data: each set's recipe and key, and the checksum of its manifest."""
+        return [
+            {
+                "name": manifest["recipe"]["name"],
+                "key": manifest["key"],
+                "manifest_sha256": file_sha256(folder / MANIFEST),
+            }
+            for folder, manifest in zip(self.folders, self.manifests, strict=True)
+        ]
+
+    def check(self) -> None:
+        """Raise UserError unless every data set is finished and every shard is, byte for byte, what was built."""
+        for folder, manifest in zip(self.folders, self.manifests, strict=True):
+            if read_json(folder / SUCCESS).get("manifest_sha256") != file_sha256(folder / MANIFEST):
+                raise UserError(f"{folder / MANIFEST} is not the one the data set was finished with. {_VERIFY}{folder}")
+            for file in manifest["files"]:
+                path = folder / file["path"]
+                if not path.is_file() or file_sha256(path) != file["sha256"]:
+                    raise UserError(f"{path} is missing or is not what was built. {_VERIFY}{folder}")
+
+    @cached_property
+    def groups(self) -> list[list[RowGroup]]:
+        """Row groups of each data set."""
+        sets: list[list[RowGroup]] = []
+        row = 0
+        for folder in self.folders:
+            sets.append([])
+            for shard in Dataset(folder).shards:
+                with _opened(shard) as file:
+                    for number in range(file.num_row_groups):
+                        lengths = file.read_row_group(number, columns=["num_blocks"])["num_blocks"].to_numpy()
+                        sets[-1].append(RowGroup(shard, number, row, lengths))
+                        row += len(lengths)
+            if not any(len(group.num_blocks) for group in sets[-1]):
+                raise UserError(f"{folder} has no rows: there is nothing to train on.")
+        return sets
+
+    @property
+    def num_rows(self) -> int:
+        return self.groups[-1][-1].rows.stop
+
+    @cached_property
+    def longest(self) -> int:
+        """Ids of the longest sequence."""
+        return (
+            max(int(group.num_blocks.max()) for groups in self.groups for group in groups) * self.format.ids_per_block
+        )
+
+    def rows(self) -> Iterator[list[Row]]:
+        """Every row once, a row group at a time."""
+        for groups in self.groups:
+            for group in groups:
+                yield self.read(group)
+
+    def read(self, group: RowGroup) -> list[Row]:
+        """Rows of a group: `row`, `dialogue_id` and the columns asked for, each int32 [ids]."""
+        with _opened(group.shard) as file:
+            table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
+        ids = table["dialogue_id"].to_pylist()
+        lists = {name: _arrays(table[name].combine_chunks()) for name in self.columns}
+        return [
+            {"row": row, "dialogue_id": ids[index]} | {name: values[index] for name, values in lists.items()}
+            for index, row in enumerate(group.rows)
+        ]
+
+
+_VERIFY = "Nothing was trained. Look at it with: duplexgen verify "
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of each epoch: rows of similar length, in an order drawn from the seed."""
+
+    data: TrainingData
+    seed: int
+    batch_size: int
+    shuffle_rows: int
+    mix: Literal["all", "equal"] = "all"
+
+    @cached_property
+    def rows_an_epoch(self) -> list[int]:
+        """Rows of each data set that an epoch takes."""
+        sizes = [sum(len(group.num_blocks) for group in groups) for groups in self.data.groups]
+        return [min(sizes)] * len(sizes) if self.mix == "equal" else sizes
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return -(-sum(self.rows_an_epoch) // self.batch_size)
+
+    def from_step(self, step: int) -> Iterator[list[Row]]:
+        """Batches without end, from this step on; earlier windows of the epoch are not read."""
+        epoch, skip = divmod(step, self.steps_an_epoch)
+        while True:
+            yield from self._epoch(epoch, skip)
+            epoch, skip = epoch + 1, 0
+
+    def _epoch(self, epoch: int, skip: int) -> Iterator[list[Row]]:
+        rng = generator(self.seed, str(epoch), "batches")
+        for batches in self._plan(rng):
+            needed, skip = batches[skip:], max(skip - len(batches), 0)
+            if needed:
+                rows = self._read(np.concatenate(needed))
+                for batch in needed:
+                    yield [rows[row] for row in batch]
+
+    def _read(self, numbers: NDArray[np.int64]) -> dict[int, Row]:
+        groups = [group for groups in self.data.groups for group in groups]
+        starts = [group.first_row for group in groups]
+        wanted = set(numbers.tolist())
+        found: dict[int, Row] = {}
+        for index in np.unique(np.searchsorted(starts, numbers, side="right") - 1):
+            found |= {row["row"]: row for row in self.data.read(groups[index]) if row["row"] in wanted}
+        return found
+
+    def _plan(self, rng: np.random.Generator) -> Iterator[list[NDArray[np.int64]]]:
+        """Numbers of the rows of each batch, a window at a time; what fills no batch waits for the next window."""
+        rows, lengths = np.empty(0, np.int64), np.empty(0, np.int32)
+        groups = self._draw_groups(rng)
+        while groups or len(rows):
+            drawn_rows, drawn_lengths = [rows], [lengths]
+            while groups and sum(map(len, drawn_rows)) < self.shuffle_rows:
+                group, taken = groups.pop()
+                chosen = rng.permutation(len(group.num_blocks))[:taken]
+                drawn_rows.append(group.first_row + chosen)
+                drawn_lengths.append(group.num_blocks[chosen])
+            rows, lengths = np.concatenate(drawn_rows), np.concatenate(drawn_lengths)
+            order = rng.permutation(len(rows))
+            whole = len(rows) - len(rows) % self.batch_size if groups else len(rows)
+            now, later = order[:whole], order[whole:]
+            by_length = rows[now][np.argsort(lengths[now], kind="stable")]
+            batches = [by_length[start : start + self.batch_size] for start in range(0, whole, self.batch_size)]
+            rows, lengths = rows[later], lengths[later]
+            yield [batches[index] for index in rng.permutation(len(batches))]
+
+    def _draw_groups(self, rng: np.random.Generator) -> list[tuple[RowGroup, int]]:
+        """Row groups, each with how many of its rows are taken, the data sets evenly mixed; the first one is last."""
+        placed: list[tuple[float, RowGroup, int]] = []
+        for groups, wanted in zip(self.data.groups, self.rows_an_epoch, strict=True):
+            left = wanted
+            for index in rng.permutation(len(groups)):
+                if taken := min(left, len(groups[index].num_blocks)):
+                    placed.append(((wanted - left) / wanted, groups[index], taken))
+                    left -= taken
+        placed.sort(key=lambda place: place[0], reverse=True)
+        return [(group, taken) for _, group, taken in placed]
+
+
+def _opened(shard: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(shard)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{shard} cannot be read ({error}). {_VERIFY}{shard.parent.parent}") from error
+
+
+def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:
+    offsets = lists.offsets.to_numpy()
+    values = lists.values.to_numpy()
+    return [values[start:stop] for start, stop in pairwise(offsets)]

@@ -1,0 +1,194 @@
+"""Optimizing an objective over batches: accumulation, schedule, checkpoints, logs. What is optimized is elsewhere.
+
+Runs on one device or, started with `accelerate launch`, on as many as that gives it (DDP, FSDP).
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
+
+from pipeline.display import Display
+from pipeline.errors import UserError
+from training.checkpoints import Checkpoints
+from training.data import Batches, Row
+from training.recipe import Optimization
+
+LOG = "log.jsonl"
+Micro = Sequence[Row | None]  # None makes a device's share as long as the others'
+
+
+class Objective(Protocol):
+    """A loss that is a sum over the rows of a batch, divided by totals over the whole batch."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What it reports."""
+        ...
+
+    def totals(self, rows: Sequence[Row]) -> Tensor:
+        """What the losses of a batch are divided by: a float tensor that adds up over rows."""
+        ...
+
+    def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
+        """The part of the batch's loss that these rows make, and for each of `names` a sum and a count, [2, names]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Loop:
+    folder: Path
+    optimization: Optimization
+    batches: Batches
+    accelerator: Accelerator
+
+    @property
+    def steps(self) -> int:
+        return self.optimization.steps or (self.optimization.epochs or 0) * self.batches.steps_an_epoch
+
+    def run(self, network: PreTrainedModel, objective: Objective, display: Display) -> None:
+        """Train, going on from the newest checkpoint. `network` has been prepared by the accelerator."""
+        settings = self.optimization
+        optimizer = self.accelerator.prepare(_optimizer(network, settings))
+        schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_share * self.steps), self.steps)
+        self.accelerator.register_for_checkpointing(schedule)
+        checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator)
+        start = checkpoints.restore()
+        network.train()
+        rows = self.batches.from_step(start)
+        with _Log(self.folder, start, self.accelerator) as log, display.training(self.steps, start) as report:
+            for step in range(start, self.steps):
+                began = monotonic()
+                batch = next(rows)
+                figures = self._backward(network, objective, batch, step)
+                figures["gradient_norm"] = self._clip(network)
+                _stop_unless_finite(figures, step, batch, self.folder)
+                figures["learning_rate"] = schedule.get_last_lr()[0]
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+                log.write(step, figures)
+                report(step + 1, f"loss {figures['loss']:.3f}  {_num_ids(batch) / (monotonic() - began):,.0f} tokens/s")
+                if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
+                    checkpoints.save(step + 1)
+
+    def _backward(self, network: nn.Module, objective: Objective, batch: list[Row], step: int) -> dict[str, float]:
+        """Gradients of one batch; the loss and what the objective reports, over all devices."""
+        world = self.accelerator.num_processes
+        mine = batch[self.accelerator.process_index :: world]
+        totals = self.sum(objective.totals(mine))
+        report = torch.zeros(2, len(objective.names) + 1, device=self.accelerator.device)
+        micros = list(self._micro_batches(mine))
+        for index, micro in enumerate(micros):
+            with nullcontext() if index == len(micros) - 1 else self.accelerator.no_sync(network):
+                loss, sums = objective.loss(network, micro, totals)
+                self.accelerator.backward(loss * world)  # devices' gradients are averaged
+            report[0, -1] += loss.detach()
+            report[:, :-1] += sums
+        sums, counts = self.sum(report).tolist()
+        figures = {
+            name: total / count for name, total, count in zip(objective.names, sums, counts, strict=False) if count
+        }
+        return {"loss": sums[-1], **figures}
+
+    def _micro_batches(self, rows: Sequence[Row]) -> Iterator[Micro]:
+        """As many on each device, also where the batch is the last and short: FSDP's devices must keep in step."""
+        size = self.optimization.micro_batch_size
+        share = -(-self.optimization.batch_size // self.accelerator.num_processes)
+        padded = [*rows, *[None] * (share - len(rows))]
+        for start in range(0, share, size):
+            micro = padded[start : start + size]
+            if start < len(rows) or self.accelerator.num_processes > 1:
+                yield micro
+
+    def every_row_once(self) -> Iterator[Micro]:
+        """This device's micro-batches of all rows of all data sets, as many on each device."""
+        size, world = self.optimization.micro_batch_size, self.accelerator.num_processes
+        for rows in self.batches.data.rows():
+            share = -(-len(rows) // world)
+            mine = [*rows[self.accelerator.process_index :: world], None][:share]
+            for start in range(0, share, size):
+                yield mine[start : start + size]
+
+    def _clip(self, network: nn.Module) -> float:
+        limit = self.optimization.max_grad_norm or math.inf
+        norm = self.accelerator.clip_grad_norm_(network.parameters(), limit)
+        return float(norm) if norm is not None else 0.0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Over all devices."""
+        total = self.accelerator.reduce(values.to(self.accelerator.device), "sum")
+        assert isinstance(total, Tensor)
+        return total
+
+
+def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
+    precision = "bf16" if optimization.precision == "bf16" else "no"
+    return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))
+
+
+def padded_ids(rows: Sequence[Sequence[int] | None], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sequences as ids [rows, longest], zeros on the right, and their lengths [rows]; 0 for None."""
+    lengths = [0 if row is None else len(row) for row in rows]
+    ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
+    for index, row in enumerate(rows):
+        if row is not None:
+            ids[index, : lengths[index]] = torch.as_tensor(row)
+    return ids.to(device), torch.tensor(lengths, device=device)
+
+
+def _optimizer(network: nn.Module, settings: Optimization) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+    )
+
+
+def _num_ids(batch: Sequence[Row]) -> int:
+    return sum(len(value) for row in batch for name, value in row.items() if name.endswith("_ids"))
+
+
+def _stop_unless_finite(figures: dict[str, float], step: int, batch: Sequence[Row], folder: Path) -> None:
+    if math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"]):
+        return
+    names = ", ".join(row["dialogue_id"] for row in batch[:8])
+    raise UserError(
+        f"step {step}: the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']}, in a batch with "
+        f"{names}. The step was not taken; what is in {folder} is as it was. A lower learning_rate, more warm-up or "
+        "precision: fp32 may help."
+    )
+
+
+class _Log:
+    """One line of JSON a step, and the same figures for TensorBoard; what lies beyond the start is written anew."""
+
+    def __init__(self, folder: Path, start: int, accelerator: Accelerator) -> None:
+        self.path = folder / LOG
+        self.start = start
+        self.accelerator = accelerator
+
+    def __enter__(self) -> "_Log":
+        if self.accelerator.is_main_process:
+            kept = self.path.read_text().splitlines(keepends=True)[: self.start] if self.path.exists() else []
+            self.path.write_text("".join(kept))
+            self.file = self.path.open("a", buffering=1)
+        self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": self.start}})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.accelerator.is_main_process:
+            self.file.close()
+        self.accelerator.end_training()
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            self.file.write(json.dumps({"step": step, **figures}) + "\n")
+        self.accelerator.log(figures, step=step)

@@ -1,0 +1,110 @@
+"""What a training recipe may say: everything that changes the model that comes out.
+
+Paths of data sets and models are relative to the working folder, where `duplexgen build` puts what it makes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.recipe import Positive, Section, Share
+from pipeline.recipe_file import RECIPES
+
+TRAINING_RECIPES = RECIPES / "training"
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Model(Section):
+    """What training starts from: a model of transformers by name or folder, or a configuration and random weights."""
+
+    pretrained: str | None = None
+    config: dict[str, Any] | None = None  # for AutoConfig.for_model: model_type, hidden_size …
+
+    @model_validator(mode="after")
+    def one_start(self) -> "Model":
+        if (self.pretrained is None) == (self.config is None):
+            raise ValueError("expected exactly one of `pretrained` (name or folder) and `config` (random weights)")
+        if self.config is not None and "model_type" not in self.config:
+            raise ValueError("expected `model_type` in `config`, such as llama")
+        return self
+
+
+class Weights(Section):
+    """ω of each kind of position (BayLing-Duplex, equation 5; section 4.4, table 3). The user's are always 0."""
+
+    silence: NotNegative = 0.1
+    assistant: NotNegative = 10.0
+    pad: NotNegative = 1.0
+    epad: NotNegative = 10.0
+    text: NotNegative = 1.0
+    audio: NotNegative = 1.0
+
+    @model_validator(mode="after")
+    def some(self) -> "Weights":
+        if not any(self.model_dump().values()):
+            raise ValueError("expected at least one weight above 0")
+        return self
+
+
+class Optimization(Section):
+    """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    batch_size: Positive = 32  # sequences, or pairs, a step, over all devices
+    micro_batch_size: Positive = 8  # of these at once on a device; what fits its memory
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    warmup_share: Share = 0.1
+    weight_decay: NotNegative = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    max_grad_norm: NotNegative = 1.0
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = False
+    checkpoint_every: Positive = 200  # steps
+    shuffle_rows: Positive = 4096  # rows that are shuffled and sorted by length together
+
+    @field_validator("betas", mode="before")
+    @classmethod
+    def pair(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def one_end(self) -> "Optimization":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("expected exactly one of `epochs` and `steps`")
+        return self
+
+
+class Preference(Section):
+    """Equation 6: β, the weight of the divergence from the reference model, and λ_ftx, that of the SFT loss."""
+
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    ftx: NotNegative = 0.5
+
+
+class Common(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: Annotated[list[str], Field(min_length=1)]
+    mix: Literal["all", "equal"] = "all"  # every row; or of each data set as many as the smallest has, an epoch
+    weights: Weights = Weights()
+    optimization: Optimization
+
+    @property
+    def data_folders(self) -> list[Path]:
+        return [Path(path).expanduser() for path in self.data]
+
+
+class SFTRecipe(Common):
+    """Stage I (section 2.2): `data` are data sets that `duplexgen build` made."""
+
+    model: Model
+
+
+class DPORecipe(Common):
+    """Stage II (section 2.2): `data` are preference pairs of the data sets that `model` was trained on."""
+
+    model: str  # a folder that `duplexgen train sft` wrote; it is the reference model too
+    preference: Preference = Preference()

@@ -38,6 +38,9 @@ Stop a build whenever you like: the same command goes on where it stopped. On a 
 
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="A data set that `build` has made.", show_default=False)]
+Model = Annotated[Path, typer.Argument(help="A model that `train` has made.", show_default=False)]
+Temperature = Annotated[float, typer.Option(min=0, help="Of sampling; 0 takes the likeliest.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of sampling.")]
 Out = Annotated[
     Path | None,
     typer.Option(help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
@@ -143,6 +146,121 @@ def inspect(
 
     opened = Dataset(dataset)
     print(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
+
+
+@app.command()
+def talk(
+    model: Model,
+    user: Annotated[Path, typer.Option(help="What the user says: a .wav or .flac file.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Where it goes. Default: out/talk and the recording's name.", show_default=False)
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="The user's channel, if there are several.", show_default=False)
+    ] = None,
+    silence: Annotated[float, typer.Option(min=0, help="Seconds of silence to listen to after the recording.")] = 8.0,
+    temperature: Temperature = 0.8,
+    seed: Seed = 0,
+) -> None:
+    """Let a trained model listen to a recording and answer, block by block.
+
+    Writes both.wav (channel 0 the user, 1 the assistant), assistant.wav, transcript.txt and .json, and channels.png;
+    says how long a block took beside the time it covers.
+    """
+    _needs_training()
+    from pipeline.display import Display
+    from training.model import load_model
+    from training.talk import read_recording, transcript, with_silence, write
+    from training.talk import talk as run
+
+    loaded = load_model(model)
+    rate, block_s = loaded.format.sample_rate, loaded.format.block_samples / loaded.format.sample_rate
+    samples, had_rate = read_recording(user, rate, channel)
+    if had_rate != rate:
+        print(f"{user}: resampled from {had_rate} to {rate} Hz")
+    heard = with_silence(samples, silence, loaded.format)
+    with Display().counting("blocks", len(heard) // loaded.format.block_samples) as report:
+        made = run(loaded, heard, temperature, seed, report)
+    folder = _out(out, f"talk/{user.stem}")
+    about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
+    said = write(made, loaded, about, folder)
+    print("\n".join(transcript(said)))
+    print(
+        f"{folder}: a block of {block_s:g} s took {made.took_s.mean():.3f} s, at most {made.took_s.max():.3f} s: "
+        f"real-time factor {made.real_time_factor(block_s):.2f}"
+    )
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    evalset: Annotated[
+        list[Path], typer.Argument(help="Data sets of held-out dialogues, with audio.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Default: out/evaluation and the model's name.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The first items of each set only.", show_default=False)
+    ] = None,
+    temperature: Temperature = 0.8,
+    seed: Seed = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues at once; changes only the time it takes.")] = 16,
+    keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep both channels of each item as .wav.")] = False,
+    transcripts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHISPER",
+            help="Transcribe the replies (needs faster-whisper): a size, such as large-v3, or a model's folder.",
+            show_default=False,
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Judge the replies 1 to 5 by an OpenAI-compatible endpoint, such as http://localhost:8000/v1; its key "
+            "is read from OPENAI_API_KEY.",
+            show_default=False,
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option(help="The model that judges, by the endpoint's name for it.", show_default=False)
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help='Spoken questions\' answers, {"id": …, "answers": […]} a line.', show_default=False),
+    ] = None,
+) -> None:
+    """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
+
+    Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png.
+    """
+    _needs_training()
+    from rich.console import Console
+
+    from pipeline.display import Display
+    from training.evaluation import content_of
+    from training.evaluation import evaluate as run
+    from training.evaluation_report import problems, table
+    from training.items import Settings
+
+    content = content_of(transcripts, judge, judge_model, answers)
+    folder = _out(out, f"evaluation/{model.resolve().name}")
+    settings = Settings(limit, temperature, seed, batch)
+    result = run(model, evalset, folder, settings, content, keep_audio, Display())
+    Console().print(table(result))
+    for line in problems(result):
+        print(line)
+    print(f"{folder}: evaluation.json, timing.png")
+
+
+def _needs_training() -> None:
+    """Raise UserError unless the packages of the extra `train` are installed."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
+        raise UserError(f"this command needs {' and '.join(missing)}: pip install 'duplexgen[train]'")
 
 
 def _out(out: Path | None, name: str) -> Path:

@@ -50,7 +50,7 @@ class DPO:
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Number of pairs and Σ ω over the chosen sequences, [2]."""
         weight = sum(
-            float(self.by_kind[self.format.kinds(torch.as_tensor(row[SIDES[0]])).long()].sum()) for row in rows
+            float(self.by_kind[self.format.kinds(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows
         )
         return torch.tensor([float(len(rows)), weight])
 

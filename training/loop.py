@@ -142,7 +142,7 @@ def padded_ids(rows: Sequence[Sequence[int] | None], device: torch.device) -> tu
     ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
     for index, row in enumerate(rows):
         if row is not None:
-            ids[index, : lengths[index]] = torch.as_tensor(row)
+            ids[index, : lengths[index]] = torch.tensor(row)
     return ids.to(device), torch.tensor(lengths, device=device)
 
 

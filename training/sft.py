@@ -28,7 +28,7 @@ class SFT:
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Σ ω over the rows, [1]."""
-        kinds = (self.format.kinds(torch.as_tensor(row["input_ids"])) for row in rows)
+        kinds = (self.format.kinds(torch.tensor(row["input_ids"])) for row in rows)
         return torch.stack([torch.zeros(()), *(self.by_kind[kind.long()].sum() for kind in kinds)]).sum().view(1)
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,98 @@
+"""Which rows go together, and that none is lost or repeated."""
+
+import json
+import shutil
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from training.data import Batches, TrainingData
+
+
+@pytest.fixture(scope="module")
+def many(data_sets):
+    """Two data sets: 12 and 4 rows."""
+    takes = {"timing": {"scenario": "turn_taking", "takes": 3}}
+    return [data_sets("turn_taking", name="taken", **takes).path, data_sets("interruption").path]
+
+
+def numbers(batches):
+    return [[row["row"] for row in batch] for batch in batches]
+
+
+def test_an_epoch_has_every_row_once(many):
+    data = TrainingData(many, ["input_ids"])
+    batches = Batches(data, seed=1, batch_size=3, shuffle_rows=5)
+    assert data.num_rows == 16
+    assert batches.steps_an_epoch == 6
+    epoch = numbers(islice(batches.from_step(0), 6))
+    assert sorted(row for batch in epoch for row in batch) == list(range(16))
+    following = numbers(islice(batches.from_step(6), 6))
+    assert sorted(row for batch in following for row in batch) == list(range(16))
+    assert following != epoch
+
+
+def test_rows_are_what_the_shards_hold(many):
+    data = TrainingData(many, ["input_ids"])
+    rows = {row["row"]: row for batch in islice(Batches(data, 1, 4, 100).from_step(0), 4) for row in batch}
+    from pipeline.shards.dataset import Dataset
+
+    expected = [row for folder in many for row in Dataset(folder).rows(["dialogue_id", "input_ids"])]
+    for number, row in enumerate(expected):
+        assert rows[number]["dialogue_id"] == row["dialogue_id"]
+        assert rows[number]["input_ids"].tolist() == row["input_ids"]
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 9])
+def test_from_any_step_the_same_batches_follow(many, step):
+    batches = Batches(TrainingData(many, ["input_ids"]), seed=7, batch_size=3, shuffle_rows=5, mix="equal")
+    alone = numbers(islice(batches.from_step(0), 12))
+    assert numbers(islice(batches.from_step(step), 12 - step)) == alone[step:]
+
+
+def test_equal_mix_takes_as_many_of_each(many):
+    batches = Batches(TrainingData(many, ["input_ids"]), seed=1, batch_size=4, shuffle_rows=100, mix="equal")
+    assert batches.steps_an_epoch == 2
+    epochs = [np.concatenate(numbers(islice(batches.from_step(2 * epoch), 2))) for epoch in range(6)]
+    for rows in epochs:
+        assert sorted(rows[rows >= 12]) == [12, 13, 14, 15]
+        assert len(set(rows[rows < 12])) == 4
+    assert len(set(np.concatenate(epochs))) > 8, "other rows in other epochs"
+
+
+def test_rows_of_a_batch_are_of_similar_length(many):
+    data = TrainingData(many, ["input_ids"])
+    lengths = {row["row"]: len(row["input_ids"]) for rows in data.rows() for row in rows}
+    batches = numbers(islice(Batches(data, 1, 4, 100).from_step(0), 4))
+    ranges = sorted((min(lengths[row] for row in batch), max(lengths[row] for row in batch)) for batch in batches)
+    assert all(before[1] <= after[0] for before, after in zip(ranges[:-1], ranges[1:], strict=True))
+
+
+def test_sets_of_another_vocabulary_do_not_mix(many, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(many[1], other)
+    described = json.loads((other / "vocabulary.json").read_text())
+    described["layout"]["ast_offset"] = 0
+    (other / "vocabulary.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"layout of their vocabulary\.json"):
+        _ = TrainingData([many[0], other], ["input_ids"]).format
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "vocabulary.json", "data/train-00000-of-00001.parquet"])
+def test_a_flipped_byte_stops_training_before_it_starts(many, tmp_path, file):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(many[1], damaged)
+    content = bytearray((damaged / file).read_bytes())
+    place = content.rindex(b'"') - 1 if file.endswith("json") else len(content) // 2
+    content[place] ^= 1
+    (damaged / file).write_bytes(bytes(content))
+    with pytest.raises(UserError, match="duplexgen verify"):
+        TrainingData([damaged], ["input_ids"]).check()
+
+
+def test_an_unfinished_set_is_refused(tmp_path):
+    (tmp_path / "vocabulary.json").write_text("{}")
+    with pytest.raises(UserError, match="no finished data set"):
+        TrainingData([tmp_path], ["input_ids"]).check()

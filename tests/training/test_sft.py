@@ -1,0 +1,177 @@
+"""Supervised fine-tuning, whole: from shards to a model that can be loaded."""
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.display import Display
+from pipeline.errors import UserError
+from tests.training.conftest import TINY
+from training.checkpoints import RECORD
+from training.model import load_model
+from training.recipe import SFTRecipe
+from training.sft import train_sft
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class StopAt(Display):
+    """Stops a run after some steps, as Ctrl-C would."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    @contextmanager
+    def training(self, steps, start):
+        def report(done, figures):
+            if done == self.step:
+                raise KeyboardInterrupt
+
+        yield report
+
+
+def sft_recipe(*folders, model=None, **optimization):
+    settings = {"learning_rate": 0.01, "batch_size": 4, "micro_batch_size": 2, "steps": 6, "precision": "fp32"}
+    return SFTRecipe.model_validate(
+        {
+            "name": "test",
+            "seed": 5,
+            "model": model or {"config": TINY},
+            "data": [str(folder) for folder in folders],
+            "optimization": settings | optimization,
+        }
+    )
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folders(data_sets):
+    return [data_sets("turn_taking").path, data_sets("interruption").path]
+
+
+@pytest.fixture(scope="module")
+def alone(folders, tmp_path_factory):
+    """A run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    train_sft(sft_recipe(*folders, checkpoint_every=3), out, Display())
+    return out
+
+
+def test_one_batch_is_learned_by_heart(folders, tmp_path):
+    train_sft(sft_recipe(folders[0], steps=120, checkpoint_every=1000), tmp_path / "run", Display())
+    first, last = log(tmp_path / "run")[0], log(tmp_path / "run")[-1]
+    assert first["loss"] > 8
+    assert last["loss"] < 0.3
+    for kind in ("silence", "assistant", "epad", "pad", "text", "audio"):
+        assert last[kind] < 0.2 * first[kind], kind
+
+
+def test_the_loss_does_not_depend_on_micro_batches(folders, alone, tmp_path):
+    train_sft(sft_recipe(*folders, micro_batch_size=3), tmp_path / "run", Display())
+    for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize("stopped_after", [2, 5])
+def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_after):
+    recipe, out = sft_recipe(*folders, checkpoint_every=3), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(recipe, out, StopAt(stopped_after))
+    assert not (out / "training.json").exists()
+    with pytest.raises(UserError, match="no finished"):
+        load_model(out)
+    train_sft(recipe, out, Display())
+    assert log(out) == log(alone)
+    assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+
+
+def test_the_model_that_comes_out_scores_as_logged(folders, alone):
+    model = load_model(alone)
+    assert model.about["recipe"]["name"] == "test"
+    assert [item["name"] for item in model.about["data"]] == ["turn_taking", "interruption"]
+    assert model.network.get_input_embeddings().weight.shape[0] == model.format.size
+
+
+def test_a_finished_run_is_left_alone(folders, alone):
+    before = {path: path.stat().st_mtime_ns for path in alone.rglob("*") if path.name != "run.json"}
+    train_sft(sft_recipe(*folders, checkpoint_every=3), alone, Display())
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_another_recipe_or_a_strange_folder_is_refused(folders, alone, tmp_path):
+    with pytest.raises(UserError, match="another recipe"):
+        train_sft(sft_recipe(*folders, checkpoint_every=3, learning_rate=0.02), alone, Display())
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="no training run"):
+        train_sft(sft_recipe(*folders), tmp_path, Display())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_truncated_checkpoint_is_named(folders, tmp_path):
+    recipe, out = sft_recipe(*folders, checkpoint_every=2), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(recipe, out, StopAt(5))
+    newest = sorted((out / "checkpoints").iterdir())[-1]
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"model\.safetensors is missing or is not what was written"):
+        train_sft(recipe, out, Display())
+    assert (newest / RECORD).exists(), "nothing was overwritten"
+
+
+def test_an_infinite_loss_stops_at_once(folders, tmp_path):
+    with pytest.raises(UserError, match=r"step \d: the loss is .*talk/"):
+        train_sft(sft_recipe(*folders, learning_rate=1e30, warmup_share=0), tmp_path / "run", Display())
+    assert not (tmp_path / "run" / "training.json").exists()
+
+
+def test_models_that_do_not_fit(folders, tmp_path):
+    with pytest.raises(UserError, match="max_position_embeddings"):
+        short = {"config": TINY | {"max_position_embeddings": 100}}
+        train_sft(sft_recipe(*folders, model=short), tmp_path / "short", Display())
+    with pytest.raises(UserError, match="no causal language model"):
+        train_sft(sft_recipe(*folders, model={"config": {"model_type": "nonesuch"}}), tmp_path / "none", Display())
+    with pytest.raises(UserError, match="cannot be loaded"):
+        train_sft(sft_recipe(*folders, model={"pretrained": str(tmp_path / "nowhere")}), tmp_path / "no", Display())
+
+
+def test_a_pretrained_model_is_extended_by_the_new_tokens(folders, tmp_path, data_sets):
+    from training.model import start_from_pretrained
+    from training.sequences import SequenceFormat
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sequence_format = SequenceFormat.read(folders[0])
+    text_size = sequence_format.vocabulary.text_size
+    for size, works in ((text_size, True), (text_size - 1, False)):
+        config = AutoConfig.for_model(**TINY, vocab_size=size)
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / str(size))
+        if not works:
+            with pytest.raises(UserError, match="another text tokenizer"):
+                start_from_pretrained(str(tmp_path / str(size)), sequence_format, seed=0)
+            continue
+        network = start_from_pretrained(str(tmp_path / str(size)), sequence_format, seed=0)
+        assert network.get_input_embeddings().weight.shape[0] == sequence_format.size
+        before = AutoModelForCausalLM.from_pretrained(tmp_path / str(size)).get_input_embeddings().weight
+        assert torch.equal(network.get_input_embeddings().weight[:text_size], before)
+
+
+def test_two_processes_take_the_same_steps(folders, alone, tmp_path):
+    recipe = sft_recipe(*folders, checkpoint_every=3)
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines"]
+    command += ["1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["-m", "tests.training.launched", str(tmp_path / "recipe.json"), str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    load_model(tmp_path / "run")

@@ -36,6 +36,9 @@ Stop a build whenever you like: the same command goes on where it stopped. On a 
 """,
 )
 
+train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens and speaks on what `build` has made.")
+app.add_typer(train_app, name="train")
+
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="A data set that `build` has made.", show_default=False)]
 Model = Annotated[Path, typer.Argument(help="A model that `train` has made.", show_default=False)]
@@ -261,6 +264,46 @@ def _needs_training() -> None:
 
     if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
         raise UserError(f"this command needs {' and '.join(missing)}: pip install 'duplexgen[train]'")
+
+
+TrainingRecipe = Annotated[
+    str, typer.Argument(help="A training recipe, or the name of one that ships.", show_default=False)
+]
+ModelOut = Annotated[
+    Path | None,
+    typer.Option("--out", help="Where the model goes. Default: out/ and the recipe's name.", show_default=False),
+]
+
+
+@train_app.command()
+def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
+    """Stage I: supervised fine-tuning on data sets; run again, it goes on where it stopped.
+
+    The losses, by kind of token, are in `log.jsonl` and for TensorBoard. On several devices:
+    `accelerate launch -m cli train sft RECIPE`.
+    """
+    from pipeline.display import Display
+    from pipeline.recipe_file import load
+    from training.recipe import TRAINING_RECIPES, SFTRecipe
+    from training.sft import train_sft
+
+    checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
+    train_sft(checked, _out(out, checked.name), Display())
+
+
+@train_app.command()
+def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
+    """Stage II: preference optimization on the pairs of `dpo-pairs`, from a model of stage I.
+
+    The log-probabilities of that model, the reference, are computed once and kept.
+    """
+    from pipeline.display import Display
+    from pipeline.recipe_file import load
+    from training.dpo import train_dpo
+    from training.recipe import TRAINING_RECIPES, DPORecipe
+
+    checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
+    train_dpo(checked, _out(out, checked.name), Display())
 
 
 def _out(out: Path | None, name: str) -> Path:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 from pipeline.randomness import generator
 from pipeline.shards.atomic import file_sha256
-from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset, read_json
+from pipeline.shards.dataset import MANIFEST, Dataset
+from pipeline.shards.verify import check_files
 from training.sequences import SequenceFormat
 
 Row = dict[str, Any]
@@ -44,6 +45,7 @@ class TrainingData:
     """Finished data sets of one kind and one vocabulary."""
 
     folders: Sequence[Path]
+    kind: str  # of data sets: DIALOGUES or PREFERENCES
     columns: Sequence[str]  # of list<int32>: what a row is read for
 
     @cached_property
@@ -64,25 +66,20 @@ class TrainingData:
         return [Dataset(folder).manifest for folder in self.folders]
 
     def provenance(self) -> list[dict[str, str]]:
-        """What names the data: each set's recipe and key, and the checksum of its manifest."""
+        """Each set's name and the checksum of its manifest."""
         return [
-            {
-                "name": manifest["recipe"]["name"],
-                "key": manifest["key"],
-                "manifest_sha256": file_sha256(folder / MANIFEST),
-            }
+            {"name": manifest["recipe"]["name"], "manifest_sha256": file_sha256(folder / MANIFEST)}
             for folder, manifest in zip(self.folders, self.manifests, strict=True)
         ]
 
     def check(self) -> None:
-        """Raise UserError unless every data set is finished and every shard is, byte for byte, what was built."""
-        for folder, manifest in zip(self.folders, self.manifests, strict=True):
-            if read_json(folder / SUCCESS).get("manifest_sha256") != file_sha256(folder / MANIFEST):
-                raise UserError(f"{folder / MANIFEST} is not the one the data set was finished with. {_VERIFY}{folder}")
-            for file in manifest["files"]:
-                path = folder / file["path"]
-                if not path.is_file() or file_sha256(path) != file["sha256"]:
-                    raise UserError(f"{path} is missing or is not what was built. {_VERIFY}{folder}")
+        """Raise UserError unless every data set is of the kind, finished, and every file, byte for byte, as built."""
+        for folder in self.folders:
+            if (found := Dataset(folder).kind) != self.kind:
+                raise UserError(f"{folder} is a data set of {found}: expected one of {self.kind}.")
+            if failures := list(check_files(Dataset(folder))):
+                listed = "".join(f"\n  {failure}" for failure in failures)
+                raise UserError(f"{folder} is not what was built, and nothing was trained:{listed}")
 
     @cached_property
     def groups(self) -> list[list[RowGroup]]:
@@ -128,9 +125,6 @@ class TrainingData:
             {"row": row, "dialogue_id": ids[index]} | {name: values[index] for name, values in lists.items()}
             for index, row in enumerate(group.rows)
         ]
-
-
-_VERIFY = "Nothing was trained. Look at it with: duplexgen verify "
 
 
 @dataclass(frozen=True)
@@ -215,7 +209,7 @@ def _opened(shard: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(shard)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{shard} cannot be read ({error}). {_VERIFY}{shard.parent.parent}") from error
+        raise UserError(f"{shard} is damaged ({error}). `duplexgen verify` says what else is.") from error
 
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:

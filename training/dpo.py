@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from pipeline.display import Display
 from pipeline.errors import UserError
 from pipeline.shards.atomic import atomic_path, file_sha256
-from pipeline.shards.dataset import MANIFEST
+from pipeline.shards.dataset import PREFERENCES
 from training.data import Batches, Row, TrainingData
 from training.loop import Loop, Micro, make_accelerator, padded_ids
 from training.losses import (
@@ -49,9 +49,7 @@ class DPO:
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Number of pairs and Σ ω over the chosen sequences, [2]."""
-        weight = sum(
-            float(self.by_kind[self.format.kinds(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows
-        )
+        weight = sum(float(self.by_kind[self.format.kinds(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows)
         return torch.tensor([float(len(rows)), weight])
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,12 +87,12 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
     Raises UserError if the pairs are damaged or are not of the data sets that the model was trained on, or if `out`
     holds another run.
     """
-    data = TrainingData(recipe.data_folders, SIDES)
+    data = TrainingData(recipe.data_folders, PREFERENCES, SIDES)
     start = Path(recipe.model).expanduser()
     model = load_model(start)
-    check_origin(data, model)
     with display.waiting("comparing checksums"):
         data.check()
+    check_origin(data, model)
     accelerator = make_accelerator(out, recipe.optimization)
     provenance = [*data.provenance(), {"model": file_sha256(start / ABOUT)}]
     with open_run(out, recipe, provenance, accelerator) as run:
@@ -125,13 +123,11 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
         )
     known = {item.get("manifest_sha256") for item in model.about["data"]}
     for folder, manifest in zip(data.folders, data.manifests, strict=True):
-        source = manifest.get("source")
-        if source is None:
-            raise UserError(f"{folder / MANIFEST} is of no preference pairs: make some with `duplexgen dpo-pairs`.")
+        source = manifest["source"]
         if source["manifest_sha256"] not in known:
             raise UserError(
-                f"the pairs in {folder} are of the data set {source['name']!r} (key {source['key']}), which the model "
-                "was not trained on. Make pairs of one that it was, or train the model on this one."
+                f"the pairs in {folder} are of a data set, {source['recipe']['name']!r}, that the model was not trained "
+                "on. Make pairs of one that it was, or train the model on this one."
             )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.display import Display
+from pipeline.shards.dataset import DIALOGUES
 from training.data import Batches, Row, TrainingData
 from training.loop import Loop, Micro, make_accelerator, padded_ids
 from training.losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind
@@ -44,10 +45,10 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
     Raises UserError if the data sets are damaged, unfinished or unlike each other, do not fit the model, or if `out`
     holds another run.
     """
-    data = TrainingData(recipe.data_folders, ["input_ids"])
-    sequence_format = data.format
+    data = TrainingData(recipe.data_folders, DIALOGUES, ["input_ids"])
     with display.waiting("comparing checksums"):
         data.check()
+    sequence_format = data.format
     accelerator = make_accelerator(out, recipe.optimization)
     with open_run(out, recipe, data.provenance(), accelerator) as run:
         if run.is_finished:

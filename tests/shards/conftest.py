@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 def run_stages(made: Build) -> None:
     """Every partition through every stage, without Ray."""
-    source = made.plan.folder
+    source = made.source
     for stage, folder in zip(made.stages, made.folders, strict=True):
         stage.load()
         for partition in made.plan.partitions:

@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.shards.dataset import DIALOGUES, Dataset
 from training.data import Batches, TrainingData
 
 
@@ -23,7 +24,7 @@ def numbers(batches):
 
 
 def test_an_epoch_has_every_row_once(many):
-    data = TrainingData(many, ["input_ids"])
+    data = TrainingData(many, DIALOGUES, ["input_ids"])
     batches = Batches(data, seed=1, batch_size=3, shuffle_rows=5)
     assert data.num_rows == 16
     assert batches.steps_an_epoch == 6
@@ -35,10 +36,8 @@ def test_an_epoch_has_every_row_once(many):
 
 
 def test_rows_are_what_the_shards_hold(many):
-    data = TrainingData(many, ["input_ids"])
+    data = TrainingData(many, DIALOGUES, ["input_ids"])
     rows = {row["row"]: row for batch in islice(Batches(data, 1, 4, 100).from_step(0), 4) for row in batch}
-    from pipeline.shards.dataset import Dataset
-
     expected = [row for folder in many for row in Dataset(folder).rows(["dialogue_id", "input_ids"])]
     for number, row in enumerate(expected):
         assert rows[number]["dialogue_id"] == row["dialogue_id"]
@@ -47,13 +46,13 @@ def test_rows_are_what_the_shards_hold(many):
 
 @pytest.mark.parametrize("step", [1, 4, 6, 9])
 def test_from_any_step_the_same_batches_follow(many, step):
-    batches = Batches(TrainingData(many, ["input_ids"]), seed=7, batch_size=3, shuffle_rows=5, mix="equal")
+    batches = Batches(TrainingData(many, DIALOGUES, ["input_ids"]), seed=7, batch_size=3, shuffle_rows=5, mix="equal")
     alone = numbers(islice(batches.from_step(0), 12))
     assert numbers(islice(batches.from_step(step), 12 - step)) == alone[step:]
 
 
 def test_equal_mix_takes_as_many_of_each(many):
-    batches = Batches(TrainingData(many, ["input_ids"]), seed=1, batch_size=4, shuffle_rows=100, mix="equal")
+    batches = Batches(TrainingData(many, DIALOGUES, ["input_ids"]), seed=1, batch_size=4, shuffle_rows=100, mix="equal")
     assert batches.steps_an_epoch == 2
     epochs = [np.concatenate(numbers(islice(batches.from_step(2 * epoch), 2))) for epoch in range(6)]
     for rows in epochs:
@@ -63,11 +62,11 @@ def test_equal_mix_takes_as_many_of_each(many):
 
 
 def test_rows_of_a_batch_are_of_similar_length(many):
-    data = TrainingData(many, ["input_ids"])
+    data = TrainingData(many, DIALOGUES, ["input_ids"])
     lengths = {row["row"]: len(row["input_ids"]) for rows in data.rows() for row in rows}
     batches = numbers(islice(Batches(data, 1, 4, 100).from_step(0), 4))
     ranges = sorted((min(lengths[row] for row in batch), max(lengths[row] for row in batch)) for batch in batches)
-    assert all(before[1] <= after[0] for before, after in zip(ranges[:-1], ranges[1:], strict=True))
+    assert all(before[1] <= after[0] for before, after in pairwise(ranges))
 
 
 def test_sets_of_another_vocabulary_do_not_mix(many, tmp_path):
@@ -77,7 +76,7 @@ def test_sets_of_another_vocabulary_do_not_mix(many, tmp_path):
     described["layout"]["ast_offset"] = 0
     (other / "vocabulary.json").write_text(json.dumps(described))
     with pytest.raises(UserError, match=r"layout of their vocabulary\.json"):
-        _ = TrainingData([many[0], other], ["input_ids"]).format
+        _ = TrainingData([many[0], other], DIALOGUES, ["input_ids"]).format
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "vocabulary.json", "data/train-00000-of-00001.parquet"])
@@ -88,11 +87,11 @@ def test_a_flipped_byte_stops_training_before_it_starts(many, tmp_path, file):
     place = content.rindex(b'"') - 1 if file.endswith("json") else len(content) // 2
     content[place] ^= 1
     (damaged / file).write_bytes(bytes(content))
-    with pytest.raises(UserError, match="duplexgen verify"):
-        TrainingData([damaged], ["input_ids"]).check()
+    with pytest.raises(UserError, match="is not what was built"):
+        TrainingData([damaged], DIALOGUES, ["input_ids"]).check()
 
 
 def test_an_unfinished_set_is_refused(tmp_path):
     (tmp_path / "vocabulary.json").write_text("{}")
     with pytest.raises(UserError, match="no finished data set"):
-        TrainingData([tmp_path], ["input_ids"]).check()
+        TrainingData([tmp_path], DIALOGUES, ["input_ids"]).check()

@@ -282,6 +282,7 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     The losses, by kind of token, are in `log.jsonl` and for TensorBoard. On several devices:
     `accelerate launch -m cli train sft RECIPE`.
     """
+    _needs_training()
     from pipeline.display import Display
     from pipeline.recipe_file import load
     from training.recipe import TRAINING_RECIPES, SFTRecipe
@@ -297,6 +298,7 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
 
     The log-probabilities of that model, the reference, are computed once and kept.
     """
+    _needs_training()
     from pipeline.display import Display
     from pipeline.recipe_file import load
     from training.dpo import train_dpo

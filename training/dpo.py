@@ -126,8 +126,8 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
         source = manifest["source"]
         if source["manifest_sha256"] not in known:
             raise UserError(
-                f"the pairs in {folder} are of a data set, {source['recipe']['name']!r}, that the model was not trained "
-                "on. Make pairs of one that it was, or train the model on this one."
+                f"the pairs in {folder} are of a data set, {source['recipe']['name']!r}, "
+                "that the model was not trained on. Make pairs of one that it was, or train the model on this one."
             )
 
 

@@ -11,7 +11,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,10 @@ from ray.data import ActorPoolStrategy
 
 from pipeline.errors import UserError
 from pipeline.shards.atomic import explained
-from pipeline.shards.partitions import PartitionFolder, Readable
-from pipeline.stages.stage import Stage, run_partition
+from pipeline.stages.stage import Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ANSWER_S = 10.0  # for a cluster to accept a connection
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A stage between what it reads and the folder it writes."""
-
-    stage: Stage
-    source: Readable
-    target: PartitionFolder
 
 
 @contextmanager
@@ -186,5 +175,4 @@ class _Worker:
         if not self.loaded:
             self.step.stage.load()
             self.loaded = True
-        table, outcome = run_partition(self.step.stage, self.step.source.read(partition))
-        self.step.target.write(partition, table, outcome)
+        self.step.make(partition)

@@ -23,7 +23,7 @@ from pipeline.shards.finish import COMMITS, commit, committed, group_shards, wri
 from pipeline.shards.manifest import manifest
 from pipeline.shards.partitions import Ledger, PartitionFolder, Readable
 from pipeline.shards.statistics import Statistics
-from pipeline.stages.stage import Stage, stage_key
+from pipeline.stages.stage import Stage, Step, stage_key
 
 RAY_LOG = "ray.log"
 SHARD_BYTES = 500_000_000
@@ -53,6 +53,8 @@ class Making(ABC):
     keys: tuple[str, ...]
 
     kind: ClassVar[str]
+    done_here: ClassVar[int] = 0
+    """As many partitions are done in this process: starting Ray would take longer than they do."""
 
     @property
     def source(self) -> Readable:
@@ -171,17 +173,21 @@ def _run_stages(made: Making, display: Display) -> None:
     pending = sorted(set().union(*missing))
     if not pending:
         return
-    from pipeline import dag  # Ray takes seconds to import, and a build that only joins needs none
-
-    first = next(index for index, partitions in enumerate(missing) if partitions)
     sources = (made.source, *made.folders[:-1])
-    steps = [dag.Step(*step) for step in zip(made.stages, sources, made.folders, strict=True)]
-    with (
-        display.making(dict(zip(made.stage_keys, made.folders, strict=True)), made.plan.num_partitions),
-        dag.cluster(made.work / RAY_LOG),
-    ):
-        for _ in dag.run(steps[first:], pending):
-            pass
+    steps = [Step(*step) for step in zip(made.stages, sources, made.folders, strict=True)]
+    with display.making(dict(zip(made.stage_keys, made.folders, strict=True)), made.plan.num_partitions):
+        if len(pending) <= made.done_here:
+            for step, partitions in zip(steps, missing, strict=True):
+                step.stage.load()
+                for partition in sorted(partitions):
+                    step.make(partition)
+            return
+        from pipeline import dag  # Ray takes seconds to import, and a build that only joins needs none
+
+        first = next(index for index, partitions in enumerate(missing) if partitions)
+        with dag.cluster(made.work / RAY_LOG):
+            for _ in dag.run(steps[first:], pending):
+                pass
 
 
 def _finish(made: Making, out: Path, display: Display) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow.parquet as pq
+
 from pipeline.display import Display
 from pipeline.errors import UserError
 from pipeline.layouts.bayling import BaylingLayout
@@ -20,7 +22,7 @@ from pipeline.shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, V
 from pipeline.shards.partitions import PartitionFolder, Readable
 from pipeline.shards.statistics import Statistics
 from pipeline.shards.verify import check_files
-from pipeline.tokens import TEXT_TOKENIZERS, installed
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 
 PLAN_VERSION = 1
 
@@ -33,6 +35,7 @@ class PairsBuild(Making):
     dataset: Dataset
 
     kind: ClassVar[str] = PREFERENCES
+    done_here: ClassVar[int] = 20
 
     @property
     def source(self) -> Readable:
@@ -73,9 +76,7 @@ def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
     layout = _check(dataset, recipe)
     made_of = dataset.manifest["recipe"]
     plan = _plan(dataset, work)
-    stage = PreferencesStage(
-        recipe, layout, dataset.sample_rate, made_of["timing"]["fade_s"], dataset.described["text_tokenizer"]
-    )
+    stage = PreferencesStage(recipe, layout, dataset.sample_rate, made_of["timing"]["fade_s"], dataset.described)
     return PairsBuild(recipe, work, plan, (stage,), *staged((stage,), plan, work), dataset)
 
 
@@ -112,10 +113,22 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
             f"retokenize: true needs audio, and {dataset.path} was built with output.audio: none. Leave it out, "
             "or build the data set again with audio: flac."
         )
+    if scenario == "interruption" and not _says_uncut_ends(dataset):
+        raise UserError(
+            f"{dataset.path} was built by an earlier version, whose turns do not say where an uncut reply ends. "
+            "Build it again with its recipe: nothing that is spoken already is spoken again."
+        )
     if not isinstance(dataset.layout, BaylingLayout):
         raise UserError(f"{dataset.path} has the layout {dataset.layout.name}: pairs can be made of bayling alone.")
     installed(TEXT_TOKENIZERS, dataset.described["text_tokenizer"])
+    if recipe.retokenize:
+        installed(SPEECH_TOKENIZERS, dataset.described["speech_tokenizer"])
     return dataset.layout
+
+
+def _says_uncut_ends(dataset: Dataset) -> bool:
+    turn = pq.read_schema(dataset.shards[0]).field("turns").type.value_type
+    return bool(turn.get_field_index("uncut_end_sample") >= 0)
 
 
 def _check_whole(dataset: Dataset) -> None:

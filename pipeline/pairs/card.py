@@ -13,7 +13,7 @@ TALKS_ON = """In one reply that the user interrupts (`turn`), the rejected side 
 its text going on with it, until the reply ends by itself or the next one starts at the latest. The chosen side is the
 row of the data set as it is."""
 VERBATIM = "The reply's codes are those of the data set, moved by whole text slots or uncovered: none was made anew."
-RETOKENIZED = "The reply's audio was moved by the exact delay and the assistant's channel tokenized anew."
+RETOKENIZED = "The reply's audio was moved by whole text slots, and the assistant's channel tokenized anew."
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:

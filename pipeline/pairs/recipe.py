@@ -18,4 +18,4 @@ class PairsRecipe(Section):
     reply_delay_s: Range = Range(low=2.0, high=5.0)  # of a negative's reply, after the user's end
     reaction_delay_s: Range = Range(low=3.0, high=5.0)  # of a negative's stop, after the barge-in
     least_difference_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # between the two sides
-    retokenize: bool = False  # move the audio by the exact delay and tokenize it anew, in place of moving its codes
+    retokenize: bool = False  # tokenize the moved audio anew, in place of moving its codes

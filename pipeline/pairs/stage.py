@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 from pipeline.layouts.bayling import BaylingLayout
 from pipeline.pairs.recipe import PairsRecipe
+from pipeline.pairs.retokenize import retokenized
 from pipeline.preferences import PairMaker
 from pipeline.shards.schema import PAIRS
 from pipeline.shards.statistics import QUANTITIES, measure_pair
 from pipeline.stages.stage import Account, Row
-from pipeline.tokens import TEXT_TOKENIZERS, TextTokenizer, installed
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
 CAPPED = "capped"
@@ -26,12 +27,13 @@ class PreferencesStage:
     fan_out = 1
 
     def __init__(
-        self, recipe: PairsRecipe, layout: BaylingLayout, sample_rate: int, fade_s: float, text: dict[str, Any]
+        self, recipe: PairsRecipe, layout: BaylingLayout, sample_rate: int, fade_s: float, described: dict[str, Any]
     ) -> None:
-        """layout, sample_rate (Hz), text (what vocabulary.json says of it): the data set's; fade_s: of its recipe."""
+        """described: vocabulary.json of the data set; fade_s: of its recipe."""
         self.recipe, self.layout, self.sample_rate, self.fade_s = recipe, layout, sample_rate, fade_s
-        self.text = text
+        self.described = described
         self.maker: PairMaker
+        self.speech_tokenizer: SpeechTokenizer
 
     def shaped_by(self) -> dict[str, Any]:
         """What the data set says of itself is part of the plan's key."""
@@ -43,8 +45,10 @@ class PreferencesStage:
 
     def load(self) -> None:
         fade = round(self.fade_s * self.sample_rate)
-        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.text)
+        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.described["text_tokenizer"])
         self.maker = PairMaker(self.recipe, self.layout, self.sample_rate, fade, tokenizer.encode)
+        if self.recipe.retokenize:
+            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described["speech_tokenizer"])
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         made = []
@@ -55,6 +59,8 @@ class PreferencesStage:
 
     def _row(self, row: Row, account: Account) -> Row:
         pair = self.maker.pair(row)
+        if self.recipe.retokenize:
+            pair = retokenized(pair, row, self.layout, self.sample_rate, self.speech_tokenizer)
         if pair.capped:
             account.note(CAPPED)
         made = {

@@ -73,8 +73,6 @@ class PairChecker:
             yield "the late reply is not the last of its side"
         if row["num_blocks"] != right.epad_slot // self.layout.text_tokens + 1:
             yield "the sides do not end with the block of the late reply's [EPAD]"
-        if self.recipe.retokenize:
-            return
         frames, rest = divmod(self._samples(row["rejected_delay_s"] - row["chosen_delay_s"]), self._frame)
         slots, half = divmod(frames * self.layout.text_tokens, self.layout.user_tokens)
         if rest or half:
@@ -82,6 +80,8 @@ class PairChecker:
             return
         if (right.assistant_slot - left.assistant_slot, right.epad_slot - left.epad_slot) != (slots, slots):
             yield f"[ASSISTANT] and [EPAD] are not both {slots} slots later"
+            return
+        if self.recipe.retokenize:
             return
         moved = moved_from(self.layout, left.assistant_slot)
         before, after = chosen.assistant_codes[0], rejected.assistant_codes[0]

@@ -5,6 +5,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -14,7 +15,7 @@ import pyarrow as pa
 from pipeline.dialogue import Rejection
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.shards.atomic import canonical_json
-from pipeline.shards.partitions import Outcome
+from pipeline.shards.partitions import Outcome, PartitionFolder, Readable
 from pipeline.shards.statistics import Statistics
 
 Row = dict[str, Any]
@@ -93,6 +94,19 @@ def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
         )
     outcome = Outcome(planned, len(rows), tuple(account.rejections), dict(account.notes), account.statistics.to_json())
     return pa.Table.from_pylist(rows, schema=stage.schema), outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage between what it reads and the folder it writes."""
+
+    stage: Stage
+    source: Readable
+    target: PartitionFolder
+
+    def make(self, partition: int) -> None:
+        """Run the stage, which must be loaded, over a partition and commit it."""
+        self.target.write(partition, *run_partition(self.stage, self.source.read(partition)))
 
 
 def _rows(table: pa.Table) -> list[Row]:

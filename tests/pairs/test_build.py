@@ -1,0 +1,182 @@
+"""Pairs as a data set: what comes out, what is refused, what is left alone."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.display import Display
+from pipeline.errors import UserError
+from pipeline.pairs.build import PairsBuild, build
+from pipeline.shards.atomic import file_sha256
+from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
+from pipeline.shards.verify import verify
+from tests.command import duplexgen
+from tests.conftest import tree
+from tests.pairs.conftest import pairs_recipe
+from tests.shards.test_verify import SHARD, rewrite, seal
+
+Sets = Callable[[str], Path]
+SCENARIOS = ["turn_taking", "interruption"]
+
+
+def make(dataset: Path, folder: Path, **changes: object) -> Path:
+    build(pairs_recipe(**changes), dataset, folder / "pairs", folder / "work", Display())
+    return folder / "pairs"
+
+
+@pytest.fixture
+def dataset(data_sets: Sets, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(data_sets("turn_taking"), tmp_path / "data_set"))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_pairs_of_a_data_set(pair_sets: Sets, data_sets: Sets, scenario: str) -> None:
+    made, source = Dataset(pair_sets(scenario)), Dataset(data_sets(scenario))
+    assert list(verify(made.path, lambda _: None)) == []
+    rows = {row["dialogue_id"]: row for row in source.rows(["dialogue_id", "input_ids"])}
+    pairs = list(made.rows())
+    assert pairs
+    for pair in pairs:
+        ids = rows[pair["dialogue_id"]]["input_ids"]
+        shared = ids[: len(pair["chosen_ids"])]
+        assert pair["chosen_ids"][: len(shared)] == shared
+        assert scenario == "turn_taking" or pair["chosen_ids"] == ids
+        assert pair["rejected_ids"] != pair["chosen_ids"]
+    manifest = made.manifest
+    assert (manifest["kind"], source.manifest["kind"]) == ("preferences", "dialogues")
+    assert manifest["source"]["manifest_sha256"] == file_sha256(source.path / MANIFEST)
+    assert manifest["source"]["key"] == source.manifest["key"]
+    assert manifest["ledger"][0]["planned"] == 3 == len(pairs) + manifest["ledger"][1]["rejected"]
+    for file in ("vocabulary.json", "vocabulary/tokenizer.json"):
+        assert (made.path / file).read_bytes() == (source.path / file).read_bytes()
+
+
+def test_datasets_reads_pairs(pair_sets: Sets, tmp_path: Path) -> None:
+    rows = datasets.load_dataset(str(pair_sets("turn_taking")), split="train", cache_dir=str(tmp_path))
+    assert len(rows[0]["chosen_ids"]) == len(rows[0]["rejected_ids"]) == rows[0]["num_blocks"] * 25
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_same_bytes_on_ray(
+    pair_sets: Sets, data_sets: Sets, scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PairsBuild, "done_here", 0)
+    assert tree(make(data_sets(scenario), tmp_path)) == tree(pair_sets(scenario))
+
+
+def test_partitions_are_whole_row_groups(
+    dataset: Path, pair_sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pq.read_table(dataset / SHARD)
+    pq.write_table(table, dataset / SHARD, row_group_size=1)
+    seal(dataset, lambda manifest: None)
+    monkeypatch.setattr("pipeline.pairs.source.PARTITION_ROWS", 2)
+    made = make(dataset, tmp_path)
+    (rows,) = (tmp_path / "work").glob("rows-*")
+    groups = [pq.read_table(path)["row_group"].to_pylist() for path in sorted(rows.glob("*.parquet"))]
+    assert groups == [[0, 1], [2]]
+    assert list(Dataset(made).rows()) == list(Dataset(pair_sets("turn_taking")).rows())
+
+
+def test_goes_on_where_it_stopped(data_sets: Sets, pair_sets: Sets, tmp_path: Path) -> None:
+    made = make(data_sets("turn_taking"), tmp_path)
+    (part,) = (path for path in (tmp_path / "work").glob("preferences-*/part-*.parquet"))
+    before = part.stat().st_mtime_ns
+    shutil.rmtree(made)
+    assert tree(make(data_sets("turn_taking"), tmp_path)) == tree(pair_sets("turn_taking"))
+    assert part.stat().st_mtime_ns == before
+    part.with_suffix(".json").unlink()
+    shutil.rmtree(made)
+    assert tree(make(data_sets("turn_taking"), tmp_path)) == tree(pair_sets("turn_taking"))
+    assert part.stat().st_mtime_ns > before
+
+
+def test_finished_pairs_and_those_of_another_data_set_are_left_alone(data_sets: Sets, tmp_path: Path) -> None:
+    made = make(data_sets("turn_taking"), tmp_path)
+    before = tree(made)
+    make(data_sets("turn_taking"), tmp_path)
+    with pytest.raises(UserError, match="holds pairs of another data set, 'turn_taking' as it was then"):
+        make(data_sets("interruption"), tmp_path)
+    with pytest.raises(UserError, match="belongs to another recipe"):
+        make(data_sets("turn_taking"), tmp_path, seed=2)
+    assert tree(made) == before
+
+
+def test_damaged_data_set_is_refused_at_once(dataset: Path, tmp_path: Path) -> None:
+    content = bytearray((dataset / SHARD).read_bytes())
+    content[len(content) // 2] ^= 1
+    (dataset / SHARD).write_bytes(content)
+    with pytest.raises(UserError, match=rf"(?s)nothing was done:\n  {SHARD}: its sha256 is not.*Build it again"):
+        make(dataset, tmp_path)
+    assert not (tmp_path / "pairs").exists()
+    assert not list((tmp_path / "work").glob("preferences-*/part-*"))
+
+
+def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a data set of preferences: pairs are made of one of dialogues"):
+        make(pair_sets("turn_taking"), tmp_path)
+    with pytest.raises(UserError, match="retokenize: true is for turn-taking"):
+        make(data_sets("interruption"), tmp_path, retokenize=True)
+    (dataset / SUCCESS).unlink()
+    with pytest.raises(UserError, match="is no finished data set"):
+        make(dataset, tmp_path)
+
+
+def test_tokenizing_anew_gives_the_same_codes_where_frames_know_nothing_of_each_other(
+    data_sets: Sets, pair_sets: Sets, tmp_path: Path
+) -> None:
+    """The embedded tokenizer is such a one: what was moved as codes is what moved audio becomes."""
+    made = Dataset(make(data_sets("turn_taking"), tmp_path, retokenize=True))
+    assert list(verify(made.path, lambda _: None)) == []
+    assert list(made.rows()) == list(Dataset(pair_sets("turn_taking")).rows())
+
+
+def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(data_sets("interruption"), tmp_path / "old"))
+    table = pq.read_table(old / SHARD)
+    turns = [
+        [{key: value for key, value in turn.items() if key != "uncut_end_sample"} for turn in row]
+        for row in table["turns"].to_pylist()
+    ]
+    pq.write_table(table.set_column(table.schema.get_field_index("turns"), "turns", pa.array(turns)), old / SHARD)
+    seal(old, lambda manifest: None)
+    with pytest.raises(UserError, match="was built by an earlier version"):
+        make(old, tmp_path)
+
+
+def test_one_broken_row_is_rejected_alone(dataset: Path, tmp_path: Path) -> None:
+    rewrite(dataset, lambda rows: rows[1].update(input_ids=rows[1]["input_ids"][:-1]))
+    made = Dataset(make(dataset, tmp_path))
+    assert [row["dialogue_id"] for row in made.rows()] == ["talk/0", "talk/2"]
+    assert made.manifest["ledger"][1]["reasons"] == {"internal_error": 1}
+
+
+def test_too_few_pairs_stop_the_command(data_sets: Sets, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="3 dialogues were rejected and 0 are left"):
+        make(data_sets("interruption"), tmp_path, least_difference_s=4.9)
+    assert not (tmp_path / "pairs").exists()
+
+
+def test_commands(dataset: Path, tmp_path: Path) -> None:
+    ended = duplexgen("dpo-pairs", "data_set", cwd=tmp_path)
+    assert ended.status == 0, ended.said
+    assert "3 pairs of 3 dialogues, 0 rejected" in ended.said
+    assert json.loads((tmp_path / "out/data_set.pairs" / MANIFEST).read_text())["recipe"]["name"] == "timing"
+    ended = duplexgen("verify", "out/data_set.pairs", cwd=tmp_path)
+    assert (ended.status, ended.said.split(": ")[1]) == (0, "every checksum and every invariant holds\n")
+    said = duplexgen("inspect", "out/data_set.pairs", cwd=tmp_path).said
+    assert "preference pairs of turn_taking" in said
+    assert "Delay of the rejected side (s)" in said
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("name: wrong\nreply_delay_s: [5, 2]\nturns: all\n")
+    ended = duplexgen("dpo-pairs", "data_set", "wrong.yaml", cwd=tmp_path)
+    assert ended.status == 2
+    assert "wrong.yaml:2: reply_delay_s: expected low <= high" in ended.said
+    assert "wrong.yaml:3: turns: is not a key of a recipe here" in ended.said

@@ -3,7 +3,9 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -20,7 +22,7 @@ from training.items import Item, Settings, answers, keep, run
 from training.metrics import Figure
 from training.model import DuplexModel
 from training.scores import is_answered, read_answers
-from training.stimuli import check, opened, read, stimulus
+from training.stimuli import check, opened, stimulus
 
 RATE = 16000
 BLOCK = 12800
@@ -65,7 +67,9 @@ def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], m
 
 
 def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
-    stimuli = [found for found in read(data_sets("interruption"), model.format) if not isinstance(found, Exception)]
+    rows = islice(data_sets("interruption").rows(), 2)
+    whole = [stimulus(row, model.format) for row in rows]
+    stimuli = [replace(found, samples=found.samples[: (4 + 2 * n) * BLOCK]) for n, found in enumerate(whole)]
     assert len({len(found.samples) for found in stimuli}) > 1
     together = answers(model, stimuli, Settings())
     for found, said in zip(stimuli, together, strict=True):
@@ -78,16 +82,16 @@ def test_evaluate_writes_what_it_measured(
     data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path
 ) -> None:
     sets = [data_sets(scenario).path for scenario in ("turn_taking", "interruption")]
-    done = evaluate(model_folder, sets, tmp_path, Settings(limit=3, batch=2), Content(), True, Display())
+    done = evaluate(model_folder, sets, tmp_path, Settings(limit=2, batch=2), Content(), True, Display())
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert [(item["set"], item["scenario"]) for item in written["items"]] == [
-        *[("interruption", "interruption")] * 3,
-        *[("turn_taking", "turn_taking")] * 3,
+        *[("interruption", "interruption")] * 2,
+        *[("turn_taking", "turn_taking")] * 2,
     ]
-    assert written["figures"]["turn_taking"]["tt_sr_3s"]["items"] == 3
-    assert written["figures"]["interruption"]["isr_2s"]["items"] == 3
+    assert written["figures"]["turn_taking"]["tt_sr_3s"]["items"] == 2
+    assert written["figures"]["interruption"]["isr_2s"]["items"] == 2
     assert set(written["model"]["files"]) >= {"model.safetensors", "config.json", "vocabulary.json"}
-    assert written["settings"] == {"limit": 3, "seed": 0, "temperature": 0.8}
+    assert written["settings"] == {"limit": 2, "seed": 0, "temperature": 0.8}
     for item in written["items"]:
         samples, rate = soundfile.read(
             tmp_path / "audio" / item["set"] / f"{item['dialogue_id'].replace('/', '%2F')}.wav"
@@ -182,5 +186,5 @@ def test_a_table_of_too_few_items() -> None:
     assert problems(result) == ["not measured: s: no_audio: a: the row has no audio"]
 
 
-def _file(row: dict) -> io.BytesIO:
+def _file(row: dict[str, Any]) -> io.BytesIO:
     return io.BytesIO(row["audio"]["bytes"])

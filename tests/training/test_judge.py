@@ -125,7 +125,7 @@ def test_silence_needs_no_judge() -> None:
 
 def test_scores_become_figures(endpoint: Endpoint) -> None:
     endpoint.script = [(200, chat("4")), (200, chat("2")), (200, "garbage")]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"set": "s", "dialogue_id": id_, "scenario": "turn_taking", "questions": ["?"], "reply": reply}
         for id_, reply in (("a", "In Paris."), ("b", "In Rome."), ("c", "Nowhere."))
     ]

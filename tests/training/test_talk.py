@@ -1,16 +1,19 @@
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 from benchmarks import replay
 from pipeline.errors import UserError
 from pipeline.shards.dataset import Dataset
-from pipeline.tokens import SPEECH_TOKENIZERS
+from pipeline.tokens.melvq import MelVQ
 from training.live import AssistantDecoder, UserEncoder, converse
 from training.model import DuplexModel
 from training.talk import read_recording, replies, talk, transcript, with_silence, write
@@ -20,23 +23,26 @@ BLOCK = 12800
 
 
 @pytest.fixture(scope="module")
-def question() -> np.ndarray:
+def question() -> NDArray[np.int16]:
     """Two and a half seconds of a sentence of Kokoro's, int16 [samples]."""
     waveform, rate = soundfile.read(replay.RECORDING, dtype="int16")
-    return soxr.resample(waveform, rate, RATE)[: round(2.5 * RATE)]
+    resampled: NDArray[np.int16] = soxr.resample(waveform, rate, RATE)
+    return resampled[: round(2.5 * RATE)]
 
 
-class LooksAhead(SPEECH_TOKENIZERS["melvq"]):  # type: ignore[misc]
+class LooksAhead(MelVQ):
     """Whose codes are those of the samples half a frame later."""
 
     frame_by_frame = False
 
-    def encode(self, samples: np.ndarray) -> np.ndarray:
+    def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         return super().encode(np.pad(samples[:, 640:], ((0, 0), (0, 640))))
 
 
-@pytest.mark.parametrize("tokenizer", [SPEECH_TOKENIZERS["melvq"], LooksAhead])
-def test_the_model_hears_nothing_of_what_follows(model: DuplexModel, question: np.ndarray, tokenizer: type) -> None:
+@pytest.mark.parametrize("tokenizer", [MelVQ, LooksAhead])
+def test_the_model_hears_nothing_of_what_follows(
+    model: DuplexModel, question: NDArray[np.int16], tokenizer: type
+) -> None:
     codes = {}
     for name, future in (("speech", question[2 * BLOCK : 3 * BLOCK]), ("silence", np.zeros(BLOCK, np.int16))):
         encoder = UserEncoder(tokenizer(), model.format)
@@ -49,7 +55,7 @@ def test_the_model_hears_nothing_of_what_follows(model: DuplexModel, question: n
 def test_codes_as_they_come_are_those_of_the_data_set(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     row = next(data_sets("turn_taking").rows())
     user, _ = read_recording(_flac(row), RATE, 0)
-    tokenizer = SPEECH_TOKENIZERS["melvq"]()
+    tokenizer = MelVQ()
     encoder = UserEncoder(tokenizer, model.format)
     codes = [encoder.push(user[np.newaxis, at : at + BLOCK])[0] for at in range(0, len(user), BLOCK)]
     assert np.concatenate(codes).tolist() == row["user_codes"][0]
@@ -58,7 +64,7 @@ def test_codes_as_they_come_are_those_of_the_data_set(data_sets: Callable[..., D
 def test_blocks_sound_as_the_whole_does(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     row = next(data_sets("turn_taking").rows())
     codes = np.array(row["assistant_codes"][:1], np.int16)
-    tokenizer = SPEECH_TOKENIZERS["melvq"]()
+    tokenizer = MelVQ()
     decoder = AssistantDecoder(tokenizer, model.format, dialogues=1)
     blocks = [decoder.push(codes[:, at : at + 10])[0] for at in range(0, codes.shape[1], 10)]
     live, whole = np.concatenate(blocks).reshape(-1, 1280), tokenizer.decode(codes).reshape(-1, 1280)
@@ -68,7 +74,7 @@ def test_blocks_sound_as_the_whole_does(data_sets: Callable[..., Dataset], model
     assert np.abs(np.median(level_db)) < 0.5 and np.percentile(np.abs(level_db), 90) < 3
 
 
-def test_what_is_said_does_not_depend_on_what_follows(model: DuplexModel, question: np.ndarray) -> None:
+def test_what_is_said_does_not_depend_on_what_follows(model: DuplexModel, question: NDArray[np.int16]) -> None:
     longer = np.pad(question, (0, 4 * BLOCK - len(question)))
     shorter = longer[: 2 * BLOCK]
     said = [list(converse(model, ["a"], user[np.newaxis])) for user in (shorter, longer)]
@@ -76,8 +82,10 @@ def test_what_is_said_does_not_depend_on_what_follows(model: DuplexModel, questi
         assert (one.text_ids == other.text_ids).all() and (one.waveforms == other.waveforms).all()
 
 
-def test_talk_writes_both_channels_and_what_was_said(model: DuplexModel, question: np.ndarray, tmp_path: Path) -> None:
-    steps = []
+def test_talk_writes_both_channels_and_what_was_said(
+    model: DuplexModel, question: NDArray[np.int16], tmp_path: Path
+) -> None:
+    steps: list[int] = []
     made = talk(model, with_silence(question, 1.6, model.format), 0.8, 0, steps.append)
     assert steps == [1, 2, 3, 4, 5, 6]
     write(made, model, {"seed": 0}, tmp_path)
@@ -114,7 +122,7 @@ def test_a_transcript_of_what_a_model_may_never_say(model: DuplexModel) -> None:
     assert transcript([]) == ["nothing was said"]
 
 
-def test_recordings(tmp_path: Path, question: np.ndarray) -> None:
+def test_recordings(tmp_path: Path, question: NDArray[np.int16]) -> None:
     path = tmp_path / "user.wav"
     soundfile.write(path, question, RATE)
     samples, rate = read_recording(path, RATE, None)
@@ -147,7 +155,5 @@ def test_a_recording_longer_than_the_model_is_refused(model: DuplexModel) -> Non
         talk(model, np.zeros(61 * BLOCK, np.int16), 0.8, 0, print)
 
 
-def _flac(row: dict) -> Path:
-    import io
-
-    return io.BytesIO(row["audio"]["bytes"])  # type: ignore[return-value]
+def _flac(row: dict[str, Any]) -> Any:
+    return io.BytesIO(row["audio"]["bytes"])

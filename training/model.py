@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from pipeline.errors import UserError
 from pipeline.shards.atomic import canonical_json, explained
@@ -35,7 +35,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu", dtype: torch.dt
     network = _pretrained(str(folder), dtype)
     check_fits(network, sequence_format, str(folder))
     moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
-    return DuplexModel(moved.eval(), sequence_format, about)
+    return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
 
 
 def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
@@ -49,24 +49,38 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
         shutil.copytree(data_set / VOCABULARY_FOLDER, folder, dirs_exist_ok=True)
 
 
-def start_from_pretrained(name: str, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
     """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
 
-    A new token's row is the mean of the old ones, as transformers does it. Raises UserError if the model's own
-    vocabulary is not the one the data set was made for.
+    A new token's row is the mean of the old ones, as transformers does it. Raises UserError unless the text ids of
+    the data set are those of the model.
     """
     torch.manual_seed(seed)
     network = _pretrained(name, torch.float32)
-    rows = _rows(network.get_input_embeddings())
-    if rows < sequence_format.vocabulary.text_size:
+    text_size = sequence_format.vocabulary.text_size
+    if (unlike := _unlike_text(name, data_set, text_size)) is not None:
         raise UserError(
-            f"the model {name} has an embedding of {rows} rows, fewer than the {sequence_format.vocabulary.text_size} "
-            "text tokens of the data set: it was made with another text tokenizer. Build the data set with the "
-            "model's own (tokens.text_tokenizer)."
+            f"the text ids of {data_set} are not those of the model {name}: {unlike}. "
+            "Build the data set with the model's own text tokenizer (tokens.text_tokenizer)."
         )
+    rows = _rows(network.get_input_embeddings())
+    if rows < text_size:
+        raise UserError(f"the model {name} has an embedding of {rows} rows for a tokenizer of {text_size} tokens.")
     if rows < sequence_format.size:
         network.resize_token_embeddings(sequence_format.size)
     return network
+
+
+def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
+    """The first text id that means something else to the model's own tokenizer, in words."""
+    ours = AutoTokenizer.from_pretrained(data_set / VOCABULARY_FOLDER)
+    try:
+        theirs = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        return f"the model's tokenizer cannot be loaded ({error})"
+    ids = list(range(text_size))
+    tokens = zip(ids, ours.convert_ids_to_tokens(ids), theirs.convert_ids_to_tokens(ids), strict=True)
+    return next((f"id {id_} is {mine!r} there, {its!r} here" for id_, mine, its in tokens if mine != its), None)
 
 
 def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:

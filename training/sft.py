@@ -55,7 +55,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
             display.already_trained(out)
             return
         if recipe.model.pretrained is not None:
-            network = start_from_pretrained(recipe.model.pretrained, sequence_format, recipe.seed)
+            network = start_from_pretrained(recipe.model.pretrained, data.folders[0], sequence_format, recipe.seed)
         else:
             network = start_from_config(recipe.model.config or {}, sequence_format, recipe.seed)
         check_fits(network, sequence_format, recipe.model.pretrained or "of model.config")

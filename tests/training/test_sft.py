@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from pipeline.display import Display
 from pipeline.errors import UserError
+from pipeline.tokens.bpe import BytePairTokenizer
 from tests.training.conftest import TINY
 from training.checkpoints import RECORD
-from training.model import load_model
+from training.model import load_model, start_from_pretrained
 from training.recipe import SFTRecipe
+from training.sequences import SequenceFormat
 from training.sft import train_sft
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -144,24 +149,30 @@ def test_models_that_do_not_fit(folders, tmp_path):
         train_sft(sft_recipe(*folders, model={"pretrained": str(tmp_path / "nowhere")}), tmp_path / "no", Display())
 
 
-def test_a_pretrained_model_is_extended_by_the_new_tokens(folders, tmp_path, data_sets):
-    from training.model import start_from_pretrained
-    from training.sequences import SequenceFormat
-    from transformers import AutoConfig, AutoModelForCausalLM
-
+def test_a_pretrained_model_is_extended_by_the_new_tokens(folders, tmp_path):
     sequence_format = SequenceFormat.read(folders[0])
     text_size = sequence_format.vocabulary.text_size
-    for size, works in ((text_size, True), (text_size - 1, False)):
-        config = AutoConfig.for_model(**TINY, vocab_size=size)
-        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / str(size))
-        if not works:
-            with pytest.raises(UserError, match="another text tokenizer"):
-                start_from_pretrained(str(tmp_path / str(size)), sequence_format, seed=0)
-            continue
-        network = start_from_pretrained(str(tmp_path / str(size)), sequence_format, seed=0)
-        assert network.get_input_embeddings().weight.shape[0] == sequence_format.size
-        before = AutoModelForCausalLM.from_pretrained(tmp_path / str(size)).get_input_embeddings().weight
-        assert torch.equal(network.get_input_embeddings().weight[:text_size], before)
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**TINY, vocab_size=text_size))
+    network.save_pretrained(tmp_path)
+    bpe = BytePairTokenizer()
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(bpe.to_json())).save_pretrained(tmp_path)
+    extended = start_from_pretrained(str(tmp_path), folders[0], sequence_format, seed=0)
+    weight = extended.get_input_embeddings().weight
+    assert weight.shape[0] == sequence_format.size
+    assert torch.equal(weight[:text_size], network.get_input_embeddings().weight)
+
+
+def test_a_model_of_another_text_tokenizer_is_refused(folders, tmp_path):
+    sequence_format = SequenceFormat.read(folders[0])
+    config = AutoConfig.for_model(**TINY, vocab_size=sequence_format.vocabulary.text_size)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="tokenizer cannot be loaded"):
+        start_from_pretrained(str(tmp_path), folders[0], sequence_format, seed=0)
+    words = {word: number for number, word in enumerate(["hello", "there", "[UNK]"])}
+    other = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=other).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"id 0 is .* there, 'hello' here"):
+        start_from_pretrained(str(tmp_path), folders[0], sequence_format, seed=0)
 
 
 def test_two_processes_take_the_same_steps(folders, alone, tmp_path):

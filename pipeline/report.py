@@ -15,6 +15,7 @@ from pipeline.shards.statistics import Statistics
 WORDS_A_SECOND = 2.5
 """What a voice speaks, roughly; for estimates before anything is spoken."""
 STATE_SIGNS = {"silence": "·", "assistant": "[A]", "pad": "[P]", "epad": "[E]"}
+LEGEND = "[A] assistant starts, [P] text is written and speech goes on, [E] text and speech are complete, · silence"
 SPEECH, SILENCE = "█", "·"
 SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "num_blocks", "turns", "input_ids", "user_codes"]
 
@@ -99,15 +100,18 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
     """One dialogue, block by block: what each channel carries in the sequence (BayLing-Duplex figure 1).
 
     Each row is one block: the user's frames, the text ids, and the assistant's frames one block later.
-    wanted: the dialogue's id, or its number counted from 0. Raises UserError if there is no such dialogue.
+    Of a preference pair, the text channels of both sides. wanted: the dialogue's id, or its number counted from 0.
+    Raises UserError if there is no such dialogue.
     """
-    return "\n".join(_dialogue_lines(dataset, _find(dataset, wanted)))
+    if dataset.kind == PREFERENCES:
+        return "\n".join(_pair_lines(dataset, _find(dataset, wanted, None)))
+    return "\n".join(_dialogue_lines(dataset, _find(dataset, wanted, SHOWN_COLUMNS)))
 
 
-def _find(dataset: Dataset, wanted: str) -> dict[str, Any]:
+def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
     for number, row in enumerate(dataset.rows(["dialogue_id"])):
         if wanted in (row["dialogue_id"], str(number)):
-            return next(islice(dataset.rows(SHOWN_COLUMNS), number, None))
+            return next(islice(dataset.rows(columns), number, None))
     rows = dataset.manifest["ledger"][-1]["emitted"]
     raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
 
@@ -122,20 +126,28 @@ def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     yield ""
     frames = layout.block_frames
     spoken = {role: _speaking(row, role, layout.block_samples // frames) for role in ("user", "assistant")}
-    signs = _text_signs(dataset, row)
-    slots = len(signs) // row["num_blocks"]
-    widths = [max(len(sign) for sign in signs[slot::slots]) for slot in range(slots)]
-    yield f"block   user{'':{frames}}  text{'':{sum(widths) + slots}}assistant, one block later"
-    for block in range(row["num_blocks"]):
-        text = " ".join(
-            f"{sign:{width}}" for sign, width in zip(signs[block * slots : (block + 1) * slots], widths, strict=True)
-        )
+    texts = _text_blocks(dataset, row["input_ids"])
+    yield f"block   user{'':{frames}}  text{'':{len(texts[0]) + 1}}assistant, one block later"
+    for block, text in enumerate(texts):
         user = spoken["user"][block * frames : (block + 1) * frames]
         assistant = spoken["assistant"][(block + 1) * frames : (block + 2) * frames]
         start_s = block * layout.block_samples / rate
         yield f"{block:5}  {start_s:6.1f} s {user}   {text}   {assistant:{SILENCE}<{frames}}"
     yield ""
-    yield "[A] assistant starts, [P] text is written and speech goes on, [E] text and speech are complete, · silence"
+    yield LEGEND
+
+
+def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
+    chosen, rejected = (_text_blocks(dataset, row[f"{side}_ids"]) for side in ("chosen", "rejected"))
+    capped = ", for want of room" if row["capped"] else ""
+    yield f"{row['dialogue_id']}  {row['scenario']}, turn {row['turn']}, {row['num_blocks']} blocks"
+    yield f"chosen {row['chosen_delay_s']:.2f} s, rejected {row['rejected_delay_s']:.2f} s{capped}"
+    yield ""
+    yield f"{'block':17}{'chosen':{len(chosen[0])}}   rejected"
+    for block, (left, right) in enumerate(zip(chosen, rejected, strict=True)):
+        yield f"{block:5}  {block * dataset.layout.block_samples / dataset.sample_rate:6.1f} s  {left}   {right}"
+    yield ""
+    yield LEGEND
 
 
 def _speaking(row: dict[str, Any], role: str, frame_samples: int) -> str:
@@ -146,11 +158,19 @@ def _speaking(row: dict[str, Any], role: str, frame_samples: int) -> str:
     return "".join(signs)
 
 
-def _text_signs(dataset: Dataset, row: dict[str, Any]) -> list[str]:
-    """The text channel, one readable sign a slot."""
+def _text_blocks(dataset: Dataset, ids: list[int]) -> list[str]:
+    """The text channel, one line a block, a readable sign a slot, slots below each other."""
+    signs = _text_signs(dataset, ids)
+    slots = len(signs) * dataset.layout.ids_per_block // len(ids)
+    widths = [max(len(sign) for sign in signs[slot::slots]) for slot in range(slots)]
+    padded = [f"{sign:{widths[number % slots]}}" for number, sign in enumerate(signs)]
+    return [" ".join(padded[first : first + slots]) for first in range(0, len(padded), slots)]
+
+
+def _text_signs(dataset: Dataset, ids: list[int]) -> list[str]:
     layout, state = dataset.layout, dataset.described["state"]
     tokenizer = Tokenizer.from_file(str(dataset.path / VOCABULARY_FOLDER / "tokenizer.json"))
     signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
-    blocks = np.asarray(row["input_ids"]).reshape(row["num_blocks"], layout.ids_per_block)
+    blocks = np.asarray(ids).reshape(-1, layout.ids_per_block)
     text = blocks[:, layout.block_frames : layout.ids_per_block - layout.block_frames].reshape(-1)
     return [signs.get(int(id_)) or tokenizer.decode([int(id_)]).strip() or "␣" for id_ in text]

@@ -18,7 +18,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["plan"], ["verify"], ["inspect"]])
+@pytest.mark.parametrize("command", [[], ["build"], ["plan"], ["dpo-pairs"], ["verify"], ["inspect"]])
 def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path) -> None:
     probe = "import sys, cli\ntry: cli.main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -42,6 +42,11 @@ def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path
         (["plan", "nothing"], "nothing: no such recipe"),
         (["verify", "nowhere"], "is no finished data set"),
         (["inspect", "nowhere"], "is no finished data set"),
+        (["dpo-pairs", "nowhere"], "is no finished data set"),
+        (
+            ["dpo-pairs", ".", "nothing"],
+            "nothing: no such recipe. Expected a YAML file, or the name of one that ships: tim",
+        ),
         (["build", "turn_taking", "--limit", "0"], "--limit"),
     ],
 )

@@ -174,6 +174,11 @@ def test_commands(dataset: Path, tmp_path: Path) -> None:
     said = duplexgen("inspect", "out/data_set.pairs", cwd=tmp_path).said
     assert "preference pairs of turn_taking" in said
     assert "Delay of the rejected side (s)" in said
+    ended = duplexgen("inspect", "out/data_set.pairs", "talk/1", cwd=tmp_path)
+    assert ended.status == 0
+    assert ended.said.startswith("talk/1  turn_taking, turn ")
+    assert ended.said.count("[A] ") == ended.said.count("[E] ") >= 3
+    assert duplexgen("inspect", "out/data_set.pairs", "9", cwd=tmp_path).status == 2
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("name: wrong\nreply_delay_s: [5, 2]\nturns: all\n")
     ended = duplexgen("dpo-pairs", "data_set", "wrong.yaml", cwd=tmp_path)

@@ -1,0 +1,146 @@
+"""The tables of BayLing-Duplex in small: builds, trains, makes pairs, optimizes, evaluates, prints ours beside theirs.
+
+    python -m benchmarks.paper_tables [--out out/paper_tables] [--seed 1]
+
+Everything comes from the shipped corpus and voices: what is trained on is built by `train_turn_taking` and
+`train_interruption`, what is measured on by `held_out_turn_taking` and `held_out_interruption`, which share no text and
+no user's voice with it. Run again, it goes on where it stopped: each step is a command of `duplexgen`, which does
+nothing twice. The paper's figures are those its text gives (sections 4.3 and 4.4); a dash is one it does not give.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.recipe_file import load
+from training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
+
+TRAINED_ON = ("train_turn_taking", "train_interruption")
+MEASURED_ON = ("held_out_turn_taking", "held_out_interruption")
+BEST = "silence 0.1, role 10"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model: what is changed in the shipped training recipe, and what the paper says of its like."""
+
+    name: str
+    folder: str
+    changes: dict[str, Any]
+    paper: tuple[str, str, str]  # TT SR@3s %, Overlap s, ISR@2s %
+
+
+WEIGHTS = [
+    Row("uniform", "sft_uniform", {"silence": 1.0, "assistant": 1.0, "epad": 1.0}, ("60.3", "–", "100.0")),
+    Row("silence 0.1", "sft_silence", {"silence": 0.1, "assistant": 1.0, "epad": 1.0}, ("82.4", "–", "–")),
+    Row(BEST, "sft", {"silence": 0.1, "assistant": 10.0, "epad": 10.0}, ("88.9", "1.51", "–")),
+]
+PREFERENCES = [
+    Row("β 0.5, λ 0.5", "dpo", {"beta": 0.5, "ftx": 0.5}, ("92.0", "1.10", "100.0")),
+    Row("β 0.5, λ 0.3", "dpo_ftx_0.3", {"beta": 0.5, "ftx": 0.3}, ("–", "–", "100.0")),
+    Row("β 0.5, λ 1.0", "dpo_ftx_1.0", {"beta": 0.5, "ftx": 1.0}, ("–", "–", "100.0")),
+    Row("β 0.1, λ 0.5", "dpo_beta_0.1", {"beta": 0.1, "ftx": 0.5}, ("–", "–", "100.0")),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("out/paper_tables"))
+    parser.add_argument("--seed", type=int, default=1, help="of training and of sampling")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    bench = Bench(arguments.out.resolve(), arguments.seed)
+    bench.out.mkdir(parents=True, exist_ok=True)
+    bench.build_data()
+    rows = [*WEIGHTS, *PREFERENCES]
+    for row in WEIGHTS:
+        bench.train("sft", row, bench.sft_recipe(row))
+    for row in PREFERENCES:
+        bench.train("dpo", row, bench.dpo_recipe(row))
+    found = {row.folder: bench.evaluate(row) for row in rows}
+    print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], found)
+    print_table("Table 3: weights of the SFT loss", WEIGHTS, [row.name for row in WEIGHTS], found)
+    print_table("Table 4: DPO", PREFERENCES, [row.name for row in PREFERENCES], found)
+    print(f"{(time.monotonic() - start) / 60:.0f} minutes")
+
+
+@dataclass(frozen=True)
+class Bench:
+    out: Path
+    seed: int
+
+    def build_data(self) -> None:
+        for name in (*TRAINED_ON, *MEASURED_ON):
+            self.run("build", name, "--out", str(self.out / name), "--work", str(self.out / ".work"))
+        for name in TRAINED_ON:
+            pairs = self.out / f"{name}.pairs"
+            self.run("dpo-pairs", str(self.out / name), "--out", str(pairs), "--work", str(self.out / ".work"))
+
+    def sft_recipe(self, row: Row) -> Common:
+        shipped, _ = load("sft_small", SFTRecipe, TRAINING_RECIPES)
+        weights = shipped.weights.model_copy(update=row.changes)
+        return shipped.model_copy(update=self.common(row, "") | {"weights": weights})
+
+    def dpo_recipe(self, row: Row) -> Common:
+        shipped, _ = load("dpo_small", DPORecipe, TRAINING_RECIPES)
+        preference = shipped.preference.model_copy(update=row.changes)
+        model = str(self.out / WEIGHTS[-1].folder)
+        return shipped.model_copy(update=self.common(row, ".pairs") | {"preference": preference, "model": model})
+
+    def common(self, row: Row, suffix: str) -> dict[str, Any]:
+        return {
+            "name": row.folder,
+            "seed": self.seed,
+            "data": [str(self.out / f"{name}{suffix}") for name in TRAINED_ON],
+        }
+
+    def train(self, stage: str, row: Row, recipe: Common) -> None:
+        path = self.out / f"{row.folder}.yaml"
+        path.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False))
+        self.run("train", stage, str(path), "--out", str(self.out / row.folder))
+
+    def evaluate(self, row: Row) -> dict[str, Any]:
+        """The figures of a model, by name."""
+        result = self.out / "evaluation" / row.folder
+        if not (result / "evaluation.json").exists():
+            sets = [str(self.out / name) for name in MEASURED_ON]
+            self.run("evaluate", str(self.out / row.folder), *sets, "--out", str(result), "--seed", str(self.seed))
+        by_set: dict[str, dict[str, Any]] = json.loads((result / "evaluation.json").read_text())["figures"]
+        return {name: value for figures in by_set.values() for name, value in figures.items()}
+
+    def run(self, *arguments: str) -> None:
+        print("duplexgen", *arguments, flush=True)
+        subprocess.run([sys.executable, "-m", "cli", *arguments], check=True)
+
+
+def print_table(title: str, rows: list[Row], labels: list[str], found: dict[str, dict[str, Any]]) -> None:
+    heads = ("TT SR@3s %", "Overlap s", "ISR@2s %")
+    print(f"\n{title}\n{'':16}", *(f"{head:>22} {'paper':>6}" for head in heads))
+    for row, label in zip(rows, labels, strict=True):
+        figures = found[row.folder]
+        cells = (said(figures["tt_sr_3s"], 100), said(figures["overlap_s"], 1), said(figures["isr_2s"], 100))
+        print(f"{label:16}", *(f"{cell:>22} {paper:>6}" for cell, paper in zip(cells, row.paper, strict=True)))
+        early, silent = said(figures["early_share"], 100), said(figures["silent_at_barge_in_share"], 100)
+        speaking = said(figures["overlap_speaking_s"], 1)
+        print(f"{'':16} early {early} %; silent at the barge-in {silent} %, overlap of the others {speaking} s")
+
+
+def said(figure: dict[str, Any], scale: int) -> str:
+    """A figure with its interval."""
+    if figure["value"] is None:
+        return "–"
+    value, low, high = (None if figure[key] is None else figure[key] * scale for key in ("value", "low", "high"))
+    digits = 1 if scale == 100 else 2
+    interval = "" if low is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}{interval}"
+
+
+if __name__ == "__main__":
+    main()

@@ -95,9 +95,11 @@ class AssistantDecoder:
     def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int) -> None:
         self.format = sequence_format
         self._tokenizer = tokenizer
-        silence = tokenizer.encode(np.zeros((1, CONTEXT_FRAMES * tokenizer.samples_per_frame), np.int16))
-        self._before = np.repeat(silence[:, 0], dialogues, axis=0)  # [dialogues, CONTEXT_FRAMES]
+        frames = CONTEXT_FRAMES + sequence_format.user_tokens
+        silence = tokenizer.encode(np.zeros((1, frames * tokenizer.samples_per_frame), np.int16))[:, 0]
+        self._before = np.repeat(silence[:, :CONTEXT_FRAMES], dialogues, axis=0)  # [dialogues, CONTEXT_FRAMES]
         self._decoded: dict[bytes, Waveform] = {}
+        self._decode(silence[0])  # what is loaded at the first use is not to be waited for in the first block
 
     def push(self, codes: NDArray[np.int16]) -> Waveform:
         """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate, of codes [dialogues, N]."""

@@ -16,6 +16,7 @@ from rich.console import Console
 from pipeline.display import Display
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.shards.dataset import Dataset
+from tests.command import duplexgen
 from training.evaluation import Content, evaluate, figures
 from training.evaluation_report import problems, table
 from training.items import Item, Settings, answers, keep, run
@@ -188,3 +189,14 @@ def test_a_table_of_too_few_items() -> None:
 
 def _file(row: dict[str, Any]) -> io.BytesIO:
     return io.BytesIO(row["audio"]["bytes"])
+
+
+def test_the_command(data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path) -> None:
+    path = data_sets("turn_taking").path
+    refused = duplexgen("evaluate", model_folder, path, "--judge", "http://127.0.0.1:9/v1", cwd=tmp_path)
+    assert refused.status == 2 and "--judge-model" in refused.said
+    refused = duplexgen("evaluate", model_folder, path, "--answers", "answers.jsonl", cwd=tmp_path)
+    assert refused.status == 2 and "--transcripts" in refused.said and not (tmp_path / "out").exists()
+    ended = duplexgen("evaluate", model_folder, path, "--limit", "1", cwd=tmp_path)
+    assert ended.status == 0 and "TT SR@3s" in ended.said
+    assert (tmp_path / "out/evaluation/tiny/evaluation.json").is_file()

@@ -14,6 +14,7 @@ from benchmarks import replay
 from pipeline.errors import UserError
 from pipeline.shards.dataset import Dataset
 from pipeline.tokens.melvq import MelVQ
+from tests.command import duplexgen
 from training.live import AssistantDecoder, UserEncoder, converse
 from training.model import DuplexModel
 from training.talk import read_recording, replies, talk, transcript, with_silence, write
@@ -157,3 +158,15 @@ def test_a_recording_longer_than_the_model_is_refused(model: DuplexModel) -> Non
 
 def _flac(row: dict[str, Any]) -> Any:
     return io.BytesIO(row["audio"]["bytes"])
+
+
+def test_the_command(model_folder: Path, question: NDArray[np.int16], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "user.wav", np.stack([question, question], axis=1), 44100)
+    refused = duplexgen("talk", model_folder, "--user", "user.wav", cwd=tmp_path)
+    assert refused.status == 2 and "--channel 0" in refused.said and not (tmp_path / "out").exists()
+    ended = duplexgen("talk", model_folder, "--user", "user.wav", "--channel", "1", "--silence", "0.5", cwd=tmp_path)
+    assert ended.status == 0
+    assert "resampled from 44100 to 16000 Hz" in ended.said and "real-time factor" in ended.said
+    assert sorted(path.name for path in (tmp_path / "out/talk/user").iterdir()) == [
+        *("assistant.wav", "both.wav", "channels.png", "transcript.json", "transcript.txt")
+    ]

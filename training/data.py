@@ -109,12 +109,6 @@ class TrainingData:
             max(int(group.num_blocks.max()) for groups in self.groups for group in groups) * self.format.ids_per_block
         )
 
-    def rows(self) -> Iterator[list[Row]]:
-        """Every row once, a row group at a time."""
-        for groups in self.groups:
-            for group in groups:
-                yield self.read(group)
-
     def read(self, group: RowGroup) -> list[Row]:
         """Rows of a group: `row`, `dialogue_id` and the columns asked for, each int32 [ids]."""
         with _opened(group.shard) as file:

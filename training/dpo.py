@@ -132,7 +132,7 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
 
 
 def _reference(path: Path, objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
-    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step."""
+    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step; NaN if never needed."""
     accelerator = loop.accelerator
     if not path.exists():
         computed = _compute_reference(objective, loop, network, display)
@@ -148,15 +148,15 @@ def _reference(path: Path, objective: DPO, loop: Loop, network: PreTrainedModel,
 @torch.no_grad()
 def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
     """In the batches of training, so that rounding is the same and the first margins are zero but for little."""
-    accelerator = loop.accelerator
     network.eval()  # type: ignore[no-untyped-call]
-    result = torch.zeros(loop.batches.data.num_rows, 2, device=accelerator.device)
-    with display.counting("reference", len(result)) as report:
-        for done, micro in enumerate(loop.every_row_once()):
+    pairs = loop.batches.data.num_rows
+    sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
+    with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
+        for micro in loop.each_row_once():
             losses, targets = objective.pair_losses(network, micro)
-            values = log_likelihoods(losses, targets).view(2, -1).T
+            values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):
                 if row is not None:
-                    result[row["row"]] = value
-            report((done + 1) * len(micro) * accelerator.num_processes)
-    return loop.sum(result).cpu()
+                    sums[row["row"]], done[row["row"]] = value, 1
+            report(int(done.sum()) * loop.accelerator.num_processes)
+    return (loop.sum(sums) / loop.sum(done)).cpu()

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -110,14 +111,13 @@ class Loop:
             if start < len(rows) or self.accelerator.num_processes > 1:
                 yield micro
 
-    def every_row_once(self) -> Iterator[Micro]:
-        """This device's micro-batches of all rows of all data sets, as many on each device."""
-        size, world = self.optimization.micro_batch_size, self.accelerator.num_processes
-        for rows in self.batches.data.rows():
-            share = -(-len(rows) // world)
-            mine = [*rows[self.accelerator.process_index :: world], None][:share]
-            for start in range(0, share, size):
-                yield mine[start : start + size]
+    def each_row_once(self) -> Iterator[Micro]:
+        """This device's micro-batches of every row that training will see, as many on each device."""
+        seen: set[int] = set()
+        for batch in islice(self.batches.from_step(0), self.steps):
+            new = [row for row in batch if row["row"] not in seen]
+            seen.update(row["row"] for row in new)
+            yield from self._micro_batches(new[self.accelerator.process_index :: self.accelerator.num_processes])
 
     def _clip(self, network: nn.Module) -> float:
         limit = self.optimization.max_grad_norm or math.inf

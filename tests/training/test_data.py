@@ -63,8 +63,9 @@ def test_equal_mix_takes_as_many_of_each(many):
 
 def test_rows_of_a_batch_are_of_similar_length(many):
     data = TrainingData(many, DIALOGUES, ["input_ids"])
-    lengths = {row["row"]: len(row["input_ids"]) for rows in data.rows() for row in rows}
-    batches = numbers(islice(Batches(data, 1, 4, 100).from_step(0), 4))
+    drawn = list(islice(Batches(data, 1, 4, 100).from_step(0), 4))
+    lengths = {row["row"]: len(row["input_ids"]) for batch in drawn for row in batch}
+    batches = numbers(drawn)
     ranges = sorted((min(lengths[row] for row in batch), max(lengths[row] for row in batch)) for batch in batches)
     assert all(before[1] <= after[0] for before, after in pairwise(ranges))
 

@@ -6,18 +6,16 @@ import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
-
-from filelock import FileLock, Timeout
 
 from pipeline.dialogue import Rejection
 from pipeline.display import Display
 from pipeline.errors import UserError
 from pipeline.plan import SOURCE, Plan
-from pipeline.shards.atomic import canonical_json, explained, file_sha256, remove_temporary, write_json
+from pipeline.shards.atomic import canonical_json, explained, file_sha256, locked, remove_temporary, write_json
 from pipeline.shards.dataset import DIALOGUES, MANIFEST, SUCCESS, read_manifest
 from pipeline.shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
 from pipeline.shards.manifest import manifest
@@ -117,32 +115,17 @@ def make(prepare: Callable[[], Making], out: Path, display: Display) -> None:
     being written already.
     """
     with ExitStack() as locks:
-        locks.enter_context(_lock(out.parent / f".{out.name}.lock", f"{out} is being written by another build"))
+        locks.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being written by another build"))
         made = prepare()
         if _is_finished(out, made):
             display.already_there(out)
             return
         for folder in made.folders:
             message = f"{folder.path} is being filled by another build over the same dialogues"
-            locks.enter_context(_lock(folder.path.with_suffix(".lock"), message))
+            locks.enter_context(locked(folder.path.with_suffix(".lock"), message))
             remove_temporary(folder.path)
         _run_stages(made, display)
         _finish(made, out, display)
-
-
-@contextmanager
-def _lock(path: Path, message: str) -> Iterator[None]:
-    lock = FileLock(path, timeout=0)
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise UserError(f"{message}. Wait until it ends; nothing was changed.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _is_finished(out: Path, made: Making) -> bool:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 from torch import nn
 
 from pipeline import __version__
 from pipeline.errors import UserError
-from pipeline.shards.atomic import canonical_json, explained, write_json
+from pipeline.shards.atomic import canonical_json, locked, write_json
 from pipeline.shards.dataset import read_json
 from training.model import ABOUT, save_model
 from training.recipe import Common
@@ -55,7 +54,7 @@ def open_run(out: Path, recipe: Common, data: list[dict[str, str]], accelerator:
     about = {"format_version": 1, "key": key, "software": {"duplexgen": __version__}, **shape}
     with ExitStack() as stack:
         if accelerator.is_main_process:
-            stack.enter_context(_lock(out))
+            stack.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being trained by another process"))
             if (out / RUN).exists():
                 _check_same(out, read_json(out / RUN), about)
             elif out.exists() and any(out.iterdir()):
@@ -75,18 +74,3 @@ def _check_same(out: Path, stored: dict[str, Any], about: dict[str, Any]) -> Non
     raise UserError(
         f"{out} holds a run of another {unlike}; it was left as it is. Choose another folder with --out, or remove it."
     )
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    lock = FileLock(out.parent / f".{out.name}.lock", timeout=0)
-    with explained(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise UserError(f"{out} is being trained by another process. Wait until it ends.") from None
-    try:
-        yield
-    finally:
-        lock.release()

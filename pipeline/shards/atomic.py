@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pipeline.errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -43,6 +45,22 @@ def explained(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _explained(error, target) from error
+
+
+@contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file; raises UserError, which starts with the message, if another process holds it."""
+    lock = FileLock(path, timeout=0)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"{message}. Wait until it ends; nothing was changed.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(target: Path, value: Any) -> None:

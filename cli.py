@@ -10,6 +10,7 @@ from pipeline import __version__
 from pipeline.errors import UserError
 
 INTERRUPTED = 130  # exit status after Ctrl-C
+TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
 
 app = typer.Typer(
     name="duplexgen",
@@ -105,8 +106,8 @@ def dpo_pairs(
 ) -> None:
     """Make preference pairs of a data set: each row beside the same row with the assistant late.
 
-    Speaks nothing, decodes no audio, and goes on where it stopped. The pairs are a data set of their own, which
-    `verify` and `inspect` know.
+    Speaks nothing, decodes no audio (unless the recipe says retokenize), and goes on where it stopped. The pairs are
+    a data set of their own, which `verify` and `inspect` know.
     """
     from pipeline.display import Display
     from pipeline.pairs.build import build as run
@@ -184,7 +185,7 @@ def talk(
     heard = with_silence(samples, silence, loaded.format)
     with Display().counting("blocks", len(heard) // loaded.format.block_samples) as report:
         made = run(loaded, heard, temperature, seed, report)
-    folder = _out(out, f"talk/{user.stem}")
+    folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
     said = write(made, loaded, about, folder)
     print("\n".join(transcript(said)))
@@ -262,7 +263,7 @@ def _needs_training() -> None:
     """Raise UserError unless the packages of the extra `train` are installed."""
     from importlib.util import find_spec
 
-    if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
+    if missing := [name for name in TRAINING_PACKAGES if find_spec(name) is None]:
         raise UserError(f"this command needs {' and '.join(missing)}: pip install 'duplexgen[train]'")
 
 

@@ -122,7 +122,7 @@ def talked_on(timeline: Timeline, longest_overlap_samples: int) -> Timeline:
     """The same timeline had the assistant not stopped: what preference pairs take their negatives from.
 
     Each interrupted reply runs on until `longest_overlap_samples` after the barge-in, its natural end or the
-    start of the assistant's next reply, whichever comes first.
+    start of the assistant's next reply, whichever comes first; never less than it does.
     """
     placements = list(timeline.placements)
     for index, placement in enumerate(placements):
@@ -130,6 +130,7 @@ def talked_on(timeline: Timeline, longest_overlap_samples: int) -> Timeline:
             continue
         barge_in = placements[index + 1].start_sample
         next_reply = placements[index + 2].start_sample if index + 2 < len(placements) else timeline.num_samples
-        stop = min(placement.natural_end_sample, barge_in + longest_overlap_samples, next_reply)
+        cut = min(placement.natural_end_sample, barge_in + longest_overlap_samples, next_reply)
+        stop = max(placement.end_sample, cut)
         placements[index] = replace(placement, end_sample=stop, reaction_samples=stop - barge_in)
     return Timeline(tuple(placements), timeline.num_samples)

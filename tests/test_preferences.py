@@ -137,7 +137,6 @@ def test_starting_late(turn_: str) -> None:
 
 def test_after_the_end_both_sides_go_on_with_silence_of_their_own() -> None:
     given = row(two_exchanges())
-    channels(given["input_ids"])[0][:] = 0  # a copy: nothing changes
     longest = max((maker(seed=seed, turn="last").pair(given) for seed in range(20)), key=lambda p: len(p.chosen_ids))
     length = len(given["input_ids"])
     assert len(longest.chosen_ids) > length
@@ -152,7 +151,6 @@ def test_neither_side_holds_anything_of_the_next_reply() -> None:
             pair = maker(seed=seed).pair(row(two_exchanges(gap)))
             replies = [LAYOUT.decode(ids).replies for ids in (pair.chosen_ids, pair.rejected_ids)]
             assert len(replies[0]) == len(replies[1]) == (pair.turn + 1) // 2
-            assert pair.capped == (pair.rejected_delay_samples < 2 * SECOND) or pair.turn == 1
             answers = VOCABULARY.audio_ids(TALK + 300 + np.arange(50))
             assert pair.turn == 3 or not np.isin(answers, np.concatenate([pair.chosen_ids, pair.rejected_ids])).any()
 

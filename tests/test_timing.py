@@ -84,9 +84,12 @@ def test_slow_reactions_still_cut_something(lengths_s: list[float], rate: int, s
     """Reactions longer than the longest negative delay: the reply must still have audio left when it stops."""
     lengths_s = [length + 2.0 for length in lengths_s] + [4.0, 4.0]
     timing = Timing(scenario="interruption", reaction_delay_s=Range(low=1.5, high=6.0), longest_negative_delay_s=1.0)
-    turns = lay(lengths_s, timing, rate, seed).placements
+    timeline = lay(lengths_s, timing, rate, seed)
+    turns = timeline.placements
     assert any(turn.interrupted for turn in turns)
     assert all(turn.end_sample < turn.natural_end_sample for turn in turns if turn.interrupted)
+    uncut = talked_on(timeline, rate).placements
+    assert all(longer.end_sample >= turn.end_sample for longer, turn in zip(uncut, turns, strict=True))
 
 
 def test_probability_chooses_some_and_at_least_one() -> None:

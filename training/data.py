@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.randomness import generator
 from pipeline.shards.atomic import file_sha256
-from pipeline.shards.dataset import MANIFEST, Dataset
+from pipeline.shards.dataset import MANIFEST, Dataset, opened
 from pipeline.shards.verify import check_files
 from training.sequences import SequenceFormat
 
@@ -89,7 +88,7 @@ class TrainingData:
         for folder in self.folders:
             sets.append([])
             for shard in Dataset(folder).shards:
-                with _opened(shard) as file:
+                with opened(shard) as file:
                     for number in range(file.num_row_groups):
                         lengths = file.read_row_group(number, columns=["num_blocks"])["num_blocks"].to_numpy()
                         sets[-1].append(RowGroup(shard, number, row, lengths))
@@ -111,7 +110,7 @@ class TrainingData:
 
     def read(self, group: RowGroup) -> list[Row]:
         """Rows of a group: `row`, `dialogue_id` and the columns asked for, each int32 [ids]."""
-        with _opened(group.shard) as file:
+        with opened(group.shard) as file:
             table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
         ids = table["dialogue_id"].to_pylist()
         lists = {name: _arrays(table[name].combine_chunks()) for name in self.columns}
@@ -172,7 +171,7 @@ class Batches:
         groups = self._draw_groups(rng)
         while groups or len(rows):
             drawn_rows, drawn_lengths = [rows], [lengths]
-            while groups and sum(map(len, drawn_rows)) < self.shuffle_rows:
+            while groups and sum(map(len, drawn_rows)) < max(self.shuffle_rows, self.batch_size):
                 group, taken = groups.pop()
                 chosen = rng.permutation(len(group.num_blocks))[:taken]
                 drawn_rows.append(group.first_row + chosen)
@@ -197,13 +196,6 @@ class Batches:
                     left -= taken
         placed.sort(key=lambda place: place[0], reverse=True)
         return [(group, taken) for _, group, taken in placed]
-
-
-def _opened(shard: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(shard)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{shard} is damaged ({error}). `duplexgen verify` says what else is.") from error
 
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:

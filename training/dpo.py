@@ -94,7 +94,8 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         data.check()
     check_origin(data, model)
     accelerator = make_accelerator(out, recipe.optimization)
-    provenance = [*data.provenance(), {"model": file_sha256(start / ABOUT)}]
+    model_files = [start / ABOUT, *sorted(start.glob("*.safetensors"))]
+    provenance = [*data.provenance(), {path.name: file_sha256(path) for path in model_files}]
     with open_run(out, recipe, provenance, accelerator) as run:
         if run.is_finished:
             display.already_trained(out)

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
@@ -25,6 +25,7 @@ from training.data import Batches, Row
 from training.recipe import Optimization
 
 LOG = "log.jsonl"
+SHORTEST = 2  # ids; models cannot take none, which is what a device without rows would have
 Micro = Sequence[Row | None]  # None makes a device's share as long as the others'
 
 
@@ -60,10 +61,10 @@ class Loop:
         """Train, going on from the newest checkpoint. `network` has been prepared by the accelerator."""
         settings = self.optimization
         optimizer = self.accelerator.prepare(_optimizer(network, settings))
-        schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_share * self.steps), self.steps)
-        self.accelerator.register_for_checkpointing(schedule)
         checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator)
         start = checkpoints.restore()
+        warmup = round(settings.warmup_share * self.steps)
+        schedule = get_cosine_schedule_with_warmup(optimizer, warmup, self.steps, last_epoch=start - 1)
         network.train()
         rows = self.batches.from_step(start)
         with _Log(self.folder, start, self.accelerator) as log, display.training(self.steps, start) as report:
@@ -90,7 +91,9 @@ class Loop:
         report = torch.zeros(2, len(objective.names) + 1, device=self.accelerator.device)
         micros = list(self._micro_batches(mine))
         for index, micro in enumerate(micros):
-            with nullcontext() if index == len(micros) - 1 else self.accelerator.no_sync(network):
+            # Under FSDP no_sync would keep whole gradients on each device.
+            last = index == len(micros) - 1 or self.accelerator.distributed_type == DistributedType.FSDP
+            with nullcontext() if last else self.accelerator.no_sync(network):
                 loss, sums = objective.loss(network, micro, totals)
                 self.accelerator.backward(loss * world)  # devices' gradients are averaged
             report[0, -1] += loss.detach()
@@ -117,6 +120,8 @@ class Loop:
         for batch in islice(self.batches.from_step(0), self.steps):
             new = [row for row in batch if row["row"] not in seen]
             seen.update(row["row"] for row in new)
+            if not new and len(seen) == self.batches.data.num_rows:
+                return
             yield from self._micro_batches(new[self.accelerator.process_index :: self.accelerator.num_processes])
 
     def _clip(self, network: nn.Module) -> float:
@@ -139,7 +144,7 @@ def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
 def padded_ids(rows: Sequence[Sequence[int] | None], device: torch.device) -> tuple[Tensor, Tensor]:
     """Sequences as ids [rows, longest], zeros on the right, and their lengths [rows]; 0 for None."""
     lengths = [0 if row is None else len(row) for row in rows]
-    ids = torch.zeros(len(rows), max(lengths), dtype=torch.long)
+    ids = torch.zeros(len(rows), max(SHORTEST, *lengths), dtype=torch.long)
     for index, row in enumerate(rows):
         if row is not None:
             ids[index, : lengths[index]] = torch.tensor(row)
@@ -186,7 +191,8 @@ class _Log:
     def __exit__(self, *_: object) -> None:
         if self.accelerator.is_main_process:
             self.file.close()
-        self.accelerator.end_training()
+        for tracker in self.accelerator.trackers:  # end_training would end the process group too
+            tracker.finish()
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         if self.accelerator.is_main_process:

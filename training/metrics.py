@@ -19,6 +19,7 @@ from pipeline.randomness import generator
 REPLY_WITHIN_S = 3.0  # TT SR@3s
 STOP_WITHIN_S = 2.0  # ISR@2s
 PAUSE_S = 0.5  # ours: an assistant that is silent for less has not stopped
+WORD_PAUSE_S = 0.3  # ours: nor has one that is silent for less when the second question has ended; else it answers it
 
 VAD_RATE_HZ = 16000
 VAD_FRAME = 512  # samples, 32 ms
@@ -133,11 +134,15 @@ def interruption(user: Sequence[Segment], assistant: Sequence[Segment], barge_in
 
     barge_in_s: where the second question starts, as it was laid out. Its stop is the right edge of the speech that goes
     on at the barge-in (ours: pauses under 0.5 s included, but what starts once the second question has ended is an
-    answer). Raises DialogueRejected if the user is not heard.
+    answer if 0.3 s of silence precede it: a stop and an answer may be 0.5 s apart, less what the detector takes).
+    Raises DialogueRejected if the user is not heard.
     """
     user_end_s = _end(user)
     first, answers = ([at for at in assistant if (at[0] >= user_end_s) == after] for after in (False, True))
-    spoken = joined(first) + joined(answers)
+    spoken = joined(first)
+    while spoken and answers and answers[0][0] - spoken[-1][1] < WORD_PAUSE_S:
+        spoken[-1] = (spoken[-1][0], answers.pop(0)[1])
+    spoken += joined(answers)
     stop_s = next((end for start, end in spoken if start <= barge_in_s < end), None)
     answer_s = next((start for start, _ in spoken if start >= user_end_s), None)
     return Interruption(

@@ -52,7 +52,7 @@ def read_recording(path: Path, sample_rate: int, channel: int | None) -> tuple[N
     channel: which one, needed if there are several. Raises UserError if it cannot be read, or is empty.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}. Expected a recording such as .wav or .flac.") from None
     channels = samples.shape[1]
@@ -62,8 +62,9 @@ def read_recording(path: Path, sample_rate: int, channel: int | None) -> tuple[N
         raise UserError(f"{path} has {channels} channels. Say which is the user's, counted from 0: --channel 0")
     if channel is not None and not 0 <= channel < channels:
         raise UserError(f"{path} has no channel {channel}, expected 0 … {channels - 1}.")
-    user: NDArray[np.int16] = samples[:, channel or 0]
-    return (user if rate == sample_rate else soxr.resample(user, rate, sample_rate)), rate
+    user = samples[:, channel or 0]
+    resampled = user if rate == sample_rate else soxr.resample(user, rate, sample_rate)
+    return np.clip(np.rint(resampled * INT16), -INT16, INT16 - 1).astype(np.int16), rate
 
 
 def with_silence(user: NDArray[np.int16], silence_s: float, sequence_format: SequenceFormat) -> NDArray[np.int16]:

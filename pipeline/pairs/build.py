@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow.parquet as pq
-
 from pipeline.display import Display
 from pipeline.errors import UserError
 from pipeline.layouts.bayling import BaylingLayout
@@ -18,7 +16,16 @@ from pipeline.pairs.source import PARTITION_ROWS, SourceRows, write_partitions
 from pipeline.pairs.stage import PreferencesStage
 from pipeline.plan import Plan
 from pipeline.shards.atomic import canonical_json, explained, file_sha256
-from pipeline.shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY, VOCABULARY_FOLDER, Dataset
+from pipeline.shards.dataset import (
+    DIALOGUES,
+    MANIFEST,
+    PREFERENCES,
+    SUCCESS,
+    VOCABULARY,
+    VOCABULARY_FOLDER,
+    Dataset,
+    opened,
+)
 from pipeline.shards.partitions import PartitionFolder, Readable
 from pipeline.shards.statistics import Statistics
 from pipeline.shards.verify import check_files
@@ -87,21 +94,29 @@ def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Di
     allow no pair, or if `out` holds something else.
     """
 
+    for folder in (out, work):
+        if folder.is_relative_to(dataset):
+            raise UserError(f"{folder} is inside the data set {dataset}, which it would spoil: choose another folder.")
+
     def checked() -> PairsBuild:
-        made = prepare(recipe, dataset, work)
+        _check_kind(Dataset(dataset))
         if not (out / SUCCESS).exists():
             with display.verifying():
-                _check_whole(made.dataset)
-        return made
+                _check_whole(Dataset(dataset))
+        return prepare(recipe, dataset, work)
 
     make(checked, out, display)
 
 
-def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
+def _check_kind(dataset: Dataset) -> None:
     if not (dataset.path / SUCCESS).exists():
         raise UserError(f"{dataset.path} is no finished data set of duplexgen: there is no {SUCCESS} in it.")
     if dataset.kind != DIALOGUES:
         raise UserError(f"{dataset.path} is a data set of {dataset.kind}: pairs are made of one of {DIALOGUES}.")
+
+
+def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
+    _check_kind(dataset)
     scenario = dataset.manifest["recipe"]["timing"]["scenario"]
     if recipe.retokenize and scenario == "interruption":
         raise UserError(
@@ -127,7 +142,8 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
 
 
 def _says_uncut_ends(dataset: Dataset) -> bool:
-    turn = pq.read_schema(dataset.shards[0]).field("turns").type.value_type
+    with opened(dataset.shards[0]) as file:
+        turn = file.schema_arrow.field("turns").type.value_type
     return bool(turn.get_field_index("uncut_end_sample") >= 0)
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
-from pipeline.shards.dataset import Dataset
+from pipeline.shards.dataset import Dataset, opened
 from pipeline.shards.partitions import Outcome, PartitionFolder
 
 PARTITION_ROWS = 1000
@@ -41,9 +39,9 @@ def _grouped(dataset: Dataset) -> Iterator[list[tuple[str, int, int]]]:
     groups: list[tuple[str, int, int]] = []
     filled = 0
     for shard in dataset.shards:
-        metadata = pq.read_metadata(shard)
-        for group in range(metadata.num_row_groups):
-            rows = metadata.row_group(group).num_rows
+        with opened(shard) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        for group, rows in enumerate(sizes):
             if groups and filled + rows > PARTITION_ROWS:
                 yield groups
                 groups, filled = [], 0
@@ -73,12 +71,8 @@ class SourceRows:
         columns = ["dialogue_id", "scenario", "input_ids", *(f"turns.list.element.{name}" for name in TURN_FIELDS)]
         columns += [UNCUT] if self.interruption else []
         columns += ["audio.bytes"] if self.with_audio else []
-        path = self.dataset / shard
-        try:
-            with pq.ParquetFile(path) as file:
-                table = file.read_row_groups(groups, columns=columns)
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{path} is damaged ({error}). `duplexgen verify` says what else is.") from error
+        with opened(self.dataset / shard) as file:
+            table = file.read_row_groups(groups, columns=columns)
         if self.interruption:
             first = pc.list_element(table[UNCUT], 0)
             table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)

@@ -14,6 +14,7 @@ from pipeline.stages.stage import Account, Row
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
+TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")
 CAPPED = "capped"
 
 
@@ -39,9 +40,13 @@ class PreferencesStage:
         """What the data set says of itself is part of the plan's key."""
         return {
             "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "max_rejected_share"}),
-            "packages": {name: version(name) for name in SHAPING_PACKAGES},
+            "packages": {name: version(name) for name in self._shaping_packages},
             "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
         }
+
+    @property
+    def _shaping_packages(self) -> tuple[str, ...]:
+        return (*SHAPING_PACKAGES, *TOKENIZING_PACKAGES) if self.recipe.retokenize else SHAPING_PACKAGES
 
     def load(self) -> None:
         fade = round(self.fade_s * self.sample_rate)

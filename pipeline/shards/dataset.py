@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return read_json(folder / MANIFEST)
 
 
+@contextmanager
+def opened(shard: Path) -> Iterator[pq.ParquetFile]:
+    """A shard to read from; raises UserError if it is missing or damaged, also of what is read inside."""
+    try:
+        with pq.ParquetFile(shard) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{shard} is damaged ({error}). `duplexgen verify` says what else is.") from error
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A finished data set; rows are read from disk as they are asked for."""
@@ -67,8 +78,11 @@ class Dataset:
 
     @cached_property
     def layout(self) -> Layout:
-        section = LayoutSection.model_validate(self.described["layout"])
-        return make_layout(section, Vocabulary.from_json(self.described), self.described["samples_per_frame"])
+        try:
+            section = LayoutSection.model_validate(self.described["layout"])
+            return make_layout(section, Vocabulary.from_json(self.described), self.described["samples_per_frame"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path / VOCABULARY} is damaged ({error}): build the data set again.") from error
 
     @property
     def shards(self) -> list[Path]:
@@ -77,9 +91,6 @@ class Dataset:
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """Rows in order, one row group in memory at a time."""
         for shard in self.shards:
-            try:
-                with pq.ParquetFile(shard) as file:
-                    for group in range(file.num_row_groups):
-                        yield from file.read_row_group(group, columns=columns).to_pylist()
-            except (OSError, pa.ArrowException) as error:
-                raise UserError(f"{shard} is damaged ({error}). `duplexgen verify` says what else is.") from error
+            with opened(shard) as file:
+                for group in range(file.num_row_groups):
+                    yield from file.read_row_group(group, columns=columns).to_pylist()

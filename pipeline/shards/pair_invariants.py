@@ -42,6 +42,8 @@ class PairChecker:
         if len(chosen.replies) != len(rejected.replies) or not 0 <= row["turn"] // 2 < len(chosen.replies):
             yield f"the sides have {len(chosen.replies)} and {len(rejected.replies)} replies, and turn is {row['turn']}"
             return
+        if row["turn"] % 2 != 1:
+            yield f"turn {row['turn']} is the user's"
         number = row["turn"] // 2
         for other, (left, right) in enumerate(zip(chosen.replies, rejected.replies, strict=True)):
             if other != number and left != right:
@@ -106,6 +108,8 @@ class PairChecker:
             yield "the interrupted reply does not start where it does on the chosen side"
         if right.text_ids[: len(left.text_ids)] != left.text_ids:
             yield "the chosen side's text is not the beginning of the rejected side's"
+        if left.epad_slot - left.assistant_slot - 1 > len(left.text_ids) and right.text_ids != left.text_ids:
+            yield "the chosen side says the whole text, and the rejected side another"
         later = self._samples(row["rejected_delay_s"] - row["chosen_delay_s"])
         if not self._may_differ_by(left, right, later):
             yield f"[EPAD] does not stand {later} samples later"

@@ -35,7 +35,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 
 class DataStage:
     name: ClassVar[str] = "data"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     num_cpus = 0.25
     num_gpus = 0.0
 

@@ -13,12 +13,13 @@ TEXT_TOKENIZERS: dict[str, type[TextTokenizer]] = {BytePairTokenizer.name: ByteP
 
 
 def installed(table: Mapping[str, Any], described: Mapping[str, Any]) -> Any:
-    """The tokenizer that a vocabulary.json describes, by its name in the table and the checksum of its weights.
+    """The tokenizer that a vocabulary.json describes: its name, the checksum of its weights and any version it says.
 
     Raises UserError if the one installed is another.
     """
     name = described["name"]
-    if name not in table or table[name].fingerprint()["sha256"] != described["sha256"]:
+    found = table[name].fingerprint() if name in table else {}
+    if any(found.get(key) != described[key] for key in ("sha256", "version") if key in described):
         raise UserError(
             f"the data set was made with the tokenizer {name!r} of sha256 {described['sha256'][:12]}…, which is not "
             "the one installed. Install the version of duplexgen that manifest.json names."

@@ -119,6 +119,23 @@ def test_damaged_data_set_is_refused_at_once(dataset: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "work").glob("preferences-*/part-*"))
 
 
+def test_a_shard_cut_short_or_gone_is_named(dataset: Path, tmp_path: Path) -> None:
+    content = (dataset / SHARD).read_bytes()
+    (dataset / SHARD).write_bytes(content[:-100])
+    with pytest.raises(UserError, match=f"{SHARD}: has"):
+        make(dataset, tmp_path)
+    (dataset / SHARD).unlink()
+    with pytest.raises(UserError, match=f"{SHARD}: is missing"):
+        make(dataset, tmp_path)
+
+
+def test_nothing_is_written_into_the_data_set(dataset: Path, tmp_path: Path) -> None:
+    before = tree(dataset)
+    with pytest.raises(UserError, match="is inside the data set"):
+        build(pairs_recipe(), dataset, dataset / "pairs", tmp_path / "work", Display())
+    assert tree(dataset) == before
+
+
 def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a data set of preferences: pairs are made of one of dialogues"):
         make(pair_sets("turn_taking"), tmp_path)

@@ -76,6 +76,11 @@ def test_assistants_ids(pairs: Pairs, scenario: str, at: int) -> None:
     assert check(row)
 
 
+def test_turn_of_the_user(pairs: Pairs, scenario: str) -> None:
+    row, check = pairs(scenario)
+    assert f"turn {row['turn'] - 1} is the user's" in check(row | {"turn": row["turn"] - 1})
+
+
 def test_text(pairs: Pairs, scenario: str) -> None:
     row, check = pairs(scenario)
     ids = row["rejected_ids"]

@@ -1,7 +1,9 @@
-"""What `accelerate launch` runs in a test: SFT of a recipe in JSON."""
+"""What each process of several runs in a test: SFT of a recipe in JSON."""
 
 import sys
 from pathlib import Path
+
+from accelerate import PartialState
 
 from pipeline.display import Display
 from training.recipe import SFTRecipe
@@ -9,3 +11,5 @@ from training.sft import train_sft
 
 if __name__ == "__main__":
     train_sft(SFTRecipe.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), Display())
+    state = PartialState()  # what training has set up
+    print(f"device {state.process_index} of {state.num_processes}")

@@ -44,6 +44,12 @@ def test_rows_are_what_the_shards_hold(many):
         assert rows[number]["input_ids"].tolist() == row["input_ids"]
 
 
+def test_a_batch_may_be_larger_than_what_is_shuffled_together(many):
+    batches = Batches(TrainingData(many, DIALOGUES, ["input_ids"]), seed=1, batch_size=6, shuffle_rows=1)
+    epoch = numbers(islice(batches.from_step(0), batches.steps_an_epoch))
+    assert sorted(row for batch in epoch for row in batch) == list(range(16))
+
+
 @pytest.mark.parametrize("step", [1, 4, 6, 9])
 def test_from_any_step_the_same_batches_follow(many, step):
     batches = Batches(TrainingData(many, DIALOGUES, ["input_ids"]), seed=7, batch_size=3, shuffle_rows=5, mix="equal")

@@ -91,6 +91,7 @@ def test_turn_taking(assistant: list[Any], delay_s: float | None, success: bool,
         ([(3.0, 5.5), (6.0, 6.5), (8.0, 9.0)], True, 0.5, 1.0),
         ([(3.0, 6.8), (7.2, 9.0)], True, 1.8, 0.2),  # after the question's end it is an answer, however soon
         ([(3.0, 12.0)], True, 7.0, None),  # never stops, never answers
+        ([(3.0, 7.5), (7.7, 12.0)], True, 7.0, None),  # nor here: it pauses between two words
         ([(3.0, 4.4), (8.0, 9.0)], False, 0.0, 1.0),
         ([(5.2, 6.8), (11.5, 12.0)], False, 0.0, 4.5),
         ([], False, 0.0, None),

@@ -103,6 +103,15 @@ def test_talk_writes_both_channels_and_what_was_said(
     assert made.real_time_factor(0.8) > 0
 
 
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_recordings_of_any_kind_of_sample_are_heard_alike(
+    question: NDArray[np.int16], tmp_path: Path, subtype: str
+) -> None:
+    soundfile.write(tmp_path / "user.wav", question / 32768, RATE, subtype=subtype)
+    heard, _ = read_recording(tmp_path / "user.wav", RATE, None)
+    assert (heard == question).all()
+
+
 def test_a_transcript_has_the_replies_of_a_data_set(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     for row in data_sets("turn_taking").rows():
         blocks = np.array(row["input_ids"]).reshape(-1, 25)
@@ -167,6 +176,6 @@ def test_the_command(model_folder: Path, question: NDArray[np.int16], tmp_path: 
     ended = duplexgen("talk", model_folder, "--user", "user.wav", "--channel", "1", "--silence", "0.5", cwd=tmp_path)
     assert ended.status == 0
     assert "resampled from 44100 to 16000 Hz" in ended.said and "real-time factor" in ended.said
-    assert sorted(path.name for path in (tmp_path / "out/talk/user").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out/talk" / model_folder.name / "user").iterdir()) == [
         *("assistant.wav", "both.wav", "channels.png", "transcript.json", "transcript.txt")
     ]

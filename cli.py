@@ -157,7 +157,10 @@ def talk(
     model: Model,
     user: Annotated[Path, typer.Option(help="What the user says: a .wav or .flac file.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="Where it goes. Default: out/talk and the recording's name.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Where it goes. Default: out/talk, the model's and the recording's name.", show_default=False
+        ),
     ] = None,
     channel: Annotated[
         int | None, typer.Option(min=0, help="The user's channel, if there are several.", show_default=False)

@@ -109,6 +109,7 @@ def trainer(data: Path, steps: int, name: str) -> dict[str, float]:
             learning_rate=settings.learning_rate,
             lr_scheduler_type="cosine",
             bf16=settings.precision == "bf16",
+            use_cpu=not torch.cuda.is_available(),
             logging_strategy="no",
             save_strategy="no",
             report_to=[],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -61,9 +61,6 @@ class Display:
         with self._progress() as progress:
             task = progress.add_task("steps", total=steps, completed=start, rate="")
             yield report
-
-    def joining(self, shards: int) -> AbstractContextManager[Callable[[int], None]]:
-        return self.counting("shards", shards)
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

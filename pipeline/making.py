@@ -180,7 +180,7 @@ def _finish(made: Making, out: Path, display: Display) -> None:
     rejected = write_rejected(_rejections(made), staging)
     _stop_if_too_many(made, ledgers, staging / rejected[0])
     shards = group_shards(made.folders[-1], made.plan.partitions, made.shard_bytes)
-    with display.joining(len(shards)) as report:
+    with display.counting("shards", len(shards)) as report:
         for done, shard in enumerate(shards):
             write_shard(shard, made.folders[-1], staging, made.stages[-1].schema)
             report(done + 1)

@@ -25,7 +25,7 @@ class Checkpoints:
         return sorted(int(path.parent.name.removeprefix("step-")) for path in self.folder.glob(f"step-*/{RECORD}"))
 
     def save(self, step: int) -> None:
-        """Write models, optimizer, schedule and random states as they are after `step` steps."""
+        """Write model, optimizer and random states as they are after `step` steps; the schedule follows from `step`."""
         target = self.folder / f"step-{step:08d}"
         temporary = target.with_name(f".{target.name}.tmp")
         if self.accelerator.is_main_process:

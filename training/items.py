@@ -15,14 +15,13 @@ from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
 from pipeline.shards.atomic import explained
 from pipeline.shards.dataset import Dataset
-from training.live import converse
+from training.live import INT16, converse
 from training.metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
 from training.model import DuplexModel
 from training.stimuli import Stimulus, read
 from training.stream import TEMPERATURE, check_length
 
 SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that little of a batch is padding
-INT16 = 32768
 
 
 @dataclass(frozen=True)

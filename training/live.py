@@ -19,6 +19,7 @@ from training.model import DuplexModel
 from training.sequences import SequenceFormat
 from training.stream import TEMPERATURE, Stream
 
+INT16 = 32768  # full scale
 CONTEXT_FRAMES = 4  # decoded again before each block, so that the voice goes on where it was
 KEPT_DECODINGS = 256  # silence comes again and again
 

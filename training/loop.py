@@ -71,7 +71,7 @@ class Loop:
             for step in range(start, self.steps):
                 began = monotonic()
                 batch = next(rows)
-                figures = self._backward(network, objective, batch, step)
+                figures = self._backward(network, objective, batch)
                 figures["gradient_norm"] = self._clip(network)
                 _stop_unless_finite(figures, step, batch, self.folder)
                 figures["learning_rate"] = schedule.get_last_lr()[0]
@@ -83,7 +83,7 @@ class Loop:
                 if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
                     checkpoints.save(step + 1)
 
-    def _backward(self, network: nn.Module, objective: Objective, batch: list[Row], step: int) -> dict[str, float]:
+    def _backward(self, network: nn.Module, objective: Objective, batch: list[Row]) -> dict[str, float]:
         """Gradients of one batch; the loss and what the objective reports, over all devices."""
         world = self.accelerator.num_processes
         mine = batch[self.accelerator.process_index :: world]

@@ -105,9 +105,14 @@ def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where:
             )
 
 
+def max_positions(network: PreTrainedModel) -> int | None:
+    """The longest sequence that a model takes, in ids; None if it does not say."""
+    return getattr(network.config.get_text_config(), "max_position_embeddings", None)
+
+
 def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
     """Raise UserError if sequences of this many ids are longer than the model was made for."""
-    limit = getattr(network.config, "max_position_embeddings", None)
+    limit = max_positions(network)
     if limit is not None and num_ids > limit:
         raise UserError(
             f"{what} has {num_ids} ids, but the model takes {limit} (max_position_embeddings of its configuration). "

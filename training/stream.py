@@ -10,7 +10,7 @@ from transformers import DynamicCache
 
 from pipeline.errors import UserError
 from pipeline.randomness import generator
-from training.model import DuplexModel
+from training.model import DuplexModel, max_positions
 
 TEMPERATURE = 0.8
 
@@ -92,7 +92,7 @@ def choose(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
 
 def check_length(model: DuplexModel, blocks: int) -> None:
     """Raise UserError if a dialogue of so many blocks has more ids than the model has positions."""
-    positions = getattr(model.network.config.get_text_config(), "max_position_embeddings", None)
+    positions = max_positions(model.network)
     ids, block_s = blocks * model.format.ids_per_block, model.format.block_samples / model.format.sample_rate
     if positions is not None and ids > positions:
         raise UserError(

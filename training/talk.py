@@ -15,11 +15,10 @@ from pipeline.errors import UserError
 from pipeline.shards.atomic import atomic_path, explained, write_json
 from pipeline.tokens import TEXT_TOKENIZERS, TextTokenizer, installed
 from pipeline.tokens.vocabulary import state_token
-from training.live import Block, converse
+from training.live import INT16, Block, converse
 from training.model import DuplexModel
 from training.sequences import SequenceFormat
 
-INT16 = 32768
 PLOT_DPI = 110
 STATE_COLOURS = {"silence": "#d9d9d9", "assistant": "#b03a2e", "text": "#3b6ea5", "pad": "#a9c4e0", "epad": "#1e8449"}
 

@@ -10,7 +10,8 @@ STARTS_LATE = """In one reply (`turn`), the rejected side starts later after the
 block in which the rejected side's reply ends, before anything of the next reply; where the dialogue is over by then,
 both go on with frames of its own silence."""
 TALKS_ON = """In one reply that the user interrupts (`turn`), the rejected side talks on for longer after the barge-in,
-its text going on with it, until the reply ends by itself or the next one starts at the latest. The chosen side is the
+its text going on with it, until the reply ends by itself, the next one starts or the data set keeps no more of it
+(`timing.longest_negative_delay_s` of its recipe) at the latest. The chosen side is the
 row of the data set as it is."""
 VERBATIM = "The reply's codes are those of the data set, moved by whole text slots or uncovered: none was made anew."
 RETOKENIZED = "The reply's audio was moved by whole text slots, and the assistant's channel tokenized anew."

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from pipeline.display import Display
 from pipeline.errors import UserError
+from pipeline.shards.dataset import Dataset
 from pipeline.tokens.bpe import BytePairTokenizer
 from tests.training.conftest import TINY
 from training.checkpoints import RECORD
@@ -79,6 +80,7 @@ def test_one_batch_is_learned_by_heart(folders, tmp_path):
     assert last["loss"] < 0.3
     for kind in ("silence", "assistant", "epad", "pad", "text", "audio"):
         assert last[kind] < 0.2 * first[kind], kind
+    assert loss_of(tmp_path / "run", folders[0]) < 0.3, "the model that was written is the one that has learned"
 
 
 def test_the_loss_does_not_depend_on_micro_batches(folders, alone, tmp_path):
@@ -100,7 +102,21 @@ def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_aft
     assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
 
 
-def test_the_model_that_comes_out_scores_as_logged(folders, alone):
+def loss_of(model_folder, data_set):
+    """Plain mean loss of a written model over the text and assistant positions of a data set."""
+    model = load_model(model_folder)
+    total = count = 0.0
+    for row in Dataset(data_set).rows(["input_ids"]):
+        ids = torch.tensor([row["input_ids"]])
+        with torch.no_grad():
+            scores = model.network(ids).logits.log_softmax(-1)[0, :-1]
+        counted = torch.arange(1, ids.shape[1]) % 25 >= 10
+        total -= scores.gather(1, ids[0, 1:, None])[:, 0][counted].sum().item()
+        count += counted.sum().item()
+    return total / count
+
+
+def test_the_model_that_comes_out_names_what_it_was_trained_on(folders, alone):
     model = load_model(alone)
     assert model.about["recipe"]["name"] == "test"
     assert [item["name"] for item in model.about["data"]] == ["turn_taking", "interruption"]

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,10 @@ Folder = Annotated[Path, typer.Argument(help="A data set that `build` has made."
 Model = Annotated[Path, typer.Argument(help="A model that `train` has made.", show_default=False)]
 Temperature = Annotated[float, typer.Option(min=0, help="Of sampling; 0 takes the likeliest.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of sampling.")]
+Precision = Annotated[
+    Literal["fp32", "bf16"],
+    typer.Option(help="Of the weights; runs on the GPU if there is one, else on the processor."),
+]
 Out = Annotated[
     Path | None,
     typer.Option(help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
@@ -168,6 +172,7 @@ def talk(
     silence: Annotated[float, typer.Option(min=0, help="Seconds of silence to listen to after the recording.")] = 8.0,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
+    precision: Precision = "fp32",
 ) -> None:
     """Let a trained model listen to a recording and answer, block by block.
 
@@ -176,11 +181,15 @@ def talk(
     """
     _needs_training()
     from pipeline.display import Display
+    from training.devices import inference_device
     from training.model import load_model
     from training.talk import read_recording, transcript, with_silence, write
     from training.talk import talk as run
 
-    loaded = load_model(model)
+    folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
+    if folder.exists():
+        raise UserError(f"{folder} is there already. Choose another folder with --out, or remove it.")
+    loaded = load_model(model, inference_device(), precision)
     rate, block_s = loaded.format.sample_rate, loaded.format.block_samples / loaded.format.sample_rate
     samples, had_rate = read_recording(user, rate, channel)
     if had_rate != rate:
@@ -188,7 +197,6 @@ def talk(
     heard = with_silence(samples, silence, loaded.format)
     with Display().counting("blocks", len(heard) // loaded.format.block_samples) as report:
         made = run(loaded, heard, temperature, seed, report)
-    folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
     said = write(made, loaded, about, folder)
     print("\n".join(transcript(said)))
@@ -212,6 +220,7 @@ def evaluate(
     ] = None,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
+    precision: Precision = "fp32",
     batch: Annotated[int, typer.Option(min=1, help="Dialogues at once; changes only the time it takes.")] = 16,
     keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep both channels of each item as .wav.")] = False,
     transcripts: Annotated[
@@ -247,6 +256,7 @@ def evaluate(
     from rich.console import Console
 
     from pipeline.display import Display
+    from training.devices import inference_device
     from training.evaluation import content_of
     from training.evaluation import evaluate as run
     from training.evaluation_report import problems, table
@@ -254,7 +264,7 @@ def evaluate(
 
     content = content_of(transcripts, judge, judge_model, answers)
     folder = _out(out, f"evaluation/{model.resolve().name}")
-    settings = Settings(limit, temperature, seed, batch)
+    settings = Settings(limit, temperature, seed, batch, inference_device(), precision)
     result = run(model, evalset, folder, settings, content, keep_audio, Display())
     Console().print(table(result))
     for line in problems(result):
@@ -289,11 +299,12 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     _needs_training()
     from pipeline.display import Display
     from pipeline.recipe_file import load
+    from training.devices import is_first_process
     from training.recipe import TRAINING_RECIPES, SFTRecipe
     from training.sft import train_sft
 
     checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
-    train_sft(checked, _out(out, checked.name), Display())
+    train_sft(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
 
 
 @train_app.command()
@@ -305,11 +316,12 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     _needs_training()
     from pipeline.display import Display
     from pipeline.recipe_file import load
+    from training.devices import is_first_process
     from training.dpo import train_dpo
     from training.recipe import TRAINING_RECIPES, DPORecipe
 
     checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
-    train_dpo(checked, _out(out, checked.name), Display())
+    train_dpo(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
 
 
 def _out(out: Path | None, name: str) -> Path:

@@ -10,6 +10,7 @@ nothing twice. The paper's figures are those its text gives (sections 4.3 and 4.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from typing import Any
 import yaml
 
 from pipeline.recipe_file import load
+from pipeline.shards.atomic import file_sha256
 from training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
 
 TRAINED_ON = ("train_turn_taking", "train_interruption")
@@ -109,11 +111,19 @@ class Bench:
     def evaluate(self, row: Row) -> dict[str, Any]:
         """The figures of a model, by name."""
         result = self.out / "evaluation" / row.folder
-        if not (result / "evaluation.json").exists():
+        if not self.is_evaluated(row, result / "evaluation.json"):
+            shutil.rmtree(result, ignore_errors=True)
             sets = [str(self.out / name) for name in MEASURED_ON]
             self.run("evaluate", str(self.out / row.folder), *sets, "--out", str(result), "--seed", str(self.seed))
         by_set: dict[str, dict[str, Any]] = json.loads((result / "evaluation.json").read_text())["figures"]
         return {name: value for figures in by_set.values() for name, value in figures.items()}
+
+    def is_evaluated(self, row: Row, result: Path) -> bool:
+        """Whether the result is of the model as it is."""
+        if not result.exists():
+            return False
+        files: dict[str, str] = json.loads(result.read_text())["model"]["files"]
+        return all(file_sha256(self.out / row.folder / name) == sum_ for name, sum_ in files.items())
 
     def run(self, *arguments: str) -> None:
         print("duplexgen", *arguments, flush=True)

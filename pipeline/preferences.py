@@ -100,7 +100,7 @@ class PairMaker:
 
     def _possible(self, delays: Sequence[Delay]) -> list[Delay]:
         """Those that differ enough; raises DialogueRejected, with what is most in the way of the best, if none does."""
-        least = math.ceil(self.recipe.least_difference_s * self.sample_rate)
+        least = max(math.ceil(self.recipe.least_difference_s * self.sample_rate), self.step_samples)
         drawable = [delay for delay in delays if delay.low <= delay.high]
         if not drawable:
             raise DialogueRejected("delays_out_of_range", "no delay of the recipe's range is later than the row's own")

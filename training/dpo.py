@@ -15,7 +15,8 @@ from pipeline.errors import UserError
 from pipeline.shards.atomic import atomic_path, file_sha256
 from pipeline.shards.dataset import PREFERENCES
 from training.data import Batches, Row, TrainingData
-from training.loop import Loop, Micro, make_accelerator, padded_ids
+from training.devices import enough_memory
+from training.loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
 from training.losses import (
     Targets,
     dpo_losses,
@@ -154,7 +155,8 @@ def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, dis
     sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
     with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
         for micro in loop.each_row_once():
-            losses, targets = objective.pair_losses(network, micro)
+            with enough_memory(LESS_MEMORY):
+                losses, targets = objective.pair_losses(network, micro)
             values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):
                 if row is not None:

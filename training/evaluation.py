@@ -62,7 +62,7 @@ def evaluate(
     """
     if (out / RESULT).exists():
         raise UserError(f"{out / RESULT} is there already. Choose another folder with --out, or remove it.")
-    model = load_model(folder)
+    model = load_model(folder, settings.device, settings.precision)
     data_sets = opened(list(sets), model.format)
     result: dict[str, Any] = about(model, folder, data_sets, settings)
     result["items"], result["unmeasured"], result["figures"] = [], [], {}
@@ -113,7 +113,7 @@ def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: S
     return {
         "format_version": FORMAT_VERSION,
         "software": __version__,
-        "settings": {"limit": settings.limit, "temperature": settings.temperature, "seed": settings.seed},
+        "settings": {name: value for name, value in asdict(settings).items() if name != "batch"},
         "model": {"name": folder.resolve().name, "files": {path.name: file_sha256(path) for path in files}},
         "sets": {
             dataset.path.resolve().name: {"manifest_sha256": file_sha256(dataset.path / MANIFEST)} for dataset in sets

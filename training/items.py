@@ -15,9 +15,11 @@ from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
 from pipeline.shards.atomic import explained
 from pipeline.shards.dataset import Dataset
+from training.devices import enough_memory
 from training.live import INT16, converse
 from training.metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
 from training.model import DuplexModel
+from training.recipe import Precision
 from training.stimuli import Stimulus, read
 from training.stream import TEMPERATURE, check_length
 
@@ -30,6 +32,8 @@ class Settings:
     temperature: float = TEMPERATURE
     seed: int = 0
     batch: int = 16  # dialogues at once; changes nothing but the time it takes
+    device: str = "cpu"
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     check_length(model, longest // model.format.block_samples)
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
     ids = [item.dialogue_id for item in batch]
-    blocks = [block.waveforms for block in converse(model, ids, user, settings.temperature, settings.seed)]
+    with enough_memory("for so many dialogues at once: --batch takes fewer."):
+        blocks = [block.waveforms for block in converse(model, ids, user, settings.temperature, settings.seed)]
     said = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
     block = model.format.block_samples
     return [row[: len(item.samples) + block] for row, item in zip(said, batch, strict=True)]

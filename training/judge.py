@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 
 KEY = "OPENAI_API_KEY"
 TIMEOUT_S = 60.0
@@ -57,8 +58,8 @@ class Judge:
                 return _verdict(self._post(body))
             except urllib.error.HTTPError as error:
                 problem, passing = f"HTTP {error.code}", error.code in BUSY
-            except (OSError, ValueError) as error:  # no connection, no JSON
-                problem, passing = f"{type(error).__name__}: {error}", isinstance(error, OSError)
+            except (OSError, HTTPException, ValueError) as error:  # no connection, half an answer, no JSON
+                problem, passing = f"{type(error).__name__}: {error}", not isinstance(error, ValueError)
             if wait_s is None or not passing:
                 break
             time.sleep(wait_s)

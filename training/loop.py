@@ -22,9 +22,13 @@ from pipeline.display import Display
 from pipeline.errors import UserError
 from training.checkpoints import Checkpoints
 from training.data import Batches, Row
+from training.devices import enough_memory
 from training.recipe import Optimization
 
 LOG = "log.jsonl"
+LESS_MEMORY = (
+    "A smaller micro_batch_size takes less and changes no result; gradient_checkpointing: true takes less still."
+)
 SHORTEST = 2  # ids; models cannot take none, which is what a device without rows would have
 Micro = Sequence[Row | None]  # None makes a device's share as long as the others'
 
@@ -71,7 +75,8 @@ class Loop:
             for step in range(start, self.steps):
                 began = monotonic()
                 batch = next(rows)
-                figures = self._backward(network, objective, batch)
+                with enough_memory(f"at step {step}. {LESS_MEMORY}"):
+                    figures = self._backward(network, objective, batch)
                 figures["gradient_norm"] = self._clip(network)
                 _stop_unless_finite(figures, step, batch, self.folder)
                 figures["learning_rate"] = schedule.get_last_lr()[0]
@@ -137,8 +142,12 @@ class Loop:
 
 
 def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
+    """Raises UserError if the device cannot do what the recipe asks for."""
     precision = "bf16" if optimization.precision == "bf16" else "no"
-    return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))
+    try:
+        return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))
+    except ValueError as error:
+        raise UserError(f"{error}. Where bf16 is not to be had, set optimization.precision: fp32.") from error
 
 
 def padded_ids(rows: Sequence[Sequence[int] | None], device: torch.device) -> tuple[Tensor, Tensor]:

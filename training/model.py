@@ -12,10 +12,13 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from pipeline.errors import UserError
 from pipeline.shards.atomic import canonical_json, explained
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
+from training.devices import DTYPES, enough_memory
+from training.recipe import Precision
 from training.sequences import SequenceFormat
 
 ABOUT = "training.json"
@@ -28,13 +31,16 @@ class DuplexModel:
     about: dict[str, Any]  # the training recipe, the data and their checksums
 
 
-def load_model(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> DuplexModel:
-    """A model that `duplexgen train` has written. Raises UserError if it is none, or damaged."""
+def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32") -> DuplexModel:
+    """A model that `duplexgen train` has written. Raises UserError if it is none, or damaged, or too large."""
+    if not (folder / ABOUT).exists():
+        raise UserError(f"{folder} is no model that `duplexgen train` has finished: there is no {ABOUT} in it.")
     about = read_json(folder / ABOUT)
     sequence_format = SequenceFormat.read(folder)
-    network = _pretrained(str(folder), dtype)
+    network = _pretrained(str(folder), DTYPES[precision])
     check_fits(network, sequence_format, str(folder))
-    moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
+    with enough_memory("for the model. --precision bf16 halves it."):
+        moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
 
 
@@ -127,6 +133,7 @@ def _rows(module: nn.Module) -> int:
 
 
 def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:

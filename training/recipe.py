@@ -12,6 +12,7 @@ from pipeline.recipe import Positive, Section, Share
 from pipeline.recipe_file import RECIPES
 
 TRAINING_RECIPES = RECIPES / "training"
+Precision = Literal["fp32", "bf16"]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -59,7 +60,7 @@ class Optimization(Section):
     weight_decay: NotNegative = 0.0
     betas: tuple[Share, Share] = (0.9, 0.95)
     max_grad_norm: NotNegative = 1.0
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
     gradient_checkpointing: bool = False
     checkpoint_every: Positive = 200  # steps
     shuffle_rows: Positive = 4096  # rows that are shuffled and sorted by length together

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.errors import UserError
 from pipeline.layouts import make_layout
 from pipeline.layouts.streams import Layout
 from pipeline.recipe import Layout as LayoutSection
@@ -29,7 +30,12 @@ class SequenceFormat:
     @classmethod
     def read(cls, folder: Path) -> "SequenceFormat":
         """The format of a data set or of a trained model; raises UserError if vocabulary.json is missing or damaged."""
-        return cls(read_json(folder / VOCABULARY))
+        made = cls(read_json(folder / VOCABULARY))
+        try:
+            _ = made.size, made.layout, made.block_samples, made.sample_rate
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{folder / VOCABULARY} is damaged, or of another version: {error!r}") from error
+        return made
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

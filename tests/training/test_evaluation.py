@@ -92,7 +92,8 @@ def test_evaluate_writes_what_it_measured(
     assert written["figures"]["turn_taking"]["tt_sr_3s"]["items"] == 2
     assert written["figures"]["interruption"]["isr_2s"]["items"] == 2
     assert set(written["model"]["files"]) >= {"model.safetensors", "config.json", "vocabulary.json"}
-    assert written["settings"] == {"limit": 2, "seed": 0, "temperature": 0.8}
+    settings = {"limit": 2, "seed": 0, "temperature": 0.8, "device": "cpu", "precision": "fp32"}
+    assert written["settings"] == settings
     for item in written["items"]:
         samples, rate = soundfile.read(
             tmp_path / "audio" / item["set"] / f"{item['dialogue_id'].replace('/', '%2F')}.wav"

@@ -20,6 +20,7 @@ class Endpoint(HTTPServer):
         self.script: list[tuple[int, str]] = []
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.withheld = 0  # bytes promised and never sent
 
     @property
     def url(self) -> str:
@@ -34,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.keys.append(self.headers["Authorization"])
         status, body = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
         self.send_response(status if self.path == "/v1/chat/completions" else 404)
+        self.send_header("Content-Length", str(len(body) + self.server.withheld))
         self.end_headers()
         self.wfile.write(body.encode())
 
@@ -112,6 +114,13 @@ def test_an_endpoint_that_refuses_is_asked_once(endpoint: Endpoint) -> None:
     endpoint.script = [(401, "no")]
     assert judge(endpoint).score("?", "Here.") == Verdict(None, "HTTP 401")
     assert len(endpoint.requests) == 1
+
+
+def test_half_an_answer_is_none(endpoint: Endpoint) -> None:
+    endpoint.script, endpoint.withheld = [(200, chat("4"))], 10
+    verdict = judge(endpoint).score("?", "Here.")
+    assert verdict.score is None and "IncompleteRead" in str(verdict.problem)
+    assert len(endpoint.requests) == 3
 
 
 def test_nobody_listens() -> None:

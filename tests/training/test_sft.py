@@ -56,6 +56,17 @@ def sft_recipe(*folders, model=None, **optimization):
     )
 
 
+def launch(recipe, folder, processes):
+    """Train in `folder`/run in other processes, as one process keeps one precision; returns what they say."""
+    (folder / "recipe.json").write_text(recipe.model_dump_json())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def log(out):
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
@@ -89,13 +100,20 @@ def test_the_loss_does_not_depend_on_micro_batches(folders, alone, tmp_path):
         assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+def test_half_precision_and_recomputed_activations_learn_the_same(folders, alone, tmp_path):
+    launch(sft_recipe(*folders, precision="bf16", gradient_checkpointing=True), tmp_path, processes=1)
+    for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.02)
+    assert all(ours["loss"] != theirs["loss"] for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True))
+
+
 @pytest.mark.parametrize("stopped_after", [2, 5])
 def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_after):
     recipe, out = sft_recipe(*folders, checkpoint_every=3), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         train_sft(recipe, out, StopAt(stopped_after))
     assert not (out / "training.json").exists()
-    with pytest.raises(UserError, match="no finished"):
+    with pytest.raises(UserError, match="has finished"):
         load_model(out)
     train_sft(recipe, out, Display())
     assert log(out) == log(alone)
@@ -196,14 +214,8 @@ def test_two_processes_take_the_same_steps(folders, tmp_path):
     """Eight rows in batches of five: of the second batch, one device has nothing in its last micro-batch."""
     recipe = sft_recipe(*folders, batch_size=5, micro_batch_size=1, steps=4)
     train_sft(recipe, tmp_path / "one", Display())
-    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "tests.training.launched", str(tmp_path / "recipe.json"), str(tmp_path / "two")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "device 1 of 2" in done.stdout
-    for ours, theirs in zip(log(tmp_path / "two"), log(tmp_path / "one"), strict=True):
+    assert "device 1 of 2" in launch(recipe, tmp_path, processes=2)
+    for ours, theirs in zip(log(tmp_path / "run"), log(tmp_path / "one"), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
-    one, two = (load_model(tmp_path / name).network.state_dict() for name in ("one", "two"))
+    one, two = (load_model(tmp_path / name).network.state_dict() for name in ("one", "run"))
     assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)

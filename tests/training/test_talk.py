@@ -179,3 +179,5 @@ def test_the_command(model_folder: Path, question: NDArray[np.int16], tmp_path: 
     assert sorted(path.name for path in (tmp_path / "out/talk" / model_folder.name / "user").iterdir()) == [
         *("assistant.wav", "both.wav", "channels.png", "transcript.json", "transcript.txt")
     ]
+    again = duplexgen("talk", model_folder, "--user", "user.wav", "--channel", "1", cwd=tmp_path)
+    assert again.status == 2 and "is there already" in again.said

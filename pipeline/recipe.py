@@ -60,15 +60,54 @@ class Source(Section):
         return self
 
 
+class LanguageModel(Section):
+    """A language model behind an OpenAI-compatible endpoint; its key, if it wants one, is in OPENAI_API_KEY."""
+
+    url: str  # up to and without /chat/completions
+    model: str  # by the endpoint's name for it
+    rewrites: Literal["dialogue", "replies"] = "dialogue"  # both roles (BayLing-Duplex), or replies alone (FLM-Audio)
+    prompt: str | None = None  # a file of one's own, relative to the working folder; None: the one that ships
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    max_tokens: Positive = 2048  # of an answer
+    at_once: Positive = 16  # requests under way at the same time
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
+    attempts: Positive = 3  # answers asked for before a dialogue is rejected
+
+
 class Rewriting(Section):
     engine: str = "rules"
+    llm: LanguageModel | None = None
     max_user_words: Positive = 60  # a longer question is rejected; Chinese counts characters
     max_reply_words: Positive = 60  # a longer reply is cut at the end of a sentence
     max_exchanges: Positive = 6  # later exchanges are left out
 
 
+class CosyVoice(Section):
+    """CosyVoice v1, v2 or v3. Paths are relative to the working folder."""
+
+    model: str  # a folder as it is published, such as models/CosyVoice2-0.5B
+    bank: str  # a folder that `duplexgen voices prepare` made
+    source: str | None = None  # a clone of the CosyVoice repository; None: the package `cosyvoice` that is installed
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    batch_tokens: Positive = 4096  # speech tokens decoded together: utterances of a batch times the longest of them
+    num_gpus: Annotated[float, Field(ge=0)] = 1.0  # of an actor; 0.5 puts two on a GPU, 0 runs on the processor
+
+
+class Gate(Section):
+    """What an utterance must pass before it is taken; otherwise it is spoken again with another seed."""
+
+    max_wer: Share | None = None  # word error rate of a transcript; Chinese counts characters
+    whisper: str = "large-v3"  # a size that faster-whisper knows, or a folder
+    min_dnsmos: Annotated[float, Field(ge=1, le=5)] | None = None  # overall (OVRL)
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None  # cosine of speaker embeddings, to the prompt
+    max_silence_s: Annotated[float, Field(gt=0)] | None = None  # at the start, or between two words
+    max_repeats: Positive | None = None  # the same few words in a row in the transcript
+
+
 class Speech(Section):
     engine: str = "kokoro"
+    cosyvoice: CosyVoice | None = None
+    gate: Gate | None = None
     assistant_voice: str
     user_voices: Literal["all", "held_out"] | list[str] = "all"  # every training voice, or every one kept from them
     renditions: Positive = 1  # each transcript spoken by this many different user voices
@@ -92,9 +131,34 @@ class Timing(Section):
     fade_s: Annotated[float, Field(gt=0, le=0.2)] = 0.03
 
 
+class GLM4Voice(Section):
+    """The speech tokenizer of GLM-4-Voice."""
+
+    checkpoint: str  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
+    mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes know nothing of what follows it
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_gpus: Annotated[float, Field(ge=0)] = 0.0  # of an actor
+
+
+class Mimi(Section):
+    checkpoint: str  # a folder or a name on the Hub that transformers' MimiModel loads
+    codebooks: Positive = 8
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_gpus: Annotated[float, Field(ge=0)] = 0.0  # of an actor
+
+
+class Pretrained(Section):
+    """The text tokenizer of a language model."""
+
+    folder: str  # with tokenizer.json, or GLM-4-Voice's tokenizer.model; relative to the working folder
+
+
 class Tokens(Section):
     speech_tokenizer: str = "melvq"
     text_tokenizer: str = "bpe"
+    glm4voice: GLM4Voice | None = None
+    mimi: Mimi | None = None
+    pretrained: Pretrained | None = None
 
 
 class Layout(Section):

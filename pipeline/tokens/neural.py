@@ -1,0 +1,119 @@
+"""What speech tokenizers made of a model's folder share: reading it without loading a weight, devices, errors."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+
+EXTRA = "codecs"  # of the package, which installs what is needed to load a model
+HEADER_LENGTH_BYTES = 8
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object; raises ValueError, in words, if the file is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a safetensors file, from its header alone.
+
+    Raises ValueError, in words, if the file is of another kind or shorter than its header says.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
+        if not 2 <= header_bytes <= size - HEADER_LENGTH_BYTES:
+            raise ValueError(f"{path} is no safetensors file, or only the beginning of one: copy it again")
+        try:
+            header = json.loads(file.read(header_bytes))
+            tensors = {name: described for name, described in header.items() if name != "__metadata__"}
+            shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
+            data_bytes = max((described["data_offsets"][1] for described in tensors.values()), default=0)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is no safetensors file: {error}") from error
+    if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
+        raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")
+    return shapes
+
+
+def unlike(config: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) -> list[str]:
+    """What a configuration says otherwise than it should, in words."""
+    return [
+        f"{where} says {key} {json.dumps(config.get(key))}, expected {json.dumps(value)}"
+        for key, value in wanted.items()
+        if config.get(key) != value
+    ]
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that compute the codes, as a fingerprint names them; no package is imported."""
+    return {name: _version(name) for name in ("torch", "transformers")}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def check_samples(samples: NDArray[np.int16], samples_per_frame: int) -> None:
+    """Raise ValueError unless samples are int16 [channels, whole frames]."""
+    if samples.dtype != np.int16 or samples.ndim != 2:
+        raise ValueError(f"expected int16 [channels, samples], got {samples.dtype} {list(samples.shape)}")
+    if samples.shape[1] % samples_per_frame:
+        raise ValueError(f"{samples.shape[1]} samples are no whole number of frames of {samples_per_frame}")
+
+
+@contextmanager
+def importing(what: str) -> Iterator[None]:
+    """Raise what a missing package raises as a UserError that names the extra."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"{what} needs packages that are not installed ({error}). pip install 'duplexgen[{EXTRA}]'"
+        ) from error
+
+
+def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
+    """Raises UserError if a GPU is asked for and there is none."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "a tokenizer is to run on cuda, and torch sees no GPU here. Give its actor one (num_gpus in its section of "
+            "the recipe), or say device: cpu."
+        )
+    return wanted
+
+
+@contextmanager
+def enough_memory(tokenizer: str) -> Iterator[None]:
+    """Raise what a device without memory left raises as a UserError; signals are tokenized one at a time already."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU has no memory left for {tokenizer} ({str(error).splitlines()[0]}). Put fewer actors on a GPU "
+            f"(a larger tokens.{tokenizer}.num_gpus), or say device: cpu."
+        ) from error

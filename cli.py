@@ -39,6 +39,8 @@ Stop a build whenever you like: the same command goes on where it stopped. On a 
 
 train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens and speaks on what `build` has made.")
 app.add_typer(train_app, name="train")
+voices_app = typer.Typer(no_args_is_help=True, help="Voices to speak with.")
+app.add_typer(voices_app, name="voices")
 
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="A data set that `build` has made.", show_default=False)]
@@ -322,6 +324,68 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
 
     checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
     train_dpo(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
+
+
+@voices_app.command("prepare")
+def prepare_voices(
+    recordings: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER_OR_HUB_DATASET",
+            help="Audio files at any depth (wav, flac, mp3, ogg), with or without a metadata.csv or metadata.jsonl "
+            "(file, text, speaker, language, sex, license); or a data set with a column of audio.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="BANK", help="Where the bank goes.", show_default=False)],
+    whisper: Annotated[
+        str, typer.Option(help="Of the recogniser: a size that faster-whisper knows, or a model's folder.")
+    ] = "large-v3",
+    language: Annotated[
+        str | None,
+        typer.Option(help="Of recordings that do not say theirs, such as en. Default: recognised.", show_default=False),
+    ] = None,
+    license: Annotated[str, typer.Option(help="Of recordings that do not say theirs.")] = "unknown",
+    min_dnsmos: Annotated[float, typer.Option(min=1, max=5, help="Overall quality (DNSMOS, OVRL) at least.")] = 3.0,
+    max_similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="Cosine of speaker embeddings from which on two clips are one voice.")
+    ] = 0.90,
+    min_coherence: Annotated[
+        float, typer.Option(min=0, max=1, help="Cosine of two parts of a clip below which they are two speakers.")
+    ] = 0.75,
+    held_out: Annotated[float, typer.Option(min=0, max=1, help="Share of the voices kept for evaluation.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Of who is held out.")] = 0,
+    config: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
+    split: Annotated[str, typer.Option(help="Of a data set.")] = "train",
+    revision: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
+) -> None:
+    """Make a voice bank of recordings: one clip of 3 to 15 s a voice, clean, understood, unlike the others.
+
+    Says what was kept and why not (README.md, rejected.jsonl and clips.png of the bank); exits with 1 if nothing was.
+    A voice is held out by its speaker's name, or the recording's content: more recordings move nobody across.
+    """
+    from collections import Counter
+
+    from pipeline.display import Display
+    from pipeline.speech.prepare import Settings, prepare
+
+    settings = Settings(
+        whisper=whisper,
+        language=language,
+        license=license,
+        min_dnsmos=min_dnsmos,
+        max_similarity=max_similarity,
+        min_coherence=min_coherence,
+        held_out_share=held_out,
+        seed=seed,
+    )
+    target = out.expanduser().resolve()
+    made = prepare(recordings, target, settings, Display(), config, split, revision)
+    for reason, count in Counter(one.reason for one in made.rejected).most_common():
+        print(f"rejected {count:6,}  {reason}")
+    print(f"{target}: {made.kept} voices, {made.held_out} of them held out")
+    if not made.kept:
+        raise typer.Exit(1)
 
 
 def _out(out: Path | None, name: str) -> Path:

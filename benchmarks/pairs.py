@@ -85,7 +85,7 @@ def first_partition(made: Build) -> tuple[float, int]:
     """Make the first partition of every stage; processor time of all but synthesis, and the rows it made."""
     source, spent_s = made.plan.folder, 0.0
     for stage, folder in zip(made.stages, made.folders, strict=True):
-        stage.load()
+        stage.load(folder.path.with_suffix(".scratch"))
         started = time.process_time()
         record = folder.write(0, *run_partition(stage, source.read(0)))
         spent_s += time.process_time() - started if stage.name != "speech" else 0
@@ -138,7 +138,7 @@ def stage_alone(folder: Path) -> tuple[float, int]:
     recipe, _ = load("timing", PairsRecipe, RECIPES / "pairs")
     made = prepare_pairs(recipe, folder / "out", folder / "alone")
     stage, target = made.stages[0], made.folders[0]
-    stage.load()
+    stage.load(folder)
     started = time.process_time()
     record = target.write(0, *run_partition(stage, made.source.read(0)))
     return time.process_time() - started, record.outcome.planned

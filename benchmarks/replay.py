@@ -14,7 +14,8 @@ import yaml
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
-from pipeline.recipe_file import RECIPES
+from pipeline.recipe import Speech
+from pipeline.recipe_file import RECIPES, Problem
 from pipeline.speech import ENGINES, SpeechRequest, Voice
 
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"
@@ -27,6 +28,13 @@ class Replay:
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})
     uses_seed: ClassVar[bool] = False
+    num_gpus: ClassVar[float] = 0.0
+
+    def __init__(self, spec: Speech | None = None) -> None:
+        pass
+
+    def check(self) -> list[Problem]:
+        return []
 
     @classmethod
     def voices(cls) -> Mapping[str, Voice]:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import replay
-from pipeline.recipe import Layout
+from pipeline.recipe import Layout, Tokens
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 from pipeline.tokens.vocabulary import Vocabulary
 from training.live import AssistantDecoder, UserEncoder
@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {
 
 
 def small_model() -> DuplexModel:
-    speech, text = SPEECH_TOKENIZERS["melvq"](), TEXT_TOKENIZERS["bpe"]()
+    speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
     vocabulary = Vocabulary.build(text, speech)
     sequence_format = SequenceFormat(vocabulary.describe(speech, text, Layout().model_dump(), SAMPLE_RATE))
     network = start_from_config(SMALL, sequence_format, seed=0)
@@ -66,7 +66,7 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
     size = model.format.block_samples
     blocks = round(seconds * SAMPLE_RATE / size)
     user = np.tile(user_audio(blocks * size), (batch, 1))
-    tokenizer = SPEECH_TOKENIZERS["melvq"]()
+    tokenizer = SPEECH_TOKENIZERS["melvq"](Tokens())
     stream = Stream(model, [str(number) for number in range(batch)], blocks)
     encoder, decoder = UserEncoder(tokenizer, model.format), AssistantDecoder(tokenizer, model.format, batch)
     for at in range(0, blocks * size, size):

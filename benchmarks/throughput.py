@@ -82,7 +82,7 @@ def everything_but_synthesis(folder: Path, scenario: str) -> None:
 def speak(made: Build) -> None:
     sources = (made.plan.folder, made.folders[0])
     for stage, source, target in zip(made.stages[:2], sources, made.folders[:2], strict=True):
-        stage.load()
+        stage.load(target.path.with_suffix(".scratch"))
         for number in made.plan.partitions:
             target.write(number, *run_partition(stage, source.read(number)))
 
@@ -97,7 +97,7 @@ def make_all(made: Build, folder: Path) -> Statistics:
     ]
     for stage, source, target in steps:
         if folder.name == "round-0":
-            stage.load()
+            stage.load(folder)
         for number in made.plan.partitions:
             record = target.write(number, *run_partition(stage, source.read(number)))
             statistics.merge(record.outcome.statistics)
@@ -138,11 +138,11 @@ def kokoro_beside_bare_loop(folder: Path) -> None:
     recipe, base = checking.load("turn_taking")
     made = prepare(recipe, base, folder / "kokoro", 1 + KOKORO_DIALOGUES, Display())
     stage = SpeechStage(recipe.speech, recipe.seed)
-    stage.load()
+    stage.load(folder)
     assert isinstance(stage.engine, Kokoro), "the recipe that ships speaks with Kokoro"
     recorder = stage.engine._session = Recorder(stage.engine._session)
     rows = [row for number in made.plan.partitions for row in made.plan.folder.read(number).to_pylist()]
-    made.stages[0].load()
+    made.stages[0].load(folder)
     rows = made.stages[0].process(rows, Account("script"))
     stage.process(rows[:1], Account("speech"))
     recorder.calls.clear()

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from pipeline import sources, speech
 from pipeline.layouts import LAYOUTS
 from pipeline.recipe import Layout, Output, Recipe, Rewriting, Section, Source, Speech, Timing, Tokens
-from pipeline.recipe_file import Location, Mistake, RecipeFile, checked, find, read, validate
+from pipeline.recipe_file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
 from pipeline.rewriting import REWRITERS
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
 
 S = TypeVar("S", bound=Section)
 
@@ -27,7 +27,7 @@ def load(name: str) -> tuple[Recipe, Path]:
 
 def _check_names(file: RecipeFile) -> list[Mistake]:
     """What a section names must exist. Sections whose form is right are checked, whatever the others look like."""
-    found: list[tuple[Location, str]] = []
+    found: list[Problem] = []
     listed = file.raw.get("sources")
     read_sources: dict[int, Source] = {}
     for index, item in enumerate(listed if isinstance(listed, list) else []):
@@ -37,6 +37,8 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
                 found.append((("sources", index, "path" if source.path else "hub"), problem))
     if rewriting := _section(Rewriting, file.raw.get("rewriting", {})):
         found += _unknown(("rewriting", "engine"), rewriting.engine, REWRITERS)
+        if rewriting.engine in REWRITERS:
+            found += REWRITERS[rewriting.engine](rewriting).check()
         longest = rewriting.max_exchanges
         for index, source in read_sources.items():
             if source.join > longest:
@@ -45,25 +47,32 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
     if section := _section(Speech, file.raw.get("speech", {})):
         found += speech.check(section, frozenset(source.language for source in read_sources.values()))
     layout = _section(Layout, file.raw.get("layout", {}))
-    tokens = _section(Tokens, file.raw.get("tokens", {}))
-    output = _section(Output, file.raw.get("output", {}))
-    timing = _section(Timing, file.raw.get("timing", {}))
     if layout:
         found += _unknown(("layout", "name"), layout.name, LAYOUTS)
-    if tokens:
-        found += _unknown(("tokens", "speech_tokenizer"), tokens.speech_tokenizer, SPEECH_TOKENIZERS)
-        found += _unknown(("tokens", "text_tokenizer"), tokens.text_tokenizer, TEXT_TOKENIZERS)
+    if tokens := _section(Tokens, file.raw.get("tokens", {})):
+        found += _check_tokenizers(tokens)
+    output = _section(Output, file.raw.get("output", {}))
+    timing = _section(Timing, file.raw.get("timing", {}))
     if layout and tokens and output and timing and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        found += _check_time(layout, tokens, output, timing)
+        found += _check_time(layout, SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output, timing)
     return [file.mistake(location, message) for location, message in found]
 
 
-def _check_time(layout: Layout, tokens: Tokens, output: Output, timing: Timing) -> list[tuple[Location, str]]:
-    found: list[tuple[Location, str]] = []
-    tokenizer = SPEECH_TOKENIZERS[tokens.speech_tokenizer]
+def _check_tokenizers(tokens: Tokens) -> list[Problem]:
+    found = _unknown(("tokens", "speech_tokenizer"), tokens.speech_tokenizer, SPEECH_TOKENIZERS)
+    found += _unknown(("tokens", "text_tokenizer"), tokens.text_tokenizer, TEXT_TOKENIZERS)
+    if tokens.speech_tokenizer in SPEECH_TOKENIZERS:
+        found += SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens).check()
+    if tokens.text_tokenizer in TEXT_TOKENIZERS:
+        found += TEXT_TOKENIZERS[tokens.text_tokenizer](tokens).check()
+    return found
+
+
+def _check_time(layout: Layout, tokenizer: SpeechTokenizer, output: Output, timing: Timing) -> list[Problem]:
+    found: list[Problem] = []
     frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
     if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate:
-        message = f"a frame of {tokens.speech_tokenizer} ({frame_s * 1000:g} ms) is no whole number of samples"
+        message = f"a frame of {tokenizer.name} ({frame_s * 1000:g} ms) is no whole number of samples"
         found.append((("output", "sample_rate"), f"{message} at {output.sample_rate} Hz"))
     block_s = layout.user_tokens * frame_s
     if round(timing.tail_s * output.sample_rate) < round(block_s * output.sample_rate):
@@ -80,7 +89,7 @@ def _section(model: type[S], value: object) -> S | None:
         return None  # reported by `validate`
 
 
-def _unknown(location: Location, name: str, table: dict[str, type]) -> list[tuple[Location, str]]:
+def _unknown(location: Location, name: str, table: dict[str, type]) -> list[Problem]:
     if name in table:
         return []
     return [(location, f"expected one of {', '.join(sorted(table))}, got {name!r}")]

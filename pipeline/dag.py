@@ -21,7 +21,7 @@ from ray.data import ActorPoolStrategy
 
 from pipeline.errors import UserError
 from pipeline.shards.atomic import explained
-from pipeline.stages.stage import Step
+from pipeline.stages.stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ANSWER_S = 10.0  # for a cluster to accept a connection
@@ -100,10 +100,10 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     rows: ray.data.Dataset = ray.data.from_items(
         [{"partition": number, "error": ""} for number in partitions], override_num_blocks=len(partitions)
     )
-    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-    dearest = max(step.stage.cost for step in steps)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    dearest = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
     for step in steps:
-        actors = min(math.ceil(cores * step.stage.cost / dearest), len(partitions))
+        actors = min(_actors(step.stage, resources, dearest), len(partitions))
         rows = rows.map_batches(
             _Worker,
             fn_constructor_args=(step,),
@@ -120,6 +120,18 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             if row["error"]:
                 raise UserError(row["error"])
             yield int(row["partition"])
+
+
+def _actors(stage: Stage, resources: dict[str, float], dearest: float) -> int:
+    """As many as its GPUs allow; of a stage without, a core each for the dearest and fewer for the others."""
+    if not stage.num_gpus:
+        return math.ceil(int(resources.get("CPU", 1)) * stage.cost / dearest)
+    if not (actors := int(resources.get("GPU", 0) / stage.num_gpus)):
+        raise UserError(
+            f"the stage {stage.name} asks for {stage.num_gpus:g} of a GPU an actor (num_gpus), and the cluster has "
+            f"{resources.get('GPU', 0):g}. Run it where there is one, or set num_gpus: 0 to use the processor."
+        )
+    return actors
 
 
 @contextmanager
@@ -173,6 +185,6 @@ class _Worker:
 
     def _make(self, partition: int) -> None:
         if not self.loaded:
-            self.step.stage.load()
+            self.step.load()
             self.loaded = True
         self.step.make(partition)

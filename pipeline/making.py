@@ -161,7 +161,7 @@ def _run_stages(made: Making, display: Display) -> None:
     with display.making(dict(zip(made.stage_keys, made.folders, strict=True)), made.plan.num_partitions):
         if len(pending) <= made.done_here:
             for step, partitions in zip(steps, missing, strict=True):
-                step.stage.load()
+                step.load()
                 for partition in sorted(partitions):
                     step.make(partition)
             return

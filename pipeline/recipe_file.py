@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.recipe import Section
 
 Location = tuple[int | str, ...]
+Problem = tuple[Location, str]  # where in a recipe, and what is wrong
 S = TypeVar("S", bound=Section)
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 

@@ -80,7 +80,7 @@ def test_same_bytes_without_ray_in_one_process(built: dict[str, Path], recipe: R
     made = prepare(recipe("interruption"), Path("/"), tmp_path / "work", None, Display())
     source = made.plan.folder
     for stage, folder in zip(made.stages, made.folders, strict=True):
-        stage.load()
+        stage.load(tmp_path / "scratch")
         for partition in reversed(made.plan.partitions):
             folder.write(partition, *run_partition(stage, source.read(partition)))
         source = folder

@@ -89,7 +89,7 @@ def test_no_user_voice_in_common(name: str) -> None:
     voices = {}
     for each in (name, *HELD_OUT):
         speech = load(each)[0].speech
-        voices[each] = set(user_voices(ENGINES[speech.engine], speech, "en"))
+        voices[each] = set(user_voices(ENGINES[speech.engine](speech), speech, "en"))
         assert voices[each]
     for held_out in HELD_OUT:
         assert len(voices[held_out]) == 6

@@ -13,6 +13,7 @@ from pipeline.layouts.bayling import BaylingLayout
 from pipeline.layouts.streams import Ids, Reply, Streams
 from pipeline.pairs.recipe import PairsRecipe
 from pipeline.preferences import PairMaker
+from pipeline.recipe import Tokens
 from pipeline.tokens import TEXT_TOKENIZERS
 from pipeline.tokens.vocabulary import Vocabulary
 
@@ -22,7 +23,7 @@ VOCABULARY = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
 )
 LAYOUT = BaylingLayout(VOCABULARY, SPF)
-ENCODE = TEXT_TOKENIZERS["bpe"]().encode
+ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
 TEXT = "It is on the corner of the market square."
 
 

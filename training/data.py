@@ -64,6 +64,11 @@ class TrainingData:
     def manifests(self) -> list[dict[str, Any]]:
         return [Dataset(folder).manifest for folder in self.folders]
 
+    @property
+    def tokens(self) -> dict[str, Any]:
+        """The section of the recipe that says where the tokenizers are."""
+        return Dataset(self.folders[0]).tokens.model_dump(mode="json")
+
     def provenance(self) -> list[dict[str, str]]:
         """Each set's name and the checksum of its manifest."""
         return [

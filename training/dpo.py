@@ -97,7 +97,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
     accelerator = make_accelerator(out, recipe.optimization)
     model_files = [start / ABOUT, *sorted(start.glob("*.safetensors"))]
     provenance = [*data.provenance(), {path.name: file_sha256(path) for path in model_files}]
-    with open_run(out, recipe, provenance, accelerator) as run:
+    with open_run(out, recipe, provenance, data.tokens, accelerator) as run:
         if run.is_finished:
             display.already_trained(out)
             return

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils.logging import disable_progress_bar
 
 from pipeline.errors import UserError
+from pipeline.recipe import Tokens
 from pipeline.shards.atomic import canonical_json, explained
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
 from training.devices import DTYPES, enough_memory
@@ -36,7 +37,7 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is no model that `duplexgen train` has finished: there is no {ABOUT} in it.")
     about = read_json(folder / ABOUT)
-    sequence_format = SequenceFormat.read(folder)
+    sequence_format = SequenceFormat.read(folder, Tokens.model_validate(about.get("tokens", {})))
     network = _pretrained(str(folder), DTYPES[precision])
     check_fits(network, sequence_format, str(folder))
     with enough_memory("for the model. --precision bf16 halves it."):

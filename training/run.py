@@ -47,11 +47,16 @@ class Run:
 
 
 @contextmanager
-def open_run(out: Path, recipe: Common, data: list[dict[str, str]], accelerator: Accelerator) -> Iterator[Run]:
-    """The run of a recipe over these data in `out`, locked; raises UserError if `out` holds anything else."""
+def open_run(
+    out: Path, recipe: Common, data: list[dict[str, str]], tokens: dict[str, Any], accelerator: Accelerator
+) -> Iterator[Run]:
+    """The run of a recipe over these data in `out`, locked; raises UserError if `out` holds anything else.
+
+    tokens: the section of the data's recipe, kept with the model.
+    """
     shape = {"recipe": recipe.model_dump(mode="json"), "data": data}
     key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
-    about = {"format_version": 1, "key": key, "software": {"duplexgen": __version__}, **shape}
+    about = {"format_version": 1, "key": key, "software": {"duplexgen": __version__}, "tokens": tokens, **shape}
     with ExitStack() as stack:
         if accelerator.is_main_process:
             stack.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being trained by another process"))

@@ -1,6 +1,6 @@
 """What the positions of a sequence are: whose, and of which kind (BayLing-Duplex section 2.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from pipeline.errors import UserError
 from pipeline.layouts import make_layout
 from pipeline.layouts.streams import Layout
 from pipeline.recipe import Layout as LayoutSection
+from pipeline.recipe import Tokens
 from pipeline.shards.dataset import VOCABULARY, read_json
 from pipeline.tokens.vocabulary import STATES, Vocabulary
 
 KINDS = ("user", "silence", "assistant", "pad", "epad", "text", "audio")
 """Kinds of positions: the user's audio, the four states, the assistant's text and the assistant's audio."""
+EMBEDDED = Tokens()
 USER, TEXT, AUDIO = KINDS.index("user"), KINDS.index("text"), KINDS.index("audio")
 
 
@@ -26,11 +28,12 @@ class SequenceFormat:
     """How the sequences of a data set are read, from its vocabulary.json alone."""
 
     described: dict[str, Any]  # vocabulary.json
+    tokens: Tokens = field(default=EMBEDDED, compare=False)  # of the data set's recipe: where its tokenizers are
 
     @classmethod
-    def read(cls, folder: Path) -> "SequenceFormat":
+    def read(cls, folder: Path, tokens: Tokens = EMBEDDED) -> "SequenceFormat":
         """The format of a data set or of a trained model; raises UserError if vocabulary.json is missing or damaged."""
-        made = cls(read_json(folder / VOCABULARY))
+        made = cls(read_json(folder / VOCABULARY), tokens)
         try:
             _ = made.size, made.layout, made.block_samples, made.sample_rate
         except (KeyError, TypeError, ValueError, AttributeError) as error:

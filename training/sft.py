@@ -50,7 +50,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         data.check()
     sequence_format = data.format
     accelerator = make_accelerator(out, recipe.optimization)
-    with open_run(out, recipe, data.provenance(), accelerator) as run:
+    with open_run(out, recipe, data.provenance(), data.tokens, accelerator) as run:
         if run.is_finished:
             display.already_trained(out)
             return

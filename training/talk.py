@@ -100,7 +100,9 @@ def replies(text_ids: NDArray[np.int32], sequence_format: SequenceFormat) -> lis
     A reply starts at [ASSISTANT], or at text where there is none, and ends at [EPAD], at [SILENCE] or at the next one.
     """
     vocabulary = sequence_format.vocabulary
-    tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, sequence_format.described["text_tokenizer"])
+    tokenizer: TextTokenizer = installed(
+        TEXT_TOKENIZERS, sequence_format.described["text_tokenizer"], sequence_format.tokens
+    )
     found: list[tuple[int, int, list[int]]] = []
     start: int | None = None
     words: list[int] = []

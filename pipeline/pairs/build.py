@@ -83,7 +83,9 @@ def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
     layout = _check(dataset, recipe)
     made_of = dataset.manifest["recipe"]
     plan = _plan(dataset, work)
-    stage = PreferencesStage(recipe, layout, dataset.sample_rate, made_of["timing"]["fade_s"], dataset.described)
+    stage = PreferencesStage(
+        recipe, layout, dataset.sample_rate, made_of["timing"]["fade_s"], dataset.described, dataset.tokens
+    )
     return PairsBuild(recipe, work, plan, (stage,), *staged((stage,), plan, work), dataset)
 
 
@@ -135,9 +137,9 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
         )
     if not isinstance(dataset.layout, BaylingLayout):
         raise UserError(f"{dataset.path} has the layout {dataset.layout.name}: pairs can be made of bayling alone.")
-    installed(TEXT_TOKENIZERS, dataset.described["text_tokenizer"])
+    installed(TEXT_TOKENIZERS, dataset.described["text_tokenizer"], dataset.tokens)
     if recipe.retokenize:
-        installed(SPEECH_TOKENIZERS, dataset.described["speech_tokenizer"])
+        installed(SPEECH_TOKENIZERS, dataset.described["speech_tokenizer"], dataset.tokens)
     return dataset.layout
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.layouts.bayling import BaylingLayout
 from pipeline.pairs.recipe import PairsRecipe
 from pipeline.pairs.retokenize import retokenized
 from pipeline.preferences import PairMaker
+from pipeline.recipe import Tokens
 from pipeline.shards.schema import PAIRS
 from pipeline.shards.statistics import QUANTITIES, measure_pair
 from pipeline.stages.stage import Account, Row
@@ -28,11 +30,17 @@ class PreferencesStage:
     fan_out = 1
 
     def __init__(
-        self, recipe: PairsRecipe, layout: BaylingLayout, sample_rate: int, fade_s: float, described: dict[str, Any]
+        self,
+        recipe: PairsRecipe,
+        layout: BaylingLayout,
+        sample_rate: int,
+        fade_s: float,
+        described: dict[str, Any],
+        tokens: Tokens,
     ) -> None:
-        """described: vocabulary.json of the data set; fade_s: of its recipe."""
+        """described: vocabulary.json of the data set; fade_s, tokens: of its recipe."""
         self.recipe, self.layout, self.sample_rate, self.fade_s = recipe, layout, sample_rate, fade_s
-        self.described = described
+        self.described, self.tokens = described, tokens
         self.maker: PairMaker
         self.speech_tokenizer: SpeechTokenizer
 
@@ -48,12 +56,12 @@ class PreferencesStage:
     def _shaping_packages(self) -> tuple[str, ...]:
         return (*SHAPING_PACKAGES, *TOKENIZING_PACKAGES) if self.recipe.retokenize else SHAPING_PACKAGES
 
-    def load(self) -> None:
+    def load(self, scratch: Path) -> None:
         fade = round(self.fade_s * self.sample_rate)
-        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.described["text_tokenizer"])
+        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.described["text_tokenizer"], self.tokens)
         self.maker = PairMaker(self.recipe, self.layout, self.sample_rate, fade, tokenizer.encode)
         if self.recipe.retokenize:
-            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described["speech_tokenizer"])
+            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described["speech_tokenizer"], self.tokens)
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         made = []

@@ -1,10 +1,12 @@
 """Written text into text one can speak: one class an engine, chosen by name from REWRITERS."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 from pipeline.dialogue import Dialogue, Rejection
 from pipeline.recipe import Rewriting
+from pipeline.recipe_file import Problem
 from pipeline.rewriting.rewritten import Rewritten
 from pipeline.rewriting.rules import RulesRewriter
 
@@ -12,15 +14,26 @@ __all__ = ["REWRITERS", "Rewriter", "Rewritten"]
 
 
 class Rewriter(Protocol):
-    """Turns written dialogues into spoken ones."""
-
-    name: ClassVar[str]
+    """Turns written dialogues into spoken ones. Made of a recipe's section and pickled to workers before `load`."""
 
     def __init__(self, recipe: Rewriting) -> None: ...
 
-    @classmethod
-    def fingerprint(cls) -> dict[str, str]:
-        """Names and versions of all but the recipe that shapes the output: rules, grammars, models."""
+    @property
+    def name(self) -> str: ...
+
+    def check(self) -> list[Problem]:
+        """What of the recipe's section keeps it from rewriting here."""
+        ...
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Names and versions of all that shapes the output, beside `engine` and the limits: rules, grammars, models."""
+        ...
+
+    def load(self, scratch: Path) -> None:
+        """Make ready in the process that will rewrite.
+
+        scratch: a folder of the stage's own, which may not exist yet, for what is to be found again after a restart.
+        """
         ...
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:

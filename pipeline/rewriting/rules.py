@@ -2,11 +2,13 @@
 
 import importlib.metadata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pipeline.dialogue import Dialogue, Rejection, Turn
 from pipeline.errors import DialogueRejected
 from pipeline.recipe import Rewriting
+from pipeline.recipe_file import Problem
 from pipeline.rewriting import chinese, english
 from pipeline.rewriting.characters import check_speakable, unified, without_emoji
 from pipeline.rewriting.markdown import plain
@@ -32,6 +34,12 @@ class RulesRewriter:
 
     def __init__(self, recipe: Rewriting) -> None:
         self.recipe = recipe
+
+    def check(self) -> list[Problem]:
+        return []
+
+    def load(self, scratch: Path) -> None:
+        pass
 
     @classmethod
     def fingerprint(cls) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.layouts import make_layout
 from pipeline.layouts.streams import Layout
 from pipeline.recipe import Layout as LayoutSection
+from pipeline.recipe import Tokens
 from pipeline.tokens.vocabulary import Vocabulary
 
 MANIFEST = "manifest.json"
@@ -71,6 +72,11 @@ class Dataset:
     def described(self) -> dict[str, Any]:
         """vocabulary.json."""
         return read_json(self.path / VOCABULARY)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Of its recipe, or of that of the data set it was made from: what says where its tokenizers are."""
+        return Tokens.model_validate(self.manifest.get("source", self.manifest)["recipe"]["tokens"])
 
     @property
     def sample_rate(self) -> int:

@@ -125,8 +125,8 @@ def _dialogues(dataset: Dataset) -> tuple[RowChecker, Measure]:
     checker = Checker(
         Recipe.model_validate(dataset.manifest["recipe"]),
         dataset.layout,
-        installed(TEXT_TOKENIZERS, described["text_tokenizer"]),
-        installed(SPEECH_TOKENIZERS, described["speech_tokenizer"]),
+        installed(TEXT_TOKENIZERS, described["text_tokenizer"], dataset.tokens),
+        installed(SPEECH_TOKENIZERS, described["speech_tokenizer"], dataset.tokens),
     )
     return checker, measure
 

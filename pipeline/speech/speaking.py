@@ -1,6 +1,6 @@
 """A dialogue as text to a dialogue as speech: who speaks in which voice, what is tried again, what is refused."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -8,15 +8,17 @@ from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utteran
 from pipeline.errors import DialogueRejected
 from pipeline.randomness import generator
 from pipeline.recipe import Speech
+from pipeline.recipe_file import Location, Problem
 from pipeline.speech.engine import SpeechEngine, SpeechRequest
 from pipeline.speech.guard import BadSpeechError, check_duration, check_raw
 from pipeline.speech.level import level
 from pipeline.speech.trim import trim
 
-Mistake = tuple[tuple[str | int, ...], str]  # where in the recipe, and what is wrong
+Spoken = Waveform | DialogueRejected
+Key = tuple[int, int, str]  # dialogue, turn, voice
 
 
-def user_voices(engine: type[SpeechEngine], spec: Speech, language: str) -> list[str]:
+def user_voices(engine: SpeechEngine, spec: Speech, language: str) -> list[str]:
     """The voices a user of this language may have, sorted: those named, or every one of a split.
 
     `all` draws from the training split alone, `held_out` from the evaluation split alone.
@@ -29,15 +31,15 @@ def user_voices(engine: type[SpeechEngine], spec: Speech, language: str) -> list
     return sorted(voice.name for voice in drawn if voice.name != spec.assistant_voice)
 
 
-def check(engine: type[SpeechEngine], spec: Speech, languages: frozenset[str]) -> list[Mistake]:
+def check(engine: SpeechEngine, spec: Speech, languages: frozenset[str]) -> list[Problem]:
     """Everything in a recipe's speech section that this engine cannot do for sources in these languages."""
-    mistakes: list[Mistake] = []
+    mistakes: list[Problem] = []
     known = engine.voices()
     for language in sorted(languages - engine.languages):
         spoken = ", ".join(sorted(engine.languages))
         mistakes.append((("speech", "engine"), f"{engine.name} does not speak {language!r}, only {spoken}"))
     languages &= engine.languages
-    named: list[tuple[tuple[str | int, ...], str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
+    named: list[tuple[Location, str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
     if isinstance(spec.user_voices, list):
         named += [(("speech", "user_voices", index), name) for index, name in enumerate(spec.user_voices)]
     for location, name in named:
@@ -68,78 +70,102 @@ def rendition_id(dialogue_id: str, rendition: int) -> str:
     return f"{dialogue_id}#{rendition}" if rendition else dialogue_id
 
 
-def speak_renditions(
-    engine: SpeechEngine, dialogue: Dialogue, spec: Speech, seed: int
-) -> Iterator[SpokenDialogue | Rejection]:
-    """The dialogue spoken `spec.renditions` times, each by another user; the assistant speaks once for all.
+def speak_all(
+    engine: SpeechEngine, dialogues: Sequence[Dialogue], spec: Speech, seed: int
+) -> list[list[SpokenDialogue | Rejection]]:
+    """Each dialogue spoken `spec.renditions` times, each by another user; the assistant speaks once for all.
 
-    Yields one result a rendition, in order: trimmed, levelled utterances at the engine's rate, or why there
-    are none. Everything is a function of the arguments and of the engine's fingerprint.
+    One result a rendition, in order: trimmed, levelled utterances at the engine's rate, or why there are none.
+    Everything about a dialogue is a function of itself, the other arguments and the engine's fingerprint.
     """
-    drawn = generator(seed, dialogue.id, "user_voice").permutation(user_voices(type(engine), spec, dialogue.language))
-    renditions = [str(voice) for voice in drawn[: spec.renditions]]
-    said = [(turn, voice) for voice in renditions for turn in range(len(dialogue.turns))]
-    wanted = dict.fromkeys((turn, _voice(dialogue.turns[turn], spec, voice)) for turn, voice in said)
-    spoken = _speak_all(engine, dialogue, list(wanted), spec, seed)
-    for rendition, user_voice in enumerate(renditions):
-        name = rendition_id(dialogue.id, rendition)
-        keys = [(index, _voice(turn, spec, user_voice)) for index, turn in enumerate(dialogue.turns)]
-        failed = next((result for key in keys if isinstance(result := spoken[key], DialogueRejected)), None)
-        if failed:
-            yield Rejection(name, "speech", failed.reason, failed.detail)
-            continue
-        utterances = tuple(
-            Utterance(turn.role, turn.text, key[1], waveform, engine.sample_rate)
-            for turn, key in zip(dialogue.turns, keys, strict=True)
-            if not isinstance(waveform := spoken[key], DialogueRejected)
-        )
-        yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
-    for rendition in range(len(renditions), spec.renditions):  # recipes are checked, dialogues name their own language
-        detail = f"{len(renditions)} voices of {engine.name} can be this user's in {dialogue.language!r}"
-        yield Rejection(rendition_id(dialogue.id, rendition), "speech", "language_not_spoken", detail)
+    casts = [_cast(engine, dialogue, spec, seed) for dialogue in dialogues]
+    wanted = dict.fromkeys(
+        (number, turn, _voice(dialogue.turns[turn], spec, user))
+        for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
+        for user in users
+        for turn in range(len(dialogue.turns))
+    )
+    spoken = _speak(engine, dialogues, list(wanted), spec, seed)
+    return [
+        list(_renditions(engine, number, dialogue, users, spec, spoken))
+        for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
+    ]
+
+
+def _cast(engine: SpeechEngine, dialogue: Dialogue, spec: Speech, seed: int) -> list[str]:
+    """The users of the renditions of a dialogue, as many as can be had."""
+    drawn = generator(seed, dialogue.id, "user_voice").permutation(user_voices(engine, spec, dialogue.language))
+    return [str(voice) for voice in drawn[: spec.renditions]]
 
 
 def _voice(turn: Turn, spec: Speech, user_voice: str) -> str:
     return spec.assistant_voice if turn.role == "assistant" else user_voice
 
 
-def _speak_all(
-    engine: SpeechEngine, dialogue: Dialogue, keys: list[tuple[int, str]], spec: Speech, seed: int
-) -> dict[tuple[int, str], Waveform | DialogueRejected]:
-    """Each (turn, voice) as finished speech; what is bad is tried again with another seed."""
-    results: dict[tuple[int, str], Waveform | DialogueRejected] = {}
+def _renditions(
+    engine: SpeechEngine, number: int, dialogue: Dialogue, users: list[str], spec: Speech, spoken: dict[Key, Spoken]
+) -> Iterator[SpokenDialogue | Rejection]:
+    for rendition, user_voice in enumerate(users):
+        name = rendition_id(dialogue.id, rendition)
+        keys = [(number, index, _voice(turn, spec, user_voice)) for index, turn in enumerate(dialogue.turns)]
+        failed = next((result for key in keys if isinstance(result := spoken[key], DialogueRejected)), None)
+        if failed:
+            yield Rejection(name, "speech", failed.reason, failed.detail)
+            continue
+        utterances = tuple(
+            Utterance(turn.role, turn.text, key[2], waveform, engine.sample_rate)
+            for turn, key in zip(dialogue.turns, keys, strict=True)
+            if not isinstance(waveform := spoken[key], DialogueRejected)
+        )
+        yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
+    for rendition in range(len(users), spec.renditions):  # recipes are checked, dialogues name their own language
+        detail = f"{len(users)} voices of {engine.name} can be this user's in {dialogue.language!r}"
+        yield Rejection(rendition_id(dialogue.id, rendition), "speech", "language_not_spoken", detail)
+
+
+def _speak(
+    engine: SpeechEngine, dialogues: Sequence[Dialogue], keys: list[Key], spec: Speech, seed: int
+) -> dict[Key, Spoken]:
+    """Each utterance as finished speech; what is bad is tried again with another seed."""
+    results: dict[Key, Spoken] = {}
     pending = {
-        (turn, voice): SpeechRequest(dialogue.turns[turn].text, voice, dialogue.language, seed=0)
-        for turn, voice in keys
+        (number, turn, voice): SpeechRequest(
+            dialogues[number].turns[turn].text, voice, dialogues[number].language, seed=0
+        )
+        for number, turn, voice in keys
     }
     attempts = spec.max_attempts if engine.uses_seed else 1
     for attempt in range(attempts):
-        requests = [replace(request, seed=_seed(seed, dialogue.id, key, attempt)) for key, request in pending.items()]
-        for key, request, waveform in zip(list(pending), requests, engine.speak(requests), strict=True):
-            if isinstance(waveform, DialogueRejected):  # no attempt will change what cannot be spoken
-                results[key] = waveform
+        requests = [
+            replace(request, seed=_seed(seed, dialogues[key[0]].id, key, attempt)) for key, request in pending.items()
+        ]
+        for key, request, said in zip(list(pending), requests, engine.speak(requests), strict=True):
+            if isinstance(said, DialogueRejected):  # no attempt will change what cannot be spoken
+                results[key] = said
                 del pending[key]
                 continue
             try:
-                results[key] = finish(waveform, engine.sample_rate, request, spec)
+                results[key] = finish(said, engine.sample_rate, request, spec)
                 del pending[key]
             except BadSpeechError as error:
                 results[key] = DialogueRejected(
                     "speech_failed",
-                    f"turn {key[0]}, voice {key[1]}: {error}, after {attempts} attempts; {request.text[:60]!r}",
+                    f"turn {key[1]}, voice {key[2]}: {error}, after {attempts} attempts; {request.text[:60]!r}",
                 )
         if not pending:
             break
     return results
 
 
-def _seed(seed: int, dialogue_id: str, key: tuple[int, str], attempt: int) -> int:
-    return int(generator(seed, dialogue_id, f"speech/{key[0]}/{key[1]}/{attempt}").integers(2**31))
+def _seed(seed: int, dialogue_id: str, key: Key, attempt: int) -> int:
+    return int(generator(seed, dialogue_id, f"speech/{key[1]}/{key[2]}/{attempt}").integers(2**31))
 
 
-def finish(waveform: Waveform, sample_rate: int, request: SpeechRequest, spec: Speech) -> Waveform:
+def finish(said: Waveform | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech) -> Waveform:
     """Trimmed to speech and levelled. Raises BadSpeechError if it cannot be what the text says."""
-    check_raw(waveform)
-    speech = trim(waveform, sample_rate)
+    if isinstance(said, BadSpeechError):
+        raise said
+    check_raw(said)
+    speech = trim(said, sample_rate)
     check_duration(speech, sample_rate, request.text, request.language)
     return level(speech, sample_rate, spec.loudness_lufs)

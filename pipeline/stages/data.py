@@ -37,7 +37,6 @@ class DataStage:
     name: ClassVar[str] = "data"
     version: ClassVar[int] = 3
     num_cpus = 0.25
-    num_gpus = 0.0
 
     def __init__(self, recipe: Recipe) -> None:
         self.timing, self.tokens, self.layout_section = recipe.timing, recipe.tokens, recipe.layout
@@ -46,42 +45,47 @@ class DataStage:
         self.sample_rate = recipe.output.sample_rate
         self.with_audio = recipe.output.audio == "flac"
         self.schema = data_schema(self.sample_rate, self.with_audio)
-        self.speech_tokenizer_class: type[SpeechTokenizer] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer]
-        self.text_tokenizer_class: type[TextTokenizer] = TEXT_TOKENIZERS[recipe.tokens.text_tokenizer]
-        self.speech_tokenizer: SpeechTokenizer
-        self.text_tokenizer: TextTokenizer
+        self.speech_tokenizer: SpeechTokenizer = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens)
+        self.text_tokenizer: TextTokenizer = TEXT_TOKENIZERS[recipe.tokens.text_tokenizer](recipe.tokens)
         self.vocabulary: Vocabulary
         self.layout: Layout
 
     @property
+    def num_gpus(self) -> float:
+        return self.speech_tokenizer.num_gpus
+
+    @property
     def samples_per_frame(self) -> int:
         """At the recipe's rate, which may differ from the tokenizer's."""
-        tokenizer = self.speech_tokenizer_class
+        tokenizer = self.speech_tokenizer
         return tokenizer.samples_per_frame * self.sample_rate // tokenizer.sample_rate
 
     def shaped_by(self) -> dict[str, Any]:
         return {
             "timing": self.timing.model_dump(),
-            "tokens": self.tokens.model_dump(),
+            "tokens": self.tokens.model_dump(include={"speech_tokenizer", "text_tokenizer"}),
             "layout": self.layout_section.model_dump(),
             "sample_rate": self.sample_rate,
             "audio": self.with_audio,
             "seed": self.seed,
-            "speech_tokenizer": dict(self.speech_tokenizer_class.fingerprint()),
-            "text_tokenizer": dict(self.text_tokenizer_class.fingerprint()),
+            "speech_tokenizer": dict(self.speech_tokenizer.fingerprint()),
+            "text_tokenizer": dict(self.text_tokenizer.fingerprint()),
             "packages": {name: version(name) for name in SHAPING_PACKAGES},
             "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
         }
 
-    def load(self) -> None:
-        self.speech_tokenizer = self.speech_tokenizer_class()
-        self.text_tokenizer = self.text_tokenizer_class()
+    def load(self, scratch: Path) -> None:
+        self.speech_tokenizer.load()
+        self._make_layout()
+
+    def _make_layout(self) -> None:
+        self.text_tokenizer.load()
         self.vocabulary = Vocabulary.build(self.text_tokenizer, self.speech_tokenizer)
         self.layout = make_layout(self.layout_section, self.vocabulary, self.samples_per_frame)
 
     def write_vocabulary(self, out: Path) -> list[str]:
         """Write what a reader needs to take the sequences apart; returns the files, relative to `out`."""
-        self.load()
+        self._make_layout()
         with explained(out / VOCABULARY_FOLDER):
             self.vocabulary.save(out / VOCABULARY_FOLDER)
         section = self.layout_section

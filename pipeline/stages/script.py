@@ -1,6 +1,7 @@
 """Written dialogues to dialogues that can be spoken."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.dialogue import Dialogue, Rejection
@@ -21,14 +22,14 @@ class ScriptStage:
 
     def __init__(self, rewriting: Rewriting) -> None:
         self.rewriting = rewriting
-        self.rewriter_class: type[Rewriter] = REWRITERS[rewriting.engine]
-        self.rewriter: Rewriter
+        self.rewriter: Rewriter = REWRITERS[rewriting.engine](rewriting)
 
     def shaped_by(self) -> dict[str, Any]:
-        return {"rewriting": self.rewriting.model_dump(), "rewriter": dict(self.rewriter_class.fingerprint())}
+        """What rewriters are told of their own is in their fingerprint, as far as it shapes the text."""
+        return {"rewriting": self.rewriting.model_dump(exclude={"llm"}), "rewriter": dict(self.rewriter.fingerprint())}
 
-    def load(self) -> None:
-        self.rewriter = self.rewriter_class(self.rewriting)
+    def load(self, scratch: Path) -> None:
+        self.rewriter.load(scratch)
 
     @property
     def fan_out(self) -> int:

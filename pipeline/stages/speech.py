@@ -1,11 +1,13 @@
 """Dialogues to one waveform a turn, in every rendition."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.dialogue import Rejection, SpokenDialogue
+from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue
+from pipeline.errors import UserError
 from pipeline.recipe import Speech
-from pipeline.speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_renditions
+from pipeline.speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
 from pipeline.stages.rows import SPEECH, read_text_row, speech_row
 from pipeline.stages.stage import Account, Row
 
@@ -15,20 +17,26 @@ class SpeechStage:
     version: ClassVar[int] = 1
     schema = SPEECH
     num_cpus = 0.5
-    num_gpus = 0.0
     cost = 1.0
 
     def __init__(self, speech: Speech, seed: int) -> None:
         self.speech = speech
         self.seed = seed
-        self.engine_class: type[SpeechEngine] = ENGINES[speech.engine]
-        self.engine: SpeechEngine
+        self.engine: SpeechEngine = ENGINES[speech.engine](speech)
+
+    @property
+    def num_gpus(self) -> float:
+        return self.engine.num_gpus
 
     def shaped_by(self) -> dict[str, Any]:
-        return {"speech": self.speech.model_dump(), "seed": self.seed, "engine": fingerprint(self.engine_class)}
+        """What engines are told of their own is in their fingerprint, as far as it shapes the speech."""
+        return {
+            "speech": self.speech.model_dump(exclude={"cosyvoice", "gate"}),
+            "seed": self.seed,
+            "engine": fingerprint(self.engine),
+        }
 
-    def load(self) -> None:
-        self.engine = self.engine_class()
+    def load(self, scratch: Path) -> None:
         self.engine.load()
 
     @property
@@ -37,10 +45,20 @@ class SpeechStage:
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         spoken: list[Row] = []
-        for row in rows:
-            dialogue = read_text_row(row)
-            with account.each(*(rendition_id(dialogue.id, number) for number in range(self.fan_out))):
-                results = list(speak_renditions(self.engine, dialogue, self.speech, self.seed))
-                spoken += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
-                account.rejections += [result for result in results if isinstance(result, Rejection)]
+        for results in self._spoken([read_text_row(row) for row in rows], account):
+            spoken += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
+            account.rejections += [result for result in results if isinstance(result, Rejection)]
         return spoken
+
+    def _spoken(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
+        """All at once; if one of them makes the engine fail, each on its own, so that it fails alone."""
+        try:
+            yield from speak_all(self.engine, dialogues, self.speech, self.seed)
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception:
+            for dialogue in dialogues:
+                alone: list[list[SpokenDialogue | Rejection]] = []
+                with account.each(*(rendition_id(dialogue.id, number) for number in range(self.fan_out))):
+                    alone = speak_all(self.engine, [dialogue], self.speech, self.seed)
+                yield from alone

@@ -28,14 +28,21 @@ class Stage(Protocol):
     version: ClassVar[int]  # goes up when the same input gives another output
     schema: pa.Schema
     num_cpus: float
-    num_gpus: float
     cost: float  # processor time a dialogue, against the other stages: the dearest gets an actor a core
 
     def shaped_by(self) -> dict[str, Any]:
         """Everything of the recipe and of the engines that changes this stage's output."""
         ...
 
-    def load(self) -> None: ...
+    @property
+    def num_gpus(self) -> float: ...
+
+    def load(self, scratch: Path) -> None:
+        """Load the engine, in the process that will run.
+
+        scratch: a folder for what is to be found again after a restart, beside what is committed.
+        """
+        ...
 
     @property
     def fan_out(self) -> int:
@@ -103,6 +110,9 @@ class Step:
     stage: Stage
     source: Readable
     target: PartitionFolder
+
+    def load(self) -> None:
+        self.stage.load(self.target.path.with_suffix(".scratch"))
 
     def make(self, partition: int) -> None:
         """Run the stage, which must be loaded, over a partition and commit it."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.recipe import Tokens
+from pipeline.recipe_file import dotted
 from pipeline.tokens.bpe import BytePairTokenizer
 from pipeline.tokens.melvq import MelVQ
 from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
@@ -12,19 +14,24 @@ SPEECH_TOKENIZERS: dict[str, type[SpeechTokenizer]] = {MelVQ.name: MelVQ}
 TEXT_TOKENIZERS: dict[str, type[TextTokenizer]] = {BytePairTokenizer.name: BytePairTokenizer}
 
 
-def installed(table: Mapping[str, Any], described: Mapping[str, Any]) -> Any:
-    """The tokenizer that a vocabulary.json describes: its name, the checksum of its weights and any version it says.
+def installed(table: Mapping[str, Any], described: Mapping[str, Any], tokens: Tokens) -> Any:
+    """The tokenizer that a vocabulary.json describes, loaded: its name, its weights' checksum and any version it says.
 
-    Raises UserError if the one installed is another.
+    tokens: the recipe's section, which says where its weights are. Raises UserError if the one there is another.
     """
     name = described["name"]
-    found = table[name].fingerprint() if name in table else {}
-    if any(found.get(key) != described[key] for key in ("sha256", "version") if key in described):
+    tokenizer = table[name](tokens) if name in table else None
+    if tokenizer and (problems := tokenizer.check()):
+        said = "; ".join(f"{dotted(location)}: {message}" for location, message in problems)
+        raise UserError(f"the tokenizer {name!r} of the data set cannot be used here: {said}")
+    found = tokenizer.fingerprint() if tokenizer else {}
+    if tokenizer is None or any(found.get(key) != described[key] for key in ("sha256", "version") if key in described):
         raise UserError(
             f"the data set was made with the tokenizer {name!r} of sha256 {described['sha256'][:12]}…, which is not "
             "the one installed. Install the version of duplexgen that manifest.json names."
         )
-    return table[name]()
+    tokenizer.load()
+    return tokenizer
 
 
 __all__ = ["SPEECH_TOKENIZERS", "TEXT_TOKENIZERS", "SpeechTokenizer", "TextTokenizer", "installed"]

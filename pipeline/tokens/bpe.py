@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DialogueRejected
+from pipeline.recipe import Tokens
+from pipeline.recipe_file import Problem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,8 +22,14 @@ class BytePairTokenizer:
     version = "1"
     vocab_size = 4096
 
-    def __init__(self) -> None:
-        self._tokenizer = _load()
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        pass
+
+    def check(self) -> list[Problem]:
+        return []
+
+    def load(self) -> None:
+        _load()
 
     @classmethod
     def fingerprint(cls) -> dict[str, str]:
@@ -30,13 +38,13 @@ class BytePairTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of the text. Raises DialogueRejected(`broken_text`) on a lone surrogate, which no UTF-8 has."""
         try:
-            return self._tokenizer.encode(text, add_special_tokens=False).ids
+            return _load().encode(text, add_special_tokens=False).ids
         except (UnicodeEncodeError, TypeError) as error:
             raise DialogueRejected("broken_text", f"not valid Unicode: {text[:80]!a}") from error
 
     def decode(self, ids: list[int]) -> str:
         """Text of the ids; a character cut in half becomes U+FFFD."""
-        return self._tokenizer.decode(ids, skip_special_tokens=False)
+        return _load().decode(ids, skip_special_tokens=False)
 
     def to_json(self) -> str:
         return WEIGHTS.read_text("utf-8")

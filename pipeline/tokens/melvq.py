@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.recipe import Tokens
+from pipeline.recipe_file import Problem
 from pipeline.tokens import mel
 
 WEIGHTS = Path(__file__).parent / "data" / "melvq.npz"
@@ -34,8 +36,18 @@ class MelVQ:
     codebooks = 8
     codebook_size = 2048
     frame_by_frame = True
+    num_gpus = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: Tokens | None = None) -> None:
+        self._loaded = False
+
+    def check(self) -> list[Problem]:
+        return []
+
+    def load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
         with np.load(WEIGHTS, allow_pickle=False) as weights:
             self._projector = Projector(weights["mean"], weights["projection"], float(weights["radius"]))
             self._entries = weights["entries"].astype(np.float32)  # [codebooks, codebook_size, dims]
@@ -56,6 +68,7 @@ class MelVQ:
         if samples.shape[1] % self.samples_per_frame:
             raise ValueError(f"{samples.shape[1]} samples are no whole number of frames of {self.samples_per_frame}")
 
+        self.load()
         frames = samples.reshape(-1, self.samples_per_frame)
         sounding = np.flatnonzero(frames.any(axis=1))
         codes = np.full((len(frames), self.codebooks), SILENT, np.int16)
@@ -78,6 +91,7 @@ class MelVQ:
             raise ValueError(f"expected codes 0 … {self.codebook_size - 1}, got {codes.min()} … {codes.max()}")
         if codes.shape[1] == 0:
             return np.zeros(0, np.float32)
+        self.load()
         inputs = neighbourhoods(dequantize(codes.T, self._entries), silence=self._entries[0, SILENT])
         spectra = inputs @ self._decoders[len(codes) - 1]
         spectra[(codes == SILENT).all(axis=0)] = 0

@@ -1,30 +1,69 @@
 """What a speech tokenizer and a text tokenizer must offer, so that a recipe can name any of them."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.recipe import Tokens
+from pipeline.recipe_file import Problem
+
 
 class SpeechTokenizer(Protocol):
     """Waveforms to codes and back, one frame of codes every `samples_per_frame` samples.
 
-    The attributes and `fingerprint` belong to the class, so that a build can be planned without loading
-    weights. The constructor takes keyword arguments only, all with defaults (a device, a checkpoint folder).
+    Made of a recipe's section and pickled to workers before `load`, which happens there; all but `load`, `encode` and
+    `decode` loads no weights, so that a build can be planned anywhere.
     """
 
-    name: str  # what a recipe calls it
-    version: str  # changes whenever the same samples may give other codes
-    sample_rate: int  # Hz
-    samples_per_frame: int
-    codebooks: int
-    codebook_size: int  # codes are 0 … codebook_size - 1; at most 32768, so that they fit int16
-    frame_by_frame: bool  # a frame's codes depend on its own samples alone
+    def __init__(self, tokens: Tokens) -> None: ...
 
-    @classmethod
-    def fingerprint(cls) -> dict[str, str]:
-        """`name`, `version` and `sha256` of the weights: what decides the codes. Loads no model."""
+    @property
+    def name(self) -> str:
+        """What a recipe calls it."""
         ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same samples may give other codes."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        ...
+
+    @property
+    def samples_per_frame(self) -> int: ...
+
+    @property
+    def codebooks(self) -> int: ...
+
+    @property
+    def codebook_size(self) -> int:
+        """Codes are 0 … codebook_size - 1; at most 32768, so that they fit int16."""
+        ...
+
+    @property
+    def frame_by_frame(self) -> bool:
+        """Whether a frame's codes depend on its own samples alone."""
+        ...
+
+    @property
+    def num_gpus(self) -> float:
+        """Of an actor that tokenizes."""
+        ...
+
+    def check(self) -> list[Problem]:
+        """What of the recipe's section keeps it from being used here."""
+        ...
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """`name`, `version` and `sha256` of the weights: what decides the codes."""
+        ...
+
+    def load(self) -> None: ...
 
     def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, codebooks, frames] of samples [channels, samples] at `sample_rate`.
@@ -45,13 +84,23 @@ class SpeechTokenizer(Protocol):
 class TextTokenizer(Protocol):
     """Text to ids and back. Text is only ever text: no id of a special token comes out of `encode`."""
 
-    name: str
-    vocab_size: int
+    def __init__(self, tokens: Tokens) -> None: ...
 
-    @classmethod
-    def fingerprint(cls) -> dict[str, str]:
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def check(self) -> list[Problem]:
+        """What of the recipe's section keeps it from being used here."""
+        ...
+
+    def fingerprint(self) -> Mapping[str, str]:
         """`name`, `version` and `sha256` of the vocabulary and merges."""
         ...
+
+    def load(self) -> None: ...
 
     def encode(self, text: str) -> list[int]: ...
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.build import Build, build, prepare
 from pipeline.display import Display
-from pipeline.recipe import Output, Recipe
+from pipeline.recipe import Output, Recipe, Tokens
 from pipeline.shards.dataset import Dataset
 from pipeline.shards.invariants import Checker
 from pipeline.stages.stage import run_partition
@@ -24,7 +24,7 @@ def run_stages(made: Build) -> None:
     """Every partition through every stage, without Ray."""
     source = made.source
     for stage, folder in zip(made.stages, made.folders, strict=True):
-        stage.load()
+        stage.load(folder.path.with_suffix(".scratch"))
         for partition in made.plan.partitions:
             folder.write(partition, *run_partition(stage, source.read(partition)))
         source = folder
@@ -51,7 +51,7 @@ def checkers(data_sets: Callable[[str], Path]) -> dict[str, Checker]:
     made = {}
     for scenario in ("turn_taking", "interruption"):
         dataset = Dataset(data_sets(scenario))
-        tokenizers = TEXT_TOKENIZERS["bpe"](), SPEECH_TOKENIZERS["melvq"]()
+        tokenizers = TEXT_TOKENIZERS["bpe"](Tokens()), SPEECH_TOKENIZERS["melvq"](Tokens())
         made[scenario] = Checker(Recipe.model_validate(dataset.manifest["recipe"]), dataset.layout, *tokenizers)
     return made
 

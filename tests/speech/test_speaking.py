@@ -11,7 +11,7 @@ from pipeline.recipe import Speech
 from pipeline.speech.engine import SpeechRequest
 from pipeline.speech.kokoro import Kokoro
 from pipeline.speech.level import loudness_lufs
-from pipeline.speech.speaking import speak_renditions, user_voices
+from pipeline.speech.speaking import speak_all, user_voices
 
 USERS = ["am_michael", "bf_emma", "af_sky"]
 HELLO = Dialogue("greeting", "test", "en", (Turn("user", "Hello there."), Turn("assistant", "Good morning.")))
@@ -24,6 +24,11 @@ def spec(**changes: object) -> Speech:
 def dialogue(name: str, *texts: str) -> Dialogue:
     turns = tuple(Turn("assistant" if index % 2 else "user", text) for index, text in enumerate(texts))
     return Dialogue(name, "test", "en", turns)
+
+
+def speak_renditions(engine: Kokoro, dialogue: Dialogue, spec: Speech, seed: int) -> list[SpokenDialogue | Rejection]:
+    (results,) = speak_all(engine, [dialogue], spec, seed)
+    return results
 
 
 class Counting(Kokoro):
@@ -60,7 +65,7 @@ class Unsteady(Counting):
 @pytest.fixture(scope="module")
 def renditions(kokoro: Kokoro) -> tuple[Counting, list[SpokenDialogue | Rejection]]:
     engine = Counting(kokoro)
-    return engine, list(speak_renditions(engine, HELLO, spec(renditions=3), seed=0))
+    return engine, speak_renditions(engine, HELLO, spec(renditions=3), seed=0)
 
 
 def test_renditions_have_different_users_and_one_assistant(
@@ -106,7 +111,7 @@ def test_one_voice_a_role(kokoro: Kokoro) -> None:
 
 
 def test_what_cannot_be_spoken_rejects_every_rendition(kokoro: Kokoro) -> None:
-    results = list(speak_renditions(kokoro, dialogue("d", "Hi.", "It is 5%."), spec(renditions=2), seed=0))
+    results = speak_renditions(kokoro, dialogue("d", "Hi.", "It is 5%."), spec(renditions=2), seed=0)
     assert [(r.dialogue_id, r.stage, r.reason) for r in results if isinstance(r, Rejection)] == [
         ("d", "speech", "unspeakable"),
         ("d#1", "speech", "unspeakable"),
@@ -115,7 +120,7 @@ def test_what_cannot_be_spoken_rejects_every_rendition(kokoro: Kokoro) -> None:
 
 def test_a_language_without_voices_is_rejected_in_every_rendition(kokoro: Kokoro) -> None:
     chinese = Dialogue("d", "test", "zh", (Turn("user", "你好。"), Turn("assistant", "你好。")))
-    results = list(speak_renditions(kokoro, chinese, spec(renditions=2), seed=0))
+    results = speak_renditions(kokoro, chinese, spec(renditions=2), seed=0)
     assert [(r.dialogue_id, r.reason) for r in results if isinstance(r, Rejection)] == [
         ("d", "language_not_spoken"),
         ("d#1", "language_not_spoken"),
@@ -179,19 +184,19 @@ def test_mistakes_in_a_recipe(
 
 def test_all_means_the_training_voices_but_the_assistants() -> None:
     assert speech.check(spec(user_voices="all"), frozenset({"en"})) == []
-    pool = user_voices(Kokoro, spec(user_voices="all"), "en")
+    pool = user_voices(Kokoro(), spec(user_voices="all"), "en")
     voices = Kokoro.voices()
     assert len(pool) >= 24
     assert "af_heart" not in pool
     assert {voices[name].split for name in pool} == {"train"}
-    assert user_voices(Kokoro, spec(user_voices="all"), "zh") == []
+    assert user_voices(Kokoro(), spec(user_voices="all"), "zh") == []
 
 
 def test_held_out_voices_are_those_that_all_never_draws() -> None:
     assert speech.check(spec(user_voices="held_out", renditions=6), frozenset({"en"})) == []
-    kept, drawn = (user_voices(Kokoro, spec(user_voices=choice), "en") for choice in ("held_out", "all"))
+    kept, drawn = (user_voices(Kokoro(), spec(user_voices=choice), "en") for choice in ("held_out", "all"))
     voices = Kokoro.voices()
     assert {voices[name].split for name in kept} == {"eval"}
     assert len(kept) == 6
     assert not {*kept} & {*drawn, "af_heart"}
-    assert user_voices(Kokoro, spec(user_voices="held_out"), "zh") == []
+    assert user_voices(Kokoro(), spec(user_voices="held_out"), "zh") == []

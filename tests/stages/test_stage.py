@@ -1,6 +1,7 @@
 """Running a stage over a partition: every dialogue comes out or is accounted for, and none takes others along."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ class Echo:
     def shaped_by(self) -> dict[str, Any]:
         return {"parameter": self.parameter}
 
-    def load(self) -> None: ...
+    def load(self, scratch: Path) -> None: ...
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         made = []
@@ -105,9 +106,9 @@ class Fragile:
         return list(self.real.rewrite_all(dialogues))
 
 
-def test_mistake_of_a_rewriter_rejects_one_dialogue() -> None:
+def test_mistake_of_a_rewriter_rejects_one_dialogue(tmp_path: Path) -> None:
     stage = ScriptStage(Rewriting())
-    stage.load()
+    stage.load(tmp_path)
     stage.rewriter = Fragile(stage)  # type: ignore[assignment]
     table, outcome = run_partition(stage, partition("a", "b", "c"))
     assert table["dialogue_id"].to_pylist() == ["a", "c"]

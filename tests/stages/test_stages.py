@@ -1,6 +1,7 @@
 """Each stage alone, without Ray, on a few dialogues."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipeline.stages.speech import SpeechStage
 from pipeline.stages.stage import Stage, run_partition
 from tests.conftest import TURNS
 
+SCRATCH = Path("unused")  # the engines of these tests keep nothing
 REPLAY = {"engine": "replay", "assistant_voice": "assistant"}
 
 
@@ -45,7 +47,7 @@ def texts(*dialogues: Dialogue) -> pa.Table:
 
 
 def loaded(stage: Stage) -> Stage:
-    stage.load()
+    stage.load(SCRATCH)
     return stage
 
 
@@ -109,7 +111,7 @@ class Faulty(Replay):
 
 def test_speech_that_fails_rejects_all_renditions_of_its_dialogue_alone() -> None:
     stage = SpeechStage(recipe(speech=REPLAY | {"renditions": 2}).speech, seed=1)
-    stage.engine_class = Faulty
+    stage.engine = Faulty()
     table = texts(dialogue("a", "It is odd.", "Yes."), dialogue("b", *TURNS[:2]), dialogue("c", "It is broken.", "No."))
     made, outcome = through([stage], table)
     assert made["dialogue_id"].to_pylist() == ["b", "b#1"]
@@ -203,7 +205,7 @@ def test_takes_differ_in_timing_alone(spoken: pa.Table, scenario: str) -> None:
 
 
 def loaded_parts(stage: DataStage) -> tuple[Any, Any, Any]:
-    stage.load()
+    stage.load(SCRATCH)
     return stage.layout, stage.text_tokenizer, stage.speech_tokenizer
 
 

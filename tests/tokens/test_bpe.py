@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DialogueRejected
+from pipeline.recipe import Tokens
 from pipeline.tokens import TEXT_TOKENIZERS
 from pipeline.tokens.bpe import WEIGHTS, BytePairTokenizer
 
@@ -45,5 +46,5 @@ def test_a_lone_surrogate_rejects_the_dialogue() -> None:
 
 def test_fingerprint_is_that_of_the_weights() -> None:
     sha256 = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    assert TEXT_TOKENIZERS["bpe"].fingerprint() == {"name": "bpe", "version": "1", "sha256": sha256}
+    assert TEXT_TOKENIZERS["bpe"](Tokens()).fingerprint() == {"name": "bpe", "version": "1", "sha256": sha256}
     assert len(json.loads(BPE.to_json())["model"]["vocab"]) == BPE.vocab_size

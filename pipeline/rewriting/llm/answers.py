@@ -1,0 +1,91 @@
+"""What a language model answered: read leniently, taken strictly."""
+
+import json
+import re
+from collections.abc import Sequence
+
+from pipeline.dialogue import Dialogue, Role, Turn
+from pipeline.errors import DialogueRejected
+from pipeline.rewriting.rewritten import Rewritten
+from pipeline.rewriting.rules import EMOJI_LEFT_OUT, REPLY_CUT, RulesRewriter
+from pipeline.rewriting.sentences import words
+
+_START = re.compile(r'\{\s*"turns"\s*:')
+_HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]")
+_LENIENT = json.JSONDecoder(strict=False)  # models leave line breaks in strings as they are
+
+
+class NoAnswer(Exception):
+    """A request to which there was none. `again`: the same dialogue, asked once more, may be answered."""
+
+    def __init__(self, reason: str, detail: str, again: bool) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.again = again
+
+
+def texts(content: str, asked: Sequence[Role]) -> list[str]:
+    """The text of each turn that was asked for.
+
+    content: the whole answer; the last JSON object in it that begins with `turns` counts, whatever stands around it
+    (code fences, an explanation, what a model thought aloud). Raises DialogueRejected unless its turns have the roles
+    that were asked for, in that order, and a text each.
+    """
+    turns = _turns(content)
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise DialogueRejected("answer_not_turns", f"expected a list of turns, got {_excerpt(str(turns))}")
+    roles = [turn.get("role") for turn in turns]
+    if roles != list(asked):
+        given = ", ".join(str(role)[:20] for role in roles[:20])
+        raise DialogueRejected(
+            "answer_other_turns", f"expected {len(asked)}: {', '.join(asked)}; got {given or 'none'}"
+        )
+    said = [turn.get("text") for turn in turns]
+    for number, text in enumerate(said, 1):
+        if not isinstance(text, str) or not text.strip():
+            raise DialogueRejected("answer_without_text", f"entry {number} of {len(said)} has no text")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise DialogueRejected("answer_without_text", f"entry {number} of {len(said)} holds half a character")
+    return [str(text) for text in said]
+
+
+def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
+    """An answered dialogue through the rules engine, which reads out what the model still wrote with symbols.
+
+    Raises DialogueRejected where a turn cannot be spoken, is too long, or would lose more than an emoji.
+    """
+    try:
+        result = rules.rewrite(answered)
+    except DialogueRejected as rejected:
+        raise DialogueRejected(f"answer_{rejected.reason}", rejected.detail) from None
+    if REPLY_CUT in result.notes:
+        longest = max(words(turn.text, answered.language) for turn in answered.turns if turn.role == "assistant")
+        allowed = rules.recipe.max_reply_words
+        raise DialogueRejected("answer_reply_too_long", f"a reply of {longest} words, {allowed} are allowed")
+    if lost := sorted(set(result.notes) - {EMOJI_LEFT_OUT}):
+        raise DialogueRejected("answer_not_spoken", f"it holds what cannot be said: {', '.join(lost)}")
+    if answered.language == "zh":
+        _check_chinese(result.dialogue.turns)
+    return result
+
+
+def _turns(content: str) -> object:
+    for start in reversed([found.start() for found in _START.finditer(content)]):
+        try:
+            return _LENIENT.raw_decode(content, start)[0]["turns"]
+        except (ValueError, RecursionError):
+            continue
+    raise DialogueRejected("answer_not_json", f"expected JSON with turns, got {_excerpt(content)}")
+
+
+def _check_chinese(turns: Sequence[Turn]) -> None:
+    """The alphabet of spoken Chinese holds Latin words, so that an English answer would pass."""
+    text = "".join(turn.text for turn in turns)
+    han, total = len(_HAN.findall(text)), words(text, "zh")
+    if 2 * han < total:
+        raise DialogueRejected("answer_other_language", f"{han} of {total} words are Chinese")
+
+
+def _excerpt(text: str) -> str:
+    return ascii(text[:120]) if text.strip() else "nothing"

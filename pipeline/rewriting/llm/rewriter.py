@@ -1,0 +1,243 @@
+"""Rewriting by a language model behind an endpoint (BayLing-Duplex section 3, FLM-Audio's transcript collection)."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pipeline.dialogue import Dialogue, Rejection, Role, Turn
+from pipeline.errors import DialogueRejected, UserError
+from pipeline.randomness import generator
+from pipeline.recipe import LanguageModel, Rewriting
+from pipeline.recipe_file import Problem
+from pipeline.rewriting.llm import answers
+from pipeline.rewriting.llm.answers import NoAnswer
+from pipeline.rewriting.llm.journal import Answer, Journal, request_key
+from pipeline.rewriting.llm.prompt import Prompt, answer_schema
+from pipeline.rewriting.rewritten import Rewritten
+from pipeline.rewriting.rules import EXCHANGES_LEFT_OUT, RulesRewriter
+
+if TYPE_CHECKING:
+    from pipeline.rewriting.llm.endpoint import Endpoint
+
+VERSION = "1"  # raise it whenever the same answers come out otherwise, or other requests are made
+
+WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try, while the endpoint is busy or away
+LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
+
+_SECTION = ("rewriting", "llm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A dialogue as it is shown to the model, with the roles of the turns that are asked for."""
+
+    dialogue: Dialogue
+    notes: tuple[str, ...]
+    asked: tuple[Role, ...]
+    message: str
+
+
+class LLMRewriter:
+    """Whole dialogues, one request each; an answer must pass the rules engine, or is asked for again.
+
+    Rewrites both roles (`rewrites: dialogue`), or keeps the user's turns, normalised by the rules, and refines the
+    replies (`rewrites: replies`). What comes out depends on a dialogue, the recipe and the model's answers alone, and
+    answers are kept in a journal, so that a restart asks for nothing that was answered.
+    """
+
+    name: ClassVar[str] = "llm"
+    waits_s: ClassVar[Sequence[float]] = WAITS_S
+
+    def __init__(self, recipe: Rewriting) -> None:
+        self.recipe = recipe
+        self.rules = RulesRewriter(recipe)
+        self._prompt: Prompt | None = None
+        self._mistake: str | None = None
+        self._endpoint: Endpoint
+        try:  # here and not in the worker, which may stand on a machine that lacks the file
+            self._prompt = Prompt.read(recipe.llm) if recipe.llm else None
+        except UserError as error:
+            self._mistake = str(error)
+
+    @property
+    def _llm(self) -> LanguageModel:
+        if self.recipe.llm is None:
+            raise UserError("rewriting.engine is llm: expected a section rewriting.llm with a url and a model")
+        return self.recipe.llm
+
+    @property
+    def replies_only(self) -> bool:
+        return self._llm.rewrites == "replies"
+
+    @property
+    def prompt(self) -> Prompt:
+        """Raises UserError if there is none that can be used."""
+        if self._mistake or not self._prompt:
+            raise UserError(self._mistake or "rewriting.llm: expected a section with a url and a model")
+        return self._prompt
+
+    def check(self) -> list[Problem]:
+        if self.recipe.llm is None:
+            return [(_SECTION, "expected a section with a url and a model, as rewriting.engine is llm")]
+        found: list[Problem] = []
+        if problem := _wrong_with(self.recipe.llm.url):
+            found.append(((*_SECTION, "url"), problem))
+        if self._mistake:
+            found.append(((*_SECTION, "prompt"), self._mistake))
+        return found
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """What shapes the text. `attempts` does, as it decides which dialogues are given up; where the model is served,
+        how many requests are under way and how long one may take do not."""
+        llm = self._llm
+        return {
+            "llm": VERSION,
+            "model": llm.model,
+            "rewrites": llm.rewrites,
+            "prompt": self.prompt.sha256,
+            "temperature": repr(llm.temperature),
+            "max_tokens": str(llm.max_tokens),
+            "attempts": str(llm.attempts),
+            **self.rules.fingerprint(),
+        }
+
+    def load(self, scratch: Path) -> None:
+        """scratch: where answers are kept; the same folder after a restart, shared by all workers."""
+        from pipeline.rewriting.llm.endpoint import Endpoint
+
+        self.rules.load(scratch)
+        self._scratch = scratch
+        self._endpoint = Endpoint(self._llm, self.waits_s)
+
+    def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
+        """Raises UserError if the endpoint answers nobody, or refuses every request."""
+        tasks = [self._task(dialogue) for dialogue in dialogues]
+        first = [request_key(self._body(task, 0)) for task in tasks if isinstance(task, _Task)]
+        with Journal(self._scratch, sha256("".join(first).encode()).hexdigest()[:32]) as journal:
+            return asyncio.run(self._all(tasks, journal))
+
+    async def _all(self, tasks: Sequence[_Task | Rejection], journal: Journal) -> list[Rewritten | Rejection]:
+        at_once = asyncio.Semaphore(self._llm.at_once)
+        try:
+            async with self._endpoint.connected(), asyncio.TaskGroup() as group:
+                running = [group.create_task(self._one(task, journal, at_once)) for task in tasks]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [done.result() for done in running]
+
+    def _task(self, dialogue: Dialogue) -> _Task | Rejection:
+        try:
+            return self._prepared(dialogue)
+        except Exception as error:
+            return _rejection(dialogue, error)
+
+    def _prepared(self, dialogue: Dialogue) -> _Task:
+        turns = dialogue.turns[: 2 * self.recipe.max_exchanges]
+        notes = (EXCHANGES_LEFT_OUT,) * (len(turns) < len(dialogue.turns))
+        if self.replies_only:
+            turns = tuple(self._kept(dialogue, number, turn) for number, turn in enumerate(turns, 1))
+        if (length := sum(len(turn.text) for turn in turns)) > LONGEST_DIALOGUE:
+            raise DialogueRejected("dialogue_too_long", f"{length} characters, {LONGEST_DIALOGUE} are allowed")
+        shown = replace(dialogue, turns=turns)
+        asked = tuple(turn.role for turn in turns if turn.role == "assistant" or not self.replies_only)
+        return _Task(shown, notes, asked, self.prompt.filled(shown, asked, self.recipe))
+
+    def _kept(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
+        """A turn that is shown: of the user, as the rules say it; of the assistant, as it is written."""
+        if turn.role == "assistant":
+            return turn
+        alone = replace(dialogue, turns=(turn,))
+        try:
+            return self.rules.rewrite(alone).dialogue.turns[0]
+        except DialogueRejected as rejected:
+            detail = rejected.detail.removeprefix("turn 1 (user): ")
+            raise DialogueRejected(rejected.reason, f"turn {number} (user): {detail}") from None
+
+    def _body(self, task: _Task, attempt: int) -> dict[str, Any]:
+        random = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}")
+        return {
+            "model": self._llm.model,
+            "messages": [{"role": "user", "content": task.message}],
+            "temperature": self._llm.temperature,
+            "max_tokens": self._llm.max_tokens,
+            "seed": int(random.integers(2**31)),
+        }
+
+    async def _one(
+        self, task: _Task | Rejection, journal: Journal, at_once: asyncio.Semaphore
+    ) -> Rewritten | Rejection:
+        if isinstance(task, Rejection):
+            return task
+        async with at_once:
+            try:
+                return await self._answered(task, journal)
+            except Exception as error:
+                return _rejection(task.dialogue, error)
+
+    async def _answered(self, task: _Task, journal: Journal) -> Rewritten:
+        """The first answer that can be used. Raises DialogueRejected with what was wrong with the last one."""
+        attempts = self._llm.attempts
+        for attempt in range(attempts):
+            began_s = time.monotonic()
+            try:
+                return self._taken(task, await self._answer(task, attempt, journal))
+            except DialogueRejected as rejected:
+                last, asked = rejected, attempt + 1
+            except NoAnswer as failure:
+                await self._endpoint.check_alive(began_s, failure)
+                last, asked = DialogueRejected(failure.reason, failure.detail), attempt + 1
+                if not failure.again:
+                    break
+        raise DialogueRejected(last.reason, f"asked {asked} times of {attempts}; {last.detail}")
+
+    async def _answer(self, task: _Task, attempt: int, journal: Journal) -> Answer:
+        body = self._body(task, attempt)
+        key = request_key(body)
+        if answer := journal.get(key):
+            return answer
+        jitter = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}/waits")
+        answer = await self._endpoint.ask(body, answer_schema(task.asked), jitter)
+        journal.add(key, answer)
+        return answer
+
+    def _taken(self, task: _Task, answer: Answer) -> Rewritten:
+        """The dialogue as it was answered. Raises DialogueRejected if the answer cannot be used."""
+        if answer.finish_reason == "length":
+            raise DialogueRejected("answer_cut_off", f"it did not end within max_tokens, {self._llm.max_tokens}")
+        texts = answers.texts(answer.content, task.asked)
+        given = tuple(Turn(role, text) for role, text in zip(task.asked, texts, strict=True))
+        spoken = answers.spoken(replace(task.dialogue, turns=given), self.rules)
+        turns = spoken.dialogue.turns
+        if self.replies_only:
+            replies = iter(turns)
+            turns = tuple(turn if turn.role == "user" else next(replies) for turn in task.dialogue.turns)
+        return Rewritten(replace(task.dialogue, turns=turns), (*task.notes, *spoken.notes))
+
+
+def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
+    """Whatever went wrong with one dialogue rejects it alone; what is wrong with the machine is raised."""
+    if isinstance(error, DialogueRejected):
+        return Rejection(dialogue.id, "script", error.reason, error.detail)
+    if isinstance(error, UserError | OSError | MemoryError):
+        raise error
+    return Rejection(dialogue.id, "script", "internal_error", f"{type(error).__name__}: {error}")
+
+
+def _wrong_with(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  raises if it is no number
+    except ValueError as error:
+        return f"{error}: {url!r}"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return f"expected an address such as http://127.0.0.1:8000/v1, got {url!r}"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "expected an address alone; a key belongs in OPENAI_API_KEY"
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        return f"expected the address up to and without /chat/completions, got {url!r}"
+    return None

@@ -52,21 +52,23 @@ class Recogniser:
                 "large-v3, or a folder with a model that faster-whisper reads."
             ) from error
 
-    def transcribe(self, clips: Sequence[tuple[Waveform, int]]) -> list[Transcript]:
+    def transcribe(self, clips: Sequence[tuple[Waveform, int]], language: str | None = None) -> list[Transcript]:
         """Transcripts of clips, each one channel [samples] and its rate in Hz, in their order.
+
+        language: of these clips, if it is another than the recogniser was made for.
 
         Beam 5 at temperature 0, nothing carried over: a clip's transcript does not depend on the others. Whisper
         invents words in long silences: trim first.
         """
-        return [self._transcribe(samples, rate) for samples, rate in clips]
+        return [self._transcribe(samples, rate, language or self.language) for samples, rate in clips]
 
-    def _transcribe(self, samples: Waveform, rate: int) -> Transcript:
+    def _transcribe(self, samples: Waveform, rate: int, language: str | None) -> Transcript:
         heard = at_measure_rate(samples, rate)
         if not len(heard):
-            return Transcript("", (), self.language or "", 0.0, 1.0, 0.0)
+            return Transcript("", (), language or "", 0.0, 1.0, 0.0)
         parts, about = self._model.transcribe(
             heard,
-            language=self.language,
+            language=language,
             beam_size=5,
             temperature=0.0,
             condition_on_previous_text=False,

@@ -1,0 +1,191 @@
+"""Whether a recording has a clip that a voice can be cloned from, and what was measured of it."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from pipeline.dialogue import Waveform
+from pipeline.errors import DialogueRejected
+from pipeline.speech.measures import MEASURE_HZ, at_measure_rate, needed
+from pipeline.speech.measures.dnsmos import Dnsmos
+from pipeline.speech.measures.embedding import Embedding, SpeakerEmbedding
+from pipeline.speech.measures.transcript import Recogniser, Transcript
+from pipeline.speech.prepare.clips import Recording
+from pipeline.speech.prepare.cutting import cut
+
+LEAST_RATE_HZ = 16000
+LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
+MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
+LEAST_LOGPROB = -1.0
+LEAST_LANGUAGE_PROBABILITY = 0.5
+MOST_ERRORS = 0.5  # words of a given transcript that were heard otherwise; numerals alone make a few
+PART_S = 2.5  # of speech; shorter parts of one voice differ as two voices do
+UNSPACED = frozenset({"zh", "ja", "th", "my", "lo", "yue"})  # written without spaces: characters are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a clip must be. All of it shapes the bank."""
+
+    whisper: str = "large-v3"  # a size that faster-whisper knows, or a folder
+    language: str | None = None  # of recordings that do not say theirs; None: recognised
+    license: str = "unknown"  # likewise
+    shortest_s: float = 3.0
+    longest_s: float = 15.0
+    min_dnsmos: float = 3.0  # overall (OVRL)
+    max_similarity: float = 0.90  # cosine of two voices, from which on they count as one
+    min_coherence: float = 0.75  # cosine of two parts of a clip, below which they are two speakers
+    held_out_share: float = 0.1  # of the voices, for evaluation only
+    seed: int = 0  # of who is held out
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured before a recording was kept or not; None where it did not come to that."""
+
+    duration_s: float | None = None
+    speech_share: float | None = None
+    dnsmos: float | None = None
+    coherence: float | None = None
+    no_speech_prob: float | None = None
+    mean_logprob: float | None = None
+    word_error_rate: float | None = None  # of a given transcript
+    similarity: float | None = None  # to the voice for which it was left out, or the next one that was kept
+
+    def rounded(self) -> dict[str, float]:
+        return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    where: str
+    reason: str
+    detail: str
+    figures: Figures = field(default_factory=Figures)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A clip that would do; the others decide whether it stays."""
+
+    where: str
+    sha256: str  # of the recording it is from
+    speaker: str | None
+    sex: Literal["female", "male"] | None
+    language: str
+    text: str
+    license: str
+    start_s: float  # in the recording
+    end_s: float
+    figures: Figures
+    embedding: Embedding
+
+    @property
+    def dnsmos(self) -> float:
+        return self.figures.dnsmos or 0.0
+
+
+class Judge:
+    """Holds the models. Raises UserError if a package or a model is missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._dnsmos, self._speaker = Dnsmos(), SpeakerEmbedding()
+        self._recogniser = Recogniser(settings.whisper, settings.language)
+        needed("jiwer")
+
+    def judge(self, recording: Recording, sha256: str) -> tuple[Candidate, Waveform, int] | Rejected:
+        """The clip of a recording, its samples f32 [samples] and their rate in Hz; or why there is none."""
+        measured: dict[str, float] = {}
+        try:
+            return self._judge(recording, sha256, measured)
+        except DialogueRejected as rejected:
+            return Rejected(recording.where, rejected.reason, rejected.detail, Figures(**measured))
+
+    def _judge(self, recording: Recording, sha256: str, measured: dict[str, float]) -> tuple[Candidate, Waveform, int]:
+        settings, about = self.settings, recording.about
+        samples, rate = recording.decode()
+        if rate < LEAST_RATE_HZ:
+            raise DialogueRejected("low_rate", f"{rate} Hz, expected at least {LEAST_RATE_HZ}: nothing is resampled")
+        part = cut(samples, rate, settings.shortest_s, settings.longest_s)
+        clip = samples[part.start : part.end]
+        measured |= {"duration_s": len(clip) / rate, "speech_share": part.speech_share}
+        if part.speech_share < LEAST_SPEECH_SHARE:
+            raise DialogueRejected(
+                "little_speech", f"{part.speech_share:.0%} is speech, expected at least {LEAST_SPEECH_SHARE:.0%}"
+            )
+        measured["dnsmos"] = quality = self._dnsmos.score(at_measure_rate(clip, rate))
+        if quality < settings.min_dnsmos:
+            raise DialogueRejected("poor_quality", f"DNSMOS {quality:.2f}, expected at least {settings.min_dnsmos:g}")
+        measured["coherence"] = coherence = self._coherence(clip, rate)
+        if coherence < settings.min_coherence:
+            raise DialogueRejected(
+                "two_speakers",
+                f"two parts of it have a cosine of {coherence:.2f}, expected at least {settings.min_coherence:g}",
+            )
+        heard = self._recogniser.transcribe([(clip, rate)], about.language or settings.language)[0]
+        text = self._text(heard, about.text if part.whole else None, about.language or settings.language, measured)
+        candidate = Candidate(
+            where=recording.where,
+            sha256=sha256,
+            speaker=about.speaker,
+            sex=about.sex,
+            language=heard.language,
+            text=text,
+            license=about.license or settings.license,
+            start_s=part.start / rate,
+            end_s=part.end / rate,
+            figures=Figures(**measured),
+            embedding=self._speaker.embed(clip, rate),
+        )
+        return candidate, clip, rate
+
+    def _coherence(self, clip: Waveform, rate: int) -> float:
+        """The lowest cosine of two parts of a clip, each PART_S long, overlapping by half; 1 for a single part."""
+        heard = at_measure_rate(clip, rate)
+        part = round(PART_S * MEASURE_HZ)
+        rest = max(0, len(heard) - part)
+        starts = np.linspace(0, rest, -(-2 * rest // part) + 1).astype(int)
+        parts = np.stack([self._speaker.embed(heard[start : start + part], MEASURE_HZ) for start in starts])
+        return float((parts @ parts.T).min())
+
+    def _text(self, heard: Transcript, given: str | None, language: str | None, measured: dict[str, float]) -> str:
+        """What a clip says: as it was given, if the recogniser does not object, else as it was heard."""
+        measured |= {"no_speech_prob": heard.no_speech_prob, "mean_logprob": heard.mean_logprob}
+        if not heard.text or (heard.no_speech_prob > MOST_NO_SPEECH and heard.mean_logprob < LEAST_LOGPROB):
+            raise DialogueRejected("no_words", f"the recogniser hears no words: {heard.text!r}")
+        if heard.mean_logprob < LEAST_LOGPROB:
+            raise DialogueRejected("not_understood", f"the recogniser guesses: {heard.text!r}")
+        if language is not None and heard.language != language:
+            raise DialogueRejected(
+                "language_not_heard", f"the recogniser {self.settings.whisper} hears {heard.language}, not {language}"
+            )
+        if language is None and heard.language_probability < LEAST_LANGUAGE_PROBABILITY:
+            raise DialogueRejected(
+                "unsure_language",
+                f"taken for {heard.language} with {heard.language_probability:.0%}: name the language",
+            )
+        if given is None:
+            return heard.text
+        measured["word_error_rate"] = errors = error_rate(given, heard.text, heard.language)
+        if errors > MOST_ERRORS:
+            raise DialogueRejected(
+                "wrong_transcript", f"said to be {given!r}, heard as {heard.text!r}: error rate {errors:.2f}"
+            )
+        return given
+
+
+def error_rate(said: str, heard: str, language: str) -> float:
+    """Errors a word of `said`, letters and digits alone; a character where words are written without spaces."""
+    words = [_plain(text, language) for text in (said, heard)]
+    if not words[0]:
+        return float(bool(words[1]))
+    return float(needed("jiwer").wer(*words))
+
+
+def _plain(text: str, language: str) -> str:
+    kept = "".join(character if character.isalnum() or character.isspace() else " " for character in text.lower())
+    if language in UNSPACED:
+        return " ".join("".join(kept.split()))
+    return " ".join(kept.split())

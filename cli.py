@@ -99,6 +99,22 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
 
 @app.command()
+def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
+    """Say what a recipe needs that is missing here: packages, weights, voices, a GPU, an endpoint, room on the disk.
+
+    Loads no model and speaks nothing; exits with 1 if something is missing.
+    """
+    from pipeline.doctor import examine
+
+    target = _out(out, Path(recipe).stem)
+    well = True
+    for finding in examine(recipe, target, _work(work, target)):
+        print(f"{'ok     ' if finding.is_well else 'MISSING'}  {finding.part:10} {finding.says}")
+        well &= finding.is_well
+    raise typer.Exit(0 if well else 1)
+
+
+@app.command()
 def dpo_pairs(
     dataset: Folder,
     recipe: Annotated[

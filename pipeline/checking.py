@@ -20,9 +20,15 @@ def load(name: str) -> tuple[Recipe, Path]:
 
     name: a YAML file, or the bare name of a recipe that ships. Raises UserError with every mistake at once.
     """
+    file, recipe, mistakes = examine(name)
+    return checked(file, recipe, mistakes), file.base
+
+
+def examine(name: str) -> tuple[RecipeFile, Recipe | None, list[Mistake]]:
+    """A recipe's file, the recipe if its form is right, and every mistake; raises UserError if it cannot be read."""
     file = read(find(name))
     recipe, mistakes = validate(file, Recipe)
-    return checked(file, recipe, [*mistakes, *_check_names(file)]), file.base
+    return file, recipe, [*mistakes, *_check_names(file)]
 
 
 def _check_names(file: RecipeFile) -> list[Mistake]:

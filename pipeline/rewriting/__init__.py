@@ -25,6 +25,10 @@ class Rewriter(Protocol):
         """What of the recipe's section keeps it from rewriting here."""
         ...
 
+    def probe(self) -> list[Problem]:
+        """What only asking can tell, such as an endpoint that does not answer. Takes seconds at most."""
+        ...
+
     def fingerprint(self) -> Mapping[str, str]:
         """Names and versions of all that shapes the output, beside `engine` and the limits: rules, grammars, models."""
         ...

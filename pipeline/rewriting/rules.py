@@ -38,6 +38,9 @@ class RulesRewriter:
     def check(self) -> list[Problem]:
         return []
 
+    def probe(self) -> list[Problem]:
+        return []
+
     def load(self, scratch: Path) -> None:
         pass
 

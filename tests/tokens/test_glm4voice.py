@@ -1,5 +1,5 @@
-"""The reference codes in data/ were made once with the WhisperVQEncoder of THUDM/GLM-4-Voice (transformers 4.44.1, float32,
-one signal at a time, segments of 30 s) on the weights and sounds that `tiny` makes."""
+"""The reference codes in data/ were made once with the WhisperVQEncoder of THUDM/GLM-4-Voice (transformers 4.44.1,
+float32, one signal at a time, segments of 30 s) on the weights and sounds that `tiny` makes."""
 
 import json
 import pickle
@@ -109,7 +109,7 @@ def test_streaming_commits_what_offline_says_of_the_prefix(
     frames = 385  # more than a segment, whose end lies inside a block
     samples = sounds(frames, channels=1)
     codes = streaming.encode(samples)
-    for start in (0, 10, 190, 360, 370, 380):
+    for start in (0, 190, 370, 380):
         end = min(start + BLOCK, frames)
         assert (offline.encode(samples[:, : end * SPF])[..., start:] == codes[..., start:end]).all()
 

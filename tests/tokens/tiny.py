@@ -95,6 +95,37 @@ def write_glm4voice(folder: Path, prefix: str = "", **changed: Any) -> Path:
     return folder
 
 
+def write_mimi(folder: Path, **changed: Any) -> Path:
+    """A folder that transformers' MimiModel loads, of the published strides and few channels."""
+    from transformers import MimiConfig, MimiModel
+
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_filters": 4,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "head_dim": 8,
+    }
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 4, "sliding_window": 12}
+    books = {"codebook_dim": 8, "vector_quantization_hidden_dimension": 8, "num_quantizers": 10}
+    model = MimiModel(MimiConfig(**(sizes | heads | books | {"upsample_groups": 32} | changed)))
+    weights = {name: _mimi_tensor(name, value) for name, value in model.state_dict().items()}
+    model.load_state_dict(weights)
+    model.save_pretrained(folder)
+    return folder
+
+
+def _mimi_tensor(name: str, value: torch.Tensor) -> torch.Tensor:
+    shape = tuple(value.shape)
+    if name.endswith(("initialized", "cluster_usage")):
+        return torch.ones_like(value)
+    if name.endswith("embed_sum"):
+        return uniform(name, shape, 1.0)
+    if len(shape) > 1:
+        return uniform(name, shape, float(3 / np.prod(shape[1:])) ** 0.5)
+    return uniform(name, shape, 0.1) + (1 if name.endswith(("layernorm.weight", "scale")) else 0)
+
+
 def sounds(channels: int, frames: int, sample_rate: int, samples_per_frame: int, seed: int = 0) -> NDArray[np.int16]:
     """Gliding tones, noise and pauses, int16 [channels, samples]: every channel another."""
     samples = frames * samples_per_frame
@@ -103,16 +134,14 @@ def sounds(channels: int, frames: int, sample_rate: int, samples_per_frame: int,
 
 def _sound(samples: int, sample_rate: int, draw: np.random.Generator) -> NDArray[np.int16]:
     piece = sample_rate // 4
-    kinds = draw.random((-(-samples // piece), 5))
+    kinds = draw.random((samples // piece + 1, 5))
     made = [_piece(piece, sample_rate, kind, draw) for kind in kinds]
     return np.rint(32767 * np.concatenate(made)[:samples]).astype(np.int16)
 
 
 def _piece(samples: int, sample_rate: int, kind: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.float64]:
     noise = draw.random(samples) - 0.5
-    if kind[0] < 0.2:  # pause
-        return 0.001 * noise
     time_s = np.arange(samples) / sample_rate
     hz = 80 * 30 ** kind[1] * (1 + (kind[2] - 0.5) * time_s)
-    tone: NDArray[np.float64] = np.sin(2 * np.pi * hz * time_s)
-    return 0.6 * kind[3] * tone + 0.3 * kind[4] * noise
+    mixed: NDArray[np.float64] = 0.6 * kind[3] * np.sin(2 * np.pi * hz * time_s) + 0.3 * kind[4] * noise
+    return mixed if kind[0] > 0.2 else mixed / 500  # a pause

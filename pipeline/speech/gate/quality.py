@@ -1,0 +1,62 @@
+"""What was measured of an utterance, and which of it a recipe does not allow."""
+
+from dataclasses import asdict, dataclass
+
+from pipeline import recipe
+
+SHOWN = 80  # characters of a transcript in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Figures of one utterance; None: no threshold asks for it, or it could not be measured."""
+
+    seconds_per_character: float  # of its speech, a letter, digit or Chinese character of its text; 0: no speech
+    wer: float | None = None  # words wrong, missing or added, over those of the text; characters in Chinese
+    dnsmos: float | None = None  # overall (OVRL), 1 to 5
+    similarity: float | None = None  # cosine of the speaker embeddings of speech and prompt
+    leading_silence_s: float | None = None  # before speech, as the engine gave it
+    longest_pause_s: float | None = None  # between two stretches of speech
+    repeats: int | None = None  # how often at most a phrase is said again at once, beyond what the text asks for
+    heard: str | None = None  # the transcript
+
+    def figures(self) -> dict[str, float]:
+        """By name, those that were measured."""
+        return {name: float(value) for name, value in asdict(self).items() if isinstance(value, int | float)}
+
+
+def problem(quality: Quality, spec: recipe.Gate) -> str | None:
+    """What of an utterance the recipe does not allow, in words with figures; None if it may be taken.
+
+    A figure that is asked for and could not be measured is a problem too.
+    """
+    if not quality.seconds_per_character:
+        return "no speech"
+    asked = (
+        _above("word error rate", quality.wer, spec.max_wer, "", quality.heard),
+        _above("repeated phrases", quality.repeats, spec.max_repeats, "", quality.heard),
+        _below("DNSMOS", quality.dnsmos, spec.min_dnsmos),
+        _below("similarity to the prompt", quality.similarity, spec.min_similarity),
+        _above("silence before speech", quality.leading_silence_s, spec.max_silence_s, " s"),
+        _above("silence within speech", quality.longest_pause_s, spec.max_silence_s, " s"),
+    )
+    return "; ".join(found for found in asked if found) or None
+
+
+def _above(what: str, figure: float | None, most: float | None, unit: str, heard: str | None = None) -> str | None:
+    if most is None or (figure is not None and figure <= most):
+        return None
+    transcript = f", heard {heard[:SHOWN]!r}" if heard is not None else ""
+    return f"{what} {_figure(figure, unit)}, at most {most:g}{unit} allowed{transcript}"
+
+
+def _below(what: str, figure: float | None, least: float | None) -> str | None:
+    if least is None or (figure is not None and figure >= least):
+        return None
+    return f"{what} {_figure(figure)}, at least {least:g} wanted"
+
+
+def _figure(figure: float | None, unit: str = "") -> str:
+    if figure is None:
+        return "could not be measured"
+    return f"{figure}{unit}" if isinstance(figure, int) else f"{figure:.2f}{unit}"

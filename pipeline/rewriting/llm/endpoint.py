@@ -107,8 +107,9 @@ class Endpoint:
                 then = _quoted(str(getattr(error, "detail", error)))
                 raise UserError(
                     f"{self.llm.url} gives no answers to {self.llm.model}. To a dialogue: {failure.detail}; then, to a "
-                    f"simple question: {then}. See that it runs and takes what rewriting.llm asks of it (model, max_tokens, "
-                    "at_once, timeout_s), then start the same command again; what was answered is kept."
+                    f"simple question: {then}. See that it runs and takes what rewriting.llm "
+                    "asks of it (model, max_tokens, at_once, timeout_s), then start the same command again; what was "
+                    "answered is kept."
                 ) from None
 
     async def _once(self, body: dict[str, Any], schema: dict[str, Any] | None) -> Answer:

@@ -1,0 +1,190 @@
+import email.utils
+import json
+import time
+from collections import Counter
+
+import pytest
+
+from pipeline.dialogue import Rejection
+from pipeline.errors import UserError
+from pipeline.rewriting import Rewritten
+
+from .conftest import Said, chat, is_simple_question, some, well
+
+GARBAGE = ["<html>", "", "[]", "{}", '{"choices": []}', "null", '{"choices": [{"message": null}]}']
+
+
+def first_then(*said):
+    """Answers the first requests as told, later ones well."""
+    script = list(said)
+    return lambda body: script.pop(0) if script else well(body)
+
+
+def only(*bad):
+    """Answers badly what shows one of these dialogues, the rest well."""
+
+    def says(body):
+        is_bad = any(f"Is it {name}?" in body["messages"][0]["content"] for name in bad)
+        return Said("broken", 500) if is_bad else well(body)
+
+    return says
+
+
+def test_the_key_is_sent_and_said_nowhere(endpoint, rewriter, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret ")
+    endpoint.says = first_then(chat("Your key is sk-secret."))
+    assert all(isinstance(result, Rewritten) for result in rewriter().rewrite_all(some(2)))
+    assert set(endpoint.keys) == {"Bearer sk-secret"}
+    endpoint.says = lambda _: Said("wrong key: sk-secret", 401)
+    with pytest.raises(UserError, match=r"OPENAI_API_KEY .*\*\*\*") as refused:
+        rewriter(temperature=0.1).rewrite_all(some(2))
+    assert "sk-secret" not in str(refused.value)
+    kept = [path.read_text() for path in (tmp_path / "scratch").iterdir()]
+    assert kept and not any("sk-secret" in text for text in kept)
+    assert not any("secret" in value for value in rewriter().fingerprint().values())
+
+
+def test_no_key_is_sent_where_there_is_none(endpoint, rewriter, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    rewriter().rewrite_all(some(1))
+    assert endpoint.keys == [None]
+    endpoint.says = lambda _: Said("who are you?", 401)
+    with pytest.raises(UserError, match="none is in OPENAI_API_KEY"):
+        rewriter(temperature=0.1).rewrite_all(some(1))
+
+
+def test_a_key_with_a_line_break_is_none(rewriter, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-se\ncret")
+    with pytest.raises(UserError, match="OPENAI_API_KEY") as refused:
+        rewriter()
+    assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [401, 404, 405, 301])
+def test_what_no_request_can_mend_stops_at_once(endpoint, rewriter, status):
+    endpoint.says = lambda _: Said("no\x1b[31m", status)
+    with pytest.raises(UserError, match=f"HTTP {status}: no") as refused:
+        rewriter(at_once=1).rewrite_all(some(5))
+    assert len(endpoint.requests) == 1 and "\x1b" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_busy_endpoint_is_asked_again(endpoint, rewriter, status):
+    endpoint.says = first_then(Said("later", status), Said("later", status))
+    (result,) = rewriter().rewrite_all(some(1))
+    assert isinstance(result, Rewritten)
+    assert len(endpoint.requests) == 3 and len({request["seed"] for request in endpoint.requests}) == 1
+
+
+def test_half_an_answer_is_asked_for_again(endpoint, rewriter):
+    endpoint.says = first_then(Said(chat("{").body, withheld=10))
+    (result,) = rewriter().rewrite_all(some(1))
+    assert isinstance(result, Rewritten) and len(endpoint.requests) == 2
+
+
+@pytest.mark.parametrize("in_seconds", [True, False])
+def test_an_endpoint_says_when_to_come_back(endpoint, rewriter, in_seconds):
+    # A date has whole seconds: two from now is between one and two away.
+    after = "1.2" if in_seconds else email.utils.formatdate(time.time() + 2, usegmt=True)
+    endpoint.says = first_then(Said("later", 429, {"Retry-After": after}))
+    results = rewriter(at_once=1).rewrite_all(some(2))
+    assert all(isinstance(result, Rewritten) for result in results)
+    first, second, _ = endpoint.received_s
+    assert second - first >= 0.9
+
+
+def test_who_asks_to_come_back_tomorrow_is_not_waited_for(endpoint, rewriter):
+    endpoint.says = lambda _: Said("quota exceeded", 429, {"Retry-After": "86400"})
+    with pytest.raises(UserError, match="quota exceeded"):
+        rewriter().rewrite_all(some(3))
+
+
+def test_one_dialogue_that_breaks_the_endpoint_is_rejected_alone(endpoint, rewriter):
+    endpoint.says = only("d1")
+    good, bad, last = rewriter(attempts=2).rewrite_all(some(3))
+    assert isinstance(good, Rewritten) and isinstance(last, Rewritten)
+    assert isinstance(bad, Rejection) and (bad.dialogue_id, bad.reason) == ("d1", "endpoint_busy")
+    assert "broken" in bad.detail
+
+
+def test_a_dialogue_that_is_refused_is_rejected_alone(endpoint, rewriter):
+    tooth = Said("too many tokens", 400)
+    endpoint.says = lambda body: tooth if "Is it d1?" in body["messages"][0]["content"] else well(body)
+    good, bad = rewriter(at_once=1).rewrite_all(some(2))
+    assert isinstance(good, Rewritten)
+    assert isinstance(bad, Rejection) and bad.reason == "endpoint_refused" and "too many tokens" in bad.detail
+    assert Counter(is_simple_question(request) for request in endpoint.requests) == {False: 3, True: 1}
+
+
+@pytest.mark.parametrize("body", GARBAGE)
+def test_garbage_is_asked_for_again(endpoint, rewriter, body):
+    endpoint.says = first_then(Said(body))
+    (result,) = rewriter().rewrite_all(some(1))
+    assert isinstance(result, Rewritten)
+
+
+@pytest.mark.parametrize("said", [*map(Said, GARBAGE), Said("broken", 500), Said("max_tokens is too large", 400)])
+def test_an_endpoint_that_answers_nobody_stops_the_build(endpoint, rewriter, said):
+    endpoint.says = lambda _: said
+    with pytest.raises(UserError, match=r"gives no answers .* again") as dead:
+        rewriter(at_once=4).rewrite_all(some(50))
+    assert said.body[:20] in str(dead.value)
+    assert len(endpoint.requests) < 40
+
+
+def test_an_endpoint_that_never_answers_stops_the_build(endpoint, rewriter):
+    endpoint.says = lambda body: Said(well(body).body, wait_s=2.0)
+    began_s = time.monotonic()
+    with pytest.raises(UserError, match=r"no answer in 0\.2 s"):
+        rewriter(timeout_s=0.2, at_once=4).rewrite_all(some(50))
+    assert time.monotonic() - began_s < 2
+
+
+def test_a_slow_dialogue_is_asked_for_again_and_then_rejected_alone(endpoint, rewriter):
+    def says(body):
+        slow = "Is it d1?" in body["messages"][0]["content"]
+        return Said(well(body).body, wait_s=1.0 if slow else 0.0)
+
+    endpoint.says = says
+    good, bad = rewriter(timeout_s=0.3, attempts=2).rewrite_all(some(2))
+    assert isinstance(good, Rewritten)
+    assert isinstance(bad, Rejection) and bad.reason == "endpoint_timeout"
+    assert bad.detail == "asked 2 times of 2; no answer in 0.3 s"
+
+
+def test_an_answer_that_drips_in_is_no_answer(endpoint, rewriter):
+    """A limit on each read would never be reached."""
+    endpoint.says = lambda body: Said(well(body).body, drip_s=0.1)
+    with pytest.raises(UserError, match=r"no answer in 0\.5 s"):
+        rewriter(timeout_s=0.5, attempts=1).rewrite_all(some(1))
+
+
+def test_an_answer_without_end_is_no_answer(endpoint, rewriter):
+    endpoint.says = first_then(chat("x" * (1 << 23)))
+    (result,) = rewriter().rewrite_all(some(1))
+    assert isinstance(result, Rewritten)
+    assert [is_simple_question(request) for request in endpoint.requests] == [False, True, False]
+
+
+def test_nobody_listens(rewriter, endpoint):
+    endpoint.server_close()
+    with pytest.raises(UserError, match="no connection"):
+        rewriter().rewrite_all(some(30))
+
+
+def test_no_more_requests_at_once_than_allowed(endpoint, rewriter):
+    endpoint.says = lambda body: Said(well(body).body, wait_s=0.05)
+    rewriter(at_once=3).rewrite_all(some(12))
+    assert endpoint.most_under_way == 3
+
+
+def test_a_schema_is_asked_for_until_it_is_refused(endpoint, rewriter):
+    engine = rewriter(at_once=1)
+    engine.rewrite_all(some(1))
+    wanted = endpoint.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["turns"]
+    assert wanted["minItems"] == 2
+    endpoint.says = lambda body: Said("no response_format here", 400) if "response_format" in body else well(body)
+    results = rewriter(at_once=1, temperature=0.1).rewrite_all(some(3))
+    assert all(isinstance(result, Rewritten) for result in results)
+    assert ["response_format" in request for request in endpoint.requests[1:]] == [True, False, False, False]
+    assert json.dumps(endpoint.requests[2]) in json.dumps(endpoint.answered)

@@ -1,0 +1,45 @@
+"""Which utterances are decoded together, and what happens if they do not fit."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from pipeline.errors import DialogueRejected
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOG = logging.getLogger(__name__)
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices in batches of similar length, longest first: items times the longest stay within the budget.
+
+    One item that is longer than the budget makes a batch of its own.
+    """
+    made: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if made and lengths[made[-1][0]] * (len(made[-1]) + 1) <= budget:
+            made[-1].append(index)
+        else:
+            made.append([index])
+    return made
+
+
+def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result | DialogueRejected]:
+    """Run a batch; if memory is short, its halves, and so on. What does not fit alone is rejected."""
+    import torch
+
+    try:
+        return list(run(items))
+    except torch.OutOfMemoryError:
+        pass  # outside of the handler, as the traceback keeps the tensors
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if len(items) == 1:
+        return [DialogueRejected("out_of_memory", "one utterance alone does not fit into the GPU's memory")]
+    half = len(items) // 2
+    LOG.warning(
+        "out of memory with %d utterances together, trying %d; a smaller batch_tokens avoids this", len(items), half
+    )
+    return halving(run, items[:half]) + halving(run, items[half:])

@@ -1,0 +1,116 @@
+"""Model folders as they are published: which version one is, and whether all of it is there."""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.checksums import folder_checksum
+from pipeline.errors import UserError
+
+CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
+WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")
+SPEAKER = "campplus.onnx"
+QWEN = "CosyVoice-BlankEN"
+GET = "Download the folder again, as a whole, from https://huggingface.co/FunAudioLLM"
+LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    path: Path
+    configuration: str  # the file that says which version it is
+    version: int  # 1, 2, 3
+
+    @classmethod
+    def read(cls, path: Path) -> "ModelFolder":
+        """Raises UserError if this is no CosyVoice folder, or not the whole of one."""
+        if not path.is_dir():
+            raise UserError(f"{path} is no folder: expected a CosyVoice model. {GET}")
+        found = [name for name in CONFIGURATIONS if (path / name).is_file()]
+        if len(found) != 1:
+            expected = f"expected one of {', '.join(CONFIGURATIONS)}, found {' and '.join(found) or 'none'}"
+            raise UserError(f"{path} is no CosyVoice model: {expected}. {GET}")
+        folder = cls(path, found[0], CONFIGURATIONS[found[0]])
+        for name in folder.files:
+            if problem := _problem(path / name):
+                raise UserError(f"{path / name} {problem}. {GET}")
+        return folder
+
+    @property
+    def speech_tokenizer(self) -> str:
+        return f"speech_tokenizer_v{self.version}.onnx"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that shapes the speech, by its name in the folder."""
+        qwen = self.path / QWEN
+        # Its weights are there to be overwritten by those of llm.pt; the loader wants them nevertheless.
+        inner = (
+            sorted(p.relative_to(self.path).as_posix() for p in qwen.rglob("*") if p.is_file())
+            if self.version > 1
+            else []
+        )
+        needed = [f"{QWEN}/config.json", f"{QWEN}/tokenizer_config.json"] if self.version > 1 else []
+        inner = [name for name in inner if not Path(name).name.startswith(".")]
+        return (self.configuration, *WEIGHTS, SPEAKER, self.speech_tokenizer, *dict.fromkeys(needed + inner))
+
+    def checksum(self) -> str:
+        return folder_checksum(self.path, self.files)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of the speech."""
+        value = _scalar(self.path / self.configuration, "sample_rate")
+        if not value.isdecimal():
+            raise UserError(f"{self.path / self.configuration}: sample_rate is {value!r}, expected a number. {GET}")
+        return int(value)
+
+
+def _scalar(path: Path, key: str) -> str:
+    """A plain value at the top of a configuration, read without building anything."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {error}. {GET}") from error
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    return next((str(node.value) for name, node in pairs if name.value == key), "")
+
+
+def _problem(path: Path) -> str | None:
+    """What shows, without loading it, that a file is not all there."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(len(LFS))
+        if not size:
+            return "is empty"
+        if start == LFS:
+            return "is a pointer of Git LFS, not the file it stands for"
+        return _cut_off(path, size)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _cut_off(path: Path, size: int) -> str | None:
+    if path.suffix == ".pt" and not zipfile.is_zipfile(path):  # the directory of a zip file is its end
+        return "is cut off: its end is missing"
+    if path.suffix == ".safetensors" and size != (expected := _safetensors_size(path)):
+        return f"is cut off: {size} bytes, its header says {expected}"
+    return None
+
+
+def _safetensors_size(path: Path) -> int:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header: dict[str, Any] = json.loads(file.read(length)) if length < path.stat().st_size else {}
+        except ValueError:
+            return 0
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return 8 + length + max(ends, default=0)

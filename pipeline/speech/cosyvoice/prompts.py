@@ -1,0 +1,136 @@
+"""What is cloned of a voice: computed once from its clip, kept in the user's cache folder, shared by all workers.
+
+The model folder is never written to.
+"""
+
+import hashlib
+import io
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from pipeline.checksums import checksum
+from pipeline.errors import DialogueRejected, UserError
+from pipeline.shards.atomic import atomic_path, canonical_json
+from pipeline.speech.cosyvoice.folder import SPEAKER, ModelFolder
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.speech.cosyvoice.parts import Parts
+    from pipeline.speech.recorded import Prompt
+
+FORMAT = "1"  # counts changes of what is computed here
+LISTEN_HZ = 16000  # what the speech tokenizer and the speaker model hear
+LONGEST_S = 30.0
+INSTRUCTION = "You are a helpful assistant.<|endofprompt|>"  # stands before the transcript of a v3 prompt
+PACKAGES = ("torchaudio", "openai-whisper", "onnxruntime", "librosa")
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePrompt:
+    text: tuple[int, ...]  # ids of what is said in the clip
+    tokens: NDArray[np.int64]  # [tokens], the clip as speech tokens
+    mel: NDArray[np.float32]  # [frames, 80]
+    embedding: NDArray[np.float32]  # [192], of the speaker
+
+
+class Prompts:
+    """Prompts of one loaded model."""
+
+    def __init__(self, folder: ModelFolder, parts: "Parts", code: str) -> None:
+        self._folder, self._parts = folder, parts
+        self._made_by = canonical_json(
+            {
+                "format": FORMAT,
+                "code": code,
+                "sample_rate": parts.sample_rate,
+                "models": [checksum(folder.path / name) for name in (SPEAKER, folder.speech_tokenizer)],
+                "packages": {name: version(name) for name in PACKAGES},
+            }
+        )
+        self._sessions: dict[str, Any] = {}
+
+    def make(self, clip: "Prompt") -> VoicePrompt:
+        """Raises DialogueRejected for a clip that cannot be a prompt."""
+        if (duration_s := len(clip.samples) / clip.sample_rate) > LONGEST_S:
+            detail = f"the clip lasts {duration_s:.1f} s, CosyVoice hears {LONGEST_S:.0f} s at most"
+            raise DialogueRejected("voice_unusable", detail)
+        if clip.sample_rate < LISTEN_HZ:
+            detail = f"the clip has {clip.sample_rate} Hz, CosyVoice wants {LISTEN_HZ} Hz or more"
+            raise DialogueRejected("voice_unusable", detail)
+        said = (INSTRUCTION if self._parts.version == 3 else "") + clip.text
+        tokens, mel, embedding = self._features(clip)
+        return VoicePrompt(tuple(self._parts.text_ids(said)), tokens, mel, embedding)
+
+    def _features(self, clip: "Prompt") -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        key = hashlib.sha256(f"{self._made_by}\0{clip.sha256}".encode()).hexdigest()
+        path = user_cache_path("duplexgen") / "voice-prompts" / f"{key}.npz"
+        with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path, allow_pickle=False) as kept:
+            return kept["tokens"], kept["mel"], kept["embedding"]
+        tokens, mel, embedding = self._compute(clip)
+        packed = io.BytesIO()
+        np.savez(packed, tokens=tokens, mel=mel, embedding=embedding)
+        with suppress(UserError), atomic_path(path) as file:  # without it the next worker computes it again
+            file.write_bytes(packed.getvalue())
+        return tokens, mel, embedding
+
+    def _compute(self, clip: "Prompt") -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        import torch
+
+        with torch.inference_mode():
+            low, own = self._at(clip, LISTEN_HZ), self._at(clip, self._parts.sample_rate)
+            tokens = self._tokens(low)
+            mel = self._parts.feat_extractor(own)[0].transpose(0, 1)  # [frames, 80]
+            if self._parts.version > 1:  # two frames a token, or the flow mistakes where the prompt ends
+                count = min(len(mel) // 2, len(tokens))
+                tokens, mel = tokens[:count], mel[: 2 * count]
+            embedding = self._embedding(low)
+        return tokens, np.ascontiguousarray(mel.numpy()), embedding
+
+    def _at(self, clip: "Prompt", rate: int) -> "torch.Tensor":
+        """f32 [1, samples]."""
+        import torch
+        import torchaudio
+
+        samples = torch.from_numpy(clip.samples)[None]
+        resampled: torch.Tensor = torchaudio.functional.resample(samples, clip.sample_rate, rate)
+        return resampled
+
+    def _tokens(self, speech: "torch.Tensor") -> NDArray[np.int64]:
+        import whisper
+
+        features = whisper.log_mel_spectrogram(speech, n_mels=128)  # [1, 128, frames]
+        length = np.array([features.shape[2]], dtype=np.int32)
+        tokens = self._run(self._folder.speech_tokenizer, features.numpy(), length)
+        return np.asarray(tokens, dtype=np.int64).reshape(-1)
+
+    def _embedding(self, speech: "torch.Tensor") -> NDArray[np.float32]:
+        from torchaudio.compliance import kaldi
+
+        features = kaldi.fbank(speech, num_mel_bins=80, dither=0, sample_frequency=LISTEN_HZ)  # [frames, 80]
+        features = features - features.mean(dim=0, keepdim=True)
+        return np.asarray(self._run(SPEAKER, features[None].numpy()), dtype=np.float32).reshape(-1)
+
+    def _run(self, name: str, *inputs: NDArray[Any]) -> Any:
+        session = self._sessions.get(name) or self._sessions.setdefault(name, _session(self._folder.path / name))
+        names = [entry.name for entry in session.get_inputs()]
+        return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions have no public base
+        raise UserError(f"{path} cannot be loaded: {error}. Copy the model folder again.") from error

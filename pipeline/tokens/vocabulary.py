@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.dialogue import CHANNELS
+from pipeline.errors import UserError
 from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
 
 FORMAT_VERSION = 1
 STATES = ("silence", "assistant", "pad", "epad")
+BAYLING_STATES = {"silence": "[SILENCE]", "assistant": "<|assistant|>", "pad": "[PAD]", "epad": "[EPAD]"}
+"""How the published BayLing-Duplex names them."""
 
 Ids = NDArray[np.int32]
 
@@ -52,25 +55,34 @@ class Vocabulary:
     def build(cls, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> "Vocabulary":
         """Text ids first, then the state tokens, then one token a code of codebook 0.
 
-        Tokens the text tokenizer already has (GLM-4-Voice has most of them) keep their ids; every id is
-        looked up by its string.
+        Tokens the text tokenizer already has keep their ids; every id is looked up by its string. GLM-4-Voice's has
+        `<|assistant|>` and all audio tokens but the last, `<|audio_16383|>`, which its published code takes to be the
+        id after the others: so what is missing of audio tokens is added before the states.
+        Raises UserError if the tokenizer has one of them among its text.
         """
         from tokenizers import AddedToken, Tokenizer
 
         tokenizer = Tokenizer.from_str(text_tokenizer.to_json())
-        states = [state_token(state) for state in STATES]
+        known = tokenizer.get_vocab(with_added_tokens=True)
+        states = {state: state_token(state) for state in STATES}
+        if all(token in known for token in BAYLING_STATES.values()):
+            states = BAYLING_STATES
         audio = [audio_token(code) for code in range(speech_tokenizer.codebook_size)]
-        tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in states + audio])
+        added = [*audio, *states.values()] if any(token in known for token in audio) else [*states.values(), *audio]
+        tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in added])
 
         ids: dict[str, int] = {}
-        for token in states + audio:
+        for token in added:
             id_ = tokenizer.token_to_id(token)
-            if id_ is None:
-                raise ValueError(f"text tokenizer {text_tokenizer.name!r} did not take the token {token}")
+            if id_ is None or id_ < text_tokenizer.vocab_size:
+                raise UserError(
+                    f"the text tokenizer {text_tokenizer.name!r} cannot take the token {token}: its id would be {id_}, "
+                    f"and text has the ids 0 … {text_tokenizer.vocab_size - 1}. Use another text tokenizer."
+                )
             ids[token] = id_
         first = ids[audio[0]]
         return cls(
-            **{state: ids[state_token(state)] for state in STATES},
+            **{state: ids[token] for state, token in states.items()},
             audio_first_id=first,
             audio_size=len(audio),
             text_size=text_tokenizer.vocab_size,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import UserError
 from pipeline.tokens.bpe import BytePairTokenizer
 from pipeline.tokens.melvq import MelVQ
 from pipeline.tokens.vocabulary import Vocabulary
@@ -97,9 +98,59 @@ def test_tokens_the_text_tokenizer_has_keep_their_ids() -> None:
 
     vocabulary = Vocabulary.build(SpeakingTokenizer(), MelVQ())
     assert vocabulary.assistant == 4096 and vocabulary.audio_first_id == 4097
-    assert vocabulary.audio_exceptions == {2047: vocabulary.size - 1}
     other = 4097 + 2047
-    assert not vocabulary.is_audio([other])[0] and vocabulary.audio_ids([2047]) == [vocabulary.size - 1]
+    assert vocabulary.audio_exceptions == {2047: other + 1}
+    assert not vocabulary.is_audio([other])[0] and vocabulary.audio_ids([2047]) == [other + 1]
+    assert [vocabulary.silence, vocabulary.pad, vocabulary.epad] == [other + 2, other + 3, other + 4]
+
+
+class Speaking(BytePairTokenizer):
+    """Has tokens of its own after its text."""
+
+    own: tuple[str, ...]
+
+    def to_json(self) -> str:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(super().to_json())
+        tokenizer.add_special_tokens(list(self.own))
+        return str(tokenizer.to_str())
+
+
+def test_the_code_that_glm4voice_does_not_name_follows_the_others() -> None:
+    class Text(Speaking):
+        own = ("<|user|>", "<|assistant|>", *(f"<|audio_{code}|>" for code in range(2047)))
+
+    vocabulary = Vocabulary.build(Text(), MelVQ())
+    assert not vocabulary.audio_exceptions and vocabulary.audio_first_id == 4098
+    assert vocabulary.audio_ids([2047]) == [4098 + 2047]
+    assert vocabulary.assistant == 4097 and vocabulary.silence == 4098 + 2048
+
+
+def test_the_states_of_bayling_are_known_by_its_names() -> None:
+    class Text(Speaking):
+        own = ("<|assistant|>", *(f"<|audio_{code}|>" for code in range(2048)), "[EPAD]", "[PAD]", "[SILENCE]")
+
+    vocabulary = Vocabulary.build(Text(), MelVQ())
+    after = 4097 + 2048
+    assert vocabulary.state == {"silence": after + 2, "assistant": 4096, "pad": after + 1, "epad": after}
+    assert vocabulary.size == after + 3
+
+
+def test_a_padding_token_alone_is_no_state() -> None:
+    class Text(Speaking):
+        own = ("[PAD]",)
+
+    assert Vocabulary.build(Text(), MelVQ()).pad != 4096
+
+
+def test_a_state_among_the_text_is_refused() -> None:
+    class Text(Speaking):
+        own = ("<|assistant|>",)
+        vocab_size = 4097
+
+    with pytest.raises(UserError, match=r"cannot take the token <\|assistant\|>: its id would be 4096"):
+        Vocabulary.build(Text(), MelVQ())
 
 
 def test_the_saved_folder_names_every_id(built: Vocabulary, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ class Replay:
     def check(self) -> list[Problem]:
         return []
 
+    def prompt(self, voice: str) -> None:
+        return None
+
     @classmethod
     def voices(cls) -> Mapping[str, Voice]:
         names = ["assistant", *(f"user_{number:02d}" for number in range(USERS))]

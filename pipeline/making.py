@@ -185,8 +185,9 @@ def _finish(made: Making, out: Path, display: Display) -> None:
             write_shard(shard, made.folders[-1], staging, made.stages[-1].schema)
             report(done + 1)
     statistics = Statistics()
-    for record in made.folders[-1].records(made.plan.partitions):
-        statistics.merge(record.outcome.statistics)
+    for folder in made.folders:
+        for record in folder.records(made.plan.partitions):
+            statistics.merge(record.outcome.statistics)
     vocabulary = made.write_vocabulary(staging)
     about = manifest(
         made.kind,

@@ -56,6 +56,13 @@ def test_built_data_set_is_whole(built: dict[str, Path], scenario: str) -> None:
     assert failures(built[scenario]) == []
 
 
+def test_the_card_shows_what_the_gate_heard(recipe: Recipes, tmp_path: Path) -> None:
+    speech = {"engine": "replay", "assistant_voice": "assistant", "gate": {"max_silence_s": 3.0}}
+    out = make(recipe("turn_taking", speech=speech), tmp_path, limit=2)
+    assert failures(out) == []
+    assert "| Longest pause within an utterance (s) | 10 |" in (out / "README.md").read_text()
+
+
 def test_second_recipe_speaks_nothing(built: dict[str, Path]) -> None:
     work = built["turn_taking"].parent / "work"
     assert len(list(work.glob("speech-*[!.lock]"))) == 1

@@ -16,6 +16,9 @@ KEEP_BYTES = """
 rows = rows.cast_column("audio", Audio(decode=False))  # FLAC bytes; with torchcodec installed, leave this line out"""
 AUDIO = "`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**."
 NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
+EMBEDDED = "All speech is synthetic; no recording of a person is in it."
+CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
+Its card says where they come from and under which licences."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 PLOT_COLUMNS = 2
 
@@ -40,6 +43,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "user_tokens": recipe["layout"]["user_tokens"],
         "text_tokens": recipe["layout"]["text_tokens"],
         "speech_engine": recipe["speech"]["engine"],
+        "voices": CLONED if recipe["speech"]["cosyvoice"] else EMBEDDED,
         "assistant_voice": recipe["speech"]["assistant_voice"],
         "speech_tokenizer": recipe["tokens"]["speech_tokenizer"],
         "text_tokenizer": recipe["tokens"]["text_tokenizer"],

@@ -48,6 +48,18 @@ QUANTITIES: dict[str, Quantity] = {
     "assistant_before_user_end": Quantity("[ASSISTANT] before the user's last audio is observed", "", 0, 1, 2),
 }
 
+QUALITIES: dict[str, Quantity] = {
+    "wer": Quantity("Word error rate of an utterance", "", 0, 1, 50),
+    "dnsmos": Quantity("DNSMOS (OVRL) of an utterance", "", 1, 5, 80),
+    "similarity": Quantity("Similarity of an utterance to its prompt (cosine)", "", -1, 1, 100),
+    "seconds_per_character": Quantity("Seconds a letter or Chinese character", "s", 0, 0.5, 100),
+    "leading_silence_s": Quantity("Silence before speech, as the engine gave it", "s", 0, 3, 60),
+    "longest_pause_s": Quantity("Longest pause within an utterance", "s", 0, 3, 60),
+    "repeats": Quantity("Phrases said again at once", "", 0, 10, 10),
+}
+"""Of utterances that passed the quality gate, before they were laid out: no row tells them again."""
+ALL = QUANTITIES | QUALITIES
+
 
 @dataclass(slots=True)
 class Tally:
@@ -107,18 +119,18 @@ class Statistics:
         self._tallies: dict[str, Tally] = {}
 
     def add(self, name: str, value: float) -> None:
-        self._tallies.setdefault(name, Tally(QUANTITIES[name])).add(value)
+        self._tallies.setdefault(name, Tally(ALL[name])).add(value)
 
     def merge(self, stored: dict[str, Any]) -> None:
         for name, tally in stored.items():
-            self._tallies.setdefault(name, Tally(QUANTITIES[name])).merge(tally)
+            self._tallies.setdefault(name, Tally(ALL[name])).merge(tally)
 
     def get(self, name: str) -> Tally | None:
         return self._tallies.get(name)
 
     def __iter__(self) -> Iterator[tuple[str, Tally]]:
-        """In the order in which QUANTITIES names them."""
-        return ((name, self._tallies[name]) for name in QUANTITIES if name in self._tallies)
+        """In the order in which they are named above."""
+        return ((name, self._tallies[name]) for name in ALL if name in self._tallies)
 
     def distributions(self) -> Iterator[tuple[str, Tally]]:
         """All but what is only true or false of something."""

@@ -6,6 +6,7 @@ from pipeline.recipe import Speech
 from pipeline.recipe_file import Problem
 from pipeline.speech import speaking
 from pipeline.speech.engine import SpeechEngine, SpeechRequest, Voice
+from pipeline.speech.gate import Gate
 from pipeline.speech.kokoro import Kokoro
 from pipeline.speech.speaking import rendition_id, speak_all, user_voices
 
@@ -31,7 +32,11 @@ def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
     if spec.engine not in ENGINES:
         return [(("speech", "engine"), f"expected one of {', '.join(sorted(ENGINES))}, got {spec.engine!r}")]
     engine = ENGINES[spec.engine](spec)
-    return engine.check() or speaking.check(engine, spec, languages)
+    found = engine.check() or speaking.check(engine, spec, languages)
+    if spec.gate:
+        with_prompts = not found and engine.prompt(spec.assistant_voice) is not None
+        found = [*found, *Gate(spec.gate).check(languages, with_prompts or bool(found))]
+    return found
 
 
 def fingerprint(engine: SpeechEngine) -> dict[str, str]:

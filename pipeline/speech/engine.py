@@ -21,6 +21,16 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an engine clones a voice from."""
+
+    text: str  # what is said in it
+    samples: Waveform  # f32 [samples]
+    sample_rate: int  # Hz
+    sha256: str  # of the file
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechRequest:
     """One utterance to be spoken."""
 
@@ -67,6 +77,10 @@ class SpeechEngine(Protocol):
         ...
 
     def voices(self) -> Mapping[str, Voice]: ...
+
+    def prompt(self, voice: str) -> Prompt | None:
+        """The recording that a voice is cloned from, if it is."""
+        ...
 
     def fingerprint(self) -> Mapping[str, str]:
         """Versions and checksums of everything that shapes the waveforms, and no path, device or batch size."""

@@ -49,6 +49,9 @@ class Kokoro:
     def check(self) -> list[Problem]:
         return []
 
+    def prompt(self, voice: str) -> None:
+        return None
+
     @classmethod
     def voices(cls) -> Mapping[str, Voice]:
         return bank.voices()

@@ -11,16 +11,14 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.dialogue import Waveform
 from pipeline.errors import UserError
-from pipeline.speech.engine import Voice
+from pipeline.speech.engine import Prompt, Voice
 
 FORMAT_VERSION = 1
 BANK_FILE = "bank.json"
@@ -69,16 +67,6 @@ class Index(BaseModel):
             if repeated := {value for value, count in Counter(values).items() if count > 1}:
                 raise ValueError(f"two voices of one {what}: {', '.join(sorted(repeated))}")
         return self
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What an engine clones a voice from."""
-
-    text: str  # what is said in it
-    samples: Waveform  # f32 [samples]
-    sample_rate: int  # Hz
-    sha256: str  # of the file
 
 
 class RecordedBank:

@@ -1,8 +1,10 @@
 """A dialogue as text to a dialogue as speech: who speaks in which voice, what is tried again, what is refused."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+
+import numpy as np
 
 from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform
 from pipeline.errors import DialogueRejected
@@ -10,6 +12,8 @@ from pipeline.randomness import generator
 from pipeline.recipe import Speech
 from pipeline.recipe_file import Location, Problem
 from pipeline.speech.engine import SpeechEngine, SpeechRequest
+from pipeline.speech.gate import Gate, Quality
+from pipeline.speech.gate.gate import Heard
 from pipeline.speech.guard import BadSpeechError, check_duration, check_raw
 from pipeline.speech.level import level
 from pipeline.speech.trim import trim
@@ -71,12 +75,18 @@ def rendition_id(dialogue_id: str, rendition: int) -> str:
 
 
 def speak_all(
-    engine: SpeechEngine, dialogues: Sequence[Dialogue], spec: Speech, seed: int
+    engine: SpeechEngine,
+    dialogues: Sequence[Dialogue],
+    spec: Speech,
+    seed: int,
+    gate: Gate | None = None,
+    taken: Callable[[Quality], None] = lambda _: None,
 ) -> list[list[SpokenDialogue | Rejection]]:
     """Each dialogue spoken `spec.renditions` times, each by another user; the assistant speaks once for all.
 
     One result a rendition, in order: trimmed, levelled utterances at the engine's rate, or why there are none.
-    Everything about a dialogue is a function of itself, the other arguments and the engine's fingerprint.
+    Everything about a dialogue is a function of itself, the other arguments and the fingerprints of engine and gate.
+    taken: called with the figures of each utterance that has passed the gate.
     """
     casts = [_cast(engine, dialogue, spec, seed) for dialogue in dialogues]
     wanted = dict.fromkeys(
@@ -85,7 +95,7 @@ def speak_all(
         for user in users
         for turn in range(len(dialogue.turns))
     )
-    spoken = _speak(engine, dialogues, list(wanted), spec, seed)
+    spoken = _speak(_Speaker(engine, spec, gate, taken), dialogues, list(wanted), seed)
     return [
         list(_renditions(engine, number, dialogue, users, spec, spoken))
         for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
@@ -123,9 +133,52 @@ def _renditions(
         yield Rejection(rendition_id(dialogue.id, rendition), "speech", "language_not_spoken", detail)
 
 
-def _speak(
-    engine: SpeechEngine, dialogues: Sequence[Dialogue], keys: list[Key], spec: Speech, seed: int
-) -> dict[Key, Spoken]:
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    engine: SpeechEngine
+    spec: Speech
+    gate: Gate | None
+    taken: Callable[[Quality], None]
+
+    @property
+    def attempts(self) -> int:
+        return self.spec.max_attempts if self.engine.uses_seed else 1
+
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected | BadSpeechError]:
+        """One attempt at each: trimmed, levelled speech, or what is wrong with it."""
+        said = list(self.engine.speak(requests))
+        rate = self.engine.sample_rate
+        finished = [
+            one if isinstance(one, DialogueRejected) else finish(one, rate, request, self.spec)
+            for one, request in zip(said, requests, strict=True)
+        ]
+        return finished if self.gate is None else self._heard(self.gate, said, finished, requests)
+
+    def _heard(
+        self,
+        gate: Gate,
+        said: Sequence[Waveform | DialogueRejected | BadSpeechError],
+        finished: Sequence[Waveform | DialogueRejected | BadSpeechError],
+        requests: Sequence[SpeechRequest],
+    ) -> list[Waveform | DialogueRejected | BadSpeechError]:
+        """The same, less what the gate does not let pass; it hears what the engine said, not what was made of it."""
+        results = list(finished)
+        heard = {
+            number: Heard(
+                one, self.engine.sample_rate, request.text, request.language, self.engine.prompt(request.voice)
+            )
+            for number, (one, result, request) in enumerate(zip(said, finished, requests, strict=True))
+            if isinstance(one, np.ndarray) and isinstance(result, np.ndarray)
+        }
+        for number, verdict in zip(heard, gate.verdicts(list(heard.values())), strict=True):
+            if isinstance(verdict, BadSpeechError):
+                results[number] = verdict
+            else:
+                self.taken(verdict)
+        return results
+
+
+def _speak(speaker: _Speaker, dialogues: Sequence[Dialogue], keys: list[Key], seed: int) -> dict[Key, Spoken]:
     """Each utterance as finished speech; what is bad is tried again with another seed."""
     results: dict[Key, Spoken] = {}
     pending = {
@@ -134,24 +187,17 @@ def _speak(
         )
         for number, turn, voice in keys
     }
-    attempts = spec.max_attempts if engine.uses_seed else 1
-    for attempt in range(attempts):
+    for attempt in range(speaker.attempts):
         requests = [
             replace(request, seed=_seed(seed, dialogues[key[0]].id, key, attempt)) for key, request in pending.items()
         ]
-        for key, request, said in zip(list(pending), requests, engine.speak(requests), strict=True):
-            if isinstance(said, DialogueRejected):  # no attempt will change what cannot be spoken
-                results[key] = said
-                del pending[key]
+        for key, request, said in zip(list(pending), requests, speaker.speak(requests), strict=True):
+            if isinstance(said, BadSpeechError):
+                tried = f"after {speaker.attempts} attempts; {request.text[:60]!r}"
+                results[key] = DialogueRejected("speech_failed", f"turn {key[1]}, voice {key[2]}: {said}, {tried}")
                 continue
-            try:
-                results[key] = finish(said, engine.sample_rate, request, spec)
-                del pending[key]
-            except BadSpeechError as error:
-                results[key] = DialogueRejected(
-                    "speech_failed",
-                    f"turn {key[1]}, voice {key[2]}: {error}, after {attempts} attempts; {request.text[:60]!r}",
-                )
+            results[key] = said  # a rejection too: no attempt will change what cannot be spoken
+            del pending[key]
         if not pending:
             break
     return results
@@ -161,11 +207,16 @@ def _seed(seed: int, dialogue_id: str, key: Key, attempt: int) -> int:
     return int(generator(seed, dialogue_id, f"speech/{key[1]}/{key[2]}/{attempt}").integers(2**31))
 
 
-def finish(said: Waveform | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech) -> Waveform:
-    """Trimmed to speech and levelled. Raises BadSpeechError if it cannot be what the text says."""
+def finish(
+    said: Waveform | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
+) -> Waveform | BadSpeechError:
+    """Trimmed to speech and levelled; a BadSpeechError if it cannot be what the text says."""
     if isinstance(said, BadSpeechError):
-        raise said
-    check_raw(said)
-    speech = trim(said, sample_rate)
-    check_duration(speech, sample_rate, request.text, request.language)
+        return said
+    try:
+        check_raw(said)
+        speech = trim(said, sample_rate)
+        check_duration(speech, sample_rate, request.text, request.language)
+    except BadSpeechError as error:
+        return error
     return level(speech, sample_rate, spec.loudness_lufs)

@@ -8,6 +8,7 @@ from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue
 from pipeline.errors import UserError
 from pipeline.recipe import Speech
 from pipeline.speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
+from pipeline.speech.gate import Gate, Quality
 from pipeline.stages.rows import SPEECH, read_text_row, speech_row
 from pipeline.stages.stage import Account, Row
 
@@ -23,6 +24,7 @@ class SpeechStage:
         self.speech = speech
         self.seed = seed
         self.engine: SpeechEngine = ENGINES[speech.engine](speech)
+        self.gate = Gate(speech.gate) if speech.gate else None
 
     @property
     def num_gpus(self) -> float:
@@ -30,14 +32,19 @@ class SpeechStage:
 
     def shaped_by(self) -> dict[str, Any]:
         """What engines are told of their own is in their fingerprint, as far as it shapes the speech."""
-        return {
+        shape = {
             "speech": self.speech.model_dump(exclude={"cosyvoice", "gate"}),
             "seed": self.seed,
             "engine": fingerprint(self.engine),
         }
+        if self.gate is None:
+            return shape
+        return shape | {"gate": self.gate.spec.model_dump(exclude={"whisper"}) | dict(self.gate.fingerprint())}
 
     def load(self, scratch: Path) -> None:
         self.engine.load()
+        if self.gate:
+            self.gate.load()
 
     @property
     def fan_out(self) -> int:
@@ -53,12 +60,20 @@ class SpeechStage:
     def _spoken(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
         """All at once; if one of them makes the engine fail, each on its own, so that it fails alone."""
         try:
-            yield from speak_all(self.engine, dialogues, self.speech, self.seed)
+            yield from self._speak(dialogues, account)
         except (UserError, OSError, MemoryError):
             raise
         except Exception:
             for dialogue in dialogues:
                 alone: list[list[SpokenDialogue | Rejection]] = []
                 with account.each(*(rendition_id(dialogue.id, number) for number in range(self.fan_out))):
-                    alone = speak_all(self.engine, [dialogue], self.speech, self.seed)
+                    alone = self._speak([dialogue], account)
                 yield from alone
+
+    def _speak(self, dialogues: Sequence[Dialogue], account: Account) -> list[list[SpokenDialogue | Rejection]]:
+        figures: list[Quality] = []
+        spoken = speak_all(self.engine, dialogues, self.speech, self.seed, self.gate, figures.append)
+        for one in figures:  # once all is well, so that what fails leaves no trace
+            for name, figure in one.figures().items():
+                account.statistics.add(name, figure)
+        return spoken

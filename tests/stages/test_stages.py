@@ -124,6 +124,26 @@ def test_speech_that_fails_rejects_all_renditions_of_its_dialogue_alone() -> Non
     assert (outcome.planned, outcome.emitted) == (6, 2)
 
 
+def test_the_gate_keeps_figures_of_what_it_lets_pass() -> None:
+    table = texts(dialogue("a", *TURNS[:2]), dialogue("b", *TURNS[:4]))
+    plain, _ = through([SpeechStage(recipe().speech, seed=1)], table)
+    gated, outcome = through(
+        [SpeechStage(recipe(speech=REPLAY | {"gate": {"max_silence_s": 3.0}}).speech, seed=1)], table
+    )
+    assert gated.equals(plain)
+    assert outcome.statistics["longest_pause_s"]["count"] == 6
+    assert 0 <= outcome.statistics["longest_pause_s"]["most"] < 3
+    assert set(outcome.statistics) == {"seconds_per_character", "leading_silence_s", "longest_pause_s"}
+
+
+def test_the_gate_rejects_with_figures() -> None:
+    strict = SpeechStage(recipe(speech=REPLAY | {"gate": {"max_silence_s": 0.001}}).speech, seed=1)
+    made, outcome = through([strict], texts(dialogue("a", *TURNS[:2])))
+    assert made.num_rows == 0 and reasons(outcome) == [("a", "speech_failed")]
+    assert "at most 0.001 s allowed" in outcome.rejections[0].detail
+    assert outcome.statistics == {}
+
+
 @pytest.fixture(scope="module")
 def spoken() -> pa.Table:
     return through([SpeechStage(recipe().speech, seed=1)], texts(dialogue("a/b", *TURNS), dialogue("c", *TURNS[:4])))[0]

@@ -11,6 +11,7 @@ from pipeline import recipe
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.recipe_file import Location, Problem
+from pipeline.speech.engine import Prompt
 from pipeline.speech.gate import quality, whisper
 from pipeline.speech.gate.quality import Quality
 from pipeline.speech.gate.silences import longest_pause_s
@@ -18,7 +19,6 @@ from pipeline.speech.gate.words import error_rate, repeats, words
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.level import level
 from pipeline.speech.measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
-from pipeline.speech.recorded import Prompt
 from pipeline.speech.trim import speech_span
 
 VERSION = "1"  # raise it whenever the same utterance is judged otherwise

@@ -1,7 +1,6 @@
 """Where an utterance is silent: before it speaks, and between two stretches of speech."""
 
 import numpy as np
-import soxr
 
 from pipeline.dialogue import Waveform
 from pipeline.speech.trim import ENTER, FRAME, LEAVE, PEAK, VAD_RATE_HZ, _probabilities
@@ -12,6 +11,8 @@ def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
     peak = float(np.abs(speech).max(initial=0.0))
     if peak == 0.0:
         return 0.0
+    import soxr
+
     heard = np.asarray(soxr.resample(speech * (PEAK / peak), sample_rate, VAD_RATE_HZ), dtype=np.float32)
     longest = pause = 0
     voiced = spoke = False

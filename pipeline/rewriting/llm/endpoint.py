@@ -89,35 +89,45 @@ class Endpoint:
     async def check_alive(self, since_s: float, failure: NoAnswer) -> None:
         """Return if the endpoint answers others, so that a failure since `since_s` (monotonic) is its dialogue's own.
 
-        Where nobody was answered meanwhile, it is asked something easy. Raises UserError if it fails that too.
+        Where nobody was answered meanwhile, it is asked something easy; raises UserError if there is no answer to that.
         """
         async with self._asking_whether_alive:
             if self._answered_at is not None and self._answered_at > since_s:
                 return
-            easy = {
-                "model": self.llm.model,
-                "messages": [{"role": "user", "content": "Answer with the word yes."}],
-                "temperature": self.llm.temperature,
-                "max_tokens": self.llm.max_tokens,
-                "seed": 0,
-            }
-            try:
-                await self._once(easy, None)
-            except (NoAnswer, _Busy, httpx2.ConnectError) as error:
-                then = _quoted(str(getattr(error, "detail", error)))
+            if problem := await self.problem():
                 raise UserError(
                     f"{self.llm.url} gives no answers to {self.llm.model}. To a dialogue: {failure.detail}; then, to a "
-                    f"simple question: {then}. See that it runs and takes what rewriting.llm "
-                    "asks of it (model, max_tokens, at_once, timeout_s), then start the same command again; what was "
-                    "answered is kept."
-                ) from None
+                    f"simple question: {problem}. See that it runs and takes what rewriting.llm asks of it (model, "
+                    "max_tokens, at_once, timeout_s), then start the same command again; what was answered is kept."
+                )
+
+    async def problem(self) -> str | None:
+        """Why something easy, asked once with the recipe's settings, is not answered; None if it is.
+
+        Raises UserError where no request can ever be answered.
+        """
+        easy = {
+            "model": self.llm.model,
+            "messages": [{"role": "user", "content": "Answer with the word yes."}],
+            "temperature": self.llm.temperature,
+            "max_tokens": self.llm.max_tokens,
+            "seed": 0,
+        }
+        try:
+            await self._once(easy, None)
+        except (NoAnswer, _Busy) as error:
+            return error.detail
+        except httpx2.ConnectError as error:
+            return f"no connection ({_quoted(str(error))})"
+        return None
 
     async def _once(self, body: dict[str, Any], schema: dict[str, Any] | None) -> Answer:
         with_schema = schema is not None and self.takes_schema
         status, headers, text = await self._post(body | {"response_format": schema} if with_schema else body)
         if with_schema and status in _NO_SCHEMA:
             status, headers, text = await self._post(body)
-            self.takes_schema = status != HTTPStatus.OK
+            if status == HTTPStatus.OK:
+                self.takes_schema = False
         if status == HTTPStatus.OK:
             answer = _answer(text)
             self._answered_at = time.monotonic()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = "1"  # raise it whenever the same answers come out otherwise, or other requests are made
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try, while the endpoint is busy or away
+PROBE_S = 20.0  # for an answer to something easy, before a build
 LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
 
 _SECTION = ("rewriting", "llm")
@@ -90,6 +91,19 @@ class LLMRewriter:
         if self._mistake:
             found.append(((*_SECTION, "prompt"), self._mistake))
         return found
+
+    def probe(self) -> list[Problem]:
+        """What is wrong with the endpoint, which is asked something easy."""
+        from pipeline.rewriting.llm.endpoint import Endpoint
+
+        if self.check():
+            return []
+        soon = self._llm.model_copy(update={"timeout_s": min(self._llm.timeout_s, PROBE_S)})
+        try:
+            problem = asyncio.run(_problem(Endpoint(soon, ())))
+        except UserError as error:
+            problem = str(error)
+        return [(_SECTION, f"{self._llm.url} gives no answers: {problem}")] if problem else []
 
     def fingerprint(self) -> Mapping[str, str]:
         """What shapes the text. `attempts` does, as it decides which dialogues are given up; where the model is served,
@@ -226,6 +240,11 @@ def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
     if isinstance(error, UserError | OSError | MemoryError):
         raise error
     return Rejection(dialogue.id, "script", "internal_error", f"{type(error).__name__}: {error}")
+
+
+async def _problem(endpoint: "Endpoint") -> str | None:
+    async with endpoint.connected():
+        return await endpoint.problem()
 
 
 def _wrong_with(url: str) -> str | None:

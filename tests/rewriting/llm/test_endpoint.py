@@ -166,6 +166,18 @@ def test_an_answer_without_end_is_no_answer(endpoint, rewriter):
     assert [is_simple_question(request) for request in endpoint.requests] == [False, True, False]
 
 
+def test_probing_asks_something_easy(endpoint, rewriter):
+    engine = rewriter()
+    assert engine.probe() == [] and [is_simple_question(request) for request in endpoint.requests] == [True]
+    for said, words in ((Said("who?", 401), "HTTP 401"), (Said("no", 500), "HTTP 500"), (Said("<html>"), "<html>")):
+        endpoint.says = lambda _, said=said: said
+        ((location, message),) = engine.probe()
+        assert location == ("rewriting", "llm") and words in message
+    endpoint.server_close()
+    ((_, message),) = engine.probe()
+    assert "no connection" in message
+
+
 def test_nobody_listens(rewriter, endpoint):
     endpoint.server_close()
     with pytest.raises(UserError, match="no connection"):

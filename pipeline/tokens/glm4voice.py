@@ -31,6 +31,7 @@ CONFIG, FEATURES = "config.json", "preprocessor_config.json"
 PREFIX = "model.encoder."  # of every name in checkpoints that were saved with their decoder
 LARGEST_CODEBOOK = 32768  # codes are int16
 STRUCTURE = {  # of the published model; sizes may differ
+    "activation_function": "gelu",
     "pooling_type": "avg",
     "pooling_kernel_size": 4,
     "encoder_causal_convolution": True,
@@ -194,7 +195,7 @@ class GLM4VoiceTokenizer:
 
 def _unlike_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> list[str]:
     bare = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
-    expected = _expected_shapes(config)
+    expected = expected_shapes(config)
     if missing := sorted(expected.keys() - bare.keys()):
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         return [f"the weights in {folder} lack {', '.join(missing[:3])}{more}: copied in part, or another model"]
@@ -205,7 +206,8 @@ def _unlike_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], f
     ][:3]
 
 
-def _expected_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parameters that the network keeps, by their names in the checkpoint."""
     width, inner = config["d_model"], config["encoder_ffn_dim"]
     shapes: dict[str, tuple[int, ...]] = {
         "conv1.weight": (width, config["num_mel_bins"], 3),

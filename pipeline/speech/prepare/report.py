@@ -127,10 +127,10 @@ def _write_plot(path: Path, chosen: Sequence[Chosen], rejected: Sequence[Rejecte
         if kept or others:
             edges = np.histogram_bin_edges([*kept, *others], bins=24)
             axes.hist([kept, others], edges, stacked=True, label=["kept", "rejected"], color=["tab:blue", "tab:orange"])
+            axes.legend()
         if name in limits:
             axes.axvline(limits[name], color="black", linestyle="--", linewidth=1)
         axes.set_xlabel(label)
         axes.set_ylabel("clips")
-    figure.axes[0].legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})

@@ -133,23 +133,22 @@ def test_an_endpoint_that_answers_nobody_stops_the_build(endpoint, rewriter, sai
 
 
 def test_an_endpoint_that_never_answers_stops_the_build(endpoint, rewriter):
-    endpoint.says = lambda body: Said(well(body).body, wait_s=2.0)
-    began_s = time.monotonic()
+    endpoint.says = lambda body: Said(well(body).body, wait_s=10.0)
     with pytest.raises(UserError, match=r"no answer in 0\.2 s"):
         rewriter(timeout_s=0.2, at_once=4).rewrite_all(some(50))
-    assert time.monotonic() - began_s < 2
+    assert endpoint.answered == [] and len(endpoint.requests) <= 8
 
 
 def test_a_slow_dialogue_is_asked_for_again_and_then_rejected_alone(endpoint, rewriter):
     def says(body):
         slow = "Is it d1?" in body["messages"][0]["content"]
-        return Said(well(body).body, wait_s=1.0 if slow else 0.0)
+        return Said(well(body).body, wait_s=10.0 if slow else 0.0)
 
     endpoint.says = says
-    good, bad = rewriter(timeout_s=0.3, attempts=2).rewrite_all(some(2))
+    good, bad = rewriter(timeout_s=1.5, attempts=2).rewrite_all(some(2))
     assert isinstance(good, Rewritten)
     assert isinstance(bad, Rejection) and bad.reason == "endpoint_timeout"
-    assert bad.detail == "asked 2 times of 2; no answer in 0.3 s"
+    assert bad.detail == "asked 2 times of 2; no answer in 1.5 s"
 
 
 def test_an_answer_that_drips_in_is_no_answer(endpoint, rewriter):

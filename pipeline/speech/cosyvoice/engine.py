@@ -14,13 +14,13 @@ from pipeline.randomness import generator
 from pipeline.recipe import CosyVoice, Speech
 from pipeline.recipe_file import Problem
 from pipeline.speech.cosyvoice.batches import batches, halving
-from pipeline.speech.cosyvoice.upstream import Code
 from pipeline.speech.cosyvoice.decoding import Decoded, Row, decode
 from pipeline.speech.cosyvoice.folder import ModelFolder
 from pipeline.speech.cosyvoice.guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN, check_start, check_tokens
 from pipeline.speech.cosyvoice.parts import Parts, load
 from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
 from pipeline.speech.cosyvoice.segments import kept_tokens, split
+from pipeline.speech.cosyvoice.upstream import Code
 from pipeline.speech.engine import SpeechRequest, Voice
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.recorded import RecordedBank

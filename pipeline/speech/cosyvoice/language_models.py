@@ -1,7 +1,7 @@
 """The language models of CosyVoice, many rows at once: embeddings in, scores of the next speech token out.
 
-Both keep what they have seen, so that a step costs one position. Rows are padded on the left, and the mask always covers
-every position so far. (transformers pads a mask that covers the new position alone with zeros, on the right: the step
+Both keep what they have seen, so that a step costs one position. Rows are padded on the left, and the mask covers every
+position so far. (transformers pads a mask that covers the new position alone with zeros, on the right: the step
 then sees nothing of what came before, and speech is noise, without an error. CosyVoice's own `forward_one_step` passes
 such a mask.)
 """

@@ -10,10 +10,10 @@ import numpy as np
 from pipeline.dialogue import Waveform
 from pipeline.errors import UserError
 from pipeline.speech.cosyvoice import configuration
-from pipeline.speech.cosyvoice.upstream import Code, contained
 from pipeline.speech.cosyvoice.folder import GET, WEIGHTS, ModelFolder
 from pipeline.speech.cosyvoice.language_models import QwenLM, RelativeLM, SpeechLM
 from pipeline.speech.cosyvoice.sampling import Sampling, sampling_of
+from pipeline.speech.cosyvoice.upstream import Code, contained
 
 if TYPE_CHECKING:
     import torch

@@ -88,6 +88,7 @@ class Prompts:
         with torch.inference_mode():
             low, own = self._at(clip, LISTEN_HZ), self._at(clip, self._parts.sample_rate)
             tokens = self._tokens(low)
+            forget_windows()
             mel = self._parts.feat_extractor(own)[0].transpose(0, 1)  # [frames, 80]
             if self._parts.version > 1:  # two frames a token, or the flow mistakes where the prompt ends
                 count = min(len(mel) // 2, len(tokens))
@@ -123,6 +124,14 @@ class Prompts:
         session = self._sessions.get(name) or self._sessions.setdefault(name, _session(self._folder.path / name))
         names = [entry.name for entry in session.get_inputs()]
         return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
+def forget_windows() -> None:
+    """Matcha keeps one window for all sizes: a model of another version in this process would get the wrong one."""
+    from matcha.utils import audio
+
+    audio.mel_basis.clear()
+    audio.hann_window.clear()
 
 
 def _session(path: Path) -> Any:

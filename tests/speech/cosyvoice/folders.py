@@ -308,9 +308,9 @@ def make_folder(path: Path, version: int, size: dict[str, int] | None = None, se
     """A model folder. Needs the CosyVoice code to be importable, as its weights are those of its modules."""
     import torch
 
-    from pipeline.speech.cosyvoice.upstream import contained
     from pipeline.speech.cosyvoice.configuration import build
     from pipeline.speech.cosyvoice.folder import ModelFolder
+    from pipeline.speech.cosyvoice.upstream import contained
 
     size = size or TINY
     path.mkdir(parents=True)

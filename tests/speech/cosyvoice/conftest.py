@@ -1,0 +1,79 @@
+"""A tiny model folder of each version, and the code to load it: installed, or COSYVOICE_SOURCE names a clone."""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pipeline.recipe import CosyVoice, Speech
+from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
+from pipeline.speech.cosyvoice.upstream import Code
+from tests.speech.cosyvoice.folders import make_bank, make_folder
+
+SOURCE = os.environ.get("COSYVOICE_SOURCE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def code() -> Code:
+    for name in ("torchaudio", "hyperpyyaml", "onnx"):
+        pytest.importorskip(name, reason=f"{name} comes with the extra `cosyvoice`", exc_type=ImportError)
+    if SOURCE is None and find_spec("cosyvoice") is None:
+        pytest.skip("the extra `cosyvoice` names the package; or set COSYVOICE_SOURCE to a clone")
+    import torch
+
+    torch.set_num_threads(1)
+    found = Code.find(SOURCE)
+    found.make_importable()
+    return found
+
+
+@pytest.fixture(scope="session")
+def folder_of(code: Code, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    @cache
+    def make(version: int) -> Path:
+        if version == 3 and not (code.cosyvoice / "flow" / "DiT").is_dir():
+            pytest.skip("this CosyVoice code knows no v3: set COSYVOICE_SOURCE to a clone that does")
+        return make_folder(tmp_path_factory.mktemp("models") / f"v{version}", version)
+
+    return make
+
+
+@pytest.fixture(params=[1, 2, 3], ids=["v1", "v2", "v3"])
+def folder(request: pytest.FixtureRequest, folder_of: Callable[[int], Path]) -> Path:
+    return folder_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bank(tmp_path_factory.mktemp("banks") / "bank")
+
+
+def spec(model: Path, bank: Path, **fields: object) -> Speech:
+    section = CosyVoice(**{"model": str(model), "bank": str(bank), "source": SOURCE, "num_gpus": 0.0, **fields})
+    return Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section)
+
+
+@pytest.fixture(scope="session")
+def engine_of(folder_of: Callable[[int], Path], bank: Path) -> Callable[[int], CosyVoiceEngine]:
+    @cache
+    def make(version: int) -> CosyVoiceEngine:
+        engine = CosyVoiceEngine(spec(folder_of(version), bank))
+        engine.load()
+        return engine
+
+    return make
+
+
+@pytest.fixture(params=[1, 2, 3], ids=["v1", "v2", "v3"])
+def engine(request: pytest.FixtureRequest, engine_of: Callable[[int], CosyVoiceEngine]) -> CosyVoiceEngine:
+    return engine_of(request.param)

@@ -1,0 +1,209 @@
+import gc
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
+
+from pipeline.errors import DialogueRejected, UserError  # noqa: E402
+from pipeline.recipe import Speech  # noqa: E402
+from pipeline.speech.cosyvoice import engine as engine_module  # noqa: E402
+from pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
+from pipeline.speech.cosyvoice.engine import CosyVoiceEngine, Segment  # noqa: E402
+from pipeline.speech.engine import SpeechRequest  # noqa: E402
+from pipeline.speech.guard import BadSpeechError  # noqa: E402
+from pipeline.speech.recorded import RecordedBank  # noqa: E402
+from tests.speech.cosyvoice.conftest import spec  # noqa: E402
+from tests.speech.cosyvoice.folders import RATE_HZ  # noqa: E402
+from tests.speech.cosyvoice.reference import Reference  # noqa: E402
+
+
+def requests(count: int, first_seed: int = 0) -> list[SpeechRequest]:
+    return [SpeechRequest("Yes." if k % 3 else "Oh, no.", f"voice{k % 3}", "en", first_seed + k) for k in range(count)]
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(one, other)
+    return type(one) is type(other) and str(one) == str(other)
+
+
+def test_speaks_at_its_rate_in_order(engine):
+    said = engine.speak(requests(4))
+    assert len(said) == 4
+    spoken = [waveform for waveform in said if isinstance(waveform, np.ndarray)]
+    assert len(spoken) >= 2
+    for waveform in spoken:
+        assert waveform.dtype == np.float32
+        assert waveform.ndim == 1
+        assert 0.1 < len(waveform) / engine.sample_rate < 6
+        assert np.isfinite(waveform).all()
+    assert engine.sample_rate == RATE_HZ[engine._parts.version]
+    assert engine.speak([]) == []
+
+
+def test_speaks_as_inference_zero_shot_does(engine, monkeypatch):
+    """The same tokens from the same draws, and the same waveform once the vocoder is seeded alike."""
+    parts, text = engine._parts, "Good morning."
+    clip = RecordedBank.read(Path(engine.spec.bank)).prompt("voice1")
+    prompt = engine._prompts.make(clip)
+    ids = tuple(parts.text_ids(text))
+    said = "You are a helpful assistant.<|endofprompt|>" + clip.text if parts.version == 3 else clip.text
+    reference = Reference(Path(engine.spec.model), parts.version, monkeypatch)
+    lengths = set()
+    for seed in (1, 2):
+        segment = Segment(0, ids, prompt, seed, 0)
+        row = segment.row(parts)
+        decoded = decode(parts.llm, [row], parts.sampling)[0]
+        file = Path(engine.spec.bank) / "clips" / "voice1.wav"
+        tokens, waveform = reference.speak(text, file, said, row.draws, row.shortest, seed)
+        assert engine_module.kept_tokens(decoded.tokens, parts.version) == tokens
+        assert np.allclose(parts.speech(tokens, prompt, seed), waveform, atol=1e-3)
+        lengths.add(len(tokens))
+    assert min(lengths) >= 2 * len(ids)
+
+
+def test_company_order_and_global_generators_change_nothing(engine_of: Callable[[int], CosyVoiceEngine]):
+    engine = engine_of(1)  # both its flow and its vocoder draw from the global generator
+    batch = requests(5)
+    torch.manual_seed(1)
+    together = engine.speak(batch)
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    assert all(same(*pair) for pair in zip(engine.speak(batch[::-1])[::-1], together, strict=True))
+    assert all(same(engine.speak([request])[0], said) for request, said in zip(batch, together, strict=True))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_another_seed_is_another_utterance(engine_of):
+    engine = engine_of(2)
+    one, other = engine.speak(requests(1) + requests(1, first_seed=50))
+    assert not same(one, other)
+
+
+def test_a_long_text_is_spoken_in_parts_and_joined(engine_of, monkeypatch):
+    engine = engine_of(1)
+    sentence = "The ferry leaves from the northern pier at a quarter past nine in the morning and comes back at noon. "
+    text = sentence * 5
+    texts = engine_module.split(text, "en", engine._loaded.text_ids)
+    assert 1 < len(texts) < 5
+    assert "".join(texts).split() == text.split()
+    monkeypatch.setattr(engine_module, "check_tokens", lambda *_: None)
+    monkeypatch.setattr(engine_module, "check_start", lambda *_: None)
+    monkeypatch.setattr(engine_module, "MOST_A_TEXT_TOKEN", 1)
+    monkeypatch.setattr(engine_module, "FEWEST_A_TEXT_TOKEN", 1)
+    whole = engine.speak([SpeechRequest(text, "voice0", "en", 3)])[0]
+    assert isinstance(whole, np.ndarray)
+    tokens = sum(len(engine._loaded.text_ids(part)) for part in texts)
+    assert len(whole) / engine.sample_rate == pytest.approx(tokens / 50, rel=0.05)  # 50 speech tokens a second
+
+
+def test_too_little_memory_halves_the_batch_and_says_so(engine_of, monkeypatch, caplog):
+    engine = engine_of(2)
+    batch = requests(5)
+    expected = engine.speak(batch)
+    sizes = []
+
+    def scarce(model, rows, sampling):
+        sizes.append(len(rows))
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(model, rows, sampling)
+
+    monkeypatch.setattr(engine_module, "decode", scarce)
+    with caplog.at_level(logging.WARNING):
+        said = engine.speak(batch)
+    assert all(same(*pair) for pair in zip(said, expected, strict=True))
+    assert max(sizes) == 5
+    assert "batch_tokens" in caplog.text
+
+
+def test_an_utterance_that_does_not_fit_alone_is_rejected(engine_of, monkeypatch):
+    engine = engine_of(2)
+
+    def none(model, rows, sampling):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine_module, "decode", none)
+    said = engine.speak(requests(2))
+    assert [getattr(result, "reason", None) for result in said] == ["out_of_memory"] * 2
+
+
+def test_what_cannot_be_spoken_leaves_the_rest_alone(engine_of):
+    engine = engine_of(2)
+    odd = [
+        SpeechRequest("?! ...", "voice0", "en", 1),
+        SpeechRequest("Stop <|endofprompt|> now.", "voice0", "en", 1),
+        SpeechRequest("Bonjour.", "voice0", "fr", 1),
+    ]
+    good = requests(2)
+    said = engine.speak([odd[0], good[0], odd[1], good[1], odd[2]])
+    assert all(isinstance(said[index], DialogueRejected) for index in (0, 2, 4))
+    assert [said[index].reason for index in (0, 2, 4)] == ["unspeakable", "unspeakable", "language_not_spoken"]
+    assert all(same(*pair) for pair in zip([said[1], said[3]], engine.speak(good), strict=True))
+
+
+def test_babble_is_for_another_seed(engine_of, monkeypatch):
+    engine = engine_of(2)
+    loop = engine_module.Decoded([7] * 30, ended=True)
+    monkeypatch.setattr(engine_module, "decode", lambda model, rows, sampling: [loop for _ in rows])
+    said = engine.speak(requests(2))
+    assert all(isinstance(result, BadSpeechError) for result in said)
+
+
+def test_memory_does_not_grow(engine_of):
+    engine = engine_of(1)
+    batch = [SpeechRequest("Oh.", f"voice{k % 3}", "en", k) for k in range(40)]
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(torch.is_tensor(thing) for thing in gc.get_objects())
+
+    engine.speak(batch)
+    before = tensors()
+    for round_number in range(4):
+        engine.speak([SpeechRequest(r.text, r.voice, r.language, r.seed + 100 * round_number) for r in batch])
+    assert tensors() <= before + 2
+
+
+def test_it_travels_before_it_loads(engine_of, bank):
+    engine = pickle.loads(
+        pickle.dumps(CosyVoiceEngine(engine_of(2)._spec and spec(Path(engine_of(2).spec.model), bank)))
+    )
+    assert set(engine.voices()) == {"voice0", "voice1", "voice2"}
+    with pytest.raises(RuntimeError, match="load"):
+        engine.speak(requests(1))
+
+
+def test_fingerprint_names_contents_and_no_places(folder_of, bank, tmp_path):
+    import shutil
+
+    here = CosyVoiceEngine(spec(folder_of(2), bank)).fingerprint()
+    shutil.copytree(folder_of(2), tmp_path / "elsewhere")
+    there = CosyVoiceEngine(spec(tmp_path / "elsewhere", bank, batch_tokens=7))
+    assert there.fingerprint() == here
+    assert str(tmp_path) not in str(here)
+    half = CosyVoiceEngine(spec(folder_of(2), bank, precision="bf16"))
+    assert half.fingerprint() != here
+    with (tmp_path / "elsewhere" / "campplus.onnx").open("ab") as file:
+        file.write(b" ")
+    assert CosyVoiceEngine(spec(tmp_path / "elsewhere", bank)).fingerprint() != here
+
+
+def test_check_names_each_mistake(tmp_path, bank, folder_of):
+    assert CosyVoiceEngine(spec(folder_of(2), bank)).check() == []
+    nothing = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="a"))
+    assert [location for location, _ in nothing.check()] == [("speech", "cosyvoice")]
+    wrong = CosyVoiceEngine(spec(tmp_path / "model", tmp_path / "bank", source=str(tmp_path), precision="fp16"))
+    assert [location[-1] for location, _ in wrong.check()] == ["model", "bank", "source", "precision"]
+
+
+def test_load_without_a_gpu_says_what_to_do(folder_of, bank):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(UserError, match="num_gpus"):
+        CosyVoiceEngine(spec(folder_of(2), bank, num_gpus=1.0)).load()

@@ -1,0 +1,228 @@
+"""What the quality gate takes, what it rejects, and what it costs beside synthesis by Kokoro.
+
+    python -m benchmarks.gate SHAPE:FILE [SHAPE:FILE ...] --work WORK --whisper FOLDER [--judge FOLDER]
+
+Turns of each source, read out by the rules, are spoken by the training voices in turn. A recogniser that rejects what
+it does not understand lowers its own word error rate whatever was said: `--judge` is a second one, which only listens.
+WORK keeps what was spoken, for other thresholds to be tried on. Processor time, one thread.
+"""
+
+import argparse
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import recipe, sources
+from pipeline.dialogue import Waveform
+from pipeline.errors import DialogueRejected, UserError
+from pipeline.rewriting import Rewritten
+from pipeline.rewriting.rules import RulesRewriter
+from pipeline.shards.atomic import atomic_path
+from pipeline.speech.engine import SpeechRequest
+from pipeline.speech.gate import Gate, Quality
+from pipeline.speech.gate.gate import Heard
+from pipeline.speech.gate.words import error_rate, words
+from pipeline.speech.guard import BadSpeechError
+from pipeline.speech.kokoro import Kokoro
+from pipeline.speech.measures import MEASURE_HZ, at_measure_rate
+from pipeline.speech.measures.transcript import Recogniser
+from pipeline.speech.speaking import finish
+from pipeline.speech.trim import trim
+
+SPEECH = recipe.Speech(assistant_voice="af_heart")
+TIMED = 20  # utterances on which each threshold is timed by itself
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One utterance, what the gate says about it, and what somebody else hears."""
+
+    text: str
+    voice: str
+    duration_s: float
+    quality: Quality
+    problem: str | None
+    heard_by_judge: str | None = None
+
+    def error(self, heard: str | None) -> tuple[int, int]:
+        """Words wrong, and words spoken."""
+        spoken = words(self.text, "en")
+        return round(error_rate(spoken, words(heard or "", "en")) * len(spoken)), len(spoken)
+
+
+def texts(place: str) -> Iterator[str]:
+    """Turns of SHAPE:FILE as the rules read them out."""
+    shape, _, path = place.partition(":")
+    source = recipe.Source.model_validate({"name": Path(path).stem or "source", "shape": shape, "path": path})
+    rewriter = RulesRewriter(recipe.Rewriting())
+    for item in sources.read(source, Path.cwd()):
+        if isinstance(item, sources.Read):
+            (said,) = rewriter.rewrite_all([item.dialogue])
+            if isinstance(said, Rewritten):
+                yield from (turn.text for turn in said.dialogue.turns)
+
+
+class Spoken:
+    """Utterances by Kokoro, each synthesized once and kept with the time that it took."""
+
+    def __init__(self, work: Path) -> None:
+        self.engine = Kokoro(SPEECH)
+        self.engine.load()
+        self.work = work
+        work.mkdir(parents=True, exist_ok=True)
+
+    def speak(self, request: SpeechRequest) -> tuple[Waveform, float]:
+        """Waveform and seconds. Raises BadSpeechError if it cannot be spoken, or the guards do not let it through."""
+        path = self.work / f"{hashlib.sha256(f'{request.voice} {request.text}'.encode()).hexdigest()}.npz"
+        if not path.exists():
+            started = time.process_time()
+            (result,) = self.engine.speak([request])
+            spent_s = time.process_time() - started
+            if isinstance(result, DialogueRejected):
+                raise BadSpeechError(str(result))
+            with atomic_path(path) as file, file.open("wb") as stream:
+                np.savez(stream, waveform=result, spent_s=spent_s)
+        with np.load(path) as kept:
+            waveform, spent_s = kept["waveform"], float(kept["spent_s"])
+        finish(waveform, self.engine.sample_rate, request, SPEECH)
+        return waveform, spent_s
+
+
+def speak(said: Sequence[str], work: Path) -> tuple[list[tuple[SpeechRequest, Waveform]], list[str], float]:
+    """What Kokoro says and the guards let through, what they do not, and the seconds that synthesis took."""
+    kokoro = Spoken(work)
+    known = kokoro.engine.voices().values()
+    voices = sorted(voice.name for voice in known if voice.split == "train" and "en" in voice.languages)
+    spoken: list[tuple[SpeechRequest, Waveform]] = []
+    refused: list[str] = []
+    total_s = 0.0
+    for number, text in enumerate(said):
+        request = SpeechRequest(text, voices[number % len(voices)], "en", seed=0)
+        try:
+            waveform, spent_s = kokoro.speak(request)
+        except BadSpeechError as error:
+            refused.append(f"{error}; {text!r}")
+            continue
+        spoken.append((request, waveform))
+        total_s += spent_s
+        print(f"\r{number + 1} of {len(said)} spoken, {total_s:.0f} s", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return spoken, refused, total_s
+
+
+def listen(
+    spoken: Sequence[tuple[SpeechRequest, Waveform]], gate: Gate, judge: Recogniser | None
+) -> tuple[list[Judged], float]:
+    """Every utterance as the gate judges it, and the seconds that the gate took."""
+    judged: list[Judged] = []
+    spent_s = 0.0
+    for request, waveform in spoken:
+        started = time.process_time()
+        quality = gate.judge(waveform, Kokoro.sample_rate, request.text, request.language)
+        spent_s += time.process_time() - started
+        heard = None
+        if judge:
+            speech = at_measure_rate(trim(waveform, Kokoro.sample_rate), Kokoro.sample_rate)
+            heard = judge.transcribe([(speech, MEASURE_HZ)])[0].text
+        duration_s = len(waveform) / Kokoro.sample_rate
+        judged.append(Judged(request.text, request.voice, duration_s, quality, gate.problem(quality), heard))
+        print(f"\r{len(judged)} of {len(spoken)} judged, {spent_s:.0f} s", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return judged, spent_s
+
+
+def word_error_rate(judged: Sequence[Judged], by_judge: bool) -> str:
+    errors = [one.error(one.heard_by_judge if by_judge else one.quality.heard) for one in judged]
+    wrong, spoken = (sum(column) for column in zip(*errors, strict=True)) if errors else (0, 0)
+    return f"{wrong / max(1, spoken):6.2%} ({wrong} of {spoken} words)"
+
+
+def show(judged: Sequence[Judged], refused: Sequence[str], judge: bool) -> None:
+    kept = [one for one in judged if one.problem is None]
+    print(f"{len(judged) + len(refused)} utterances; {len(refused)} refused by the guards; the gate rejects", end=" ")
+    print(f"{len(judged) - len(kept)} of {len(judged)}\n")
+    for by_judge in (False, True)[: 1 + judge]:
+        print("word error rate by", "the judge, which had no say" if by_judge else "the gate's own recogniser")
+        print(f"  without the gate  {word_error_rate(judged, by_judge)}")
+        print(f"  with it           {word_error_rate(kept, by_judge)}")
+        rejected = [one for one in judged if one.problem]
+        print(f"  of the rejected   {word_error_rate(rejected, by_judge)}")
+    print("\nfigures: least, 5 %, median, 95 %, most")
+    for name in dict.fromkeys(name for one in judged for name in one.quality.figures()):
+        values = [one.quality.figures()[name] for one in judged if name in one.quality.figures()]
+        print(f"  {name:22}", "  ".join(f"{value:.3f}" for value in np.percentile(values, [0, 5, 50, 95, 100])))
+    print("\nrejected")
+    for one in judged:
+        if one.problem:
+            print(f"  {one.problem}\n    said {one.text[:100]!r} ({one.voice})")
+    for refusal in refused:
+        print(f"  guards: {refusal}")
+
+
+def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: recipe.Gate) -> Iterator[tuple[str, float]]:
+    """Seconds of processor a second of audio that each threshold takes by itself, trimming included."""
+    utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in spoken[:TIMED]]
+    audio_s = sum(len(wave) for _, wave in spoken[:TIMED]) / Kokoro.sample_rate
+    for name, threshold in spec:
+        if name == "whisper" or threshold is None:
+            continue
+        gate = Gate(recipe.Gate.model_validate({"whisper": spec.whisper, name: threshold}))
+        gate.load()
+        gate.judge_all(utterances[:1])
+        started = time.process_time()
+        gate.judge_all(utterances)
+        yield name, (time.process_time() - started) / audio_s
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kokoro with and without the quality gate.")
+    parser.add_argument("source", nargs="+", metavar="SHAPE:FILE", help="texts, such as ultrachat:dialogues.jsonl")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for what was spoken")
+    parser.add_argument("--whisper", required=True, help="the gate's model: a size or a folder")
+    parser.add_argument("--judge", help="another model, which hears everything and rejects nothing")
+    parser.add_argument("--count", type=int, default=200, help="utterances, from all sources in equal parts")
+    parser.add_argument("--max-wer", type=float, default=0.2)
+    parser.add_argument("--min-dnsmos", type=float, default=2.5)
+    parser.add_argument("--max-silence-s", type=float, default=1.0)
+    parser.add_argument("--max-repeats", type=int, default=2)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every utterance's figures there")
+    given = parser.parse_args()
+    thresholds = {name: getattr(given, name) for name in ("max_wer", "min_dnsmos", "max_silence_s", "max_repeats")}
+    spec = recipe.Gate(whisper=given.whisper, **thresholds)
+    try:
+        gate = Gate(spec)
+        if mistakes := gate.check(frozenset({"en"})):
+            raise UserError("\n".join(message for _, message in mistakes))
+        gate.load()
+        judge = Recogniser(given.judge, "en") if given.judge else None
+        each = -(-given.count // len(given.source))
+        said = [text for place in given.source for text in islice(texts(place), each)]
+        spoken, refused, synthesis_s = speak(said[: given.count], given.work)
+        judged, gate_s = listen(spoken, gate, judge)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    show(judged, refused, judge is not None)
+    audio_s = sum(one.duration_s for one in judged)
+    print(f"\nseconds of processor a second of audio, over {audio_s:.0f} s of it")
+    print(f"  synthesis      {synthesis_s / audio_s:.3f}\n  gate           {gate_s / audio_s:.3f}")
+    for name, seconds in cost(spoken, spec):
+        print(f"    {name:13}{seconds:.3f}")
+    if given.json:
+        given.json.write_text(json.dumps([asdict(one) for one in judged], indent=1, ensure_ascii=False), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -57,11 +57,21 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
         found += _unknown(("layout", "name"), layout.name, LAYOUTS)
     if tokens := _section(Tokens, file.raw.get("tokens", {})):
         found += _check_tokenizers(tokens)
+    if layout and tokens:
+        found += _check_blocks(layout, tokens)
     output = _section(Output, file.raw.get("output", {}))
     timing = _section(Timing, file.raw.get("timing", {}))
     if layout and tokens and output and timing and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
         found += _check_time(layout, SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output, timing)
     return [file.mistake(location, message) for location, message in found]
+
+
+def _check_blocks(layout: Layout, tokens: Tokens) -> list[Problem]:
+    section = tokens.glm4voice
+    if not section or section.mode == "offline" or layout.user_tokens % section.block_frames == 0:
+        return []
+    message = f"expected a divisor of layout.user_tokens, {layout.user_tokens}, got {section.block_frames}"
+    return [(("tokens", "glm4voice", "block_frames"), f"{message}: codes would know what follows their block")]
 
 
 def _check_tokenizers(tokens: Tokens) -> list[Problem]:

@@ -136,6 +136,7 @@ class GLM4Voice(Section):
 
     checkpoint: str  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
     mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes know nothing of what follows it
+    block_frames: Positive = 10  # that streaming commits at a time; layout.user_tokens is a multiple of it
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_gpus: Annotated[float, Field(ge=0)] = 0.0  # of an actor
 

@@ -33,11 +33,28 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_recipes_that_ship_are_right() -> None:
-    assert {"turn_taking", "interruption"} <= set(shipped())
-    for name in shipped():
+    embedded = [name for name in shipped() if not name.startswith("paper/")]
+    assert {"turn_taking", "interruption"} <= set(embedded)
+    for name in embedded:
         recipe, base = checking.load(name)
         assert recipe.name == name
         assert (base / str(recipe.sources[0].path)).exists()
+
+
+def test_recipes_of_the_paper_lack_nothing_but_what_must_be_had_elsewhere() -> None:
+    papers = [name for name in shipped() if name.startswith("paper/")]
+    assert papers == ["paper/bayling_interruption", "paper/bayling_turn_taking"]
+    models = {"speech.cosyvoice.model", "speech.cosyvoice.bank", "speech.cosyvoice.source"}
+    models |= {"speech.gate", "tokens.glm4voice.checkpoint", "tokens.pretrained.folder"}
+    recipes = []
+    for name in papers:
+        _, recipe, mistakes = checking.examine(name)
+        assert {mistake.key for mistake in mistakes if not mistake.key.startswith("speech.gate")} <= models
+        assert recipe is not None and f"paper/{recipe.name}" == name
+        recipes.append(recipe)
+    one, other = recipes
+    shared = {"sources", "rewriting", "speech", "seed", "partition_size"}
+    assert one.model_dump(include=shared) == other.model_dump(include=shared), "speech is shared by both"
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -88,7 +105,7 @@ layout:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("engine: kokoro", "engine: kokoroo"), "7: speech.engine: expected one of kokoro"),
+        (("engine: kokoro", "engine: kokoroo"), "7: speech.engine: expected one of cosyvoice, kokoro"),
         (("name: talk\nsources", "name: a b\nsources"), "1: name:"),
         (("scenario: turn_taking", "scenario: chaos"), "10: timing.scenario:"),
         (("timing:\n  scenario: turn_taking\n", ""), "1: timing: is missing"),
@@ -96,7 +113,7 @@ layout:
         (("timing:", "output: {sample_rate: 11026}\ntiming:"), "9: output.sample_rate: a frame of"),
         (("timing:", "layout: {name: moshi}\ntiming:"), "9: layout.name: expected one of bayling, got 'moshi'"),
         (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
-        (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of rules"),
+        (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
         (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: is said twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),

@@ -7,6 +7,7 @@ from typing import Protocol
 from pipeline.dialogue import Dialogue, Rejection
 from pipeline.recipe import Rewriting
 from pipeline.recipe_file import Problem
+from pipeline.rewriting.llm import LLMRewriter
 from pipeline.rewriting.rewritten import Rewritten
 from pipeline.rewriting.rules import RulesRewriter
 
@@ -49,4 +50,4 @@ class Rewriter(Protocol):
         ...
 
 
-REWRITERS: dict[str, type[Rewriter]] = {RulesRewriter.name: RulesRewriter}
+REWRITERS: dict[str, type[Rewriter]] = {RulesRewriter.name: RulesRewriter, LLMRewriter.name: LLMRewriter}

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pipeline.recipe import Speech
 from pipeline.recipe_file import Problem
 from pipeline.speech import speaking
+from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from pipeline.speech.engine import SpeechEngine, SpeechRequest, Voice
 from pipeline.speech.gate import Gate
 from pipeline.speech.kokoro import Kokoro
@@ -22,7 +23,7 @@ __all__ = [
     "user_voices",
 ]
 
-ENGINES: dict[str, type[SpeechEngine]] = {"kokoro": Kokoro}
+ENGINES: dict[str, type[SpeechEngine]] = {Kokoro.name: Kokoro, CosyVoiceEngine.name: CosyVoiceEngine}
 
 FINISHING = "1"  # counts changes to trimming, levelling and guards that change what comes out
 

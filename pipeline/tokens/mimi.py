@@ -42,6 +42,7 @@ class MimiTokenizer:
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.mimi
         self.codebooks = self._section.codebooks if self._section else 8
+        self._named = Path(self._section.checkpoint if self._section else "").expanduser().absolute()
         self._model: Any
 
     @property
@@ -118,9 +119,8 @@ class MimiTokenizer:
     def _folder(self) -> Path:
         """Where the checkpoint lies: the folder that is named, or what the Hub's cache holds under that name."""
         assert self._section is not None
-        folder = Path(self._section.checkpoint)
-        if folder.is_dir():
-            return folder
+        if self._named.is_dir():
+            return self._named
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -128,7 +128,7 @@ class MimiTokenizer:
             return Path(snapshot_download(self._section.checkpoint, allow_patterns=list(FILES), local_files_only=True))
         except (HFValidationError, LocalEntryNotFoundError) as error:
             raise UserError(
-                f"{folder} is neither a folder nor a model in the Hub's cache. "
+                f"{self._section.checkpoint} is neither a folder nor a model in the Hub's cache. "
                 f"hf download kyutai/mimi {' '.join(FILES)}"
             ) from error
 

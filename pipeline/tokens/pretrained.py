@@ -24,7 +24,7 @@ class PretrainedTokenizer:
     version: ClassVar[str] = "1"
 
     def __init__(self, tokens: Tokens) -> None:
-        self._folder = Path(tokens.pretrained.folder) if tokens.pretrained else None
+        self._folder = Path(tokens.pretrained.folder).expanduser().absolute() if tokens.pretrained else None
 
     def check(self) -> list[Problem]:
         if self._folder is None:

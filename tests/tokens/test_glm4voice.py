@@ -24,7 +24,7 @@ REFERENCE: dict[str, list[list[int]]] = json.loads(
 )
 Mode = Literal["offline", "streaming"]
 SPF = GLM4VoiceTokenizer.samples_per_frame
-BLOCK = GLM4VoiceTokenizer.block_frames
+BLOCK = 10
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from pipeline.speech.cosyvoice.parts import Parts, load
 from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
 from pipeline.speech.cosyvoice.segments import kept_tokens, split
 from pipeline.speech.cosyvoice.upstream import Code
-from pipeline.speech.engine import SpeechRequest, Voice
+from pipeline.speech.engine import Prompt, SpeechRequest, Voice
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.recorded import RecordedBank
 
@@ -55,6 +55,12 @@ class Segment:
         return generator(self.seed, str(self.number), f"cosyvoice/{purpose}")
 
 
+def _absolute(spec: CosyVoice) -> CosyVoice:
+    """Workers have a working folder of their own."""
+    paths = {"model": spec.model, "bank": spec.bank, "source": spec.source}
+    return spec.model_copy(update={key: str(Path(path).expanduser().absolute()) for key, path in paths.items() if path})
+
+
 class CosyVoiceEngine:
     """Speaks text that has been made speakable: nothing is normalised here, long texts are cut at sentences."""
 
@@ -63,7 +69,7 @@ class CosyVoiceEngine:
     uses_seed = True
 
     def __init__(self, spec: Speech) -> None:
-        self._spec = spec.cosyvoice
+        self._spec = spec.cosyvoice and _absolute(spec.cosyvoice)
         self._parts: Parts | None = None
         self._prompts: Prompts | None = None
         self._voices: dict[str, VoicePrompt | DialogueRejected] = {}
@@ -88,7 +94,7 @@ class CosyVoiceEngine:
 
     @property
     def num_gpus(self) -> float:
-        return self.spec.num_gpus
+        return self._spec.num_gpus if self._spec else 0.0
 
     def check(self) -> list[Problem]:
         if self._spec is None:
@@ -109,6 +115,9 @@ class CosyVoiceEngine:
 
     def voices(self) -> Mapping[str, Voice]:
         return self._bank.voices
+
+    def prompt(self, voice: str) -> Prompt:
+        return self._bank.prompt(voice)
 
     def fingerprint(self) -> Mapping[str, str]:
         return {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.speech.cosyvoice.parts import Parts
-    from pipeline.speech.recorded import Prompt
+    from pipeline.speech.engine import Prompt
 
 FORMAT = "1"  # counts changes of what is computed here
 LISTEN_HZ = 16000  # what the speech tokenizer and the speaker model hear

@@ -43,7 +43,7 @@ def _recording(where: str, row: dict[str, Any], column: str, features: Any) -> R
 
 def _content(audio: Any) -> bytes:
     """The encoded file of one row. Raises DialogueRejected("broken_file")."""
-    import fsspec  # type: ignore[import-untyped]
+    import fsspec
 
     if not isinstance(audio, dict) or not (audio.get("bytes") or audio.get("path")):
         raise DialogueRejected("broken_file", "the row has no audio")

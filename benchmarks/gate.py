@@ -95,7 +95,9 @@ class Spoken:
                 np.savez(stream, waveform=result, spent_s=spent_s)
         with np.load(path) as kept:
             waveform, spent_s = kept["waveform"], float(kept["spent_s"])
-        finish(waveform, self.engine.sample_rate, request, SPEECH)
+        finished = finish(waveform, self.engine.sample_rate, request, SPEECH)
+        if isinstance(finished, BadSpeechError):
+            raise finished
         return waveform, spent_s
 
 

@@ -16,6 +16,15 @@ from pipeline.speech.measures import needed
 LONGEST_PHRASE = 8  # words, or characters in Chinese: what recognisers and engines loop over is shorter
 
 _CLOCK = re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", re.IGNORECASE)  # Whisper's 3.45pm
+_SAID_ALIKE = [  # of which the normaliser knows nothing
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"\bok\b", "okay"),
+        (r"\ball right\b", "alright"),
+        (r"\be mail", "email"),
+        (r"(?<=\b[a-z]) (?=[a-z]\b)", ""),  # A.I. as AI
+    )
+]
 _CHINESE_UNIT = re.compile(r"[\u3400-\u9fff]|[a-z0-9']+")
 
 
@@ -27,7 +36,10 @@ def words(text: str, language: str) -> list[str]:
         read_out = english.spoken(_CLOCK.sub(r"\1:\2", text))
     except DialogueRejected:  # a recogniser wrote what nobody says, which is an error of its own
         read_out = text
-    return str(_english()(read_out)).split()
+    plain = str(_english()(read_out))
+    for pattern, said in _SAID_ALIKE:
+        plain = pattern.sub(said, plain)
+    return plain.split()
 
 
 def error_rate(spoken: Sequence[str], heard: Sequence[str]) -> float:

@@ -8,12 +8,11 @@ import pytest
 
 from pipeline import recipe
 from pipeline.dialogue import Waveform
-from pipeline.speech.engine import SpeechRequest
+from pipeline.speech.engine import Prompt, SpeechRequest
 from pipeline.speech.gate import Gate, Quality
 from pipeline.speech.gate.gate import Heard
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.recorded import Prompt
 
 WHY = "needs the extra `voices`"
 RATE_HZ = 24000

@@ -17,6 +17,8 @@ from pipeline.speech.gate.words import error_rate, repeats, words  # noqa: E402
         ("I will not change the colour.", "I won't change the color"),
         ("Fifty percent of them, at least.", "50% of them at least."),
         ("The twenty first time.", "the 21st time"),
+        ("OK, all right then.", "Okay, alright then."),
+        ("A.I. and U S A, by e-mail.", "AI and USA by email."),
     ],
 )
 def test_the_same_words_written_otherwise_are_no_errors(spoken: str, heard: str) -> None:

@@ -103,7 +103,7 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     dearest = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
     for step in steps:
-        actors = min(_actors(step.stage, resources, dearest), len(partitions))
+        actors = min(_actors(step.stage, resources, dearest), step.stage.max_actors or len(partitions), len(partitions))
         rows = rows.map_batches(
             _Worker,
             fn_constructor_args=(step,),

@@ -69,7 +69,7 @@ class LanguageModel(Section):
     prompt: str | None = None  # a file of one's own, relative to the working folder; None: the one that ships
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     max_tokens: Positive = 2048  # of an answer
-    at_once: Positive = 16  # requests under way at the same time
+    at_once: Positive = 16  # requests under way at the same time, at most partition_size
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
     attempts: Positive = 3  # answers asked for before a dialogue is rejected
 

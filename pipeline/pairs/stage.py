@@ -26,6 +26,7 @@ class PreferencesStage:
     schema = PAIRS
     num_cpus = 0.5
     num_gpus = 0.0
+    max_actors: ClassVar[int | None] = None
     cost = 1.0
     fan_out = 1
 

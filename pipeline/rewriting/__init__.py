@@ -22,6 +22,11 @@ class Rewriter(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def max_actors(self) -> int | None:
+        """How many may rewrite at the same time; None: any number."""
+        ...
+
     def check(self) -> list[Problem]:
         """What of the recipe's section keeps it from rewriting here."""
         ...

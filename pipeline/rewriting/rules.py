@@ -31,6 +31,7 @@ class RulesRewriter:
     """
 
     name: ClassVar[str] = "rules"
+    max_actors: ClassVar[int | None] = None
 
     def __init__(self, recipe: Rewriting) -> None:
         self.recipe = recipe

@@ -37,6 +37,7 @@ class DataStage:
     name: ClassVar[str] = "data"
     version: ClassVar[int] = 3
     num_cpus = 0.25
+    max_actors: ClassVar[int | None] = None
 
     def __init__(self, recipe: Recipe) -> None:
         self.timing, self.tokens, self.layout_section = recipe.timing, recipe.tokens, recipe.layout

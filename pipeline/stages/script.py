@@ -24,6 +24,10 @@ class ScriptStage:
         self.rewriting = rewriting
         self.rewriter: Rewriter = REWRITERS[rewriting.engine](rewriting)
 
+    @property
+    def max_actors(self) -> int | None:
+        return self.rewriter.max_actors
+
     def shaped_by(self) -> dict[str, Any]:
         """What rewriters are told of their own is in their fingerprint, as far as it shapes the text."""
         return {"rewriting": self.rewriting.model_dump(exclude={"llm"}), "rewriter": dict(self.rewriter.fingerprint())}

@@ -18,6 +18,7 @@ class SpeechStage:
     version: ClassVar[int] = 1
     schema = SPEECH
     num_cpus = 0.5
+    max_actors: ClassVar[int | None] = None
     cost = 1.0
 
     def __init__(self, speech: Speech, seed: int) -> None:

@@ -37,10 +37,15 @@ class Stage(Protocol):
     @property
     def num_gpus(self) -> float: ...
 
+    @property
+    def max_actors(self) -> int | None:
+        """None: as many as there is work for."""
+        ...
+
     def load(self, scratch: Path) -> None:
         """Load the engine, in the process that will run.
 
-        scratch: a folder for what is to be found again after a restart, beside what is committed.
+        scratch: a folder for what is to be found again after a restart, the same for every version of the stage.
         """
         ...
 
@@ -112,7 +117,7 @@ class Step:
     target: PartitionFolder
 
     def load(self) -> None:
-        self.stage.load(self.target.path.with_suffix(".scratch"))
+        self.stage.load(self.target.path.parent / f"{self.stage.name}.scratch")
 
     def make(self, partition: int) -> None:
         """Run the stage, which must be loaded, over a partition and commit it."""

@@ -23,6 +23,7 @@ class Echo:
     schema = TEXT
     num_cpus = 1.0
     num_gpus = 0.0
+    max_actors: int | None = None
     cost = 1.0
     fan_out = 1
 

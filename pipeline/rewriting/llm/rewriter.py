@@ -52,6 +52,7 @@ class LLMRewriter:
     """
 
     name: ClassVar[str] = "llm"
+    max_actors: ClassVar[int | None] = 1  # `at_once` bounds what the endpoint is asked by all of them
     waits_s: ClassVar[Sequence[float]] = WAITS_S
 
     def __init__(self, recipe: Rewriting) -> None:

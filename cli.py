@@ -368,7 +368,7 @@ def prepare_voices(
     ] = 0.90,
     min_coherence: Annotated[
         float, typer.Option(min=0, max=1, help="Cosine of two parts of a clip below which they are two speakers.")
-    ] = 0.75,
+    ] = 0.81,
     held_out: Annotated[float, typer.Option(min=0, max=1, help="Share of the voices kept for evaluation.")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Of who is held out.")] = 0,
     config: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,

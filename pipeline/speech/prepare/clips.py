@@ -68,7 +68,9 @@ class Recording:
             with soundfile.SoundFile(source) as file:
                 rate = int(file.samplerate)
                 samples = file.read(LONGEST_READ_S * rate, dtype="float32", always_2d=True)
-        except (soundfile.SoundFileError, OSError, ValueError) as error:
+        except soundfile.LibsndfileError as error:
+            raise DialogueRejected("broken_file", f"no audio that can be read: {error.error_string}") from error
+        except (OSError, ValueError) as error:
             raise DialogueRejected("broken_file", f"no audio that can be read: {error}") from error
         if not np.isfinite(samples).all():
             raise DialogueRejected("broken_file", "samples that are not numbers")

@@ -116,7 +116,7 @@ def _write_plot(path: Path, chosen: Sequence[Chosen], rejected: Sequence[Rejecte
     panels = (
         ("dnsmos", "DNSMOS (OVRL)"),
         ("duration_s", "clip, seconds"),
-        ("coherence", "lowest cosine of two parts of a clip"),
+        ("coherence", "cosine of the parts of a clip that differ most"),
         ("similarity", "cosine to the nearest voice"),
     )
     figure = Figure(figsize=(9, 6), layout="constrained")

@@ -71,8 +71,6 @@ hift: !new:cosyvoice.hifigan.generator.{hift}
         num_class: 1
         in_channels: 80
         cond_channels: {f0}
-hifigan: !new:cosyvoice.hifigan.hifigan.HiFiGan
-    generator: !ref <hift>
 feat_extractor: !name:matcha.utils.audio.mel_spectrogram
     n_fft: {n_fft}
     num_mels: 80
@@ -83,7 +81,6 @@ feat_extractor: !name:matcha.utils.audio.mel_spectrogram
     fmax: {fmax}
     center: False
 allowed_special: 'all'
-parquet_opener: !name:cosyvoice.dataset.processor.parquet_opener
 """
 SAMPLING = """
     sampling: !name:cosyvoice.utils.common.ras_sampling
@@ -280,7 +277,7 @@ flow: !new:cosyvoice.flow.flow.CausalMaskedDiffWithDiT
 
 
 def configuration(version: int, size: dict[str, int]) -> str:
-    """The YAML file, with what training needs and speaking does not left in here and there."""
+    """The YAML file, without what training needs."""
     old, new = version == 1, version == 3
     shared = {
         "rate": RATE_HZ[version],
@@ -316,14 +313,17 @@ def make_folder(path: Path, version: int, size: dict[str, int] | None = None, se
     path.mkdir(parents=True)
     (path / NAMES[version]).write_text(configuration(version, size))
     if version > 1:
-        _make_qwen(path / "CosyVoice-BlankEN", size, words=QWEN_WORDS if version == 3 else 400)
+        make_qwen(path / "CosyVoice-BlankEN", size, words=QWEN_WORDS if version == 3 else 400)
     write_onnx(path, version)
     with contained():
         parts = build(ModelFolder(path, NAMES[version], version))
         torch.manual_seed(seed)
         for name in ("llm", "flow", "hift"):
             module = parts[name].float()
-            _shuffle(module)
+            if name == "hift":
+                _let_it_hum(module)
+            else:
+                _shuffle(module)
             if name == "llm":
                 _let_it_end(module, version)
             prefix = "generator." if name == "hift" else ""
@@ -338,8 +338,15 @@ def _shuffle(module: Any) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.dim() > 1:
-                fan_in = parameter[0].numel()
-                parameter.normal_(0, min(1.0, 2 * fan_in**-0.5))
+                parameter.normal_(0, parameter[0].numel() ** -0.5)
+
+
+def _let_it_hum(hift: Any) -> None:
+    """A voice of about 150 Hz, where untrained weights would make noise alone."""
+    import torch
+
+    with torch.no_grad():
+        hift.f0_predictor.classifier.bias.fill_(150.0)
 
 
 def _let_it_end(llm: Any, version: int) -> None:
@@ -364,7 +371,7 @@ def _let_it_end(llm: Any, version: int) -> None:
         decoder.weight[first + 1, 0] = ENDS_BY / decoder.in_features**0.5
 
 
-def _make_qwen(path: Path, size: dict[str, int], words: int) -> None:
+def make_qwen(path: Path, size: dict[str, int], words: int) -> None:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM

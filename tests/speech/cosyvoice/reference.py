@@ -21,7 +21,7 @@ import torch
 
 from pipeline.speech.cosyvoice.prompts import forget_windows
 from pipeline.speech.cosyvoice.upstream import contained
-from tests.speech.cosyvoice.folders import SPEECH_TOKENS
+from tests.speech.cosyvoice.folders import RATE_HZ, SPEECH_TOKENS
 
 
 @contextmanager
@@ -65,8 +65,13 @@ class Reference:
         with contained():
             from cosyvoice.cli import cosyvoice, frontend
 
-            monkeypatch.setattr(frontend, "load_wav", _load_wav, raising=False)
-            self.model = getattr(cosyvoice, {1: "CosyVoice", 2: "CosyVoice2", 3: "CosyVoice3"}[version])(str(folder))
+            # For v1 newer code resamples the clip to 24 kHz and takes its mel as one of 22.05 kHz.
+            own_rate = {24000: RATE_HZ[version]}
+            read = lambda path, rate, *_: _load_wav(path, own_rate.get(rate, rate))  # noqa: E731
+            monkeypatch.setattr(frontend, "load_wav", read, raising=False)
+            made = getattr(cosyvoice, {1: "CosyVoice", 2: "CosyVoice2", 3: "CosyVoice3"}[version])
+            official = {"final": True} if "final" in inspect.signature(made).parameters else {}  # names of weight files
+            self.model = made(str(folder), **official)
         self.monkeypatch, self.version = monkeypatch, version
 
     def speak(
@@ -100,7 +105,7 @@ class Reference:
         return given[0], chunks[0]["tts_speech"][0].numpy()
 
 
-def _load_wav(path: str, rate: int, *_: Any) -> torch.Tensor:
+def _load_wav(path: str, rate: int) -> torch.Tensor:
     """As the package's, whose torchaudio.load needs torchcodec by now."""
     import torchaudio
 

@@ -40,7 +40,7 @@ def test_speaks_at_its_rate_in_order(engine):
     for waveform in spoken:
         assert waveform.dtype == np.float32
         assert waveform.ndim == 1
-        assert 0.1 < len(waveform) / engine.sample_rate < 6
+        assert 0.05 < len(waveform) / engine.sample_rate < 6
         assert np.isfinite(waveform).all()
     assert engine.sample_rate == RATE_HZ[engine._parts.version]
     assert engine.speak([]) == []
@@ -170,10 +170,8 @@ def test_memory_does_not_grow(engine_of):
     assert tensors() <= before + 2
 
 
-def test_it_travels_before_it_loads(engine_of, bank):
-    engine = pickle.loads(
-        pickle.dumps(CosyVoiceEngine(engine_of(2)._spec and spec(Path(engine_of(2).spec.model), bank)))
-    )
+def test_it_travels_before_it_loads(folder_of, bank):
+    engine = pickle.loads(pickle.dumps(CosyVoiceEngine(spec(folder_of(2), bank))))
     assert set(engine.voices()) == {"voice0", "voice1", "voice2"}
     with pytest.raises(RuntimeError, match="load"):
         engine.speak(requests(1))

@@ -1,0 +1,214 @@
+"""CosyVoice: batched decoding beside the package's own one-at-a-time inference, lengths fixed, weights random.
+
+Speed does not depend on the weights, lengths would: every utterance is made to last exactly `--seconds`. `--size full`
+has the dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. See benchmarks/README.md.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.speech.cosyvoice import configuration
+from pipeline.speech.cosyvoice.decoding import Row, decode
+from pipeline.speech.cosyvoice.folder import ModelFolder
+from pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
+from pipeline.speech.cosyvoice.prompts import VoicePrompt
+from pipeline.speech.cosyvoice.upstream import Code, contained
+from tests.speech.cosyvoice import folders
+
+TOKENS_HZ = {1: 50, 2: 25, 3: 25}
+FULL_OF_ITS_OWN = {
+    1: {"hidden": 1024, "layers": 14, "heads": 16, "units": 4096},
+    3: {"flow_heads": 16},
+}
+WANTED = 4.0  # times the package's own, at batch 16
+
+
+class Clock:
+    """Seconds spent in parts of the work, the device being waited for."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self.spent = {"llm": 0.0, "flow": 0.0, "vocoder": 0.0}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        started = self.now()
+        yield
+        self.spent[part] += self.now() - started
+
+    def now(self) -> float:
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def random_model(version: int, size: dict[str, int], source: str | None) -> dict[str, Any]:
+    """Parts with random weights, built as a model folder's are."""
+    import torch
+
+    Code.find(source).make_importable()
+    with tempfile.TemporaryDirectory() as name, contained():
+        folder = ModelFolder(Path(name), folders.NAMES[version], version)
+        (folder.path / folder.configuration).write_text(folders.configuration(version, size))
+        torch.manual_seed(0)
+        if version > 1:
+            folders.make_qwen(folder.path / "CosyVoice-BlankEN", size, words=folders.QWEN_WORDS)
+        parts = configuration.build(folder)
+        for module in (parts["llm"], parts["flow"], parts["hift"]):
+            module.float().eval()
+    return parts
+
+
+def random_prompt(version: int, seconds: float) -> VoicePrompt:
+    rng = np.random.default_rng(0)
+    tokens = round(seconds * TOKENS_HZ[version])
+    frames = round(seconds * 22050 / 256) if version == 1 else 2 * tokens
+    return VoicePrompt(
+        text=tuple(rng.integers(0, 100, round(3.5 * seconds)).tolist()),
+        tokens=rng.integers(0, folders.SPEECH_TOKENS[version], tokens),
+        mel=rng.normal(size=(frames, 80)).astype(np.float32),
+        embedding=rng.normal(size=192).astype(np.float32),
+    )
+
+
+def text_of(number: int, seconds: float) -> list[int]:
+    ids: list[int] = np.random.default_rng(number).integers(0, 100, round(3.5 * seconds)).tolist()
+    return ids
+
+
+def batched(parts: Parts, prompt: VoicePrompt, utterances: int, batch: int, seconds: float) -> dict[str, float]:
+    """Seconds of work by part, for so many utterances in batches."""
+    clock = Clock(parts.device)
+    count = round(seconds * TOKENS_HZ[parts.version])
+    for first in range(0, utterances, batch):
+        with clock("llm"):
+            rows = [
+                Row(
+                    parts.prefix(text_of(number, seconds), prompt),
+                    shortest=count,
+                    longest=count,
+                    draws=np.random.default_rng(number).random((count, 2), dtype=np.float32),
+                )
+                for number in range(first, min(first + batch, utterances))
+            ]
+            decoded = decode(parts.llm, rows, parts.sampling)
+        for utterance in decoded:
+            assert len(utterance.tokens) == count
+            with clock("flow"):
+                mel = parts.mel(utterance.tokens, prompt)
+            with clock("vocoder"):
+                parts.wave(mel)
+    return clock.spent
+
+
+def one_at_a_time(made: dict[str, Any], parts: Parts, prompt: VoicePrompt, utterances: int, seconds: float) -> float:
+    """Seconds that the package's own `tts` needs, which `inference_zero_shot` calls for each segment."""
+    import torch
+
+    with contained():
+        from cosyvoice.cli import model as models
+    name = {1: "CosyVoiceModel", 2: "CosyVoice2Model", 3: "CosyVoice3Model"}[parts.version]
+    model = getattr(models, name)(made["llm"], made["flow"], made["hift"], parts.dtype is torch.float16)
+    clock = Clock(parts.device)
+    embedding = torch.from_numpy(prompt.embedding)[None]
+    tokens = torch.from_numpy(prompt.tokens)[None].int()
+    started = clock.now()
+    for number in range(utterances):
+        text = torch.tensor([text_of(number, seconds)], dtype=torch.int32)
+        ratio = round(seconds * TOKENS_HZ[parts.version]) / text.shape[1] + 1e-6
+        own = type(made["llm"]).inference
+        made["llm"].inference = partial(own, made["llm"], min_token_text_ratio=ratio, max_token_text_ratio=ratio)
+        chunks = list(
+            model.tts(
+                text=text,
+                prompt_text=torch.tensor([prompt.text], dtype=torch.int32),
+                llm_prompt_speech_token=tokens,
+                flow_prompt_speech_token=tokens,
+                prompt_speech_feat=torch.from_numpy(prompt.mel)[None],
+                llm_embedding=embedding,
+                flow_embedding=embedding,
+            )
+        )
+        spoken_s = sum(chunk["tts_speech"].shape[1] for chunk in chunks) / parts.sample_rate
+        if not 0.9 * seconds < spoken_s < 1.1 * seconds:
+            raise SystemExit(f"the package made {spoken_s:.2f} s instead of {seconds} s: its figure would mean nothing")
+    del made["llm"].inference
+    return clock.now() - started
+
+
+def best(measure: Callable[[], Any], score: Callable[[Any], float], repeats: int) -> Any:
+    return min((measure() for _ in range(repeats)), key=score)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--version", type=int, choices=(1, 2, 3), default=2)
+    parser.add_argument("--size", choices=("tiny", "full"), default="tiny")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 16, 32])
+    parser.add_argument("--seconds", type=float, default=8.0, help="of every utterance")
+    parser.add_argument("--utterances", type=int, help="a batch size is measured on (default: the largest batch)")
+    parser.add_argument("--own", type=int, default=4, help="utterances the package's own inference is measured on")
+    parser.add_argument("--repeats", type=int, default=2, help="the best of so many is taken")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument("--device", choices=("cpu", "cuda"))
+    parser.add_argument("--source", help="a clone of CosyVoice; default: the package that is installed")
+    parser.add_argument("--json", type=Path)
+    run(parser.parse_args())
+
+
+def run(chosen: argparse.Namespace) -> None:
+    import torch
+
+    device = torch.device(chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    precision: Precision = chosen.precision
+    size = dict(folders.FULL if chosen.size == "full" else folders.TINY)
+    if chosen.size == "full":
+        size |= FULL_OF_ITS_OWN.get(chosen.version, {})
+    # Two models, as either halves its own in its way; the package knows no bf16.
+    own_precision: Precision = "fp32" if precision == "bf16" else precision
+    ours, made_for_them = (random_model(chosen.version, size, chosen.source) for _ in range(2))
+    parts, theirs = (
+        assemble(made, None, chosen.version, folders.RATE_HZ[chosen.version], device, kind)
+        for made, kind in ((ours, precision), (made_for_them, own_precision))
+    )
+    prompt = random_prompt(chosen.version, 5.0)
+    utterances = chosen.utterances or max(chosen.batch)
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"CosyVoice v{chosen.version} {chosen.size}, {precision}, {where}, torch {torch.__version__}")
+    batched(parts, prompt, 1, 1, 1.0)  # kernels are chosen, memory is taken
+    own_s = best(
+        lambda: one_at_a_time(made_for_them, theirs, prompt, chosen.own, chosen.seconds), float, chosen.repeats
+    )
+    own = chosen.own * chosen.seconds / own_s
+    print(f"the package, one at a time: {own:6.2f} audio-seconds a second")
+    print("batch   audio-s/s   x the package   llm    flow   vocoder   peak GiB")
+    results: dict[str, Any] = {"own": own, "device": where, "options": {k: str(v) for k, v in vars(chosen).items()}}
+    for batch in chosen.batch:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        measure = partial(batched, parts, prompt, max(utterances, batch), batch, chosen.seconds)
+        spent = best(measure, lambda found: sum(found.values()), chosen.repeats)
+        total = sum(spent.values())
+        rate = max(utterances, batch) * chosen.seconds / total
+        peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
+        shares = "  ".join(f"{share / total:5.1%}" for share in spent.values())
+        print(f"{batch:5}   {rate:9.2f}   {rate / own:13.2f}   {shares}   {peak:8.1f}", flush=True)
+        results[str(batch)] = {"audio_seconds_a_second": rate, "spent_s": spent, "peak_gib": peak}
+    print(f"wanted at batch 16 on a GPU: {WANTED:.0f} x the package")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -160,9 +160,7 @@ class Judge:
         if heard.mean_logprob < LEAST_LOGPROB:
             raise DialogueRejected("not_understood", f"the recogniser guesses: {heard.text!r}")
         if language is not None and heard.language != language:
-            raise DialogueRejected(
-                "language_not_heard", f"the recogniser {self.settings.whisper} hears {heard.language}, not {language}"
-            )
+            raise DialogueRejected("language_not_heard", f"the recogniser hears {heard.language} instead of {language}")
         if language is None and heard.language_probability < LEAST_LANGUAGE_PROBABILITY:
             raise DialogueRejected(
                 "unsure_language",

@@ -51,7 +51,7 @@ def test_other_parts_make_a_data_set_that_verifies(
         codes = np.array(row["user_codes"])
         assert codes.shape[0] == 1 and codes.max() < 512 and len(np.unique(codes)) > 2
     tokenizer = AutoTokenizer.from_pretrained(dataset.path / "vocabulary")
-    assert tokenizer.convert_ids_to_tokens(int(rows[0]["input_ids"][0])).startswith("<|audio_")
+    assert str(tokenizer.convert_ids_to_tokens(int(rows[0]["input_ids"][0]))).startswith("<|audio_")
     _build(corpus, parts, "interruption", tmp_path)
     assert len(endpoint.requests) == 3, "the second data set over the same dialogues asks nothing"
 

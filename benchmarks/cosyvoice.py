@@ -22,7 +22,7 @@ from pipeline.speech.cosyvoice.folder import ModelFolder
 from pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
 from pipeline.speech.cosyvoice.prompts import VoicePrompt
 from pipeline.speech.cosyvoice.upstream import Code, contained
-from tests.speech.cosyvoice import folders
+from tests.speech.cosyvoice import configurations, folders
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}
 FULL_OF_ITS_OWN = {
@@ -59,8 +59,8 @@ def random_model(version: int, size: dict[str, int], source: str | None) -> dict
 
     Code.find(source).make_importable()
     with tempfile.TemporaryDirectory() as name, contained():
-        folder = ModelFolder(Path(name), folders.NAMES[version], version)
-        (folder.path / folder.configuration).write_text(folders.configuration(version, size))
+        folder = ModelFolder(Path(name), configurations.NAMES[version], version)
+        (folder.path / folder.configuration).write_text(configurations.configuration(version, size))
         torch.manual_seed(0)
         if version > 1:
             folders.make_qwen(folder.path / "CosyVoice-BlankEN", size, words=folders.QWEN_WORDS)
@@ -76,7 +76,7 @@ def random_prompt(version: int, seconds: float) -> VoicePrompt:
     frames = round(seconds * 22050 / 256) if version == 1 else 2 * tokens
     return VoicePrompt(
         text=tuple(rng.integers(0, 100, round(3.5 * seconds)).tolist()),
-        tokens=rng.integers(0, folders.SPEECH_TOKENS[version], tokens),
+        tokens=rng.integers(0, configurations.SPEECH_TOKENS[version], tokens),
         mel=rng.normal(size=(frames, 80)).astype(np.float32),
         embedding=rng.normal(size=192).astype(np.float32),
     )
@@ -172,14 +172,14 @@ def run(chosen: argparse.Namespace) -> None:
 
     device = torch.device(chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     precision: Precision = chosen.precision
-    size = dict(folders.FULL if chosen.size == "full" else folders.TINY)
+    size = dict(configurations.FULL if chosen.size == "full" else configurations.TINY)
     if chosen.size == "full":
         size |= FULL_OF_ITS_OWN.get(chosen.version, {})
     # Two models, as either halves its own in its way; the package knows no bf16.
     own_precision: Precision = "fp32" if precision == "bf16" else precision
     ours, made_for_them = (random_model(chosen.version, size, chosen.source) for _ in range(2))
     parts, theirs = (
-        assemble(made, None, chosen.version, folders.RATE_HZ[chosen.version], device, kind)
+        assemble(made, None, chosen.version, configurations.RATE_HZ[chosen.version], device, kind)
         for made, kind in ((ours, precision), (made_for_them, own_precision))
     )
     prompt = random_prompt(chosen.version, 5.0)

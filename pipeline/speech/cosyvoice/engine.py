@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,12 @@ from pipeline.speech.cosyvoice.guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TO
 from pipeline.speech.cosyvoice.parts import Parts, load
 from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
 from pipeline.speech.cosyvoice.segments import kept_tokens, split
-from pipeline.speech.cosyvoice.upstream import Code
+from pipeline.speech.cosyvoice.upstream import Code, versions
 from pipeline.speech.engine import Prompt, SpeechRequest, Voice
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.recorded import RecordedBank
 
 VERSION = "1"  # counts changes that give other speech
-PACKAGES = ("torch", "transformers")  # those of the prompts are in their own key as well
 Said = Waveform | DialogueRejected | BadSpeechError
 
 
@@ -103,7 +101,7 @@ class CosyVoiceEngine:
         for field, attempt in (
             ("model", lambda: self._folder.sample_rate),
             ("bank", lambda: self._bank),
-            ("source", lambda: Code.find(self.spec.source)),
+            ("source", lambda: (Code.find(self.spec.source), versions())),
         ):
             try:
                 attempt()
@@ -126,7 +124,7 @@ class CosyVoiceEngine:
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
             "precision": self.spec.precision,
-            **{package: version(package) for package in PACKAGES},
+            **versions(),
         }
 
     def load(self) -> None:

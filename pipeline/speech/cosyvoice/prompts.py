@@ -8,7 +8,6 @@ import io
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from pipeline.checksums import checksum
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.shards.atomic import atomic_path, canonical_json
 from pipeline.speech.cosyvoice.folder import SPEAKER, ModelFolder
+from pipeline.speech.cosyvoice.upstream import versions
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,6 @@ FORMAT = "1"  # counts changes of what is computed here
 LISTEN_HZ = 16000  # what the speech tokenizer and the speaker model hear
 LONGEST_S = 30.0
 INSTRUCTION = "You are a helpful assistant.<|endofprompt|>"  # stands before the transcript of a v3 prompt
-PACKAGES = ("torchaudio", "openai-whisper", "onnxruntime", "librosa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Prompts:
                 "code": code,
                 "sample_rate": parts.sample_rate,
                 "models": [checksum(folder.path / name) for name in (SPEAKER, folder.speech_tokenizer)],
-                "packages": {name: version(name) for name in PACKAGES},
+                "packages": versions(),
             }
         )
         self._sessions: dict[str, Any] = {}

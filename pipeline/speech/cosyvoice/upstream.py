@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from pipeline.errors import UserError
 
 MATCHA = Path("third_party") / "Matcha-TTS"
+PACKAGES = ("torch", "torchaudio", "transformers", "diffusers", "onnxruntime", "openai-whisper", "librosa")
 INSTALL = (
     'pip install "duplexgen[cosyvoice]" && pip install --no-deps cosyvoice2-eu openai-whisper; '
     "or clone CosyVoice with its submodule and name the clone in `source`"
@@ -72,6 +74,14 @@ def _installed(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def versions() -> dict[str, str]:
+    """Of the packages that shape the speech besides CosyVoice's own code. Raises UserError if one is missing."""
+    try:
+        return {package: version(package) for package in PACKAGES}
+    except PackageNotFoundError as error:
+        raise UserError(f"the package {error.name!r} is not installed: {INSTALL}") from error
+
+
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
     """Undo what importing and building CosyVoice does to the process: it seeds every global generator, sets the log
@@ -82,7 +92,7 @@ def contained() -> Iterator[None]:
     handlers, level = list(root.handlers), root.level
     python, numbers = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(), contextlib.redirect_stdout(io.StringIO()):
+        with torch.random.fork_rng(range(torch.cuda.device_count())), contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         random.setstate(python)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bank(tmp_path_factory.mktemp("banks") / "bank")
 
 
-def spec(model: Path, bank: Path, **fields: object) -> Speech:
+def spec(model: Path, bank: Path, **fields: Any) -> Speech:
     section = CosyVoice(**{"model": str(model), "bank": str(bank), "source": SOURCE, "num_gpus": 0.0, **fields})
     return Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section)
 

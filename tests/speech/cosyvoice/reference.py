@@ -21,7 +21,7 @@ import torch
 
 from pipeline.speech.cosyvoice.prompts import forget_windows
 from pipeline.speech.cosyvoice.upstream import contained
-from tests.speech.cosyvoice.folders import RATE_HZ, SPEECH_TOKENS
+from tests.speech.cosyvoice.configurations import RATE_HZ, SPEECH_TOKENS
 
 
 @contextmanager
@@ -66,8 +66,9 @@ class Reference:
             from cosyvoice.cli import cosyvoice, frontend
 
             # For v1 newer code resamples the clip to 24 kHz and takes its mel as one of 22.05 kHz.
-            own_rate = {24000: RATE_HZ[version]}
-            read = lambda path, rate, *_: _load_wav(path, own_rate.get(rate, rate))  # noqa: E731
+            def read(path: str, rate: int) -> torch.Tensor:
+                return _load_wav(path, RATE_HZ[version] if rate == 24000 else rate)
+
             monkeypatch.setattr(frontend, "load_wav", read, raising=False)
             made = getattr(cosyvoice, {1: "CosyVoice", 2: "CosyVoice2", 3: "CosyVoice3"}[version])
             official = {"final": True} if "final" in inspect.signature(made).parameters else {}  # names of weight files

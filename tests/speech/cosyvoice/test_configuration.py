@@ -5,7 +5,7 @@ import yaml
 
 from pipeline.errors import UserError
 from pipeline.speech.cosyvoice.configuration import only_parts
-from tests.speech.cosyvoice.folders import TINY, configuration
+from tests.speech.cosyvoice.configurations import TINY, configuration
 
 PATH = Path("cosyvoice2.yaml")
 

@@ -17,8 +17,8 @@ from pipeline.speech.cosyvoice.engine import CosyVoiceEngine, Segment  # noqa: E
 from pipeline.speech.engine import SpeechRequest  # noqa: E402
 from pipeline.speech.guard import BadSpeechError  # noqa: E402
 from pipeline.speech.recorded import RecordedBank  # noqa: E402
+from tests.speech.cosyvoice.configurations import RATE_HZ  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
-from tests.speech.cosyvoice.folders import RATE_HZ  # noqa: E402
 from tests.speech.cosyvoice.reference import Reference  # noqa: E402
 
 

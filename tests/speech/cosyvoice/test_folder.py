@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.speech.cosyvoice.folder import ModelFolder
-from tests.speech.cosyvoice.folders import NAMES, RATE_HZ
+from tests.speech.cosyvoice.configurations import NAMES, RATE_HZ
 
 
 def make(path, version):

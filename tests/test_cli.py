@@ -18,7 +18,9 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["plan"], ["dpo-pairs"], ["verify"], ["inspect"]])
+@pytest.mark.parametrize(
+    "command", [[], ["build"], ["plan"], ["dpo-pairs"], ["verify"], ["inspect"], ["doctor"], ["voices", "prepare"]]
+)
 def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path) -> None:
     probe = "import sys, cli\ntry: cli.main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -70,6 +70,7 @@ class QwenLM:
         return embedded
 
     def step(self, inputs: "torch.Tensor", seen: "torch.Tensor", cache: Any) -> tuple["torch.Tensor", Any]:
+        # Turned by the same angles as alone: only their differences matter, but in half precision they round otherwise.
         positions = (seen.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
         # The inner model: the head over Qwen's own vocabulary would be most of a step's work, and is never used.
         out = self._causal.model(

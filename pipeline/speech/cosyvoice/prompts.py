@@ -129,8 +129,7 @@ def forget_windows() -> None:
     """Matcha keeps one window for all sizes: a model of another version in this process would get the wrong one."""
     from matcha.utils import audio
 
-    audio.mel_basis.clear()
-    audio.hann_window.clear()
+    audio.mel_basis.clear()  # the window is made anew with it
 
 
 def _session(path: Path) -> Any:

@@ -1,9 +1,12 @@
+import logging
+import random
 import sys
 
+import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.upstream import Code
+from pipeline.speech.cosyvoice.upstream import Code, contained
 
 
 def clone(path, submodule=True):
@@ -51,3 +54,21 @@ def test_one_process_has_one_code(tmp_path, monkeypatch):
         other.make_importable()
     for name in ("cosyvoice", "matcha"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_the_process_is_left_as_it_was(capsys):
+    torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()
+    with pytest.raises(ZeroDivisionError), contained():
+        root.setLevel(level + 5)
+        root.addHandler(logging.NullHandler())
+        random.seed(7)
+        np.random.seed(7)
+        torch.manual_seed(7)
+        print("chatter")
+        raise ZeroDivisionError
+    assert (root.level, root.handlers) == (level, handlers)
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()) == before
+    assert capsys.readouterr().out == ""

@@ -118,12 +118,14 @@ class CosyVoiceEngine:
         return self._bank.prompt(voice)
 
     def fingerprint(self) -> Mapping[str, str]:
+        """In half precision the size of the batches is a part of it: rounding may let a row's tokens depend on them."""
+        whole = self.spec.precision == "fp32"
         return {
             "adapter": VERSION,
             "code": Code.find(self.spec.source).checksum(),
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
-            "precision": self.spec.precision,
+            "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} a batch",
             **versions(),
         }
 

@@ -15,6 +15,7 @@ from pipeline.sources import Read, joined, read
 from pipeline.speech import ENGINES, user_voices
 
 HELD_OUT = ("held_out_turn_taking", "held_out_interruption")
+TRAINED_ON = sorted(name for name in {*shipped()} - {*HELD_OUT} if not name.startswith("paper/"))  # whose text is here
 COMMON = {"should", "people", "really"}  # long words that say nothing of the topic
 TRAINING = ("train_turn_taking", "train_interruption")
 
@@ -78,13 +79,13 @@ def test_neighbours_have_no_telling_word_in_common() -> None:
 
 def test_no_text_in_common_with_what_ships_to_train_on() -> None:
     held_out = written("held_out_turn_taking") + spoken("held_out_turn_taking")
-    for name in set(shipped()) - set(HELD_OUT):
+    for name in TRAINED_ON:
         training = written(name) + spoken(name)
         assert not sentences(held_out) & sentences(training)
         assert not shingles(held_out, 6) & shingles(training, 6)
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped()) - set(HELD_OUT)))
+@pytest.mark.parametrize("name", TRAINED_ON)
 def test_no_user_voice_in_common(name: str) -> None:
     voices = {}
     for each in (name, *HELD_OUT):

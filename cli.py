@@ -106,9 +106,12 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
     """
     from pipeline.doctor import examine
 
-    target = _out(out, Path(recipe).stem)
+    def places(name: str) -> tuple[Path, Path]:
+        target = _out(out, name)
+        return target, _work(work, target)
+
     well = True
-    for finding in examine(recipe, target, _work(work, target)):
+    for finding in examine(recipe, places):
         print(f"{'ok     ' if finding.is_well else 'MISSING'}  {finding.part:10} {finding.says}")
         well &= finding.is_well
     raise typer.Exit(0 if well else 1)

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,10 @@ class Finding:
     says: str
 
 
-def examine(name: str, out: Path, work: Path) -> Iterator[Finding]:
+def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:
     """Everything a build of a recipe needs, each looked at; nothing is loaded, spoken or written.
 
+    places: where the data set of a recipe of a name goes, and what its stages make.
     Raises UserError if there is no such recipe, or it is not YAML.
     """
     file, recipe, mistakes = checking.examine(name)
@@ -41,7 +42,7 @@ def examine(name: str, out: Path, work: Path) -> Iterator[Finding]:
     if recipe:
         yield from _endpoint(recipe, file)
         yield from _gpus(recipe)
-    yield from _disk(recipe, out, work)
+    yield from _disk(recipe, *places(str(file.raw.get("name", file.path.stem))))
 
 
 def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:

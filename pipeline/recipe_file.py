@@ -14,6 +14,7 @@ from pipeline.recipe import Section
 Location = tuple[int | str, ...]
 Problem = tuple[Location, str]  # where in a recipe, and what is wrong
 S = TypeVar("S", bound=Section)
+WITH_MODELS = ("paper", "smollm2")  # folders of recipes whose models must be downloaded first
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -60,8 +61,8 @@ def dotted(location: Location) -> str:
 
 
 def shipped(folder: Path = RECIPES) -> list[str]:
-    """Names of the recipes that come with the package; those of one kind share a folder, the papers' below it."""
-    files = [*folder.glob("*.yaml"), *folder.glob("paper/*.yaml")]
+    """Names of the recipes that come with the package; those of one kind share a folder, WITH_MODELS below it."""
+    files = [*folder.glob("*.yaml"), *(file for name in WITH_MODELS for file in folder.glob(f"{name}/*.yaml"))]
     return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
 
 

@@ -14,7 +14,7 @@ from tests.command import duplexgen
 
 
 def findings(name: str | Path, folder: Path) -> list[Finding]:
-    return list(examine(str(name), folder / "out" / "set", folder / "work"))
+    return list(examine(str(name), lambda recipe: (folder / "out" / recipe, folder / "work")))
 
 
 def test_the_embedded_recipe_needs_nothing(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from pipeline.errors import UserError
-from pipeline.recipe import Tokens
+from pipeline.recipe import Pretrained, Tokens
 from pipeline.shards.atomic import canonical_json, explained
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
+from pipeline.tokens.pretrained import PretrainedTokenizer
 from training.devices import DTYPES, enough_memory
 from training.recipe import Precision
 from training.sequences import SequenceFormat
@@ -80,14 +82,21 @@ def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFo
 
 def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
     """The first text id that means something else to the model's own tokenizer, in words."""
-    ours = AutoTokenizer.from_pretrained(data_set / VOCABULARY_FOLDER)
+    ours = Tokenizer.from_file(str(data_set / VOCABULARY_FOLDER / "tokenizer.json"))
     try:
-        theirs = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        theirs = _own_tokenizer(name)
+    except (OSError, ValueError, UserError) as error:
         return f"the model's tokenizer cannot be loaded ({error})"
-    ids = list(range(text_size))
-    tokens = zip(ids, ours.convert_ids_to_tokens(ids), theirs.convert_ids_to_tokens(ids), strict=True)
+    tokens = ((id_, ours.id_to_token(id_), theirs.id_to_token(id_)) for id_ in range(text_size))
     return next((f"id {id_} is {mine!r} there, {its!r} here" for id_, mine, its in tokens if mine != its), None)
+
+
+def _own_tokenizer(name: str) -> Tokenizer:
+    """A folder's is read as recipes read it: that of GLM-4-Voice has no class in transformers."""
+    if not Path(name).is_dir():
+        found: Tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
+        return found
+    return Tokenizer.from_str(PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=name))).to_json())
 
 
 def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:

@@ -41,7 +41,7 @@ from pipeline.speech.speaking import finish
 from pipeline.speech.trim import trim
 
 SPEECH = recipe.Speech(assistant_voice="af_heart")
-TIMED = 20  # utterances on which each threshold is timed by itself
+TIMED = 20  # utterances, about, on which each threshold is timed by itself
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,9 @@ def show(judged: Sequence[Judged], refused: Sequence[str], judge: bool) -> None:
 
 def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: recipe.Gate) -> Iterator[tuple[str, float]]:
     """Seconds of processor a second of audio that each threshold takes by itself, trimming included."""
-    utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in spoken[:TIMED]]
-    audio_s = sum(len(wave) for _, wave in spoken[:TIMED]) / Kokoro.sample_rate
+    timed = spoken[:: max(1, len(spoken) // TIMED)]  # from all sources
+    utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
+    audio_s = sum(len(wave) for _, wave in timed) / Kokoro.sample_rate
     for name, threshold in spec:
         if name == "whisper" or threshold is None:
             continue

@@ -1,7 +1,7 @@
 """Checking a recipe as a whole before any work: its form, and that what it names exists and fits together."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -63,7 +63,27 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
     timing = _section(Timing, file.raw.get("timing", {}))
     if layout and tokens and output and timing and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
         found += _check_time(layout, SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output, timing)
+    found += _check_unused(file.raw)
     return [file.mistake(location, message) for location, message in found]
+
+
+PARTS = {
+    ("rewriting", "llm"): "engine",
+    ("speech", "cosyvoice"): "engine",
+    ("tokens", "glm4voice"): "speech_tokenizer",
+    ("tokens", "mimi"): "speech_tokenizer",
+    ("tokens", "pretrained"): "text_tokenizer",
+}
+
+
+def _check_unused(raw: dict[str, Any]) -> list[Problem]:
+    """A section of a part that is not the one named would change nothing, in silence."""
+    found: list[Problem] = []
+    for (section, name), key in PARTS.items():
+        given = raw.get(section)
+        if isinstance(given, dict) and given.get(name) is not None and given.get(key) != name:
+            found.append(((section, name), f"changes nothing: it is for `{key}: {name}`, and {key} is another"))
+    return found
 
 
 def _check_blocks(layout: Layout, tokens: Tokens) -> list[Problem]:

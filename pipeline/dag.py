@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_of_the_machine
 from pipeline.shards.atomic import explained
 from pipeline.stages.stage import Stage, Step
 
+# Else an actor that asks for no GPU would see them all, and what takes a GPU where there is one would take the first.
+HIDE_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ANSWER_S = 10.0  # for a cluster to accept a connection
 
@@ -41,7 +43,12 @@ def cluster(log: Path) -> Iterator[None]:
     where: dict[str, Any] = {} if address else {"address": "local", "include_dashboard": False}
     with _core_log(log):
         with _found(address):
-            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **where)
+            ray.init(
+                runtime_env={"env_vars": ONE_THREAD | HIDE_GPUS},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **where,
+            )
         try:
             yield
         finally:
@@ -101,9 +108,13 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
         [{"partition": number, "error": ""} for number in partitions], override_num_blocks=len(partitions)
     )
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    wanted = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
+    gpus = gpus_each(wanted, resources.get("GPU", 0))
     dearest = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
     for step in steps:
-        actors = min(_actors(step.stage, resources, dearest), step.stage.max_actors or len(partitions), len(partitions))
+        actors = min(
+            _actors(step.stage, resources, dearest, gpus), step.stage.max_actors or len(partitions), len(partitions)
+        )
         rows = rows.map_batches(
             _Worker,
             fn_constructor_args=(step,),
@@ -122,16 +133,31 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             yield int(row["partition"])
 
 
-def _actors(stage: Stage, resources: dict[str, float], dearest: float) -> int:
+def _actors(stage: Stage, resources: dict[str, float], dearest: float, gpus: dict[str, float]) -> int:
     """As many as its GPUs allow; of a stage without, a core each for the dearest and fewer for the others."""
     if not stage.num_gpus:
         return math.ceil(int(resources.get("CPU", 1)) * stage.cost / dearest)
-    if not (actors := int(resources.get("GPU", 0) / stage.num_gpus)):
+    return max(1, slots(gpus[stage.name], stage.num_gpus))
+
+
+def slots(gpus: float, share: float) -> int:
+    """Actors that so many GPUs have room for, each with this share of one, or with several whole ones."""
+    return int(gpus) * int(1 / share) if share <= 1 else int(gpus // share)
+
+
+def gpus_each(wanted: Mapping[str, float], gpus: float) -> dict[str, float]:
+    """GPUs of each stage, all of which run at once: one actor's worth, and of the rest in proportion to that.
+
+    wanted: what an actor of each takes. Raises UserError if there are too few for an actor each.
+    """
+    if (least := sum(wanted.values())) > gpus:
+        asked = ", ".join(f"{name} {share:g}" for name, share in wanted.items())
         raise UserError(
-            f"the stage {stage.name} asks for {stage.num_gpus:g} of a GPU an actor (num_gpus), and the cluster has "
-            f"{resources.get('GPU', 0):g}. Run it where there is one, or set num_gpus: 0 to use the processor."
+            f"the stages ask for {least:g} GPUs, an actor each ({asked}), and the cluster has {gpus:g}. Give an actor "
+            "a smaller share (num_gpus), or set num_gpus: 0 to use the processor."
         )
-    return actors
+    rest = gpus - sum(math.ceil(share) for share in wanted.values())
+    return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in wanted.items()}
 
 
 @contextmanager
@@ -172,6 +198,8 @@ class _Worker:
     def __init__(self, step: Step) -> None:
         self.step = step
         self.loaded = False
+        if not step.stage.num_gpus:  # as HIDE_GPUS, where somebody else has started Ray
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         partition = int(batch["partition"][0])
@@ -179,8 +207,11 @@ class _Worker:
             return batch
         try:
             self._make(partition)
-        except UserError as error:
-            batch["error"] = np.array([str(error)])
+        except Exception as error:
+            if not is_of_the_machine(error):
+                raise
+            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            batch["error"] = np.array([said])
         return batch
 
     def _make(self, partition: int) -> None:

@@ -1,5 +1,6 @@
 """What a recipe needs that is not here, and how to get it."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -60,6 +61,9 @@ def _gpus(recipe: Recipe) -> Iterator[Finding]:
         wanted["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
     asking = " and ".join(part for part, share in wanted.items() if share)
     if not asking:
+        return
+    if address := os.environ.get("RAY_ADDRESS"):
+        yield Finding("gpu", True, f"{asking} ask for a GPU, of the cluster at {address}")
         return
     if gpus := _gpus_here():
         yield Finding("gpu", True, ", ".join(gpus))

@@ -1,5 +1,9 @@
 """The two ways in which work can fail: for one dialogue, or for the whole command."""
 
+import sys
+
+DEVICE_WORDS = ("CUDA", "CUBLAS", "cuBLAS", "CUDNN", "cuDNN", "out of memory")
+
 
 class UserError(Exception):
     """The command cannot go on: a bad recipe, a missing file, a full disk.
@@ -22,3 +26,12 @@ class DialogueRejected(Exception):
 
     def __reduce__(self) -> tuple[type["DialogueRejected"], tuple[str, str]]:
         return DialogueRejected, (self.reason, self.detail)
+
+
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether it is the machine that has failed, its disk, memory or GPU, and not what it was given."""
+    if isinstance(error, (UserError, OSError, MemoryError)):
+        return True
+    if (torch := sys.modules.get("torch")) and isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in DEVICE_WORDS)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -12,6 +12,15 @@ class Section(BaseModel):
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _shareable(gpus: float) -> float:
+    if gpus > 1 and gpus % 1:
+        raise ValueError("expected a share of one GPU (0 to 1) or a whole number of them")
+    return gpus
+
+
+GPUs = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_shareable)]  # of an actor
 
 
 class Range(Section):
@@ -90,7 +99,7 @@ class CosyVoice(Section):
     source: str | None = None  # a clone of the CosyVoice repository; None: the package `cosyvoice` that is installed
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     batch_tokens: Positive = 4096  # speech tokens decoded together: utterances of a batch times the longest of them
-    num_gpus: Annotated[float, Field(ge=0)] = 1.0  # of an actor; 0.5 puts two on a GPU, 0 runs on the processor
+    num_gpus: GPUs = 1.0  # 0.5 puts two on a GPU, 0 runs on the processor
 
 
 class Gate(Section):
@@ -138,14 +147,14 @@ class GLM4Voice(Section):
     mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes know nothing of what follows it
     block_frames: Positive = 10  # that streaming commits at a time; layout.user_tokens is a multiple of it
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    num_gpus: Annotated[float, Field(ge=0)] = 0.0  # of an actor
+    num_gpus: GPUs = 0.0
 
 
 class Mimi(Section):
     checkpoint: str  # a folder or a name on the Hub that transformers' MimiModel loads
     codebooks: Positive = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    num_gpus: Annotated[float, Field(ge=0)] = 0.0  # of an actor
+    num_gpus: GPUs = 0.0
 
 
 class Pretrained(Section):

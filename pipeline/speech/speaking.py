@@ -163,10 +163,10 @@ class _Speaker:
     ) -> list[Waveform | DialogueRejected | BadSpeechError]:
         """The same, less what the gate does not let pass; it hears what the engine said, not what was made of it."""
         results = list(finished)
+        voices = {request.voice for request in requests} if gate.spec.min_similarity is not None else set()
+        prompts = {voice: self.engine.prompt(voice) for voice in voices}
         heard = {
-            number: Heard(
-                one, self.engine.sample_rate, request.text, request.language, self.engine.prompt(request.voice)
-            )
+            number: Heard(one, self.engine.sample_rate, request.text, request.language, prompts.get(request.voice))
             for number, (one, result, request) in enumerate(zip(said, finished, requests, strict=True))
             if isinstance(one, np.ndarray) and isinstance(result, np.ndarray)
         }

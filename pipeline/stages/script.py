@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.dialogue import Dialogue, Rejection
-from pipeline.errors import UserError
+from pipeline.errors import is_of_the_machine
 from pipeline.recipe import Rewriting
 from pipeline.rewriting import REWRITERS, Rewriter, Rewritten
 from pipeline.stages.rows import TEXT, read_text_row, text_row
@@ -53,9 +53,9 @@ class ScriptStage:
         """All at once; if one of them makes the rewriter fail, each on its own, so that it fails alone."""
         try:
             return self.rewriter.rewrite_all(dialogues)
-        except (UserError, OSError, MemoryError):
-            raise
-        except Exception:
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
             results: list[Rewritten | Rejection] = []
             for dialogue in dialogues:
                 with account.each(dialogue.id):

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue
-from pipeline.errors import UserError
+from pipeline.errors import is_of_the_machine
 from pipeline.recipe import Speech
+from pipeline.shards.statistics import QUALITIES
 from pipeline.speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
 from pipeline.speech.gate import Gate, Quality
 from pipeline.stages.rows import SPEECH, read_text_row, speech_row
@@ -40,7 +41,9 @@ class SpeechStage:
         }
         if self.gate is None:
             return shape
-        return shape | {"gate": self.gate.spec.model_dump(exclude={"whisper"}) | dict(self.gate.fingerprint())}
+        bounds = {name: [item.low, item.high, item.bins] for name, item in QUALITIES.items()}
+        gate = self.gate.spec.model_dump(exclude={"whisper"}) | dict(self.gate.fingerprint())
+        return shape | {"gate": gate, "statistics": bounds}
 
     def load(self, scratch: Path) -> None:
         self.engine.load()
@@ -62,9 +65,9 @@ class SpeechStage:
         """All at once; if one of them makes the engine fail, each on its own, so that it fails alone."""
         try:
             yield from self._speak(dialogues, account)
-        except (UserError, OSError, MemoryError):
-            raise
-        except Exception:
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
             for dialogue in dialogues:
                 alone: list[list[SpokenDialogue | Rejection]] = []
                 with account.each(*(rendition_id(dialogue.id, number) for number in range(self.fan_out))):

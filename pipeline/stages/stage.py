@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import pyarrow as pa
 
 from pipeline.dialogue import Rejection
-from pipeline.errors import DialogueRejected, UserError
+from pipeline.errors import DialogueRejected, is_of_the_machine
 from pipeline.shards.atomic import canonical_json
 from pipeline.shards.partitions import Outcome, PartitionFolder, Readable
 from pipeline.shards.statistics import Statistics
@@ -78,9 +78,9 @@ class Account:
             yield
         except DialogueRejected as error:
             self._reject_all(dialogue_ids, error.reason, error.detail)
-        except (UserError, OSError, MemoryError):
-            raise
         except Exception as error:
+            if is_of_the_machine(error):
+                raise
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(place.filename).name}, line {place.lineno}, in {place.name}"
             self._reject_all(dialogue_ids, "internal_error", f"{type(error).__name__}: {error} ({where})")

@@ -85,6 +85,8 @@ class GLM4VoiceTokenizer:
     def check(self) -> list[Problem]:
         if self._section is None:
             return [(("tokens",), "expected a section `glm4voice` that says where its `checkpoint` is")]
+        if missing := neural.missing_packages():
+            return [(("tokens", "glm4voice"), missing)]
         return [(("tokens", "glm4voice", "checkpoint"), message) for message in self._mistakes()]
 
     def fingerprint(self) -> dict[str, str]:

@@ -52,11 +52,16 @@ class MimiTokenizer:
     def check(self) -> list[Problem]:
         if self._section is None:
             return [(("tokens",), "expected a section `mimi` that says where its `checkpoint` is")]
+        if missing := neural.missing_packages():
+            return [(("tokens", "mimi"), missing)]
         return [(("tokens", "mimi", key), message) for key, message in self._mistakes()]
 
     def fingerprint(self) -> dict[str, str]:
         sha256 = folder_checksum(self._folder, FILES)
-        return {"name": self.name, "version": self.version, "sha256": sha256, **neural.package_versions()}
+        codebooks = str(self.codebooks)
+        return {"name": self.name, "version": self.version, "sha256": sha256, "codebooks": codebooks} | (
+            neural.package_versions()
+        )
 
     def load(self) -> None:
         """Raises UserError if the checkpoint is not Mimi's, or a package or the GPU is missing."""

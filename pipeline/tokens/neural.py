@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import UserError
 
 EXTRA = "codecs"  # of the package, which installs what is needed to load a model
+PACKAGES = ("torch", "transformers")
 HEADER_LENGTH_BYTES = 8
 
 
@@ -61,15 +63,17 @@ def unlike(config: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) ->
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that compute the codes, as a fingerprint names them; no package is imported."""
-    return {name: _version(name) for name in ("torch", "transformers")}
+    """Versions of the packages that compute the codes, as a fingerprint names them; no package is imported.
+
+    Of torch without its build, which names the device. Raises PackageNotFoundError where `missing_packages` says so.
+    """
+    return {name: version(name).partition("+")[0] for name in PACKAGES}
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+def missing_packages() -> str | None:
+    """What is not installed, in words, with the extra that has it."""
+    missing = [name for name in (*PACKAGES, "safetensors") if find_spec(name) is None]
+    return f"needs {', '.join(missing)}, not installed here: pip install 'duplexgen[{EXTRA}]'" if missing else None
 
 
 def check_samples(samples: NDArray[np.int16], samples_per_frame: int) -> None:
@@ -95,6 +99,7 @@ def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     """Raises UserError if a GPU is asked for and there is none."""
     import torch
 
+    torch.backends.cudnn.allow_tf32 = False  # codes are those of float32
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():

@@ -144,6 +144,18 @@ def test_the_gate_rejects_with_figures() -> None:
     assert outcome.statistics == {}
 
 
+class SickDevice(Replay):
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_sick_device_stops_the_command_and_rejects_nothing() -> None:
+    stage = SpeechStage(recipe().speech, seed=1)
+    stage.engine = SickDevice()
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        through([stage], texts(dialogue("a", *TURNS[:2])))
+
+
 @pytest.fixture(scope="module")
 def spoken() -> pa.Table:
     return through([SpeechStage(recipe().speech, seed=1)], texts(dialogue("a/b", *TURNS), dialogue("c", *TURNS[:4])))[0]

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pipeline.errors import DialogueRejected
+from pipeline.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,8 +26,8 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return made
 
 
-def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result | DialogueRejected]:
-    """Run a batch; if memory is short, its halves, and so on. What does not fit alone is rejected."""
+def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
+    """Run a batch; if memory is short, its halves, and so on. Raises UserError for one that does not fit alone."""
     import torch
 
     try:
@@ -37,7 +37,10 @@ def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if len(items) == 1:
-        return [DialogueRejected("out_of_memory", "one utterance alone does not fit into the GPU's memory")]
+        raise UserError(
+            "one utterance alone does not fit into what is left of the GPU's memory. Put fewer actors on a GPU (a "
+            "larger speech.cosyvoice.num_gpus), or end what else runs on it; what was committed is safe."
+        )
     half = len(items) // 2
     LOG.warning(
         "out of memory with %d utterances together, trying %d; a smaller batch_tokens avoids this", len(items), half

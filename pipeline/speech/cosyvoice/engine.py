@@ -125,6 +125,7 @@ class CosyVoiceEngine:
             "code": Code.find(self.spec.source).checksum(),
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
+            "device": "cuda" if self.spec.num_gpus else "cpu",  # they draw other noise from the same seed
             "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} a batch",
             **versions(),
         }
@@ -181,31 +182,26 @@ class CosyVoiceEngine:
             raise voice
         return voice
 
-    def _decode(self, segments: Sequence[Segment]) -> list[Decoded | DialogueRejected]:
+    def _decode(self, segments: Sequence[Segment]) -> list[Decoded]:
         parts = self._loaded
 
         def run(chosen: Sequence[Segment]) -> list[Decoded]:
             return decode(parts.llm, [segment.row(parts) for segment in chosen], parts.sampling)
 
-        decoded: dict[int, Decoded | DialogueRejected] = {}
+        decoded: dict[int, Decoded] = {}
         for batch in batches([segment.expected for segment in segments], self.spec.batch_tokens):
             results = halving(run, [segments[index] for index in batch])
             decoded.update(zip(batch, results, strict=True))
         return [decoded[index] for index in range(len(segments))]
 
-    def _join(self, own: Sequence[tuple[Segment, Decoded | DialogueRejected]]) -> Said:
+    def _join(self, own: Sequence[tuple[Segment, Decoded]]) -> Said:
         """The waveforms of an utterance's segments, one after the other."""
         waveforms: list[Waveform] = []
         try:
             for segment, decoded in own:
-                if isinstance(decoded, DialogueRejected):
-                    return decoded
                 check_tokens(decoded, len(segment.text))
             for segment, decoded in own:
-                assert isinstance(decoded, Decoded)
                 spoken = halving(self._speech, [(segment, decoded)])[0]
-                if isinstance(spoken, DialogueRejected):
-                    return spoken
                 check_start(spoken, self._loaded.sample_rate)
                 waveforms.append(spoken)
         except BadSpeechError as error:

@@ -100,6 +100,7 @@ def load(folder: ModelFolder, code: Code, device: "torch.device", precision: Pre
     """Build and load a model. Raises UserError if its files do not fit each other or the code."""
     import torch
 
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
     code.make_importable()
     with contained():
         torch.manual_seed(SEED)

@@ -77,7 +77,7 @@ def _installed(name: str) -> Path:
 def versions() -> dict[str, str]:
     """Of the packages that shape the speech besides CosyVoice's own code. Raises UserError if one is missing."""
     try:
-        return {package: version(package) for package in PACKAGES}
+        return {package: version(package).partition("+")[0] for package in PACKAGES}
     except PackageNotFoundError as error:
         raise UserError(f"the package {error.name!r} is not installed: {INSTALL}") from error
 

@@ -31,17 +31,23 @@ def only(*bad):
 
 
 def test_the_key_is_sent_and_said_nowhere(endpoint, rewriter, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret ")
-    endpoint.says = first_then(chat("Your key is sk-secret."))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789 ")
+    endpoint.says = first_then(chat("Your key is sk-secret-0123456789."))
     assert all(isinstance(result, Rewritten) for result in rewriter().rewrite_all(some(2)))
-    assert set(endpoint.keys) == {"Bearer sk-secret"}
-    endpoint.says = lambda _: Said("wrong key: sk-secret", 401)
+    assert set(endpoint.keys) == {"Bearer sk-secret-0123456789"}
+    endpoint.says = lambda _: Said("wrong key: sk-secret-0123456789", 401)
     with pytest.raises(UserError, match=r"OPENAI_API_KEY .*\*\*\*") as refused:
         rewriter(temperature=0.1).rewrite_all(some(2))
-    assert "sk-secret" not in str(refused.value)
+    assert "sk-secret-0123456789" not in str(refused.value)
     kept = [path.read_text() for path in (tmp_path / "scratch").iterdir()]
-    assert kept and not any("sk-secret" in text for text in kept)
+    assert kept and not any("sk-secret-0123456789" in text for text in kept)
     assert not any("secret" in value for value in rewriter().fingerprint().values())
+
+
+def test_a_key_that_is_a_word_changes_no_answer(endpoint, rewriter, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "is")
+    (result,) = rewriter().rewrite_all(some(1))
+    assert isinstance(result, Rewritten) and "is it" in result.dialogue.turns[0].text
 
 
 def test_no_key_is_sent_where_there_is_none(endpoint, rewriter, monkeypatch):

@@ -5,7 +5,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from pipeline.errors import DialogueRejected  # noqa: E402
+from pipeline.errors import UserError  # noqa: E402
 from pipeline.speech.cosyvoice.batches import batches, halving  # noqa: E402
 
 
@@ -37,16 +37,14 @@ def test_halves_until_it_fits():
     assert max(seen) == 7
 
 
-def test_what_does_not_fit_alone_is_rejected():
+def test_what_does_not_fit_alone_stops_the_command():
     def run(items):
         if 3 in items:
             raise torch.OutOfMemoryError
         return list(items)
 
-    found = halving(run, [1, 2, 3, 4])
-    assert [found[0], found[1], found[3]] == [1, 2, 4]
-    assert isinstance(found[2], DialogueRejected)
-    assert found[2].reason == "out_of_memory"
+    with pytest.raises(UserError, match="one utterance alone"):
+        halving(run, [1, 2, 3, 4])
 
 
 def test_other_errors_are_raised():

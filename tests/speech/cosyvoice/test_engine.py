@@ -122,15 +122,15 @@ def test_too_little_memory_halves_the_batch_and_says_so(engine_of, monkeypatch, 
     assert "batch_tokens" in caplog.text
 
 
-def test_an_utterance_that_does_not_fit_alone_is_rejected(engine_of, monkeypatch):
+def test_an_utterance_that_does_not_fit_alone_stops_the_command(engine_of, monkeypatch):
     engine = engine_of(2)
 
     def none(model, rows, sampling):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(engine_module, "decode", none)
-    said = engine.speak(requests(2))
-    assert [getattr(result, "reason", None) for result in said] == ["out_of_memory"] * 2
+    with pytest.raises(UserError, match="one utterance alone"):
+        engine.speak(requests(2))
 
 
 def test_what_cannot_be_spoken_leaves_the_rest_alone(engine_of):

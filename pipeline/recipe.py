@@ -110,7 +110,7 @@ class Gate(Section):
     min_dnsmos: Annotated[float, Field(ge=1, le=5)] | None = None  # overall (OVRL)
     min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None  # cosine of speaker embeddings, to the prompt
     max_silence_s: Annotated[float, Field(gt=0)] | None = None  # at the start, or between two words
-    max_repeats: Positive | None = None  # the same few words in a row in the transcript
+    max_repeats: Positive | None = None  # how often a phrase may be said again at once, beyond its text
 
 
 class Speech(Section):

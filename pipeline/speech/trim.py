@@ -57,7 +57,7 @@ def _edges(heard: NDArray[np.float32]) -> tuple[float, float] | None:
 
 
 def _start(heard: NDArray[np.float32], phase: int) -> int | None:
-    for index, probability in enumerate(_probabilities(heard, phase)):
+    for index, probability in enumerate(speech_probabilities(heard, phase)):
         if probability >= ENTER:
             return index * FRAME - phase
     return None
@@ -67,7 +67,7 @@ def _end(heard: NDArray[np.float32], phase: int) -> int | None:
     """Sought in the last part, and in the whole if that is silence."""
     for part in (heard[-round(CONTEXT_S * VAD_RATE_HZ) :], heard):
         speaking, end = False, None
-        for index, probability in enumerate(_probabilities(part, phase)):
+        for index, probability in enumerate(speech_probabilities(part, phase)):
             speaking = probability >= (LEAVE if speaking else ENTER)
             if speaking:
                 end = len(heard) - len(part) + (index + 1) * FRAME - phase
@@ -76,7 +76,7 @@ def _end(heard: NDArray[np.float32], phase: int) -> int | None:
     return None
 
 
-def _probabilities(heard: NDArray[np.float32], phase: int) -> Iterator[float]:
+def speech_probabilities(heard: NDArray[np.float32], phase: int) -> Iterator[float]:
     """Probability of speech, frame by frame; the first frame starts `phase` samples before the array."""
     frames = -(-(phase + len(heard)) // FRAME) + 2  # two of silence, so that speech at the very end can end
     padded = np.zeros(frames * FRAME, dtype=np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.dialogue import Waveform
-from pipeline.speech.trim import ENTER, FRAME, LEAVE, PEAK, VAD_RATE_HZ, _probabilities
+from pipeline.speech.trim import ENTER, FRAME, LEAVE, PEAK, VAD_RATE_HZ, speech_probabilities
 
 
 def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
@@ -16,7 +16,7 @@ def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
     heard = np.asarray(soxr.resample(speech * (PEAK / peak), sample_rate, VAD_RATE_HZ), dtype=np.float32)
     longest = pause = 0
     voiced = spoke = False
-    for probability in _probabilities(heard, phase=0):
+    for probability in speech_probabilities(heard, phase=0):
         voiced = probability >= (LEAVE if voiced else ENTER)
         if voiced:
             longest = max(longest, pause if spoke else 0)

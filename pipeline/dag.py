@@ -23,8 +23,6 @@ from pipeline.errors import UserError, is_of_the_machine
 from pipeline.shards.atomic import explained
 from pipeline.stages.stage import Stage, Step
 
-# Else an actor that asks for no GPU would see them all, and what takes a GPU where there is one would take the first.
-HIDE_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ANSWER_S = 10.0  # for a cluster to accept a connection
 
@@ -44,7 +42,7 @@ def cluster(log: Path) -> Iterator[None]:
     with _core_log(log):
         with _found(address):
             ray.init(
-                runtime_env={"env_vars": ONE_THREAD | HIDE_GPUS},
+                runtime_env={"env_vars": ONE_THREAD},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 **where,
@@ -198,7 +196,7 @@ class _Worker:
     def __init__(self, step: Step) -> None:
         self.step = step
         self.loaded = False
-        if not step.stage.num_gpus:  # as HIDE_GPUS, where somebody else has started Ray
+        if not step.stage.num_gpus:  # Ray lets it see them all, and what takes a GPU where there is one would
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ SPEED_OVER_S = 3600.0  # partitions take long and end in bursts, one a worker
 class Display:
     """Progress on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(stderr=True, quiet=quiet)
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
 
     @contextmanager
     def reading_sources(self) -> Iterator[Callable[[int], None]]:

@@ -4,7 +4,7 @@ Neither the text channel nor the state tokens are looked at. Where the paper is 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -200,10 +200,6 @@ def figure(values: Sequence[float], seed: int, name: str) -> Figure:
         rng=generator(seed, name, "bootstrap"),
     ).confidence_interval
     return Figure(float(sample.mean()), float(interval.low), float(interval.high), len(sample))
-
-
-def as_json(measured: TurnTaking | Interruption) -> dict[str, Any]:
-    return asdict(measured) | {"success": measured.success}
 
 
 @cache

@@ -35,8 +35,8 @@ def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
     engine = ENGINES[spec.engine](spec)
     found = engine.check() or speaking.check(engine, spec, languages)
     if spec.gate:
-        with_prompts = not found and engine.prompt(spec.assistant_voice) is not None
-        found = [*found, *Gate(spec.gate).check(languages, with_prompts or bool(found))]
+        has_prompts = bool(found) or engine.prompt(spec.assistant_voice) is not None  # not asked of a mistaken engine
+        found = [*found, *Gate(spec.gate).check(languages, has_prompts)]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pipeline.dialogue import Dialogue, Rejection, Role, Turn
-from pipeline.errors import DialogueRejected, UserError
+from pipeline.errors import DialogueRejected, UserError, is_of_the_machine
 from pipeline.randomness import generator
 from pipeline.recipe import LanguageModel, Rewriting
 from pipeline.recipe_file import Problem
@@ -238,7 +238,7 @@ def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
     """Whatever went wrong with one dialogue rejects it alone; what is wrong with the machine is raised."""
     if isinstance(error, DialogueRejected):
         return Rejection(dialogue.id, "script", error.reason, error.detail)
-    if isinstance(error, UserError | OSError | MemoryError):
+    if is_of_the_machine(error):
         raise error
     return Rejection(dialogue.id, "script", "internal_error", f"{type(error).__name__}: {error}")
 

@@ -86,7 +86,7 @@ class CosyVoiceEngine:
     def _bank(self) -> RecordedBank:
         return RecordedBank.read(Path(self.spec.bank))
 
-    @property
+    @cached_property
     def sample_rate(self) -> int:
         return self._folder.sample_rate
 

@@ -1,6 +1,8 @@
 """The two ways in which work can fail: for one dialogue, or for the whole command."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 DEVICE_WORDS = ("CUDA", "CUBLAS", "cuBLAS", "CUDNN", "cuDNN", "out of memory")
 
@@ -35,3 +37,14 @@ def is_of_the_machine(error: Exception) -> bool:
     if (torch := sys.modules.get("torch")) and isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in DEVICE_WORDS)
+
+
+@contextmanager
+def enough_memory(what_to_do: str) -> Iterator[None]:
+    """Raise what a device without memory left raises in torch as a UserError that says what to do."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"the device has no memory left ({str(error).splitlines()[0]}) {what_to_do}") from error

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.display import Display
-from pipeline.errors import UserError
+from pipeline.errors import UserError, enough_memory
 from pipeline.shards.atomic import atomic_path, file_sha256
 from pipeline.shards.dataset import PREFERENCES
 from training.data import Batches, Row, TrainingData
-from training.devices import enough_memory
 from training.loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
 from training.losses import (
     Targets,

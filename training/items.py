@@ -12,10 +12,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
+from pipeline.errors import DialogueRejected, enough_memory
 from pipeline.shards.atomic import explained
 from pipeline.shards.dataset import Dataset
-from training.devices import enough_memory
 from training.live import INT16, converse
 from training.metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
 from training.model import DuplexModel

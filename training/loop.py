@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
 from pipeline.display import Display
-from pipeline.errors import UserError
+from pipeline.errors import UserError, enough_memory
 from training.checkpoints import Checkpoints
 from training.data import Batches, Row
-from training.devices import enough_memory
 from training.recipe import Optimization
 
 LOG = "log.jsonl"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import errors
 from pipeline.errors import UserError
 
 EXTRA = "codecs"  # of the package, which installs what is needed to load a model
@@ -110,15 +111,7 @@ def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     return wanted
 
 
-@contextmanager
-def enough_memory(tokenizer: str) -> Iterator[None]:
-    """Raise what a device without memory left raises as a UserError; signals are tokenized one at a time already."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"the GPU has no memory left for {tokenizer} ({str(error).splitlines()[0]}). Put fewer actors on a GPU "
-            f"(a larger tokens.{tokenizer}.num_gpus), or say device: cpu."
-        ) from error
+def enough_memory(tokenizer: str) -> AbstractContextManager[None]:
+    """Raise what a GPU without memory left raises as a UserError; signals are tokenized one at a time already."""
+    fewer = f"Put fewer actors on a GPU (a larger tokens.{tokenizer}.num_gpus), or say device: cpu."
+    return errors.enough_memory(f"for {tokenizer}. {fewer}")

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from training.devices import enough_memory
+from pipeline.errors import UserError, enough_memory
 from training.model import load_model
 
 

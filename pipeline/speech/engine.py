@@ -83,7 +83,7 @@ class SpeechEngine(Protocol):
         ...
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Versions and checksums of everything that shapes the waveforms, and no path, device or batch size."""
+        """Versions and checksums of everything that shapes the waveforms: no path, a device only if it does."""
         ...
 
     def load(self) -> None:

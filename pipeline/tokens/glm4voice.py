@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.checksums import folder_checksum
 from pipeline.errors import UserError
+from pipeline.model_files import folder_checksum, tensor_shapes
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import Problem
 from pipeline.tokens import neural
@@ -177,7 +177,7 @@ class GLM4VoiceTokenizer:
             return [f"{self._folder} is no folder. hf download THUDM/glm-4-voice-tokenizer --local-dir {self._folder}"]
         try:
             config, features = self._config, neural.read_json_object(self._folder / FEATURES)
-            shapes = {name: shape for path in self._weights for name, shape in neural.tensor_shapes(path).items()}
+            shapes = {name: shape for path in self._weights for name, shape in tensor_shapes(path).items()}
         except (ValueError, OSError) as error:
             return [str(error)]
         if not shapes:

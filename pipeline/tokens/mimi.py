@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.checksums import folder_checksum
 from pipeline.errors import UserError
+from pipeline.model_files import folder_checksum, tensor_shapes
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import Problem
 from pipeline.tokens import neural
@@ -141,7 +141,7 @@ class MimiTokenizer:
         """Keys of the section and what is wrong with what they say."""
         try:
             config = neural.read_json_object(self._folder / CONFIG)
-            neural.tensor_shapes(self._folder / WEIGHTS)
+            tensor_shapes(self._folder / WEIGHTS)
         except (UserError, ValueError) as error:
             return [("checkpoint", str(error))]
         except OSError as error:

@@ -16,7 +16,6 @@ from pipeline.errors import UserError
 
 EXTRA = "codecs"  # of the package, which installs what is needed to load a model
 PACKAGES = ("torch", "transformers")
-HEADER_LENGTH_BYTES = 8
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -30,28 +29,6 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object")
     return found
-
-
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a safetensors file, from its header alone.
-
-    Raises ValueError, in words, if the file is of another kind or shorter than its header says.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
-        if not 2 <= header_bytes <= size - HEADER_LENGTH_BYTES:
-            raise ValueError(f"{path} is no safetensors file, or only the beginning of one: copy it again")
-        try:
-            header = json.loads(file.read(header_bytes))
-            tensors = {name: described for name, described in header.items() if name != "__metadata__"}
-            shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
-            data_bytes = max((described["data_offsets"][1] for described in tensors.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is no safetensors file: {error}") from error
-    if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
-        raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")
-    return shapes
 
 
 def unlike(config: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) -> list[str]:

@@ -5,8 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.checksums import folder_checksum
 from pipeline.errors import DialogueRejected, UserError
+from pipeline.model_files import folder_checksum
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import Problem
 from pipeline.tokens import tiktoken_bpe

@@ -1,15 +1,13 @@
 """Model folders as they are published: which version one is, and whether all of it is there."""
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from pipeline.checksums import folder_checksum
 from pipeline.errors import UserError
+from pipeline.model_files import folder_checksum, tensor_shapes
 
 CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
 WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")
@@ -90,27 +88,19 @@ def _problem(path: Path) -> str | None:
             return "is empty"
         if start == LFS:
             return "is a pointer of Git LFS, not the file it stands for"
-        return _cut_off(path, size)
+        return _cut_off(path)
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
 
-def _cut_off(path: Path, size: int) -> str | None:
+def _cut_off(path: Path) -> str | None:
     if path.suffix == ".pt" and not zipfile.is_zipfile(path):  # the directory of a zip file is its end
         return "is cut off: its end is missing"
-    if path.suffix == ".safetensors" and size != (expected := _safetensors_size(path)):
-        return f"is cut off: {size} bytes, its header says {expected}"
-    return None
-
-
-def _safetensors_size(path: Path) -> int:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
+    if path.suffix == ".safetensors":
         try:
-            header: dict[str, Any] = json.loads(file.read(length)) if length < path.stat().st_size else {}
-        except ValueError:
-            return 0
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return 8 + length + max(ends, default=0)
+            tensor_shapes(path)
+        except ValueError as error:
+            return f"is cut off: {error}"
+    return None

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from pipeline.checksums import checksum
 from pipeline.errors import DialogueRejected, UserError
+from pipeline.model_files import checksum
 from pipeline.shards.atomic import atomic_path, canonical_json
 from pipeline.speech.cosyvoice.folder import SPEAKER, ModelFolder
 from pipeline.speech.cosyvoice.upstream import versions

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from pipeline.checksums import folder_checksum
 from pipeline.errors import UserError
+from pipeline.model_files import folder_checksum
 from pipeline.speech.measures import needed
 
 WEIGHTS = "model.bin"

@@ -14,6 +14,13 @@ from pipeline.shards.atomic import atomic_path, canonical_json, file_sha256
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
 
 
+def place(path: str) -> Path:
+    """A path of a recipe's section, absolute: relative ones start at the working folder, and workers have their own."""
+    with suppress(RuntimeError):  # no such user: the path is reported as missing, like any other
+        return Path(path).expanduser().absolute()
+    return Path(path).absolute()
+
+
 def folder_checksum(folder: Path, files: Iterable[str]) -> str:
     """sha256 over the names and contents of files of a folder, wherever the folder lies."""
     return hashlib.sha256(canonical_json({name: checksum(folder / name) for name in files}).encode()).hexdigest()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.model_files import folder_checksum, tensor_shapes
+from pipeline.model_files import folder_checksum, place, tensor_shapes
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import Problem
 from pipeline.tokens import neural
@@ -60,7 +60,7 @@ class GLM4VoiceTokenizer:
 
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.glm4voice
-        self._folder = Path(tokens.glm4voice.checkpoint if tokens.glm4voice else "").expanduser().absolute()
+        self._folder = place(tokens.glm4voice.checkpoint if tokens.glm4voice else "")
         self._network: WhisperVQ
         self._extractor: WhisperFeatureExtractor
 

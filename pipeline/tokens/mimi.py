@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.model_files import folder_checksum, tensor_shapes
+from pipeline.model_files import folder_checksum, place, tensor_shapes
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import Problem
 from pipeline.tokens import neural
@@ -42,7 +42,7 @@ class MimiTokenizer:
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.mimi
         self.codebooks = self._section.codebooks if self._section else 8
-        self._named = Path(self._section.checkpoint if self._section else "").expanduser().absolute()
+        self._named = place(self._section.checkpoint if self._section else "")
         self._model: Any
 
     @property

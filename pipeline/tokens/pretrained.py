@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import DialogueRejected, UserError
-from pipeline.model_files import folder_checksum
+from pipeline.model_files import folder_checksum, place
 from pipeline.recipe import Tokens
 from pipeline.recipe_file import Problem
 from pipeline.tokens import tiktoken_bpe
@@ -24,7 +24,7 @@ class PretrainedTokenizer:
     version: ClassVar[str] = "1"
 
     def __init__(self, tokens: Tokens) -> None:
-        self._folder = Path(tokens.pretrained.folder).expanduser().absolute() if tokens.pretrained else None
+        self._folder = place(tokens.pretrained.folder) if tokens.pretrained else None
 
     def check(self) -> list[Problem]:
         if self._folder is None:

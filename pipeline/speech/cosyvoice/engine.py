@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
+from pipeline.model_files import place
 from pipeline.randomness import generator
 from pipeline.recipe import CosyVoice, Speech
 from pipeline.recipe_file import Problem
@@ -54,9 +55,8 @@ class Segment:
 
 
 def _absolute(spec: CosyVoice) -> CosyVoice:
-    """Workers have a working folder of their own."""
     paths = {"model": spec.model, "bank": spec.bank, "source": spec.source}
-    return spec.model_copy(update={key: str(Path(path).expanduser().absolute()) for key, path in paths.items() if path})
+    return spec.model_copy(update={key: str(place(path)) for key, path in paths.items() if path})
 
 
 class CosyVoiceEngine:

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import recipe
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
+from pipeline.model_files import place
 from pipeline.recipe_file import Location, Problem
 from pipeline.speech.engine import Prompt
 from pipeline.speech.gate import quality, whisper
@@ -52,8 +53,8 @@ class Gate:
         self._dnsmos: dnsmos.Dnsmos | None = None
         self._speakers: embedding.SpeakerEmbedding | None = None
         self._prompts: dict[str, embedding.Embedding | None] = {}
-        if (folder := Path(spec.whisper).expanduser()).is_dir():  # workers have a working folder of their own
-            self.spec = spec.model_copy(update={"whisper": str(folder.resolve())})
+        if (folder := place(spec.whisper)).is_dir():
+            self.spec = spec.model_copy(update={"whisper": str(folder)})
 
     @property
     def _listens(self) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -61,6 +60,7 @@ class LLMRewriter:
         self._prompt: Prompt | None = None
         self._mistake: str | None = None
         self._endpoint: Endpoint
+        self._journal: Journal
         try:  # here and not in the worker, which may stand on a machine that lacks the file
             self._prompt = Prompt.read(recipe.llm) if recipe.llm else None
         except UserError as error:
@@ -126,21 +126,19 @@ class LLMRewriter:
         from pipeline.rewriting.llm.endpoint import Endpoint
 
         self.rules.load(scratch)
-        self._scratch = scratch
+        self._journal = Journal(scratch)
         self._endpoint = Endpoint(self._llm, self.waits_s)
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
         """Raises UserError if the endpoint answers nobody, or refuses every request."""
-        tasks = [self._task(dialogue) for dialogue in dialogues]
-        first = [request_key(self._body(task, 0)) for task in tasks if isinstance(task, _Task)]
-        with Journal(self._scratch, sha256("".join(first).encode()).hexdigest()[:32]) as journal:
-            return asyncio.run(self._all(tasks, journal))
+        self._journal.read()  # another build over the same dialogues may have been answered meanwhile
+        return asyncio.run(self._all([self._task(dialogue) for dialogue in dialogues]))
 
-    async def _all(self, tasks: Sequence[_Task | Rejection], journal: Journal) -> list[Rewritten | Rejection]:
+    async def _all(self, tasks: Sequence[_Task | Rejection]) -> list[Rewritten | Rejection]:
         at_once = asyncio.Semaphore(self._llm.at_once)
         try:
             async with self._endpoint.connected(), asyncio.TaskGroup() as group:
-                running = [group.create_task(self._one(task, journal, at_once)) for task in tasks]
+                running = [group.create_task(self._one(task, at_once)) for task in tasks]
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [done.result() for done in running]
@@ -183,24 +181,22 @@ class LLMRewriter:
             "seed": int(random.integers(2**31)),
         }
 
-    async def _one(
-        self, task: _Task | Rejection, journal: Journal, at_once: asyncio.Semaphore
-    ) -> Rewritten | Rejection:
+    async def _one(self, task: _Task | Rejection, at_once: asyncio.Semaphore) -> Rewritten | Rejection:
         if isinstance(task, Rejection):
             return task
         async with at_once:
             try:
-                return await self._answered(task, journal)
+                return await self._answered(task)
             except Exception as error:
                 return _rejection(task.dialogue, error)
 
-    async def _answered(self, task: _Task, journal: Journal) -> Rewritten:
+    async def _answered(self, task: _Task) -> Rewritten:
         """The first answer that can be used. Raises DialogueRejected with what was wrong with the last one."""
         attempts = self._llm.attempts
         for attempt in range(attempts):
             began_s = time.monotonic()
             try:
-                return self._taken(task, await self._answer(task, attempt, journal))
+                return self._taken(task, await self._answer(task, attempt))
             except DialogueRejected as rejected:
                 last, asked = rejected, attempt + 1
             except NoAnswer as failure:
@@ -210,14 +206,14 @@ class LLMRewriter:
                     break
         raise DialogueRejected(last.reason, f"asked {asked} times of {attempts}; {last.detail}")
 
-    async def _answer(self, task: _Task, attempt: int, journal: Journal) -> Answer:
+    async def _answer(self, task: _Task, attempt: int) -> Answer:
         body = self._body(task, attempt)
         key = request_key(body)
-        if answer := journal.get(key):
+        if answer := self._journal.get(key):
             return answer
         jitter = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}/waits")
         answer = await self._endpoint.ask(body, answer_schema(task.asked), jitter)
-        journal.add(key, answer)
+        self._journal.add(key, answer)
         return answer
 
     def _taken(self, task: _Task, answer: Answer) -> Rewritten:

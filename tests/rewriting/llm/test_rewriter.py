@@ -14,7 +14,11 @@ from pipeline.errors import UserError
 from pipeline.recipe import Rewriting
 from pipeline.rewriting import Rewritten
 from pipeline.rewriting.llm import LLMRewriter
+from pipeline.rewriting.llm.journal import Journal
 from pipeline.rewriting.rules import EXCHANGES_LEFT_OUT
+from pipeline.stages.rows import text_row
+from pipeline.stages.script import ScriptStage
+from pipeline.stages.stage import Account
 
 from .conftest import Said, chat, dialogue, recipe, shown, some, well
 
@@ -102,6 +106,54 @@ def test_a_restart_asks_for_nothing_that_was_answered(endpoint, rewriter):
     assert len(endpoint.requests) == 7
     assert rewriter().rewrite_all(some(5)) == first
     assert len(endpoint.requests) == 7
+
+
+def test_however_dialogues_are_grouped_each_is_asked_for_once(endpoint, rewriter):
+    first = rewriter().rewrite_all(some(6))
+    assert len(endpoint.requests) == 6
+    whole, parts = rewriter(), rewriter()
+    assert whole.rewrite_all(some(7))[:6] == first and len(endpoint.requests) == 7
+    assert [parts.rewrite_all([one])[0] for one in some(7)[::-1]][:0:-1] == first
+    assert len(endpoint.requests) == 7
+
+
+def test_two_builds_over_the_same_dialogues_share_what_was_answered(endpoint, rewriter):
+    one, other = rewriter(), rewriter(attempts=5)
+    assert one.rewrite_all(some(4)) == other.rewrite_all(some(4))
+    assert other.rewrite_all(some(8)[4:]) == one.rewrite_all(some(8)[4:])
+    assert len(endpoint.requests) == 8
+
+
+def test_a_stage_that_fails_half_way_asks_again_only_for_what_was_not_answered(endpoint, tmp_path, monkeypatch):
+    stage = ScriptStage(recipe(endpoint.url, at_once=1))
+    stage.load(tmp_path)
+    add, kept = Journal.add, []
+
+    def fail_once(journal, key, answer):
+        add(journal, key, answer)
+        kept.append(key)
+        if len(kept) == 3:
+            raise SystemError("as nobody foresaw")
+
+    def of_nobody(dialogue, error):
+        raise error
+
+    monkeypatch.setattr("pipeline.rewriting.llm.rewriter._rejection", of_nobody)
+    monkeypatch.setattr(Journal, "add", fail_once)
+    account = Account("script")
+    rows = stage.process([text_row(one) for one in some(6)], account)
+    assert len(rows) == 6 and account.rejections == []
+    assert len(kept) == 6 and len(endpoint.requests) == 6
+
+
+def test_a_damaged_answer_is_asked_for_again_and_no_other(endpoint, rewriter, tmp_path, caplog):
+    first = rewriter(at_once=1).rewrite_all(some(4))
+    (path,) = (tmp_path / "scratch").iterdir()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1].replace(b"well", b"wall").replace(b"Well", b"Wall") + lines[2] + lines[3][:50])
+    assert rewriter().rewrite_all(some(4)) == first
+    assert [shown(body)[0]["text"] for body in endpoint.requests[4:]] == ["Is it d1?", "Is it d3?"]
+    assert "lines: 2" in caplog.text
 
 
 CHILD = """

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from pipeline.dialogue import Dialogue, Role, Turn
 from pipeline.errors import DialogueRejected
+from pipeline.rewriting.characters import check_speakable, unified, without_accents
 from pipeline.rewriting.rewritten import Rewritten
 from pipeline.rewriting.rules import EMOJI_LEFT_OUT, REPLY_CUT, RulesRewriter
 from pipeline.rewriting.sentences import words
 
 _START = re.compile(r'\{\s*"turns"\s*:')
+_MORE = re.compile(r"[{\[]")
+THOUGHT_BEGINS, THOUGHT_ENDS = "<think>", "</think>"  # as reasoning models write them where the server leaves them in
 _HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]")
 _LENIENT = json.JSONDecoder(strict=False)  # models leave line breaks in strings as they are
 
@@ -28,9 +31,10 @@ class NoAnswer(Exception):
 def texts(content: str, asked: Sequence[Role]) -> list[str]:
     """The text of each turn that was asked for.
 
-    content: the whole answer; the last JSON object in it that begins with `turns` counts, whatever stands around it
-    (code fences, an explanation, what a model thought aloud). Raises DialogueRejected unless its turns have the roles
-    that were asked for, in that order, and a text each.
+    content: the whole answer; what a model thought aloud, code fences and words around the JSON are passed over. The
+    last object that begins with `turns` counts, and none before it: that may be a draft, or what the model was shown.
+    Raises DialogueRejected unless it is whole, nothing like another follows it, and its turns have the roles that were
+    asked for, in that order, and a text each.
     """
     turns = _turns(content)
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
@@ -48,6 +52,17 @@ def texts(content: str, asked: Sequence[Role]) -> list[str]:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise DialogueRejected("answer_without_text", f"entry {number} of {len(said)} holds half a character")
     return [str(text) for text in said]
+
+
+def check_rewritten(said: Sequence[str], shown: Sequence[str], language: str) -> None:
+    """Raise DialogueRejected if an answer repeats what was shown, unless that can be spoken as it stands."""
+    if any(one.split() != other.split() for one, other in zip(said, shown, strict=True)):
+        return
+    for text in said:
+        try:
+            check_speakable(" ".join(without_accents(unified(text)).split()), language)
+        except DialogueRejected as rejected:
+            raise DialogueRejected("answer_not_rewritten", f"it repeats what it was shown; {rejected.detail}") from None
 
 
 def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
@@ -71,12 +86,17 @@ def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
 
 
 def _turns(content: str) -> object:
-    for start in reversed([found.start() for found in _START.finditer(content)]):
-        try:
-            return _LENIENT.raw_decode(content, start)[0]["turns"]
-        except (ValueError, RecursionError):
-            continue
-    raise DialogueRejected("answer_not_json", f"expected JSON with turns, got {_excerpt(content)}")
+    before, _, answer = content.rpartition(THOUGHT_ENDS)
+    starts = [found.start() for found in _START.finditer(answer)]
+    if not starts or THOUGHT_BEGINS in answer[: starts[-1]]:
+        raise DialogueRejected("answer_not_json", f"expected JSON with turns, got {_excerpt(answer or before)}")
+    try:
+        found, end = _LENIENT.raw_decode(answer, starts[-1])
+    except (ValueError, RecursionError):
+        raise DialogueRejected("answer_not_json", f"JSON that is broken: {_excerpt(answer[starts[-1] :])}") from None
+    if more := _MORE.search(answer, end):
+        raise DialogueRejected("answer_not_json", f"something follows the JSON: {_excerpt(answer[more.start() :])}")
+    return found["turns"]
 
 
 def _check_chinese(turns: Sequence[Turn]) -> None:

@@ -23,7 +23,7 @@ from pipeline.rewriting.rules import EXCHANGES_LEFT_OUT, RulesRewriter
 if TYPE_CHECKING:
     from pipeline.rewriting.llm.endpoint import Endpoint
 
-VERSION = "1"  # raise it whenever the same answers come out otherwise, or other requests are made
+VERSION = "2"  # raise it whenever the same answers come out otherwise, or other requests are made
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try, while the endpoint is busy or away
 PROBE_S = 20.0  # for an answer to something easy, before a build
@@ -221,6 +221,8 @@ class LLMRewriter:
         if answer.finish_reason == "length":
             raise DialogueRejected("answer_cut_off", f"it did not end within max_tokens, {self._llm.max_tokens}")
         texts = answers.texts(answer.content, task.asked)
+        shown = [turn.text for turn in task.dialogue.turns if turn.role in task.asked]
+        answers.check_rewritten(texts, shown, task.dialogue.language)
         given = tuple(Turn(role, text) for role, text in zip(task.asked, texts, strict=True))
         spoken = answers.spoken(replace(task.dialogue, turns=given), self.rules)
         turns = spoken.dialogue.turns

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DialogueRejected
 from pipeline.recipe import Rewriting
 from pipeline.rewriting.characters import check_speakable
-from pipeline.rewriting.llm.answers import spoken, texts
+from pipeline.rewriting.llm.answers import check_rewritten, spoken, texts
 from pipeline.rewriting.rules import EMOJI_LEFT_OUT, RulesRewriter
 
 from .conftest import dialogue
@@ -15,15 +15,17 @@ from .conftest import dialogue
 BOTH = ("user", "assistant")
 GOOD = '{"turns": [{"role": "user", "text": "Is it?"}, {"role": "assistant", "text": "It is."}]}'
 
+SHOWN = GOOD.replace("It is", "It was")
+
 
 @pytest.mark.parametrize(
     "content",
     [
         GOOD,
         f"```json\n{GOOD}\n```",
-        f"Sure! Here it is:\n{GOOD}\nDid you like {{it}}?",
+        f"Sure! Here it is:\n{GOOD}\nDid you like it?",
         f'<think>Maybe {{"turns": [{{"role": "user", "text": "No"}}]}}? No.</think>{GOOD}',
-        GOOD.replace('{"turns": ', '{\n  "turns" : ', 1) + ' As told, {"turns": [...]}.',
+        f"I was given this:\n{SHOWN}\nSo:\n" + GOOD.replace('{"turns": ', '{\n  "turns" : ', 1),
     ],
 )
 def test_what_stands_around_an_answer_is_passed_over(content):
@@ -40,6 +42,13 @@ def test_a_line_break_in_a_string_is_let_pass():
         ("", "answer_not_json"),
         ("I cannot do that.", "answer_not_json"),
         (GOOD[:-3], "answer_not_json"),
+        (f"{SHOWN}\n{GOOD[:-3]}", "answer_not_json"),
+        (f"{SHOWN}\n{GOOD[:-1]}", "answer_not_json"),
+        (f"{SHOWN} becomes {{'turns': []}}", "answer_not_json"),
+        (f'{SHOWN}\n```json\n[{{"role": "user",', "answer_not_json"),
+        (f"<think>I was given {SHOWN}</think> I cannot do that.", "answer_not_json"),
+        (f"<think>I was given {SHOWN} and so", "answer_not_json"),
+        (f"{SHOWN}</think>", "answer_not_json"),
         ('{"turns": ' + "[" * 100_000, "answer_not_json"),
         ('{"turns": "Is it?"}', "answer_not_turns"),
         ('{"turns": ["Is it?", "It is."]}', "answer_not_turns"),
@@ -58,6 +67,24 @@ def test_what_is_not_as_asked_is_no_answer(content, reason):
         texts(content, BOTH)
     assert rejected.value.reason == reason
     assert len(rejected.value.detail) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Is it 5%?", "en"), ("- One\n- Two", "en"), ("It is **that**.", "en"), ("是3个。", "zh"), ("See a/b.", "en")],
+)
+def test_what_was_shown_and_cannot_be_said_as_it_stands_is_no_answer(text, language):
+    with pytest.raises(DialogueRejected, match="answer_not_rewritten"):
+        check_rewritten(["Yes.", text + "\n"], ["Yes.", text], language)
+    check_rewritten(["Yes!", text], ["Yes.", text], language)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("It’s  fine", "en"), ("Where is the café?", "en"), ("是三个。", "zh"), ("Well, Dr. Who?\nYes!", "en")],
+)
+def test_what_could_be_said_already_may_come_back_as_it_was(text, language):
+    check_rewritten([text], [text], language)
 
 
 def rules(**limits):

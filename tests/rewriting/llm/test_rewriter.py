@@ -79,6 +79,24 @@ def test_a_bad_answer_is_asked_for_again_with_another_seed(endpoint, rewriter):
     assert len({request["seed"] for request in endpoint.requests}) == 3
 
 
+@pytest.mark.parametrize("rewrites", ["dialogue", "replies"])
+def test_a_model_that_repeats_what_it_was_shown_is_asked_again(endpoint, rewriter, rewrites):
+    def repeated(body):
+        turns = [turn for turn in shown(body) if rewrites == "dialogue" or turn["role"] == "assistant"]
+        return json.dumps({"turns": turns})
+
+    bad = [repeated, lambda body: repeated(body) + '\n{"turns": [{"role": "user", "text"']
+    endpoint.says = lambda body: chat(bad.pop()(body)) if bad else well(body)
+    (result,) = rewriter(rewrites=rewrites).rewrite_all([dialogue("Is it so?", "It is 5%.")])
+    assert said(result)[1] == "Well, it is five percent." and len(endpoint.requests) == 3
+
+
+def test_a_dialogue_that_can_be_said_may_come_back_as_it_was(endpoint, rewriter):
+    endpoint.says = lambda body: chat(json.dumps({"turns": shown(body)}))
+    (result,) = rewriter().rewrite_all([dialogue("Is it so?", "It is.")])
+    assert said(result) == ["Is it so?", "It is."] and len(endpoint.requests) == 1
+
+
 def test_after_as_many_attempts_as_allowed_the_last_reason_counts(endpoint, rewriter):
     endpoint.says = lambda _: chat('{"turns": [', "length")
     (result,) = rewriter(attempts=2, max_tokens=99).rewrite_all(some(1))

@@ -18,16 +18,6 @@ _HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]")
 _LENIENT = json.JSONDecoder(strict=False)  # models leave line breaks in strings as they are
 
 
-class NoAnswer(Exception):
-    """A request to which there was none. `again`: the same dialogue, asked once more, may be answered."""
-
-    def __init__(self, reason: str, detail: str, again: bool) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-        self.again = again
-
-
 def texts(content: str, asked: Sequence[Role]) -> list[str]:
     """The text of each turn that was asked for.
 

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint: one request until it is answered, refused or given up, and whose fault that is."""
+"""An OpenAI-compatible endpoint: one request until it is answered, or it is known whose fault it is that it is not."""
 
 import asyncio
 import email.utils
@@ -13,13 +13,13 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import DialogueRejected, UserError
 from pipeline.recipe import LanguageModel
-from pipeline.rewriting.llm.answers import NoAnswer
 from pipeline.rewriting.llm.journal import Answer
 
 KEY = "OPENAI_API_KEY"
 FIRST_TRIES = 4  # for an endpoint at whose address nobody has ever listened
+SLOW_TRIES = 2  # of a request that runs out of time, before somebody looks whether the endpoint answers at all
 LONGEST_WAIT_S = 600.0  # that an endpoint may ask for
 LONGEST_ANSWER = 1 << 22  # bytes
 LONG_KEY = 16  # characters that no word of an answer has by chance
@@ -34,11 +34,17 @@ _OF_THE_REQUEST = {
 _NO_SCHEMA = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
-class _Busy(Exception):
-    """The endpoint may answer the same request later: in `wait_s` at the earliest, if it says so."""
+_AWAY, _TOO_MANY, _BUSY_OR_BROKEN = "endpoint_away", "endpoint_too_many_requests", "endpoint_busy"
+_SLOW, _GARBAGE, _REFUSED = "endpoint_timeout", "endpoint_garbage", "endpoint_refused"
+_NEVER_OF_THE_REQUEST = {_AWAY, _TOO_MANY}
 
-    def __init__(self, detail: str, wait_s: float = 0.0) -> None:
-        super().__init__(detail)
+
+class _Failure(Exception):
+    """A request without an answer. The same request may be answered later: in `wait_s` at the earliest."""
+
+    def __init__(self, reason: str, detail: str, wait_s: float = 0.0) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
         self.detail = detail
         self.wait_s = wait_s
 
@@ -68,29 +74,56 @@ class Endpoint:
             yield
 
     async def ask(self, body: dict[str, Any], schema: dict[str, Any] | None, jitter: np.random.Generator) -> Answer:
-        """The answer to a request, asked again with growing waits while the endpoint is busy or away.
+        """The answer to a request, asked again with growing waits while the endpoint is away, busy, slow or broken.
 
         body: of a chat completion. schema: its `response_format`, left out for good where the endpoint refuses it.
-        Raises NoAnswer, and UserError where no request can ever be answered.
+        Raises UserError once the endpoint answers nobody, or can never answer; DialogueRejected if it refuses this
+        request and answers others, or fails to answer it, is well, fails once more, and is well again.
         """
-        for tried, wait_s in enumerate((*self.waits_s, None), 1):
-            await self._opened()
+        waits_s = self.waits_s
+        while True:
+            began_s = time.monotonic()
+            try:
+                return await self._tried(body, schema, waits_s, jitter)
+            except _Failure as error:
+                failure = error
+            refused = failure.reason == _REFUSED
+            await self._check_alive(began_s if refused else time.monotonic(), failure)
+            may_be_its_own = failure.reason not in _NEVER_OF_THE_REQUEST
+            if refused or (may_be_its_own and not waits_s):
+                raise DialogueRejected(failure.reason, f"{failure.detail}; other requests are answered")
+            waits_s = () if may_be_its_own else self.waits_s
+
+    async def _tried(
+        self, body: dict[str, Any], schema: dict[str, Any] | None, waits_s: Sequence[float], jitter: np.random.Generator
+    ) -> Answer:
+        for tried, wait_s in enumerate((*waits_s, None), 1):
             try:
                 return await self._once(body, schema)
-            except httpx2.ConnectError as error:
-                busy, give_up = _Busy(f"no connection ({_quoted(str(error))})"), self._never_heard(tried)
-            except _Busy as error:
-                busy, give_up = error, error.wait_s > LONGEST_WAIT_S
-            if wait_s is None or give_up:
-                raise NoAnswer("endpoint_busy", f"asked {tried} times, the last time: {busy.detail}", again=True)
-            self._closed_until = max(self._closed_until, time.monotonic() + busy.wait_s)
-            await asyncio.sleep(max(wait_s / 2, busy.wait_s) + wait_s * jitter.random())
+            except _Failure as failure:
+                if failure.wait_s > LONGEST_WAIT_S:
+                    raise UserError(
+                        f"{self.llm.url} asks not to come back for {failure.wait_s:.0f} s ({failure.detail}). Start "
+                        "the same command again then: it goes on from here, and nothing that was answered is asked again."
+                    ) from None
+                if wait_s is None or tried >= self._most_tries(failure):
+                    raise
+                self._closed_until = max(self._closed_until, time.monotonic() + failure.wait_s)
+                await asyncio.sleep(max(wait_s / 2, failure.wait_s) + wait_s * jitter.random())
         raise AssertionError("the last try returns or raises")
 
-    async def check_alive(self, since_s: float, failure: NoAnswer) -> None:
-        """Return if the endpoint answers others, so that a failure since `since_s` (monotonic) is its dialogue's own.
+    def _most_tries(self, failure: _Failure) -> int:
+        """After which somebody looks whether the endpoint answers anybody."""
+        if failure.reason == _REFUSED:
+            return 1
+        if failure.reason == _AWAY and self._answered_at is None:
+            return FIRST_TRIES
+        return SLOW_TRIES if failure.reason == _SLOW else len(self.waits_s) + 1
 
-        Where nobody was answered meanwhile, it is asked something easy; raises UserError if there is no answer to that.
+    async def _check_alive(self, since_s: float, failure: _Failure) -> None:
+        """Return if the endpoint has answered anything since `since_s` (monotonic), or answers something easy now.
+
+        Raises UserError if it does not.
         """
         async with self._asking_whether_alive:
             if self._answered_at is not None and self._answered_at > since_s:
@@ -99,7 +132,8 @@ class Endpoint:
                 raise UserError(
                     f"{self.llm.url} gives no answers to {self.llm.model}. To a dialogue: {failure.detail}; then, to a "
                     f"simple question: {problem}. See that it runs and takes what rewriting.llm asks of it (model, "
-                    "max_tokens, at_once, timeout_s), then start the same command again; what was answered is kept."
+                    "max_tokens, at_once, timeout_s), then start the same command again: it goes on from here, and "
+                    "nothing that was answered is asked again."
                 )
 
     async def problem(self) -> str | None:
@@ -116,13 +150,13 @@ class Endpoint:
         }
         try:
             await self._once(easy, None)
-        except (NoAnswer, _Busy) as error:
-            return error.detail
-        except httpx2.ConnectError as error:
-            return f"no connection ({_quoted(str(error))})"
+        except _Failure as failure:
+            return failure.detail
         return None
 
     async def _once(self, body: dict[str, Any], schema: dict[str, Any] | None) -> Answer:
+        while (wait_s := self._closed_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
         with_schema = schema is not None and self.takes_schema
         status, headers, text = await self._post(body | {"response_format": schema} if with_schema else body)
         if with_schema and status in _NO_SCHEMA:
@@ -135,9 +169,10 @@ class Endpoint:
             return answer
         words = f"HTTP {status}: {_quoted(text)}"
         if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _Busy(words, _retry_after_s(headers.get("Retry-After")))
+            reason = _TOO_MANY if status == HTTPStatus.TOO_MANY_REQUESTS else _BUSY_OR_BROKEN
+            raise _Failure(reason, words, _retry_after_s(headers.get("Retry-After")))
         if status in _OF_THE_REQUEST:
-            raise NoAnswer("endpoint_refused", words, again=False)
+            raise _Failure(_REFUSED, words)
         raise UserError(self._why_never(status, words))
 
     async def _post(self, body: dict[str, Any]) -> tuple[int, httpx2.Headers, str]:
@@ -152,27 +187,20 @@ class Endpoint:
                 async for part in response.aiter_bytes():
                     received += part
                     if len(received) > LONGEST_ANSWER:
-                        raise NoAnswer("endpoint_garbage", f"an answer of more than {LONGEST_ANSWER} bytes", again=True)
+                        raise _Failure(_GARBAGE, f"an answer of more than {LONGEST_ANSWER} bytes")
         except TimeoutError:
-            raise NoAnswer("endpoint_timeout", f"no answer in {self.llm.timeout_s:g} s", again=True) from None
-        except httpx2.ConnectError:
-            raise
+            raise _Failure(_SLOW, f"no answer in {self.llm.timeout_s:g} s") from None
+        except httpx2.ConnectError as error:
+            raise _Failure(_AWAY, f"no connection ({_quoted(str(error))})") from None
         except httpx2.DecodingError as error:
-            raise NoAnswer("endpoint_garbage", _quoted(str(error)), again=True) from None
+            raise _Failure(_GARBAGE, _quoted(str(error))) from None
         except httpx2.RequestError as error:  # a connection that broke in the middle
-            raise _Busy(f"{type(error).__name__} ({_quoted(str(error))})") from None
+            raise _Failure(_BUSY_OR_BROKEN, f"{type(error).__name__} ({_quoted(str(error))})") from None
         text = received.decode("utf-8", "replace")
         # "none" and "x" are keys of endpoints that want none: in an answer they are words.
         if self._key and (response.status_code != HTTPStatus.OK or len(self._key) >= LONG_KEY):
             text = text.replace(self._key, "***")
         return response.status_code, response.headers, text
-
-    async def _opened(self) -> None:
-        while (wait_s := self._closed_until - time.monotonic()) > 0:
-            await asyncio.sleep(wait_s)
-
-    def _never_heard(self, tried: int) -> bool:
-        return self._answered_at is None and tried >= FIRST_TRIES
 
     def _why_never(self, status: int, words: str) -> str:
         if status == HTTPStatus.UNAUTHORIZED:
@@ -188,13 +216,13 @@ class Endpoint:
 
 
 def _answer(text: str) -> Answer:
-    """Raises NoAnswer if a body is no chat completion."""
+    """Raises _Failure if a body is no chat completion."""
     try:
         choice = json.loads(text)["choices"][0]
         content, refusal = choice["message"].get("content"), choice["message"].get("refusal")
         finish_reason = choice.get("finish_reason")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise NoAnswer("endpoint_garbage", f"expected a chat completion, got {_quoted(text)!r}", again=True) from None
+        raise _Failure(_GARBAGE, f"expected a chat completion, got {_quoted(text)!r}") from None
     said = content if isinstance(content, str) else refusal if isinstance(refusal, str) else ""
     return Answer(said, finish_reason if isinstance(finish_reason, str) else None)
 

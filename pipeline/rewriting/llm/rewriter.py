@@ -1,7 +1,6 @@
 """Rewriting by a language model behind an endpoint (BayLing-Duplex section 3, FLM-Audio's transcript collection)."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from pipeline.randomness import generator
 from pipeline.recipe import LanguageModel, Rewriting
 from pipeline.recipe_file import Problem
 from pipeline.rewriting.llm import answers
-from pipeline.rewriting.llm.answers import NoAnswer
 from pipeline.rewriting.llm.journal import Answer, Journal, request_key
 from pipeline.rewriting.llm.prompt import Prompt, answer_schema
 from pipeline.rewriting.rewritten import Rewritten
@@ -43,7 +41,7 @@ class _Task:
 
 
 class LLMRewriter:
-    """Whole dialogues, one request each; an answer must pass the rules engine, or is asked for again.
+    """Whole dialogues, one request each; an answer must pass the rules engine, or another is asked for.
 
     Rewrites both roles (`rewrites: dialogue`), or keeps the user's turns, normalised by the rules, and refines the
     replies (`rewrites: replies`). What comes out depends on a dialogue, the recipe and the model's answers alone, and
@@ -191,20 +189,15 @@ class LLMRewriter:
                 return _rejection(task.dialogue, error)
 
     async def _answered(self, task: _Task) -> Rewritten:
-        """The first answer that can be used. Raises DialogueRejected with what was wrong with the last one."""
+        """The first answer that can be used. Raises DialogueRejected if there is none, or every one is bad."""
         attempts = self._llm.attempts
         for attempt in range(attempts):
-            began_s = time.monotonic()
+            answer = await self._answer(task, attempt)
             try:
-                return self._taken(task, await self._answer(task, attempt))
+                return self._taken(task, answer)
             except DialogueRejected as rejected:
-                last, asked = rejected, attempt + 1
-            except NoAnswer as failure:
-                await self._endpoint.check_alive(began_s, failure)
-                last, asked = DialogueRejected(failure.reason, failure.detail), attempt + 1
-                if not failure.again:
-                    break
-        raise DialogueRejected(last.reason, f"asked {asked} times of {attempts}; {last.detail}")
+                bad = rejected
+        raise DialogueRejected(bad.reason, f"answers asked for: {attempts}; {bad.detail}")
 
     async def _answer(self, task: _Task, attempt: int) -> Answer:
         body = self._body(task, attempt)

@@ -1,5 +1,6 @@
 import email.utils
 import json
+import threading
 import time
 from collections import Counter
 
@@ -8,8 +9,9 @@ import pytest
 from pipeline.dialogue import Rejection
 from pipeline.errors import UserError
 from pipeline.rewriting import Rewritten
+from tests.serving import Said, chat, serving
 
-from .conftest import Said, chat, is_simple_question, some, well
+from .conftest import Quick, is_simple_question, recipe, shown, some, well
 
 GARBAGE = ["<html>", "", "[]", "{}", '{"choices": []}', "null", '{"choices": [{"message": null}]}']
 
@@ -101,16 +103,86 @@ def test_an_endpoint_says_when_to_come_back(endpoint, rewriter, in_seconds):
 
 def test_who_asks_to_come_back_tomorrow_is_not_waited_for(endpoint, rewriter):
     endpoint.says = lambda _: Said("quota exceeded", 429, {"Retry-After": "86400"})
-    with pytest.raises(UserError, match="quota exceeded"):
-        rewriter().rewrite_all(some(3))
+    with pytest.raises(UserError, match=r"86400 s \(HTTP 429: quota exceeded\)"):
+        rewriter(at_once=1).rewrite_all(some(3))
+    assert len(endpoint.requests) == 1
 
 
 def test_one_dialogue_that_breaks_the_endpoint_is_rejected_alone(endpoint, rewriter):
     endpoint.says = only("d1")
-    good, bad, last = rewriter(attempts=2).rewrite_all(some(3))
+    good, bad, last = rewriter(attempts=1).rewrite_all(some(3))
     assert isinstance(good, Rewritten) and isinstance(last, Rewritten)
     assert isinstance(bad, Rejection) and (bad.dialogue_id, bad.reason) == ("d1", "endpoint_busy")
     assert "broken" in bad.detail
+    asked = Counter(is_simple_question(request) or shown(request)[0]["text"] for request in endpoint.requests)
+    assert asked == {"Is it d0?": 1, "Is it d1?": len(Quick.waits_s) + 2, "Is it d2?": 1, True: 2}
+
+
+def test_an_endpoint_that_dies_rejects_nobody_and_a_restart_goes_on(endpoint, rewriter):
+    """d0 is answered after the others were asked for the first time, and nobody ever after."""
+    endpoint.says = lambda body: well(body) if "Is it d0?" in body["messages"][0]["content"] else Said("gone", 500)
+    with pytest.raises(UserError, match=r"gone.* start the same command again: it goes on from here"):
+        rewriter(attempts=1, at_once=4).rewrite_all(some(8))
+    assert not any("Is it d5?" in body["messages"][0]["content"] for body in endpoint.requests)
+    endpoint.says, before = well, len(endpoint.requests)
+    results = rewriter(attempts=1).rewrite_all(some(8))
+    assert all(isinstance(result, Rewritten) for result in results)
+    assert sorted(shown(body)[0]["text"] for body in endpoint.requests[before:]) == [
+        f"Is it d{n}?" for n in range(1, 8)
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [Said("later", 503), Said("<html>"), Said("{", withheld=9), Said("", wait_s=9.0)],
+    ids=["busy", "garbage", "broken", "slow"],
+)
+def test_failures_of_the_endpoint_are_no_attempts(endpoint, rewriter, said):
+    endpoint.says = first_then(said)
+    (result,) = rewriter(attempts=1, timeout_s=2.0).rewrite_all(some(1))
+    assert isinstance(result, Rewritten)
+    assert len(endpoint.requests) == 2 and len({request["seed"] for request in endpoint.requests}) == 1
+
+
+def test_an_endpoint_that_goes_away_and_comes_back_costs_no_dialogue(tmp_path):
+    with serving(well) as before:
+        engine = Quick(recipe(before.url, attempts=1, at_once=2))
+        engine.waits_s = (0.1,) * 50
+        engine.load(tmp_path)
+        engine.rewrite_all(some(1))
+    port, results = before.server_address[1], []
+    asking = threading.Thread(target=lambda: results.extend(engine.rewrite_all(some(6))))
+    asking.start()
+    time.sleep(0.3)  # nobody listens
+    with serving(well, port) as after:
+        asking.join(30)
+        assert len(after.requests) == 5
+    assert len(results) == 6 and all(isinstance(result, Rewritten) for result in results)
+
+
+def test_an_endpoint_that_goes_away_for_good_stops_the_build(tmp_path):
+    with serving(well) as before:
+        engine = Quick(recipe(before.url, attempts=1))
+        engine.load(tmp_path)
+        engine.rewrite_all(some(1))
+    with pytest.raises(UserError, match="no connection"):
+        engine.rewrite_all(some(30))
+
+
+def test_who_is_told_that_there_are_too_many_waits_as_long_as_others_are_answered(endpoint, rewriter):
+    """However many tries that takes: it is nothing about the dialogue."""
+    refused = Counter()
+
+    def says(body):
+        if is_simple_question(body) or refused["429"] == 12:
+            return well(body)
+        refused["429"] += 1
+        return Said("too many requests", 429)
+
+    endpoint.says = says
+    (result,) = rewriter(attempts=1).rewrite_all(some(1))
+    assert isinstance(result, Rewritten)
+    assert Counter(is_simple_question(request) for request in endpoint.requests) == {False: 13, True: 2}
 
 
 def test_a_dialogue_that_is_refused_is_rejected_alone(endpoint, rewriter):
@@ -142,7 +214,7 @@ def test_an_endpoint_that_never_answers_stops_the_build(endpoint, rewriter):
     endpoint.says = lambda body: Said(well(body).body, wait_s=10.0)
     with pytest.raises(UserError, match=r"no answer in 0\.2 s"):
         rewriter(timeout_s=0.2, at_once=4).rewrite_all(some(50))
-    assert endpoint.answered == [] and len(endpoint.requests) <= 8
+    assert endpoint.answered == [] and len(endpoint.requests) <= 2 * 4 + 1
 
 
 def test_a_slow_dialogue_is_asked_for_again_and_then_rejected_alone(endpoint, rewriter):
@@ -154,7 +226,8 @@ def test_a_slow_dialogue_is_asked_for_again_and_then_rejected_alone(endpoint, re
     good, bad = rewriter(timeout_s=1.5, attempts=2).rewrite_all(some(2))
     assert isinstance(good, Rewritten)
     assert isinstance(bad, Rejection) and bad.reason == "endpoint_timeout"
-    assert bad.detail == "asked 2 times of 2; no answer in 1.5 s"
+    assert bad.detail == "no answer in 1.5 s; other requests are answered"
+    assert len({request["seed"] for request in endpoint.requests if not is_simple_question(request)}) == 2
 
 
 def test_an_answer_that_drips_in_is_no_answer(endpoint, rewriter):
@@ -168,7 +241,7 @@ def test_an_answer_without_end_is_no_answer(endpoint, rewriter):
     endpoint.says = first_then(chat("x" * (1 << 23)))
     (result,) = rewriter().rewrite_all(some(1))
     assert isinstance(result, Rewritten)
-    assert [is_simple_question(request) for request in endpoint.requests] == [False, True, False]
+    assert [is_simple_question(request) for request in endpoint.requests] == [False, False]
 
 
 def test_probing_asks_something_easy(endpoint, rewriter):

@@ -19,8 +19,9 @@ from pipeline.rewriting.rules import EXCHANGES_LEFT_OUT
 from pipeline.stages.rows import text_row
 from pipeline.stages.script import ScriptStage
 from pipeline.stages.stage import Account
+from tests.serving import Said, chat
 
-from .conftest import Said, chat, dialogue, recipe, shown, some, well
+from .conftest import dialogue, recipe, shown, some, well
 
 
 def said(result):
@@ -101,7 +102,7 @@ def test_after_as_many_attempts_as_allowed_the_last_reason_counts(endpoint, rewr
     endpoint.says = lambda _: chat('{"turns": [', "length")
     (result,) = rewriter(attempts=2, max_tokens=99).rewrite_all(some(1))
     assert isinstance(result, Rejection) and (result.stage, result.reason) == ("script", "answer_cut_off")
-    assert result.detail == "asked 2 times of 2; it did not end within max_tokens, 99"
+    assert result.detail == "answers asked for: 2; it did not end within max_tokens, 99"
     assert len(endpoint.requests) == 2
 
 

@@ -22,6 +22,7 @@ FIRST_TRIES = 4  # for an endpoint at whose address nobody has ever listened
 SLOW_TRIES = 2  # of a request that runs out of time, before somebody looks whether the endpoint answers at all
 LONGEST_WAIT_S = 600.0  # that an endpoint may ask for
 LONGEST_ANSWER = 1 << 22  # bytes
+GOES_ON = "it goes on from here, and nothing that was answered is asked again."
 LONG_KEY = 16  # characters that no word of an answer has by chance
 
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -104,7 +105,7 @@ class Endpoint:
                 if failure.wait_s > LONGEST_WAIT_S:
                     raise UserError(
                         f"{self.llm.url} asks not to come back for {failure.wait_s:.0f} s ({failure.detail}). Start "
-                        "the same command again then: it goes on from here, and nothing that was answered is asked again."
+                        f"the same command again then: {GOES_ON}"
                     ) from None
                 if wait_s is None or tried >= self._most_tries(failure):
                     raise
@@ -132,8 +133,7 @@ class Endpoint:
                 raise UserError(
                     f"{self.llm.url} gives no answers to {self.llm.model}. To a dialogue: {failure.detail}; then, to a "
                     f"simple question: {problem}. See that it runs and takes what rewriting.llm asks of it (model, "
-                    "max_tokens, at_once, timeout_s), then start the same command again: it goes on from here, and "
-                    "nothing that was answered is asked again."
+                    f"max_tokens, at_once, timeout_s), then start the same command again: {GOES_ON}"
                 )
 
     async def problem(self) -> str | None:

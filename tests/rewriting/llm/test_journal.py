@@ -71,7 +71,7 @@ def test_whatever_byte_is_damaged_no_other_answer_is_lost_and_none_is_wrong(tmp_
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     for place in range(len(whole)):
-        for bad in (whole[place] ^ 1, ord("\n"), 0xFF):
+        for bad in (whole[place] ^ 1, ord("\n")):
             path.write_bytes(whole[:place] + bytes([bad]) + whole[place + 1 :])
             caplog.clear()
             journal = Journal(tmp_path)

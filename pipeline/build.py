@@ -34,10 +34,12 @@ class Build(Making):
     def origin(self) -> dict[str, Any]:
         return {"limit": self.limit, "sources": self.plan.sources}
 
-    def why_another(self, stored: dict[str, Any]) -> str:
-        if stored["limit"] != self.limit:
-            return f"was built with {'no limit' if stored['limit'] is None else '--limit ' + str(stored['limit'])}"
-        return "was built from other source files or with other software"
+    def finished_with(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **{key: recipe[key] for key in ("name", "description", "license")},
+            "licenses": [source["license"] for source in recipe["sources"]],
+            "shard_mb": recipe["output"]["shard_mb"],
+        }
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         return self.data.write_vocabulary(staging)

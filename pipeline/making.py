@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pipeline.dialogue import Rejection
+from pipeline.differences import differences, listed
 from pipeline.display import Display
 from pipeline.errors import UserError
 from pipeline.plan import SOURCE, Plan
 from pipeline.shards.atomic import canonical_json, explained, file_sha256, locked, remove_temporary, write_json
 from pipeline.shards.dataset import DIALOGUES, MANIFEST, SUCCESS, read_manifest
 from pipeline.shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
-from pipeline.shards.manifest import manifest
+from pipeline.shards.manifest import manifest, software
 from pipeline.shards.partitions import Ledger, PartitionFolder, Readable
 from pipeline.shards.statistics import Statistics
 from pipeline.stages.stage import Stage, Step, stage_key
@@ -68,8 +69,8 @@ class Making(ABC):
         """What the manifest says, beside the recipe, of what the data set is made from."""
 
     @abstractmethod
-    def why_another(self, stored: dict[str, Any]) -> str:
-        """How the data set of another manifest, whose recipe is this one's, differs: words that follow its name."""
+    def finished_with(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        """What the step from rows to files takes from a recipe, as manifests have it: the card's words, sizes."""
 
     @abstractmethod
     def write_vocabulary(self, staging: Path) -> list[str]:
@@ -84,14 +85,42 @@ class Making(ABC):
         """How much was made, in words."""
 
     @property
+    def described(self) -> dict[str, Any]:
+        """The recipe as the manifest has it."""
+        return self.recipe.model_dump(mode="json")
+
+    @property
     def stage_keys(self) -> dict[str, str]:
         return {stage.name: key for stage, key in zip(self.stages, self.keys, strict=True)}
 
     @property
     def key(self) -> str:
-        """Names the data set: the same key, the same bytes."""
-        shape = {"kind": self.kind, "last": self.keys[-1], "recipe": self.recipe.model_dump(mode="json")}
-        return hashlib.sha256(canonical_json(shape | self.origin()).encode()).hexdigest()[:16]
+        """Names the data set: the same key, the same rows, shards and card.
+
+        The last stage's key carries all before it. Where models lie and how the work is spread over a machine shape
+        nothing, so they stand in the manifest's recipe, and not here.
+        """
+        return hashlib.sha256(canonical_json(self._shape(self.described, self.stage_keys)).encode()).hexdigest()[:16]
+
+    def is_that_of(self, stored: dict[str, Any]) -> bool:
+        """Whether a manifest is that of the data set this makes, whatever version of duplexgen wrote it."""
+        if stored.get("kind", DIALOGUES) != self.kind:
+            return False
+        return self._shape(stored["recipe"], stored["stages"]) == self._shape(self.described, self.stage_keys)
+
+    def _shape(self, recipe: dict[str, Any], stage_keys: dict[str, str]) -> dict[str, Any]:
+        last = stage_keys.get(self.stages[-1].name)
+        return {"kind": self.kind, "last": last, "finished_with": self.finished_with(recipe)}
+
+    def why_another(self, stored: dict[str, Any]) -> str:
+        """How the data set of another manifest of this kind differs: words that follow its name."""
+        here = (self.described, self.origin(), {"software": software()})
+        there = (stored["recipe"], {name: stored.get(name) for name in here[1]}, {"software": stored["software"]})
+        found = [words for pair in zip(there, here, strict=True) for words in differences(*pair)]
+        of = f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
+        if found:
+            return f"{of}: it differs in {listed(found)}, as far as its manifest says"
+        return f"{of}: it was made with other weights, voices or prompts, or by other code, which no manifest names"
 
     @property
     def missing(self) -> list[set[int]]:
@@ -140,12 +169,10 @@ def _is_finished(out: Path, made: Making) -> bool:
             "Choose another folder with --out, or remove it."
         )
     stored = read_manifest(out)
-    if stored["key"] == made.key:
+    if made.is_that_of(stored):
         return True
     if (kind := stored.get("kind", DIALOGUES)) != made.kind:
         reason = f"is a data set of {kind}, not of {made.kind}"
-    elif stored["recipe"] != made.recipe.model_dump(mode="json"):
-        reason = f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
     else:
         reason = made.why_another(stored)
     raise UserError(f"{out} {reason}; it was left as it is. Choose another folder with --out, or remove it.")
@@ -191,7 +218,7 @@ def _finish(made: Making, out: Path, display: Display) -> None:
     vocabulary = made.write_vocabulary(staging)
     about = manifest(
         made.kind,
-        {"recipe": made.recipe.model_dump(mode="json")} | made.origin(),
+        {"recipe": made.described} | made.origin(),
         made.key,
         made.stage_keys,
         ledgers,

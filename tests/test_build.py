@@ -128,7 +128,7 @@ def test_finished_build_is_left_as_it_is(built: dict[str, Path], recipe: Recipes
 
 @pytest.mark.parametrize(
     ("changes", "limit", "says"),
-    [({"seed": 4}, None, "another recipe"), ({}, 2, "was built with no limit")],
+    [({"seed": 4}, None, r"seed \(3 there, 4 here\)"), ({}, 2, r"limit \(none there, 2 here\)")],
 )
 def test_folder_of_something_else_is_left_as_it_is(
     built: dict[str, Path], recipe: Recipes, changes: dict[str, int], limit: int | None, says: str

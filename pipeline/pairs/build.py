@@ -54,8 +54,11 @@ class PairsBuild(Making):
 
     def why_another(self, stored: dict[str, Any]) -> str:
         if stored["source"]["manifest_sha256"] != self.plan.sources["manifest_sha256"]:
-            return f"holds pairs of another data set, {stored['source']['recipe']['name']!r} as it was then"
-        return "was made with other software"
+            return f"holds pairs of another data set, {stored['source']['recipe']['name']!r}"
+        return super().why_another(stored)
+
+    def finished_with(self, recipe: dict[str, Any]) -> dict[str, Any]:
+        return {key: recipe[key] for key in ("name", "description")}
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         """The data set's own."""

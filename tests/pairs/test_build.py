@@ -102,10 +102,13 @@ def test_finished_pairs_and_those_of_another_data_set_are_left_alone(data_sets: 
     made = make(data_sets("turn_taking"), tmp_path)
     before = tree(made)
     make(data_sets("turn_taking"), tmp_path)
-    with pytest.raises(UserError, match="holds pairs of another data set, 'turn_taking' as it was then"):
+    with pytest.raises(UserError, match="holds pairs of another data set, 'turn_taking'"):
         make(data_sets("interruption"), tmp_path)
-    with pytest.raises(UserError, match="belongs to another recipe"):
+    with pytest.raises(UserError, match=r"another recipe, .* it differs in seed \(1 there, 2 here\)"):
         make(data_sets("turn_taking"), tmp_path, seed=2)
+    with pytest.raises(UserError, match=r"description \(.* there, Of late replies here\)"):
+        make(data_sets("turn_taking"), tmp_path, description="Of late replies")
+    make(data_sets("turn_taking"), tmp_path, max_rejected_share=0.8)
     assert tree(made) == before
 
 

@@ -15,6 +15,8 @@ LOG = logging.getLogger(__name__)
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Indices in batches of similar length, longest first: items times the longest stay within the budget.
 
+    Where lengths have two parts, a batch of the longest of each may take more than the budget, at most twice as much.
+
     One item that is longer than the budget makes a batch of its own.
     """
     made: list[list[int]] = []

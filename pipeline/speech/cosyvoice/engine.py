@@ -1,8 +1,9 @@
 """CosyVoice v1, v2 and v3: zero-shot cloning of the voices of a bank, many utterances at once."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,48 +11,24 @@ import numpy as np
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.model_files import place
-from pipeline.randomness import generator
 from pipeline.recipe import CosyVoice, Speech
-from pipeline.recipe_file import Problem
+from pipeline.recipe_file import Location, Problem
 from pipeline.speech.cosyvoice.batches import batches, halving
-from pipeline.speech.cosyvoice.decoding import Decoded, Row, decode
+from pipeline.speech.cosyvoice.decoding import Decoded, decode
 from pipeline.speech.cosyvoice.folder import ModelFolder
-from pipeline.speech.cosyvoice.guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN, check_start, check_tokens
+from pipeline.speech.cosyvoice.guards import check_start, check_tokens
 from pipeline.speech.cosyvoice.parts import Parts, load
-from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
-from pipeline.speech.cosyvoice.segments import kept_tokens, split
+from pipeline.speech.cosyvoice.prompts import LONGEST_S, Prompts, VoicePrompt
+from pipeline.speech.cosyvoice.segments import Segment, kept_tokens, split
 from pipeline.speech.cosyvoice.upstream import Code, versions
 from pipeline.speech.engine import Prompt, SpeechRequest, Voice
 from pipeline.speech.guard import BadSpeechError
-from pipeline.speech.recorded import RecordedBank
+from pipeline.speech.recorded import BANK_FILE, Index, RecordedBank
 
 VERSION = "1"  # counts changes that give other speech
+VOICES = 256  # prompts kept in memory, about 0.2 MB each; all are kept on disk
+LOG = logging.getLogger(__name__)
 Said = Waveform | DialogueRejected | BadSpeechError
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of an utterance that is decoded at once."""
-
-    request: int
-    text: tuple[int, ...]  # ids
-    prompt: VoicePrompt
-    seed: int
-    number: int  # within its utterance
-
-    @property
-    def expected(self) -> int:
-        """Speech tokens, if the voice goes on as fast as in its clip."""
-        pace = len(self.prompt.tokens) / max(1, len(self.prompt.text))
-        return round(len(self.text) * min(max(pace, FEWEST_A_TEXT_TOKEN), MOST_A_TEXT_TOKEN))
-
-    def row(self, parts: Parts) -> Row:
-        longest = MOST_A_TEXT_TOKEN * len(self.text)
-        draws = self.randomness("tokens").random((longest, 2), dtype=np.float32)
-        return Row(parts.prefix(list(self.text), self.prompt), FEWEST_A_TEXT_TOKEN * len(self.text), longest, draws)
-
-    def randomness(self, purpose: str) -> np.random.Generator:
-        return generator(self.seed, str(self.number), f"cosyvoice/{purpose}")
 
 
 def _absolute(spec: CosyVoice) -> CosyVoice:
@@ -68,9 +45,14 @@ class CosyVoiceEngine:
 
     def __init__(self, spec: Speech) -> None:
         self._spec = spec.cosyvoice and _absolute(spec.cosyvoice)
+        listed = spec.user_voices if isinstance(spec.user_voices, list) else []
+        self._named: list[tuple[Location, str]] = [
+            (("speech", "assistant_voice"), spec.assistant_voice),
+            *((("speech", "user_voices", index), name) for index, name in enumerate(listed)),
+        ]
         self._parts: Parts | None = None
         self._prompts: Prompts | None = None
-        self._voices: dict[str, VoicePrompt | DialogueRejected] = {}
+        self._clone: Callable[[str], VoicePrompt | DialogueRejected] | None = None
 
     @property
     def spec(self) -> CosyVoice:
@@ -101,7 +83,7 @@ class CosyVoiceEngine:
         for field, attempt in (
             ("model", lambda: self._folder.sample_rate),
             ("bank", lambda: self._bank),
-            ("source", lambda: (Code.find(self.spec.source), versions())),
+            ("source", lambda: (Code.find(self.spec.source), versions(self._version_known))),
         ):
             try:
                 attempt()
@@ -109,10 +91,39 @@ class CosyVoiceEngine:
                 problems.append((("speech", "cosyvoice", field), str(error)))
         if self.spec.precision == "fp16" and not self.spec.num_gpus:
             problems.append((("speech", "cosyvoice", "precision"), "fp16 needs a GPU: expected fp32 with num_gpus 0"))
+        return problems or self._check_clips()
+
+    @property
+    def _version_known(self) -> int:
+        """1 as well if the model cannot be read, which is a mistake of its own."""
+        try:
+            return self._folder.version
+        except UserError:
+            return 1
+
+    @cached_property
+    def _too_long(self) -> dict[str, float]:
+        """Voices whose clip no prompt can be made of, with its length in seconds."""
+        index = Index.model_validate_json((self._bank.folder / BANK_FILE).read_bytes())
+        return {row.name: row.duration_s for row in index.voices if row.duration_s > LONGEST_S}
+
+    def _check_clips(self) -> list[Problem]:
+        problems: list[Problem] = []
+        expected = f"expected a clip of {LONGEST_S:.0f} s at most"
+        for location, name in self._named:
+            if name in self._too_long:
+                problems.append(
+                    (location, f"the clip of voice {name!r} lasts {self._too_long[name]:.1f} s, {expected}")
+                )
+        if self._too_long and not problems:
+            names = ", ".join(sorted(self._too_long))
+            LOG.warning("never drawn, as their clips are too long (%s): %s", expected, names)
         return problems
 
     def voices(self) -> Mapping[str, Voice]:
-        return self._bank.voices
+        """Those whose clip is too long belong to no split: nobody is given them."""
+        known = self._bank.voices
+        return {name: replace(voice, split=None) if name in self._too_long else voice for name, voice in known.items()}
 
     def prompt(self, voice: str) -> Prompt:
         return self._bank.prompt(voice)
@@ -126,8 +137,9 @@ class CosyVoiceEngine:
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
             "device": "cuda" if self.spec.num_gpus else "cpu",  # they draw other noise from the same seed
-            "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} a batch",
-            **versions(),
+            "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
+            **({"never_drawn": " ".join(sorted(self._too_long))} if self._too_long else {}),
+            **versions(self._folder.version),
         }
 
     def load(self) -> None:
@@ -140,6 +152,7 @@ class CosyVoiceEngine:
         code = Code.find(self.spec.source)
         self._parts = load(self._folder, code, torch.device("cuda" if wanted else "cpu"), self.spec.precision)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
+        self._clone = lru_cache(maxsize=VOICES)(self._clone_anew)
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Said]:
         """One a request, in order: f32 [samples], or why there is none. Raises UserError for a damaged clip."""
@@ -171,16 +184,18 @@ class CosyVoiceEngine:
         return [Segment(index, text, prompt, request.seed, number) for number, text in enumerate(ids)]
 
     def _voice(self, name: str) -> VoicePrompt:
-        if name not in self._voices:
-            assert self._prompts is not None
-            try:
-                self._voices[name] = self._prompts.make(self._bank.prompt(name))
-            except DialogueRejected as rejected:
-                self._voices[name] = rejected
-        voice = self._voices[name]
+        assert self._clone is not None  # load() has made it
+        voice = self._clone(name)
         if isinstance(voice, DialogueRejected):
             raise voice
         return voice
+
+    def _clone_anew(self, name: str) -> VoicePrompt | DialogueRejected:
+        assert self._prompts is not None
+        try:
+            return self._prompts.make(self._bank.prompt(name))
+        except DialogueRejected as rejected:
+            return rejected
 
     def _decode(self, segments: Sequence[Segment]) -> list[Decoded]:
         parts = self._loaded
@@ -189,7 +204,7 @@ class CosyVoiceEngine:
             return decode(parts.llm, [segment.row(parts) for segment in chosen], parts.sampling)
 
         decoded: dict[int, Decoded] = {}
-        for batch in batches([segment.expected for segment in segments], self.spec.batch_tokens):
+        for batch in batches([segment.positions for segment in segments], self.spec.batch_tokens):
             results = halving(run, [segments[index] for index in batch])
             decoded.update(zip(batch, results, strict=True))
         return [decoded[index] for index in range(len(segments))]
@@ -209,6 +224,7 @@ class CosyVoiceEngine:
         return np.concatenate(waveforms)
 
     def _speech(self, chosen: Sequence[tuple[Segment, Decoded]]) -> list[Waveform]:
+        """One after the other: flow and vocoder draw from a generator, and pad, for a whole batch at once."""
         parts = self._loaded
         seeds = [int(segment.randomness("waveform").integers(2**63)) for segment, _ in chosen]
         return [

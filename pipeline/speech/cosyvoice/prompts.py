@@ -3,6 +3,7 @@
 The model folder is never written to.
 """
 
+import functools
 import hashlib
 import io
 import zipfile
@@ -51,6 +52,7 @@ class Prompts:
                 "format": FORMAT,
                 "code": code,
                 "sample_rate": parts.sample_rate,
+                "features": described(parts.feat_extractor),
                 "models": [checksum(folder.path / name) for name in (SPEAKER, folder.speech_tokenizer)],
                 "packages": versions(),
             }
@@ -123,6 +125,14 @@ class Prompts:
         session = self._sessions.get(name) or self._sessions.setdefault(name, _session(self._folder.path / name))
         names = [entry.name for entry in session.get_inputs()]
         return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
+def described(function: Any) -> dict[str, str]:
+    """What a configuration has made of a function: its name and the arguments that it is given already."""
+    if not isinstance(function, functools.partial):
+        return {"function": f"{function.__module__}.{function.__qualname__}"}
+    given = dict(enumerate(function.args)) | function.keywords
+    return {**described(function.func), **{f"argument {name}": repr(value) for name, value in given.items()}}
 
 
 def forget_windows() -> None:

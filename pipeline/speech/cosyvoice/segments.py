@@ -1,13 +1,54 @@
 """Text to what is spoken at once, and speech tokens to what is heard of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pipeline.errors import DialogueRejected
+from pipeline.randomness import generator
+from pipeline.speech.cosyvoice.decoding import Row
+from pipeline.speech.cosyvoice.guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN
+
+if TYPE_CHECKING:
+    from pipeline.speech.cosyvoice.parts import Parts
+    from pipeline.speech.cosyvoice.prompts import VoicePrompt
 
 # As CosyVoice splits: in tokens of text, for Chinese in characters.
 MOST, FEWEST, MERGED_BELOW = 80, 60, 20
 SILENT = frozenset({1, 2, 28, 29, 55, 248, 494, 2241, 2242, 2322, 2323})  # v3's tokens of silence and breath
 SILENT_IN_A_ROW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of an utterance that is decoded at once."""
+
+    request: int
+    text: tuple[int, ...]  # ids
+    prompt: "VoicePrompt"
+    seed: int
+    number: int  # within its utterance
+
+    @property
+    def expected(self) -> int:
+        """Speech tokens, if the voice goes on as fast as in its clip."""
+        pace = len(self.prompt.tokens) / max(1, len(self.prompt.text))
+        return round(len(self.text) * min(max(pace, FEWEST_A_TEXT_TOKEN), MOST_A_TEXT_TOKEN))
+
+    @property
+    def positions(self) -> int:
+        """What it takes of the language model's cache, prompt and text included; the few marks are not counted."""
+        return len(self.prompt.text) + len(self.prompt.tokens) + len(self.text) + self.expected
+
+    def row(self, parts: "Parts") -> Row:
+        longest = MOST_A_TEXT_TOKEN * len(self.text)
+        draws = self.randomness("tokens").random((longest, 2), dtype=np.float32)
+        return Row(parts.prefix(list(self.text), self.prompt), FEWEST_A_TEXT_TOKEN * len(self.text), longest, draws)
+
+    def randomness(self, purpose: str) -> np.random.Generator:
+        return generator(self.seed, str(self.number), f"cosyvoice/{purpose}")
 
 
 def split(text: str, language: str, text_ids: Callable[[str], list[int]]) -> list[str]:

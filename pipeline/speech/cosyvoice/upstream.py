@@ -19,6 +19,7 @@ from pipeline.errors import UserError
 
 MATCHA = Path("third_party") / "Matcha-TTS"
 PACKAGES = ("torch", "torchaudio", "transformers", "diffusers", "onnxruntime", "openai-whisper", "librosa")
+PACKAGES_OF_V3 = ("x-transformers",)
 INSTALL = (
     'pip install "duplexgen[cosyvoice]" && pip install --no-deps cosyvoice2-eu openai-whisper; '
     "or clone CosyVoice with its submodule and name the clone in `source`"
@@ -74,10 +75,14 @@ def _installed(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that shape the speech besides CosyVoice's own code. Raises UserError if one is missing."""
+def versions(model: int = 1) -> dict[str, str]:
+    """Of the packages that shape the speech of a model of this version besides CosyVoice's own code.
+
+    Raises UserError if one is missing.
+    """
+    packages = (*PACKAGES, *(PACKAGES_OF_V3 if model == 3 else ()))
     try:
-        return {package: version(package).partition("+")[0] for package in PACKAGES}
+        return {package: version(package).partition("+")[0] for package in packages}
     except PackageNotFoundError as error:
         raise UserError(f"the package {error.name!r} is not installed: {INSTALL}") from error
 

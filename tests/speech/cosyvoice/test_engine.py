@@ -1,6 +1,8 @@
 import gc
+import json
 import logging
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,10 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 from pipeline.errors import DialogueRejected, UserError  # noqa: E402
 from pipeline.recipe import Speech  # noqa: E402
 from pipeline.speech.cosyvoice import engine as engine_module  # noqa: E402
+from pipeline.speech.cosyvoice import segments as segments_module  # noqa: E402
 from pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
-from pipeline.speech.cosyvoice.engine import CosyVoiceEngine, Segment  # noqa: E402
+from pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
+from pipeline.speech.cosyvoice.segments import Segment  # noqa: E402
 from pipeline.speech.engine import SpeechRequest  # noqa: E402
 from pipeline.speech.guard import BadSpeechError  # noqa: E402
 from pipeline.speech.recorded import RecordedBank  # noqa: E402
@@ -94,8 +98,8 @@ def test_a_long_text_is_spoken_in_parts_and_joined(engine_of, monkeypatch):
     assert "".join(texts).split() == text.split()
     monkeypatch.setattr(engine_module, "check_tokens", lambda *_: None)
     monkeypatch.setattr(engine_module, "check_start", lambda *_: None)
-    monkeypatch.setattr(engine_module, "MOST_A_TEXT_TOKEN", 1)
-    monkeypatch.setattr(engine_module, "FEWEST_A_TEXT_TOKEN", 1)
+    monkeypatch.setattr(segments_module, "MOST_A_TEXT_TOKEN", 1)
+    monkeypatch.setattr(segments_module, "FEWEST_A_TEXT_TOKEN", 1)
     whole = engine.speak([SpeechRequest(text, "voice0", "en", 3)])[0]
     assert isinstance(whole, np.ndarray)
     tokens = sum(len(engine._loaded.text_ids(part)) for part in texts)
@@ -176,6 +180,67 @@ def test_memory_does_not_grow(engine_of):
     assert tensors() <= before
 
 
+def test_few_voices_are_kept_in_memory_and_all_speak_as_before(folder_of, bank, engine_of, monkeypatch):
+    monkeypatch.setattr(engine_module, "VOICES", 2)
+    engine = CosyVoiceEngine(spec(folder_of(2), bank))
+    engine.load()
+    batch = requests(6)
+    assert all(same(*pair) for pair in zip(engine.speak(batch), engine_of(2).speak(batch), strict=True))
+    kept = engine._clone.cache_info()
+    assert (kept.currsize, kept.misses) == (2, 6)  # voices 0, 1, 2, and again
+
+
+def test_a_row_takes_its_prompt_and_its_text_of_the_batch(engine_of, monkeypatch):
+    engine = engine_of(2)
+    sizes = []
+
+    def counted(model, rows, sampling):
+        sizes.append([len(row.prefix) for row in rows])
+        return decode(model, rows, sampling)
+
+    monkeypatch.setattr(engine_module, "decode", counted)
+    engine.speak(requests(12))
+    assert [len(prefixes) for prefixes in sizes] == [12]
+    sizes.clear()
+    budget = 500
+    monkeypatch.setattr(engine, "_spec", engine.spec.model_copy(update={"batch_tokens": budget}))
+    engine.speak(requests(12))
+    assert sum(map(len, sizes)) == 12
+    assert all(sum(prefixes) <= budget for prefixes in sizes)
+    assert max(map(len, sizes)) > 1
+
+
+def long_clips(bank: Path, path: Path, *names: str) -> Path:
+    """A copy of a bank that says of these clips that they last 31 s."""
+    shutil.copytree(bank, path)
+    index = json.loads((path / "bank.json").read_text())
+    for voice in index["voices"]:
+        voice["duration_s"] = 31.0 if voice["name"] in names else voice["duration_s"]
+    (path / "bank.json").write_text(json.dumps(index))
+    return path
+
+
+def test_voices_that_cannot_be_cloned_are_never_drawn(folder_of, bank, tmp_path, caplog):
+    engine = CosyVoiceEngine(spec(folder_of(2), long_clips(bank, tmp_path / "bank", "voice1")))
+    with caplog.at_level(logging.WARNING):
+        assert engine.check() == []
+    assert "voice1" in caplog.text
+    assert {name: voice.split for name, voice in engine.voices().items()} == {
+        "voice0": "train",
+        "voice1": None,
+        "voice2": "eval",
+    }
+    assert engine.fingerprint() == {**CosyVoiceEngine(spec(folder_of(2), bank)).fingerprint(), "never_drawn": "voice1"}
+
+
+def test_voices_that_are_named_must_be_fit_to_be_cloned(folder_of, bank, tmp_path):
+    section = spec(folder_of(2), long_clips(bank, tmp_path / "bank", "voice0", "voice2"))
+    listed = section.model_copy(update={"user_voices": ["voice1", "voice2"]})
+    problems = CosyVoiceEngine(listed).check()
+    assert [location for location, _ in problems] == [("speech", "assistant_voice"), ("speech", "user_voices", 1)]
+    assert all("31.0 s" in message and "30 s at most" in message for _, message in problems)
+
+
 def test_it_travels_before_it_loads(folder_of, bank):
     engine = pickle.loads(pickle.dumps(CosyVoiceEngine(spec(folder_of(2), bank))))
     assert set(engine.voices()) == {"voice0", "voice1", "voice2"}
@@ -184,8 +249,6 @@ def test_it_travels_before_it_loads(folder_of, bank):
 
 
 def test_fingerprint_names_contents_and_no_places(folder_of, bank, tmp_path):
-    import shutil
-
     here = CosyVoiceEngine(spec(folder_of(2), bank)).fingerprint()
     shutil.copytree(folder_of(2), tmp_path / "elsewhere")
     there = CosyVoiceEngine(spec(tmp_path / "elsewhere", bank, batch_tokens=7))

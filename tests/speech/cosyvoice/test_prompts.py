@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from platformdirs import user_cache_path
 
 from pipeline.errors import DialogueRejected
 from pipeline.speech.cosyvoice.folder import ModelFolder
-from pipeline.speech.cosyvoice.prompts import Prompts
+from pipeline.speech.cosyvoice.prompts import Prompts, described
 
 
 def prompts(engine):
@@ -33,6 +34,18 @@ def test_a_damaged_cache_is_computed_again(engine_of):
     for file in (user_cache_path("duplexgen") / "voice-prompts").iterdir():
         file.write_bytes(b"PK\x03\x04")
     assert np.array_equal(prompts(engine).make(clip).tokens, made.tokens)
+
+
+def test_other_features_are_other_prompts(engine_of):
+    """The configuration says how a mel is made; the same clip under another one is not what was kept."""
+    engine = engine_of(2)
+    clip = engine._bank.prompt("voice0")
+    made = prompts(engine).make(clip)
+    other = functools.partial(engine._parts.feat_extractor, fmax=4000)
+    assert described(other) != described(engine._parts.feat_extractor)
+    narrow = Prompts(engine._folder, dataclasses.replace(engine._parts, feat_extractor=other), "code").make(clip)
+    assert not np.array_equal(narrow.mel, made.mel)
+    assert np.array_equal(narrow.tokens, made.tokens)
 
 
 def test_shapes(engine):

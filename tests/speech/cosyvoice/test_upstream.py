@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.upstream import Code, contained
+from pipeline.speech.cosyvoice.upstream import Code, contained, versions
 
 
 def clone(path, submodule=True):
@@ -54,6 +54,11 @@ def test_one_process_has_one_code(tmp_path, monkeypatch):
         other.make_importable()
     for name in ("cosyvoice", "matcha"):
         sys.modules.pop(name, None)
+
+
+def test_version_3_names_one_package_more():
+    pytest.importorskip("x_transformers", reason="x-transformers comes with the extra `cosyvoice`")
+    assert set(versions(3)) - set(versions(2)) == {"x-transformers"}
 
 
 def test_the_process_is_left_as_it_was(capsys):

@@ -1,4 +1,8 @@
-"""A recipe as a file: where it is, what it says on which line, and what is wrong with its form."""
+"""A recipe as a file: where it is, what it says on which line, and what is wrong with its form.
+
+A recipe may say `extends:`, another recipe by its path beside it or by the name of one that ships. What it says itself
+comes first: sections are merged key by key, lists and values replaced, and what it says is `null` is taken out.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,43 +19,65 @@ Location = tuple[int | str, ...]
 Problem = tuple[Location, str]  # where in a recipe, and what is wrong
 S = TypeVar("S", bound=Section)
 WITH_MODELS = ("paper", "smollm2")  # folders of recipes whose models must be downloaded first
+EXTENDS = "extends"
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A line of a file, the first being 1."""
+
+    path: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing wrong in a recipe: where (`line`, dotted `key`) and what was expected."""
+    """One thing wrong in a recipe: where (`place`, dotted `key`) and what was expected."""
 
-    line: int
+    place: Place
     key: str
     message: str
+
+    @property
+    def line(self) -> int:
+        return self.place.line
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.key}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A recipe as read from disk, before it is checked.
+    """A recipe as read from disk, with what it extends, before it is checked.
 
-    `lines` maps a location such as `("sources", 0, "path")` to its line, the first being 1.
+    `places` maps a location such as `("sources", 0, "path")` to the line that says it.
     """
 
     path: Path
     raw: dict[str, Any]
-    lines: dict[Location, int]
+    places: dict[Location, Place]
     repeated: tuple[Mistake, ...]
 
     @property
     def base(self) -> Path:
-        """The folder that paths in the recipe are relative to."""
-        return self.path.parent
+        """The folder that paths of sources start at: that of the recipe that says them."""
+        return self.place_of(("sources",)).path.parent
 
     def line_of(self, location: Location) -> int:
-        """Line of a key, or of the nearest section around a key that is missing."""
-        while location and location not in self.lines:
+        return self.place_of(location).line
+
+    def place_of(self, location: Location) -> Place:
+        """Place of a key, or of the nearest section around a key that is missing."""
+        while location and location not in self.places:
             location = location[:-1]
-        return self.lines.get(location, 1)
+        return self.places.get(location, Place(self.path, 1))
 
     def mistake(self, location: Location, message: str) -> Mistake:
-        return Mistake(self.line_of(location), dotted(location), message)
+        return Mistake(self.place_of(location), dotted(location), message)
 
 
 def dotted(location: Location) -> str:
@@ -78,8 +104,62 @@ def find(name: str, folder: Path = RECIPES) -> Path:
     )
 
 
-def read(path: Path) -> RecipeFile:
-    """Read a recipe's YAML and where its keys stand; raises UserError if it is not YAML."""
+def read(path: Path, folder: Path = RECIPES) -> RecipeFile:
+    """Read a recipe's YAML, with what it extends, and where its keys stand.
+
+    folder: where recipes of its kind ship. Raises UserError if it is not YAML, or extends what cannot be read.
+    """
+    return _read(path, folder, ())
+
+
+def _read(path: Path, folder: Path, below: tuple[Path, ...]) -> RecipeFile:
+    """below: the recipes that extend this one."""
+    own = _read_one(path)
+    if EXTENDS not in own.raw:
+        return own
+    named, place = own.raw.pop(EXTENDS), own.places.pop((EXTENDS,))
+    extended = _extended(named, path.parent, folder)
+    if extended is None:
+        names = ", ".join(shipped(folder))
+        raise UserError(
+            f"{place}: {EXTENDS}: no such recipe, got {named!r}. Expected a YAML file, relative to {path.parent}, or "
+            f"the name of one that ships: {names}."
+        )
+    chain = (*below, path.resolve())
+    if extended.resolve() in chain:
+        raise UserError(f"{place}: {EXTENDS}: {named} extends this recipe itself. Expected one that does not.")
+    return _merged(_read(extended, folder, chain), own)
+
+
+def _extended(named: object, beside: Path, folder: Path) -> Path | None:
+    if not isinstance(named, str):
+        return None
+    if (beside / named).is_file():
+        return beside / named
+    return folder / f"{named}.yaml" if named in shipped(folder) else None
+
+
+def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:
+    """Two recipes as one: what the second says, and of the first what the second does not replace."""
+
+    def merge(old: Any, new: Any, location: Location) -> Any:
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            replaced.append(location)
+            return new
+        both = old | {key: merge(old[key], new[key], (*location, key)) if key in old else new[key] for key in new}
+        return {key: value for key, value in both.items() if value is not None or key not in old}
+
+    replaced: list[Location] = []
+    raw = merge(under.raw, over.raw, ())
+    kept = {
+        location: place
+        for location, place in under.places.items()
+        if not any(location[: len(gone)] == gone for gone in replaced)
+    }
+    return RecipeFile(over.path, raw, kept | over.places, (*under.repeated, *over.repeated))
+
+
+def _read_one(path: Path) -> RecipeFile:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -92,27 +172,29 @@ def read(path: Path) -> RecipeFile:
         raise UserError(f"{path}: cannot be read as text: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: line 1: expected a mapping of sections, such as `name:` and `sources:`.")
-    lines: dict[Location, int] = {}
+    places: dict[Location, Place] = {}
     repeated: list[Mistake] = []
-    _walk(node, (), lines, repeated)
-    return RecipeFile(path, raw, lines, tuple(repeated))
+    _walk(path, node, (), places, repeated)
+    return RecipeFile(path, raw, places, tuple(repeated))
 
 
-def _walk(node: yaml.Node | None, location: Location, lines: dict[Location, int], repeated: list[Mistake]) -> None:
+def _walk(
+    path: Path, node: yaml.Node | None, location: Location, places: dict[Location, Place], repeated: list[Mistake]
+) -> None:
     if node is None:
         return
-    lines.setdefault(location, node.start_mark.line + 1)
+    places.setdefault(location, Place(path, node.start_mark.line + 1))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _walk(item, (*location, index), lines, repeated)
+            _walk(path, item, (*location, index), places, repeated)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*location, key.value)
-            line = key.start_mark.line + 1
-            if here in lines:
-                repeated.append(Mistake(line, dotted(here), f"is said twice, first on line {lines[here]}"))
-            lines[here] = line
-            _walk(value, here, lines, repeated)
+            place = Place(path, key.start_mark.line + 1)
+            if here in places:
+                repeated.append(Mistake(place, dotted(here), f"is said twice, first on line {places[here].line}"))
+            places[here] = place
+            _walk(path, value, here, places, repeated)
 
 
 def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
@@ -120,17 +202,17 @@ def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
 
     name: a YAML file, or the bare name of one shipped in `folder`. Raises UserError with every mistake at once.
     """
-    file = read(find(name, folder))
+    file = read(find(name, folder), folder)
     recipe, mistakes = validate(file, model)
     return checked(file, recipe, mistakes), file.base
 
 
 def checked(file: RecipeFile, recipe: S | None, mistakes: Iterable[Mistake]) -> S:
     """The recipe if nothing is wrong with it; raises UserError that lists its mistakes otherwise."""
-    found = sorted(set(mistakes), key=lambda mistake: (mistake.line, mistake.key))
+    found = sorted(set(mistakes), key=lambda one: (one.place.path != file.path, one.place, one.key, one.message))
     if recipe is not None and not found:
         return recipe
-    listed = "\n".join(f"  {file.path}:{mistake.line}: {mistake.key}: {mistake.message}" for mistake in found)
+    listed = "\n".join(f"  {mistake}" for mistake in found)
     count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
     raise UserError(f"{count} in the recipe, nothing was done:\n{listed}")
 

@@ -31,7 +31,7 @@ from pipeline.rewriting.rules import RulesRewriter
 from pipeline.shards.atomic import atomic_path
 from pipeline.speech.engine import SpeechRequest
 from pipeline.speech.gate import Gate, Quality
-from pipeline.speech.gate.gate import Heard
+from pipeline.speech.gate.gate import THRESHOLDS, Heard
 from pipeline.speech.gate.words import error_rate, words
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.kokoro import Kokoro
@@ -41,6 +41,8 @@ from pipeline.speech.speaking import finish
 from pipeline.speech.trim import trim
 
 SPEECH = recipe.Speech(assistant_voice="af_heart")
+PARTITION = 64  # utterances judged together, as a stage does
+BATCHED, SIZES = 32, (1, 8, 16, 32)  # clips, and how many are decoded together
 TIMED = 20  # utterances, about, on which each threshold is timed by itself
 
 
@@ -123,22 +125,50 @@ def speak(said: Sequence[str], work: Path) -> tuple[list[tuple[SpeechRequest, Wa
     return spoken, refused, total_s
 
 
+def heard_clip(waveform: Waveform) -> tuple[Waveform, int]:
+    """Trimmed speech [samples] at the rate that recognisers want, and that rate."""
+    return at_measure_rate(trim(waveform, Kokoro.sample_rate), Kokoro.sample_rate), MEASURE_HZ
+
+
+def show_batches(spoken: Sequence[tuple[SpeechRequest, Waveform]], whisper: str) -> None:
+    """Whisper's time on some clips in batches of several sizes, and whether a text depends on its batch."""
+    recogniser = Recogniser(whisper, "en")
+    clips = [heard_clip(waveform) for _, waveform in spoken[:: max(1, len(spoken) // BATCHED)][:BATCHED]]
+    audio_s = sum(len(samples) for samples, _ in clips) / MEASURE_HZ
+    print(f"\ntranscripts of {len(clips)} clips ({audio_s:.0f} s), {recogniser.device}")
+    started, spent = time.perf_counter(), time.process_time()
+    recogniser.transcribe(clips)
+    print(
+        f"  with word times    {time.perf_counter() - started:7.1f} s, {time.process_time() - spent:7.1f} of processor"
+    )
+    alone: list[str] | None = None
+    for size in SIZES:
+        started, spent = time.perf_counter(), time.process_time()
+        texts = recogniser.texts(clips, "en", size)
+        alone = alone or texts
+        same = sum(one == other for one, other in zip(texts, alone, strict=True))
+        spent_s = time.process_time() - spent
+        print(
+            f"  {size:2} at a time       {time.perf_counter() - started:7.1f} s, {spent_s:7.1f} of processor;", end=" "
+        )
+        print(f"{same} of {len(clips)} texts as alone")
+
+
 def listen(
     spoken: Sequence[tuple[SpeechRequest, Waveform]], gate: Gate, judge: Recogniser | None
 ) -> tuple[list[Judged], float]:
     """Every utterance as the gate judges it, and the seconds that the gate took."""
     judged: list[Judged] = []
     spent_s = 0.0
-    for request, waveform in spoken:
+    for first in range(0, len(spoken), PARTITION):
+        some = spoken[first : first + PARTITION]
         started = time.process_time()
-        quality = gate.judge(waveform, Kokoro.sample_rate, request.text, request.language)
+        figures = gate.judge_all([Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in some])
         spent_s += time.process_time() - started
-        heard = None
-        if judge:
-            speech = at_measure_rate(trim(waveform, Kokoro.sample_rate), Kokoro.sample_rate)
-            heard = judge.transcribe([(speech, MEASURE_HZ)])[0].text
-        duration_s = len(waveform) / Kokoro.sample_rate
-        judged.append(Judged(request.text, request.voice, duration_s, quality, gate.problem(quality), heard))
+        texts = judge.texts([heard_clip(wave) for _, wave in some], "en") if judge else [None] * len(some)
+        for (request, waveform), quality, heard in zip(some, figures, texts, strict=True):
+            duration_s = len(waveform) / Kokoro.sample_rate
+            judged.append(Judged(request.text, request.voice, duration_s, quality, gate.problem(quality), heard))
         print(f"\r{len(judged)} of {len(spoken)} judged, {spent_s:.0f} s", end="", file=sys.stderr)
     print(file=sys.stderr)
     return judged, spent_s
@@ -178,7 +208,7 @@ def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: recipe.Gate) ->
     utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
     audio_s = sum(len(wave) for _, wave in timed) / Kokoro.sample_rate
     for name, threshold in spec:
-        if name == "whisper" or threshold is None:
+        if name not in THRESHOLDS or threshold is None:
             continue
         gate = Gate(recipe.Gate.model_validate({"whisper": spec.whisper, name: threshold}))
         gate.load()
@@ -199,6 +229,7 @@ def main() -> int:
     parser.add_argument("--min-dnsmos", type=float, default=2.5)
     parser.add_argument("--max-silence-s", type=float, default=1.0)
     parser.add_argument("--max-repeats", type=int, default=2)
+    parser.add_argument("--batches", action="store_true", help="time Whisper alone and in batches, and nothing else")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every utterance's figures there")
     given = parser.parse_args()
     thresholds = {name: getattr(given, name) for name in ("max_wer", "min_dnsmos", "max_silence_s", "max_repeats")}
@@ -212,6 +243,9 @@ def main() -> int:
         each = -(-given.count // len(given.source))
         said = [text for place in given.source for text in islice(texts(place), each)]
         spoken, refused, synthesis_s = speak(said[: given.count], given.work)
+        if given.batches:
+            show_batches(spoken, given.whisper)
+            return 0
         judged, gate_s = listen(spoken, gate, judge)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -105,8 +105,11 @@ class CosyVoice(Section):
 class Gate(Section):
     """What an utterance must pass before it is taken; otherwise it is spoken again with another seed."""
 
-    max_wer: Share | None = None  # word error rate of a transcript; Chinese counts characters
+    # Word error rate of a transcript; Chinese counts characters. In a short text two words may be misheard all the same
+    # (unless it is 0), if of all its letters no larger share than this is wrong, or one letter alone.
+    max_wer: Share | None = None
     whisper: str = "large-v3"  # a size that faster-whisper knows, or a folder
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # of Whisper; auto takes the GPU of the speech engine's actor
     min_dnsmos: Annotated[float, Field(ge=1, le=5)] | None = None  # overall (OVRL)
     min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None  # cosine of speaker embeddings, to the prompt
     max_silence_s: Annotated[float, Field(gt=0)] | None = None  # at the start, or between two words

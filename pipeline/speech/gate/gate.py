@@ -16,16 +16,16 @@ from pipeline.speech.engine import Prompt
 from pipeline.speech.gate import quality, whisper
 from pipeline.speech.gate.quality import Quality
 from pipeline.speech.gate.silences import longest_pause_s
-from pipeline.speech.gate.words import error_rate, repeats, words
+from pipeline.speech.gate.words import misheard, repeats, words
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.level import level
 from pipeline.speech.measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
 from pipeline.speech.trim import speech_span
 
-VERSION = "1"  # raise it whenever the same utterance is judged otherwise
+VERSION = "2"  # raise it whenever the same utterance is judged otherwise
 SECTION: Location = ("speech", "gate")
 HEARD_LUFS = -23.0  # measures depend on the level, verdicts may not
-THRESHOLDS = [name for name in recipe.Gate.model_fields if name != "whisper"]
+THRESHOLDS = [name for name in recipe.Gate.model_fields if name not in ("whisper", "device")]
 LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")
 
 
@@ -43,8 +43,9 @@ class Heard:
 class Gate:
     """Made of a recipe's section and pickled to workers before `load`, which happens there.
 
-    An utterance's figures depend on itself alone, never on those judged with it. The recogniser computes in float16 on
-    a GPU and in float32 without one, so that figures close to a threshold may differ between the two.
+    An utterance's figures depend on itself, not on those judged with it, as far as the rounding of Whisper's decoding
+    together lets them. It computes in float16 on a GPU and in float32 without one: transcripts may differ by a word
+    now and then between the two, and on a GPU with the others of a batch.
     """
 
     def __init__(self, spec: recipe.Gate) -> None:
@@ -112,7 +113,7 @@ class Gate:
     def load(self) -> None:
         """Load what the thresholds need. Raises UserError if a package or model is missing."""
         if self._listens:
-            self._recogniser = transcript.Recogniser(str(self._whisper), None)
+            self._recogniser = transcript.Recogniser(str(self._whisper), None, device=self.spec.device)
         if self.spec.min_dnsmos is not None:
             self._dnsmos = dnsmos.Dnsmos()
         if self.spec.min_similarity is not None:
@@ -146,9 +147,9 @@ class Gate:
             return found
         for language in sorted({one.language for one in utterances}):
             numbers = [number for number, one in enumerate(utterances) if one.language == language]
-            heard = self._recogniser.transcribe([(speech[number], MEASURE_HZ) for number in numbers], language)
+            heard = self._recogniser.texts([(speech[number], MEASURE_HZ) for number in numbers], language)
             for number, said in zip(numbers, heard, strict=True):
-                found[number] = said.text
+                found[number] = said
         return found
 
     def _figures(self, one: Heard, span: tuple[int, int], speech: Waveform, heard: str | None) -> Quality:
@@ -160,7 +161,8 @@ class Gate:
         if heard is not None:
             spoken, said = words(one.text, one.language), words(heard, one.language)
             if self.spec.max_wer is not None:
-                figures = replace(figures, wer=error_rate(spoken, said))
+                found = misheard(spoken, said)
+                figures = replace(figures, wer=found.rate, misheard=found)
             if self.spec.max_repeats is not None:
                 figures = replace(figures, repeats=repeats(spoken, said))
             figures = replace(figures, heard=heard)

@@ -6,6 +6,7 @@ rules of rewriting, and English is then brought to the forms of Whisper's own no
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -42,11 +43,31 @@ def words(text: str, language: str) -> list[str]:
     return plain.split()
 
 
+@dataclass(frozen=True, slots=True)
+class Misheard:
+    """What of a text was heard otherwise: wrong, missing or added."""
+
+    words: int
+    letters: int  # written without spaces: a name that is taken for two words has few of them wrong
+    of_words: int  # of the text
+    of_letters: int
+
+    @property
+    def rate(self) -> float:
+        """Word error rate; where nothing was to be said, 1 if anything is heard."""
+        return self.words / self.of_words if self.of_words else float(bool(self.words))
+
+
+def misheard(spoken: Sequence[str], heard: Sequence[str]) -> Misheard:
+    """Edits, as few as can be, from the words of a text to those of its transcript; of Chinese, characters."""
+    distance = needed("rapidfuzz.distance").Levenshtein.distance
+    text, transcript = "".join(spoken), "".join(heard)
+    return Misheard(int(distance(spoken, heard)), int(distance(text, transcript)), len(spoken), len(text))
+
+
 def error_rate(spoken: Sequence[str], heard: Sequence[str]) -> float:
     """Words wrong, missing or added, over the number spoken; where nothing was to be said, 1 if anything is heard."""
-    if not spoken:
-        return float(bool(heard))
-    return float(needed("rapidfuzz.distance").Levenshtein.distance(spoken, heard)) / len(spoken)
+    return misheard(spoken, heard).rate
 
 
 def repeats(spoken: Sequence[str], heard: Sequence[str]) -> int:

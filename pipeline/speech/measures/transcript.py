@@ -1,12 +1,26 @@
 """What is said: Whisper (arXiv 2212.04356) through faster-whisper."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import UserError
-from pipeline.speech.measures import at_measure_rate, needed, versions
+from pipeline.speech.measures import MEASURE_HZ, at_measure_rate, needed, versions
+
+Device = Literal["auto", "cpu", "cuda"]
+
+LONGEST_S = 30  # that Whisper hears at a time; what is shorter is padded to it
+LONGEST_SAMPLES = LONGEST_S * MEASURE_HZ
+SEEK_HZ = 100  # frames of the log-mel spectrogram a second, in which faster-whisper says where a part begins
+BATCH = 16  # clips decoded together
+MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
+LEAST_LOGPROB = -1.0
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +49,39 @@ def fingerprint() -> dict[str, str]:
 class Recogniser:
     """whisper: a size that faster-whisper knows, such as large-v3, or a folder with a converted model.
     language: ISO 639-1; None recognises it. English-only models take everything for English.
+    device: auto takes a GPU that is there. It computes in float16 on a GPU, in float32 on the processor.
 
-    Raises UserError if faster-whisper is not installed or the model cannot be loaded.
+    Raises UserError if faster-whisper is not installed, or the model cannot be loaded or run.
     """
 
-    def __init__(self, whisper: str, language: str | None, threads: int = 1) -> None:
-        model = needed("faster_whisper").WhisperModel
-        on_gpu = needed("ctranslate2").get_cuda_device_count() > 0
-        device, precision = ("cuda", "float16") if on_gpu else ("cpu", "float32")
+    def __init__(self, whisper: str, language: str | None, threads: int = 1, device: Device = "auto") -> None:
+        package = needed("faster_whisper")
         self.language = language
+        self.device = found_device(device)
+        precision = "float16" if self.device == "cuda" else "float32"
         try:
-            self._model: Any = model(whisper, device=device, compute_type=precision, cpu_threads=threads)
+            self._model: Any = package.WhisperModel(
+                whisper, device=self.device, compute_type=precision, cpu_threads=threads
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"the Whisper model {whisper} cannot be loaded: {error}. Expected the name of a size, such as "
                 "large-v3, or a folder with a model that faster-whisper reads."
+            ) from error
+        self._batched: Any = package.BatchedInferencePipeline(self._model)
+        if self.device == "cuda":
+            self._try()
+
+    def _try(self) -> None:
+        """Hear something: libraries of the GPU are looked for when they are first needed, and may not be there."""
+        try:
+            self.texts([(np.zeros(MEASURE_HZ, dtype=np.float32), MEASURE_HZ)], "en")
+        except RuntimeError as error:
+            raise UserError(
+                f"Whisper cannot run on this GPU: {error}. It wants the libraries of CUDA 12, which a torch for CUDA "
+                "13 does not bring: pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, and name the folders "
+                "nvidia/cublas/lib and nvidia/cudnn/lib of the site-packages in LD_LIBRARY_PATH; or leave it to the "
+                "processor (in a recipe, speech.gate.device: cpu)."
             ) from error
 
     def transcribe(self, clips: Sequence[tuple[Waveform, int]], language: str | None = None) -> list[Transcript]:
@@ -61,6 +93,62 @@ class Recogniser:
         invents words in long silences: trim first.
         """
         return [self._transcribe(samples, rate, language or self.language) for samples, rate in clips]
+
+    def texts(self, clips: Sequence[tuple[Waveform, int]], language: str, batch: int = BATCH) -> list[str]:
+        """What is said in clips, without times, in their order; each one channel [samples] and its rate in Hz.
+
+        Beam 5 at temperature 0, `batch` clips in one pass of the model; what is longer than 30 s is heard alone. Each
+        is padded to 30 s by itself. Rounding may depend on the batch, and in float16 a word now and then with it.
+        """
+        heard = [at_measure_rate(samples, rate) for samples, rate in clips]
+        found = [""] * len(heard)
+        together = []
+        for number, samples in enumerate(heard):
+            if len(samples) > LONGEST_SAMPLES:
+                found[number] = self._transcribe(samples, MEASURE_HZ, language).text
+            elif len(samples):
+                together.append(number)
+        together.sort(key=lambda number: len(heard[number]))  # a batch takes as long as its longest text
+        for first in range(0, len(together), batch):
+            numbers = together[first : first + batch]
+            for number, text in zip(numbers, self._texts([heard[number] for number in numbers], language), strict=True):
+                found[number] = text
+        return found
+
+    def _texts(self, clips: Sequence[Waveform], language: str) -> list[str]:
+        """Of clips [samples] at 16 kHz, none empty or longer than 30 s; if memory is short, of their halves."""
+        try:
+            return self._texts_together(clips, language)
+        except RuntimeError as error:
+            if len(clips) == 1 or "out of memory" not in str(error):
+                raise
+        half = len(clips) // 2
+        LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), half)
+        return self._texts(clips[:half], language) + self._texts(clips[half:], language)
+
+    def _texts_together(self, clips: Sequence[Waveform], language: str) -> list[str]:
+        rows = np.zeros((len(clips), LONGEST_SAMPLES), dtype=np.float32)  # where each begins at whole seconds
+        for place, samples in zip(rows, clips, strict=True):
+            place[: len(samples)] = samples
+        half_s = 0.5 / MEASURE_HZ  # the package rounds times down to samples
+        parts, _ = self._batched.transcribe(
+            rows.reshape(-1),
+            language=language,
+            beam_size=5,
+            temperature=0.0,
+            batch_size=len(clips),
+            clip_timestamps=[
+                {"start": LONGEST_S * number, "end": LONGEST_S * number + len(samples) / MEASURE_HZ + half_s}
+                for number, samples in enumerate(clips)
+            ],
+        )
+        found = [""] * len(clips)
+        for part in parts:
+            if part.no_speech_prob > MOST_NO_SPEECH and part.avg_logprob <= LEAST_LOGPROB:
+                continue  # as Whisper does where it is given one clip
+            number = part.seek // (LONGEST_S * SEEK_HZ)
+            found[number] = f"{found[number]} {part.text.strip()}".strip()
+        return found
 
     def _transcribe(self, samples: Waveform, rate: int, language: str | None) -> Transcript:
         heard = at_measure_rate(samples, rate)
@@ -88,3 +176,14 @@ class Recogniser:
             max((float(part.no_speech_prob) for part in found), default=1.0),
             sum(part.avg_logprob * (part.end - part.start) for part in found) / spoken_s if spoken_s else 0.0,
         )
+
+
+def found_device(wanted: Device) -> Literal["cpu", "cuda"]:
+    """Raises UserError if a GPU is asked for and there is none."""
+    if wanted == "cpu":
+        return "cpu"
+    if needed("ctranslate2").get_cuda_device_count() > 0:
+        return "cuda"
+    if wanted == "auto":
+        return "cpu"
+    raise UserError("Whisper is to run on cuda, and there is no GPU here. Give its actor one, or say device: cpu.")

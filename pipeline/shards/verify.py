@@ -1,19 +1,26 @@
-"""Checking a finished data set: every checksum, the ledger, and what holds for every row."""
+"""Checking a finished data set: every checksum, the ledger, and what holds for every row.
+
+Rows with audio are tokenized again. The embedded tokenizer must give the very codes; where codes are a network's, a
+small share of them may differ (`invariants.ROUNDED_SHARE`), since no two machines round alike.
+"""
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
+from pipeline import __version__
 from pipeline.errors import UserError
 from pipeline.layouts.bayling import BaylingLayout
 from pipeline.layouts.streams import Layout
 from pipeline.pairs.recipe import PairsRecipe
-from pipeline.recipe import Recipe
+from pipeline.recipe import Recipe, Section
+from pipeline.recipe_file import dotted
 from pipeline.shards.atomic import file_sha256
 from pipeline.shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
 from pipeline.shards.invariants import Checker
@@ -21,12 +28,15 @@ from pipeline.shards.pair_invariants import PairChecker
 from pipeline.shards.statistics import QUALITIES, Statistics, measure, measure_pair
 from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 
+S = TypeVar("S", bound=Section)
+
 
 def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words; nothing if it is whole.
 
     report: called with the number of rows checked so far. Rows are checked only if every file is what the manifest
-    says. Raises UserError if the folder is no data set, or was made with tokenizers that are not installed.
+    says. Raises UserError if the folder is no data set, was made with tokenizers that are not installed or whose models
+    are not where its recipe says, or by a version of duplexgen with other recipes.
     """
     dataset = Dataset(folder)
     damaged = False
@@ -72,7 +82,7 @@ def _check_ledger(dataset: Dataset) -> Iterator[str]:
             yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
     fan_out = {}
     if dataset.kind == DIALOGUES:
-        recipe = Recipe.model_validate(dataset.manifest["recipe"])
+        recipe = _recipe(dataset, Recipe, dataset.manifest["recipe"])
         fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
     for before, counts in pairwise(ledger):
         expected = before["emitted"] * fan_out.get(counts["stage"], 1)
@@ -122,12 +132,11 @@ Measure = Callable[[Statistics, dict[str, Any], Layout, int], None]
 
 
 def _dialogues(dataset: Dataset) -> tuple[RowChecker, Measure]:
-    described = dataset.described
     checker = Checker(
-        Recipe.model_validate(dataset.manifest["recipe"]),
+        _recipe(dataset, Recipe, dataset.manifest["recipe"]),
         dataset.layout,
-        installed(TEXT_TOKENIZERS, described["text_tokenizer"], dataset.tokens),
-        installed(SPEECH_TOKENIZERS, described["speech_tokenizer"], dataset.tokens),
+        _tokenizer(dataset, TEXT_TOKENIZERS, "text_tokenizer"),
+        _tokenizer(dataset, SPEECH_TOKENIZERS, "speech_tokenizer"),
     )
     return checker, measure
 
@@ -136,11 +145,35 @@ def _pairs(dataset: Dataset) -> tuple[RowChecker, Measure]:
     manifest, layout = dataset.manifest, dataset.layout
     if not isinstance(layout, BaylingLayout):
         raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
-    recipe, made_of = (
-        PairsRecipe.model_validate(manifest["recipe"]),
-        Recipe.model_validate(manifest["source"]["recipe"]),
-    )
+    recipe = _recipe(dataset, PairsRecipe, manifest["recipe"])
+    made_of = _recipe(dataset, Recipe, manifest["source"]["recipe"])
     return PairChecker(recipe, made_of, layout), measure_pair
+
+
+def _recipe(dataset: Dataset, model: type[S], recipe: dict[str, Any]) -> S:
+    try:
+        return model.model_validate(recipe)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(
+            f"{dataset.path / MANIFEST}: duplexgen {__version__} does not know its recipe "
+            f"({dotted(problem['loc'])}: {problem['msg']}). It was built by duplexgen "
+            f"{dataset.manifest['software']['duplexgen']}: verify it with that version."
+        ) from error
+
+
+def _tokenizer(dataset: Dataset, table: Mapping[str, Any], part: str) -> Any:
+    described = dataset.described[part]
+    try:
+        return installed(table, described, dataset.tokens)
+    except UserError as error:
+        if getattr(dataset.tokens, described["name"], None) is None:  # it is duplexgen's own
+            raise
+        raise UserError(
+            f"{error}\nThe data set's files were checked, and its rows were not: that needs the model of its recipe, "
+            f"where {dataset.path / MANIFEST} says (tokens.{described['name']}). Relative paths start at the folder "
+            "you work in: run the command where the data set was built, or put the model, or a link to it, there."
+        ) from error
 
 
 def _same(left: Any, right: Any) -> bool:

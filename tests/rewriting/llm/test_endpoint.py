@@ -119,8 +119,18 @@ def test_one_dialogue_that_breaks_the_endpoint_is_rejected_alone(endpoint, rewri
 
 
 def test_an_endpoint_that_dies_rejects_nobody_and_a_restart_goes_on(endpoint, rewriter):
-    """d0 is answered after the others were asked for the first time, and nobody ever after."""
-    endpoint.says = lambda body: well(body) if "Is it d0?" in body["messages"][0]["content"] else Said("gone", 500)
+    """d0 is answered after d1 to d3 were asked for the first time, and nobody ever after."""
+    kept = threading.Event()
+
+    def says(body):
+        if "Is it d0?" in body["messages"][0]["content"]:
+            return well(body)
+        if "Is it d4?" in body["messages"][0]["content"]:
+            kept.set()  # with four at once, it is asked after the answer to d0 was kept
+        kept.wait(60)
+        return Said("gone", 500)
+
+    endpoint.says = says
     with pytest.raises(UserError, match=r"gone.* start the same command again: it goes on from here"):
         rewriter(attempts=1, at_once=4).rewrite_all(some(8))
     assert not any("Is it d5?" in body["messages"][0]["content"] for body in endpoint.requests)
@@ -223,10 +233,10 @@ def test_a_slow_dialogue_is_asked_for_again_and_then_rejected_alone(endpoint, re
         return Said(well(body).body, wait_s=10.0 if slow else 0.0)
 
     endpoint.says = says
-    good, bad = rewriter(timeout_s=1.5, attempts=2).rewrite_all(some(2))
+    good, bad = rewriter(timeout_s=2.5, attempts=2).rewrite_all(some(2))
     assert isinstance(good, Rewritten)
     assert isinstance(bad, Rejection) and bad.reason == "endpoint_timeout"
-    assert bad.detail == "no answer in 1.5 s; other requests are answered"
+    assert bad.detail == "no answer in 2.5 s; other requests are answered"
     assert len({request["seed"] for request in endpoint.requests if not is_simple_question(request)}) == 2
 
 

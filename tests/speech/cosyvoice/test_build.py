@@ -95,7 +95,7 @@ def test_no_voice_of_the_evaluation_split_is_heard_in_training(
         assert {turn["voice"] for turn in turns if turn["role"] == "assistant"} == {assistant}
         assert {voices[name].split for name in users} == {split}
         heard[drawn] = users
-    assert len(heard["all"]) > 3
+    assert min(map(len, heard.values())) > 1
     assert not heard["all"] & heard["held_out"]
 
 
@@ -114,5 +114,5 @@ def _build(drawn: str, dialogues: int, model: Path, voices: Path, assistant: str
     }
     # Random weights speak faster than people: more text has to go into a block.
     recipe = recipe_dict(corpus, "turn_taking", speech=speech, layout={"text_tokens": 20})
-    build(Recipe.model_validate(recipe), Path("/"), folder / drawn, folder / "work", 3, Display())
+    build(Recipe.model_validate(recipe), Path("/"), folder / drawn, folder / "work", None, Display())
     return Dataset(folder / drawn)

@@ -15,7 +15,7 @@ import yaml
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
 from pipeline.recipe import Speech
-from pipeline.recipe_file import RECIPES, Problem
+from pipeline.recipe_file import RECIPES, Problem, read
 from pipeline.speech import ENGINES, SpeechRequest, Voice
 
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"
@@ -64,11 +64,12 @@ def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path |
 
     corpus: dialogues in UltraChat's shape to use in place of the sample corpus.
     """
-    recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    file = read(RECIPES / f"{name}.yaml")
+    recipe = file.raw
     recipe["speech"] = {"engine": Replay.name, "assistant_voice": "assistant"}
     recipe["partition_size"] = partition_size
     for source in recipe["sources"]:
-        source["path"] = str(RECIPES / source["path"])
+        source["path"] = str(file.base / source["path"])
     if corpus:
         recipe["sources"] = [{"name": "talk", "shape": "ultrachat", "path": str(corpus)}]
     path = folder / f"replayed-{name}.yaml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline import checking
 from pipeline.recipe import Recipe
-from pipeline.recipe_file import RecipeFile, dotted
+from pipeline.recipe_file import RecipeFile
 from pipeline.rewriting import REWRITERS
 from pipeline.speech import ENGINES
 from pipeline.tokens import SPEECH_TOKENIZERS
@@ -37,7 +37,7 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     """
     file, recipe, mistakes = checking.examine(name)
     for mistake in mistakes:
-        yield Finding("recipe", False, f"{file.path}:{mistake.line}: {mistake.key}: {mistake.message}")
+        yield Finding("recipe", False, str(mistake))
     if not mistakes:
         yield Finding("recipe", True, f"{file.path}: every part it names is here")
     if recipe:
@@ -50,7 +50,7 @@ def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
     if recipe.rewriting.engine not in REWRITERS:
         return
     for location, message in REWRITERS[recipe.rewriting.engine](recipe.rewriting).probe():
-        yield Finding("rewriting", False, f"{file.path}:{file.line_of(location)}: {dotted(location)}: {message}")
+        yield Finding("rewriting", False, str(file.mistake(location, message)))
 
 
 def _gpus(recipe: Recipe) -> Iterator[Finding]:

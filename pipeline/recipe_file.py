@@ -42,10 +42,6 @@ class Mistake:
     key: str
     message: str
 
-    @property
-    def line(self) -> int:
-        return self.place.line
-
     def __str__(self) -> str:
         return f"{self.place}: {self.key}: {self.message}"
 
@@ -66,9 +62,6 @@ class RecipeFile:
     def base(self) -> Path:
         """The folder that paths of sources start at: that of the recipe that says them."""
         return self.place_of(("sources",)).path.parent
-
-    def line_of(self, location: Location) -> int:
-        return self.place_of(location).line
 
     def place_of(self, location: Location) -> Place:
         """Place of a key, or of the nearest section around a key that is missing."""

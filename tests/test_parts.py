@@ -14,7 +14,8 @@ from pipeline.shards.dataset import Dataset
 from pipeline.shards.verify import verify
 from pipeline.tokens.bpe import BytePairTokenizer
 from tests.conftest import recipe_dict
-from tests.rewriting.llm.conftest import Endpoint, endpoint  # noqa: F401
+from tests.rewriting.llm.conftest import endpoint  # noqa: F401
+from tests.serving import Endpoint
 from tests.tokens.tiny import write_glm4voice
 
 pytestmark = pytest.mark.usefixtures("ray_session")

@@ -9,8 +9,7 @@ import pytest
 from pipeline.dialogue import Dialogue, Turn
 from pipeline.recipe import LanguageModel, Rewriting
 from pipeline.rewriting.llm import LLMRewriter
-from tests.serving import Endpoint as Endpoint  # noqa: PLC0414  builds take it from here
-from tests.serving import Said, chat, serving
+from tests.serving import Endpoint, Said, chat, serving
 
 
 def shown(body: dict[str, Any]) -> list[dict[str, str]]:

@@ -25,6 +25,7 @@ from pipeline.stages.stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ANSWER_S = 10.0  # for a cluster to accept a connection
+LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -99,11 +100,13 @@ def _quiet() -> None:
 def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     """Bring every partition through the steps; yields each partition's number once it is through.
 
-    What has a commit record is passed over. Raises the UserError of a worker, such as a full disk.
+    What has a commit record is passed over. What workers warn of is logged here, each warning once. Raises the
+    UserError of a worker, such as a full disk.
     """
     _quiet()
     rows: ray.data.Dataset = ray.data.from_items(
-        [{"partition": number, "error": ""} for number in partitions], override_num_blocks=len(partitions)
+        [{"partition": number, "error": "", "warnings": ""} for number in partitions],
+        override_num_blocks=len(partitions),
     )
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     wanted = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
@@ -123,9 +126,14 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             # that may hold one task an actor never grows by itself, so its size is given.
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
         )
+    warned: set[str] = set()
     with _interruptible() as stop_if_asked:
         for row in rows.iter_rows():
             stop_if_asked()
+            for warning in dict.fromkeys(row["warnings"].splitlines()):
+                if warning not in warned:
+                    LOG.warning("%s", warning)
+                    warned.add(warning)
             if row["error"]:
                 raise UserError(row["error"])
             yield int(row["partition"])
@@ -186,16 +194,33 @@ def _interruptible() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
 
+class _Warnings(logging.Handler):
+    """Keeps what the pipeline warns of in this process until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+        logging.getLogger("pipeline").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(" ".join(record.getMessage().split()))
+
+    def take(self) -> list[str]:
+        taken, self.said = self.said, []
+        return taken
+
+
 class _Worker:
     """Runs one stage, in an actor of its own; the engine is loaded with the first partition that needs it.
 
     A UserError goes on as a value, past the stages that follow: an exception would reach the driver as a report of
-    Ray's, without what it was raised from.
+    Ray's, without what it was raised from. So do warnings, which Ray would keep in a file of its own.
     """
 
     def __init__(self, step: Step) -> None:
         self.step = step
         self.loaded = False
+        self.warnings = _Warnings()
         if not step.stage.num_gpus:  # Ray lets it see them all, and what takes a GPU where there is one would
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -210,6 +235,7 @@ class _Worker:
                 raise
             said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             batch["error"] = np.array([said])
+        batch["warnings"] = np.array(["\n".join(filter(None, [batch["warnings"][0], *self.warnings.take()]))])
         return batch
 
     def _make(self, partition: int) -> None:

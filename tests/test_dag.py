@@ -1,9 +1,19 @@
-"""How the GPUs of a cluster are shared out; actor pools themselves are what builds test."""
+"""How the GPUs of a cluster are shared out, and what workers warn of; actor pools themselves are what builds test."""
+
+import json
+from pathlib import Path
 
 import pytest
 
+from pipeline import dag
+from pipeline.build import build
 from pipeline.dag import gpus_each, slots
+from pipeline.display import Display
 from pipeline.errors import UserError
+from pipeline.recipe import Recipe
+from tests.conftest import recipe_dict
+from tests.rewriting.llm.conftest import endpoint  # noqa: F401
+from tests.serving import Endpoint
 
 
 @pytest.mark.parametrize(
@@ -26,3 +36,22 @@ def test_stages_that_ask_for_more_than_there_is_are_named() -> None:
     with pytest.raises(UserError, match=r"2 GPUs, an actor each \(speech 1, data 1\), and the cluster has 1"):
         gpus_each({"speech": 1, "data": 1}, 1)
     assert gpus_each({}, 0) == {}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_what_a_worker_warns_of_is_said_once_where_the_command_runs(
+    corpus: Path,
+    endpoint: Endpoint,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rewriting = {"engine": "llm", "llm": {"url": endpoint.url, "model": "some-model"}}
+    recipe = Recipe.model_validate(recipe_dict(corpus, rewriting=rewriting))
+    kept = tmp_path / "work" / "script.scratch"
+    kept.mkdir(parents=True)
+    (kept / "answers-torn.jsonl").write_text(json.dumps({"key": "a"})[:-4] + "\n", encoding="utf-8")
+    said: list[str] = []
+    monkeypatch.setattr(dag.LOG, "warning", lambda text, *values: said.append(text % values))
+    build(recipe, Path("/"), tmp_path / "out", tmp_path / "work", 4, Display(quiet=True))
+    assert len(said) == 1
+    assert "answers-torn.jsonl" in said[0]

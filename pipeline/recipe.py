@@ -98,7 +98,11 @@ class CosyVoice(Section):
     bank: str  # a folder that `duplexgen voices prepare` made
     source: str | None = None  # a clone of the CosyVoice repository; None: the package `cosyvoice` that is installed
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    batch_tokens: Positive = 4096  # speech tokens decoded together: utterances of a batch times the longest of them
+    compile: bool = False  # torch.compile of the language model's steps (v2, v3) and the flow's blocks; slower to start
+    tensorrt: bool = False  # the flow's estimator as a TensorRT engine, made on first use; needs a GPU and the package
+    # Positions decoded together, which is what takes memory: utterances of a batch times the longest of them. 25 for
+    # each second of an utterance and of its voice's clip (v1: 50), and one for each token of what is said in either.
+    batch_tokens: Positive = 8192
     num_gpus: GPUs = 1.0  # 0.5 puts two on a GPU, 0 runs on the processor
 
 

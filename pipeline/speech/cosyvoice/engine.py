@@ -1,6 +1,5 @@
 """CosyVoice v1, v2 and v3: zero-shot cloning of the voices of a bank, many utterances at once."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -10,24 +9,24 @@ import numpy as np
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
-from pipeline.model_files import place
+from pipeline.model_files import checksum, place
 from pipeline.recipe import CosyVoice, Speech
 from pipeline.recipe_file import Location, Problem
+from pipeline.speech.cosyvoice import clips, compiling, trt
 from pipeline.speech.cosyvoice.batches import batches, halving
 from pipeline.speech.cosyvoice.decoding import Decoded, decode
 from pipeline.speech.cosyvoice.folder import ModelFolder
 from pipeline.speech.cosyvoice.guards import check_start, check_tokens
 from pipeline.speech.cosyvoice.parts import Parts, load
-from pipeline.speech.cosyvoice.prompts import LONGEST_S, Prompts, VoicePrompt
+from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
 from pipeline.speech.cosyvoice.segments import Segment, kept_tokens, split
 from pipeline.speech.cosyvoice.upstream import Code, versions
 from pipeline.speech.engine import Prompt, SpeechRequest, Voice
 from pipeline.speech.guard import BadSpeechError
-from pipeline.speech.recorded import BANK_FILE, Index, RecordedBank
+from pipeline.speech.recorded import RecordedBank
 
 VERSION = "1"  # counts changes that give other speech
 VOICES = 256  # prompts kept in memory, about 0.2 MB each; all are kept on disk
-LOG = logging.getLogger(__name__)
 Said = Waveform | DialogueRejected | BadSpeechError
 
 
@@ -89,9 +88,25 @@ class CosyVoiceEngine:
                 attempt()
             except UserError as error:
                 problems.append((("speech", "cosyvoice", field), str(error)))
+        if self.spec.tensorrt:
+            problems += self._check_tensorrt()
         if self.spec.precision == "fp16" and not self.spec.num_gpus:
             problems.append((("speech", "cosyvoice", "precision"), "fp16 needs a GPU: expected fp32 with num_gpus 0"))
-        return problems or self._check_clips()
+        return problems or clips.check(self._too_long, self._named)
+
+    def _check_tensorrt(self) -> list[Problem]:
+        location = ("speech", "cosyvoice", "tensorrt")
+        if not self.spec.num_gpus:
+            return [(location, "TensorRT needs a GPU: expected num_gpus above 0")]
+        try:
+            folder, code = self._folder, Code.find(self.spec.source)
+        except UserError:
+            return []  # named already
+        try:
+            trt.check(folder, code)
+        except UserError as error:
+            return [(location, str(error))]
+        return []
 
     @property
     def _version_known(self) -> int:
@@ -103,22 +118,7 @@ class CosyVoiceEngine:
 
     @cached_property
     def _too_long(self) -> dict[str, float]:
-        """Voices whose clip no prompt can be made of, with its length in seconds."""
-        index = Index.model_validate_json((self._bank.folder / BANK_FILE).read_bytes())
-        return {row.name: row.duration_s for row in index.voices if row.duration_s > LONGEST_S}
-
-    def _check_clips(self) -> list[Problem]:
-        problems: list[Problem] = []
-        expected = f"expected a clip of {LONGEST_S:.0f} s at most"
-        for location, name in self._named:
-            if name in self._too_long:
-                problems.append(
-                    (location, f"the clip of voice {name!r} lasts {self._too_long[name]:.1f} s, {expected}")
-                )
-        if self._too_long and not problems:
-            names = ", ".join(sorted(self._too_long))
-            LOG.warning("never drawn, as their clips are too long (%s): %s", expected, names)
-        return problems
+        return clips.too_long(self._bank)
 
     def voices(self) -> Mapping[str, Voice]:
         """Those whose clip is too long belong to no split: nobody is given them."""
@@ -139,8 +139,16 @@ class CosyVoiceEngine:
             "device": "cuda" if self.spec.num_gpus else "cpu",  # they draw other noise from the same seed
             "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
             **({"never_drawn": " ".join(sorted(self._too_long))} if self._too_long else {}),
+            **self._faster(),
             **versions(self._folder.version),
         }
+
+    def _faster(self) -> dict[str, str]:
+        """What rounds otherwise because it is faster; nothing, if nothing is asked for."""
+        chosen = {"compile": "yes"} if self.spec.compile else {}
+        if self.spec.tensorrt:
+            chosen |= {"tensorrt": trt.installed_version(), "estimator": checksum(self._folder.estimator)}
+        return chosen
 
     def load(self) -> None:
         """Raises UserError if the model's files, the code and the machine do not fit each other."""
@@ -151,6 +159,10 @@ class CosyVoiceEngine:
             raise UserError("no GPU is to be had: set speech.cosyvoice.num_gpus to 0 to run on the processor")
         code = Code.find(self.spec.source)
         self._parts = load(self._folder, code, torch.device("cuda" if wanted else "cpu"), self.spec.precision)
+        if self.spec.tensorrt:
+            trt.speed_up(self._parts, self._folder, code)
+        if self.spec.compile:
+            compiling.speed_up(self._parts)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
         self._clone = lru_cache(maxsize=VOICES)(self._clone_anew)
 

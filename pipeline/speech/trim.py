@@ -82,7 +82,7 @@ def speech_probabilities(heard: NDArray[np.float32], phase: int) -> Iterator[flo
     detector = vad.detector()
     detector.reset()
     for frame in padded.reshape(frames, FRAME_SAMPLES):
-        yield detector.process_samples(frame)
+        yield detector.probability(frame)
 
 
 def _onset(heard: NDArray[np.float32], start: float) -> float:

@@ -29,8 +29,10 @@ def prepare(
 ) -> Made:
     """Make a bank of a folder of recordings, or of a data set by its name or its folder.
 
-    Where nothing is kept, `out` holds the report of why and no bank. Raises UserError if there is nothing to read, a
-    package or a model is missing, or a bank is there already.
+    What was measured of a recording is remembered: run again after it was killed, or with other thresholds, it
+    measures the rest. Where nothing is kept, `out` holds the report of why and no bank.
+
+    Raises UserError if there is nothing to read, a package or a model is missing, or a bank is there already.
     """
     with writing(out) as writer:
         recordings, total = _recordings(source, config, split, revision)

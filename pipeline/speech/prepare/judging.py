@@ -3,24 +3,17 @@
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected
 from pipeline.speech.gate.words import error_rate, words
-from pipeline.speech.measures import MEASURE_HZ, at_measure_rate
-from pipeline.speech.measures.dnsmos import Dnsmos
-from pipeline.speech.measures.embedding import Embedding, SpeakerEmbedding
-from pipeline.speech.measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Recogniser, Transcript
+from pipeline.speech.measures.embedding import Embedding
+from pipeline.speech.measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Transcript
 from pipeline.speech.prepare.clips import Recording
-from pipeline.speech.prepare.cutting import cut
+from pipeline.speech.prepare.measuring import Measured, Models
 
-LEAST_RATE_HZ = 16000
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
 LEAST_LANGUAGE_PROBABILITY = 0.5
 MOST_ERRORS = 0.5  # words of a given transcript that were heard otherwise; numerals alone make a few
-PART_S = 2.5  # of speech; shorter parts of one voice differ as two voices do
 COMPARED_BY_GATE = frozenset({"en", "zh"})  # numerals and spellings brought to one form
 UNSPACED = frozenset({"ja", "th", "my", "lo", "yue"})  # written without spaces
 
@@ -92,41 +85,42 @@ class Judge:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._dnsmos, self._speaker = Dnsmos(), SpeakerEmbedding()
-        self._recogniser = Recogniser(settings.whisper, settings.language)
+        self._models = Models(settings.whisper)
         error_rate(units("one", "en"), units("one", "en"))  # a package that is missing is missed now
 
     def judge(self, recording: Recording, sha256: str) -> tuple[Candidate, Waveform, int] | Rejected:
         """The clip of a recording, its samples f32 [samples] and their rate in Hz; or why there is none."""
-        measured: dict[str, float] = {}
+        figures: dict[str, float] = {}
+        measured = Measured(self._models, recording, sha256)
         try:
-            return self._judge(recording, sha256, measured)
+            return self._judge(recording, sha256, measured, figures)
         except DialogueRejected as rejected:
-            return Rejected(recording.where, rejected.reason, rejected.detail, Figures(**measured))
+            return Rejected(recording.where, rejected.reason, rejected.detail, Figures(**figures))
+        finally:
+            measured.save()
 
-    def _judge(self, recording: Recording, sha256: str, measured: dict[str, float]) -> tuple[Candidate, Waveform, int]:
+    def _judge(
+        self, recording: Recording, sha256: str, measured: Measured, figures: dict[str, float]
+    ) -> tuple[Candidate, Waveform, int]:
         settings, about = self.settings, recording.about
-        samples, rate = recording.decode()
-        if rate < LEAST_RATE_HZ:
-            raise DialogueRejected("low_rate", f"{rate} Hz, expected at least {LEAST_RATE_HZ}: nothing is resampled")
-        part = cut(samples, rate, settings.shortest_s, settings.longest_s)
-        clip = samples[part.start : part.end]
-        measured |= {"duration_s": len(clip) / rate, "speech_share": part.speech_share}
-        if part.speech_share < LEAST_SPEECH_SHARE:
+        clip = measured.clip(settings.shortest_s, settings.longest_s)
+        figures |= {"duration_s": clip.duration_s, "speech_share": clip.cut.speech_share}
+        if clip.cut.speech_share < LEAST_SPEECH_SHARE:
             raise DialogueRejected(
-                "little_speech", f"{part.speech_share:.0%} is speech, expected at least {LEAST_SPEECH_SHARE:.0%}"
+                "little_speech", f"{clip.cut.speech_share:.0%} is speech, expected at least {LEAST_SPEECH_SHARE:.0%}"
             )
-        measured["dnsmos"] = quality = self._dnsmos.score(at_measure_rate(clip, rate))
+        figures["dnsmos"] = quality = measured.dnsmos(clip)
         if quality < settings.min_dnsmos:
             raise DialogueRejected("poor_quality", f"DNSMOS {quality:.2f}, expected at least {settings.min_dnsmos:g}")
-        measured["coherence"] = alike = self._coherence(clip, rate)
+        figures["coherence"] = alike = measured.coherence(clip)
         if alike < settings.min_coherence:
             raise DialogueRejected(
                 "two_speakers",
                 f"two parts of it have a cosine of {alike:.2f}, expected at least {settings.min_coherence:g}",
             )
-        heard = self._recogniser.transcribe([(clip, rate)], about.language or settings.language)[0]
-        text = self._text(heard, about.text if part.whole else None, about.language or settings.language, measured)
+        language = about.language or settings.language
+        heard = measured.transcript(clip, language)
+        text = self._text(heard, about.text if clip.cut.whole else None, language, figures)
         candidate = Candidate(
             where=recording.where,
             sha256=sha256,
@@ -135,24 +129,16 @@ class Judge:
             language=heard.language,
             text=text,
             license=about.license or settings.license,
-            start_s=part.start / rate,
-            end_s=part.end / rate,
-            figures=Figures(**measured),
-            embedding=self._speaker.embed(clip, rate),
+            start_s=clip.cut.start / clip.rate,
+            end_s=clip.cut.end / clip.rate,
+            figures=Figures(**figures),
+            embedding=measured.embedding(clip),
         )
-        return candidate, clip, rate
+        return candidate, measured.samples(clip), clip.rate
 
-    def _coherence(self, clip: Waveform, rate: int) -> float:
-        """How alike the parts of a clip are, each PART_S long and overlapping by half; see `coherence`."""
-        heard = at_measure_rate(clip, rate)
-        part = round(PART_S * MEASURE_HZ)
-        rest = max(0, len(heard) - part)
-        starts = np.linspace(0, rest, -(-2 * rest // part) + 1).astype(int)
-        return coherence(np.stack([self._speaker.embed(heard[start : start + part], MEASURE_HZ) for start in starts]))
-
-    def _text(self, heard: Transcript, given: str | None, language: str | None, measured: dict[str, float]) -> str:
+    def _text(self, heard: Transcript, given: str | None, language: str | None, figures: dict[str, float]) -> str:
         """What a clip says: as it was given, if the recogniser does not object, else as it was heard."""
-        measured |= {"no_speech_prob": heard.no_speech_prob, "mean_logprob": heard.mean_logprob}
+        figures |= {"no_speech_prob": heard.no_speech_prob, "mean_logprob": heard.mean_logprob}
         if not heard.text or (heard.no_speech_prob > MOST_NO_SPEECH and heard.mean_logprob < LEAST_LOGPROB):
             raise DialogueRejected("no_words", f"the recogniser hears no words: {heard.text!r}")
         if heard.mean_logprob < LEAST_LOGPROB:
@@ -166,7 +152,7 @@ class Judge:
             )
         if given is None:
             return heard.text
-        measured["word_error_rate"] = errors = error_rate(
+        figures["word_error_rate"] = errors = error_rate(
             units(given, heard.language), units(heard.text, heard.language)
         )
         if errors > MOST_ERRORS:
@@ -174,19 +160,6 @@ class Judge:
                 "wrong_transcript", f"said to be {given!r}, heard as {heard.text!r}: error rate {errors:.2f}"
             )
         return given
-
-
-def coherence(parts: NDArray[np.float32]) -> float:
-    """Cosine between the mean of some consecutive parts and that of the others, for those that differ most.
-
-    parts: embeddings in the order of time, f32 [parts, 256]. 1 for a single part.
-    """
-    lowest = 1.0
-    for first in range(len(parts)):
-        for last in range(first + 1, len(parts) + (first > 0)):
-            inside, outside = parts[first:last].mean(axis=0), np.delete(parts, slice(first, last), axis=0).mean(axis=0)
-            lowest = min(lowest, float(inside @ outside / np.linalg.norm(inside) / np.linalg.norm(outside)))
-    return lowest
 
 
 def units(text: str, language: str) -> list[str]:

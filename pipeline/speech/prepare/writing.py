@@ -3,7 +3,6 @@
 import io
 import re
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,15 @@ import numpy as np
 
 from pipeline.dialogue import Waveform
 from pipeline.errors import UserError
-from pipeline.shards.atomic import atomic_path, canonical_json, explained, file_sha256, write_json
+from pipeline.shards.atomic import (
+    TEMPORARY_SUFFIX,
+    atomic_path,
+    canonical_json,
+    explained,
+    file_sha256,
+    locked,
+    write_json,
+)
 from pipeline.speech.prepare.choosing import Chosen
 from pipeline.speech.prepare.judging import Candidate, Rejected, Settings
 from pipeline.speech.prepare.report import CARD, PLOT, write_card
@@ -102,12 +109,22 @@ def voice_name(candidate: Candidate) -> str:
 def writing(out: Path) -> Iterator[Writer]:
     """A folder beside `out` that takes its place once the bank is whole, and is removed otherwise.
 
-    Raises UserError if `out` holds anything but the report of an attempt that kept nothing.
+    What a command that was killed has left there is removed. Raises UserError if `out` holds anything but the report
+    of an attempt that kept nothing, or another command makes it.
     """
     _check_free(out)
-    folder = out.with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
+    lock = out.with_name(f".{out.name}.lock")
+    with locked(lock, f"{out} is being made by another command"):
+        try:
+            yield from _writing(out, out.with_name(f".{out.name}{TEMPORARY_SUFFIX}"))
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _writing(out: Path, folder: Path) -> Iterator[Writer]:
     try:
         with explained(out):
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             writer = Writer(folder, out)
             yield writer

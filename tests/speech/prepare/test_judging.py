@@ -1,11 +1,10 @@
 import dataclasses
 import inspect
 
-import numpy as np
 import pytest
 
 import cli
-from pipeline.speech.prepare.judging import Figures, Settings, coherence, units
+from pipeline.speech.prepare.judging import Figures, Settings, units
 
 
 @pytest.mark.parametrize(
@@ -32,21 +31,6 @@ def test_words_are_compared_or_characters(text: str, language: str, number: int)
 
 def test_figures_name_only_what_was_measured() -> None:
     assert Figures(dnsmos=3.14159, duration_s=0.0).rounded() == {"dnsmos": 3.1416, "duration_s": 0.0}
-
-
-@pytest.mark.parametrize("voices", ["ab", "aab", "aba", "abba", "aabaa", "baaaa"])
-def test_another_voice_anywhere_shows_in_the_coherence(voices: str) -> None:
-    """Two voices with a cosine of 0.6; the order in which they speak does not matter."""
-    one, other = np.eye(256, dtype=np.float32)[:2]
-    turned = 0.6 * one + 0.8 * other
-    parts = np.stack([one if voice == "a" else turned for voice in voices]).astype(np.float32)
-    assert coherence(parts) == pytest.approx(0.6, abs=1e-6)
-
-
-def test_one_voice_is_coherent() -> None:
-    one = np.eye(256, dtype=np.float32)[:1]
-    assert coherence(one) == 1.0
-    assert coherence(np.repeat(one, 5, axis=0)) == pytest.approx(1.0)
 
 
 def test_the_command_has_the_defaults_of_the_settings() -> None:

@@ -98,6 +98,25 @@ def test_a_bank_that_is_there_is_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / "bank" / "bank.json").read_text() == "mine"
 
 
+def test_what_a_killed_command_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".bank.tmp" / "clips" / "old.wav"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"RIFF")
+    with writing(tmp_path / "bank") as writer:
+        writer.keep(candidate(), CLIP, 44100)
+        writer.finish([Chosen(candidate(), "train")], [], Settings(), "clips")
+    assert [path.name for path in tmp_path.iterdir()] == ["bank"]
+    assert [path.name for path in (tmp_path / "bank" / "clips").iterdir()] == ["clip-1-11111111.wav"]
+
+
+def test_two_commands_do_not_make_one_bank(tmp_path: Path) -> None:
+    with writing(tmp_path / "bank") as writer:
+        with pytest.raises(UserError, match="being made by another command"), writing(tmp_path / "bank"):
+            raise AssertionError("not reached")
+        writer.keep(candidate(), CLIP, 44100)
+        assert list((tmp_path / ".bank.tmp" / "clips").iterdir())
+
+
 def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), writing(tmp_path / "bank") as writer:
         writer.keep(candidate(), CLIP, 44100)

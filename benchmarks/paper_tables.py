@@ -10,10 +10,12 @@ nothing twice. The paper's figures are those its text gives (sections 4.3 and 4.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
 TRAINED_ON = ("train_turn_taking", "train_interruption")
 MEASURED_ON = ("held_out_turn_taking", "held_out_interruption")
 BEST = "silence 0.1, role 10"
+CORES = len(os.sched_getaffinity(0))
 BEHIND = (  # the paper gives no figures of these
     ("started before the user's end, %", "early_share", 100),
     ("no reply, %", "no_reply_share", 100),
@@ -75,7 +78,8 @@ def main() -> None:
         bench.train("sft", row, bench.sft_recipe(row))
     for row in PREFERENCES:
         bench.train("dpo", row, bench.dpo_recipe(row))
-    found = {row.folder: bench.evaluate(row) for row in rows}
+    with ThreadPoolExecutor(CORES) as pool:
+        found = dict(zip([row.folder for row in rows], pool.map(bench.evaluate, rows), strict=True))
     print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], found)
     print(f"{'':16} Overlap of the second less that of the first, item by item: {bench.shorter()} s")
     print_table("Table 3: weights of the SFT loss", WEIGHTS, [row.name for row in WEIGHTS], found)
@@ -124,7 +128,8 @@ class Bench:
         if not self.is_evaluated(row, result / "evaluation.json"):
             shutil.rmtree(result, ignore_errors=True)
             sets = [str(self.out / name) for name in MEASURED_ON]
-            self.run("evaluate", str(self.out / row.folder), *sets, "--out", str(result), "--seed", str(self.seed))
+            options = ("--out", str(result), "--seed", str(self.seed))
+            self.run("evaluate", str(self.out / row.folder), *sets, *options, threads=1)
         by_set: dict[str, dict[str, Any]] = json.loads((result / "evaluation.json").read_text())["figures"]
         return {name: value for figures in by_set.values() for name, value in figures.items()}
 
@@ -147,9 +152,10 @@ class Bench:
         files: dict[str, str] = json.loads(result.read_text())["model"]["files"]
         return all(file_sha256(self.out / row.folder / name) == sum_ for name, sum_ in files.items())
 
-    def run(self, *arguments: str) -> None:
+    def run(self, *arguments: str, threads: int = CORES) -> None:
         print("duplexgen", *arguments, flush=True)
-        subprocess.run([sys.executable, "-m", "cli", *arguments], check=True)
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run([sys.executable, "-m", "cli", *arguments], check=True, env=environment)
 
 
 def print_table(title: str, rows: list[Row], labels: list[str], found: dict[str, dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from pipeline.recipe_file import load
@@ -78,7 +79,7 @@ def main() -> None:
         bench.train("sft", row, bench.sft_recipe(row))
     for row in PREFERENCES:
         bench.train("dpo", row, bench.dpo_recipe(row))
-    with ThreadPoolExecutor(CORES) as pool:
+    with ThreadPoolExecutor(1 if torch.cuda.is_available() else CORES) as pool:
         found = dict(zip([row.folder for row in rows], pool.map(bench.evaluate, rows), strict=True))
     print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], found)
     print(f"{'':16} Overlap of the second less that of the first, item by item: {bench.shorter()} s")

@@ -82,7 +82,8 @@ def _check_unused(raw: dict[str, Any]) -> list[Problem]:
     for (section, name), key in PARTS.items():
         given = raw.get(section)
         if isinstance(given, dict) and given.get(name) is not None and given.get(key) != name:
-            found.append(((section, name), f"changes nothing: it is for `{key}: {name}`, and {key} is another"))
+            why = f"changes nothing: it is for `{key}: {name}`, and {key} is another"
+            found.append(((section, name), f"{why}. Take it out; if it is of an extended recipe, say `{name}: null`"))
     return found
 
 

@@ -119,7 +119,9 @@ class Making(ABC):
         found = [words for pair in zip(there, here, strict=True) for words in differences(*pair)]
         of = f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
         if found:
-            return f"{of}: it differs in {listed(found)}, as far as its manifest says"
+            return (
+                f"{of}: it differs in {listed(found)}, or in weights, voices, prompts or code, which no manifest names"
+            )
         return f"{of}: it was made with other weights, voices or prompts, or by other code, which no manifest names"
 
     @property

@@ -129,7 +129,8 @@ def _extended(named: object, beside: Path, folder: Path) -> Path | None:
         return None
     if (beside / named).is_file():
         return beside / named
-    return folder / f"{named}.yaml" if named in shipped(folder) else None
+    bundled = named.removesuffix(".yaml")
+    return folder / f"{bundled}.yaml" if bundled in shipped(folder) else None
 
 
 def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:

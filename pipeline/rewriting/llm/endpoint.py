@@ -5,6 +5,7 @@ import email.utils
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -19,6 +20,8 @@ from pipeline.rewriting.llm.journal import Answer
 
 KEY = "OPENAI_API_KEY"
 FIRST_TRIES = 4  # for an endpoint at whose address nobody has ever listened
+OWN_ROUNDS = 2  # of tries that a request fails in a way of its own while others are answered
+MOST_ROUNDS = 4  # that it is told to come back, or finds nobody, while others are answered
 SLOW_TRIES = 2  # of a request that runs out of time, before somebody looks whether the endpoint answers at all
 LONGEST_WAIT_S = 600.0  # that an endpoint may ask for
 LONGEST_ANSWER = 1 << 22  # bytes
@@ -37,7 +40,7 @@ _NO_SCHEMA = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 _AWAY, _TOO_MANY, _BUSY_OR_BROKEN = "endpoint_away", "endpoint_too_many_requests", "endpoint_busy"
 _SLOW, _GARBAGE, _REFUSED = "endpoint_timeout", "endpoint_garbage", "endpoint_refused"
-_NEVER_OF_THE_REQUEST = {_AWAY, _TOO_MANY}
+_NOT_OF_THE_REQUEST = {_AWAY, _TOO_MANY}
 
 
 class _Failure(Exception):
@@ -79,21 +82,22 @@ class Endpoint:
 
         body: of a chat completion. schema: its `response_format`, left out for good where the endpoint refuses it.
         Raises UserError once the endpoint answers nobody, or can never answer; DialogueRejected if it refuses this
-        request and answers others, or fails to answer it, is well, fails once more, and is well again.
+        request, or fails again and again to answer it, and answers others.
         """
         waits_s = self.waits_s
+        alone = Counter[bool]()  # rounds of tries that failed while others were answered: by what may be its own fault
         while True:
             began_s = time.monotonic()
             try:
                 return await self._tried(body, schema, waits_s, jitter)
             except _Failure as error:
                 failure = error
-            refused = failure.reason == _REFUSED
-            await self._check_alive(began_s if refused else time.monotonic(), failure)
-            may_be_its_own = failure.reason not in _NEVER_OF_THE_REQUEST
-            if refused or (may_be_its_own and not waits_s):
+            refused, of_its_own = failure.reason == _REFUSED, failure.reason not in _NOT_OF_THE_REQUEST
+            await self._check_alive(time.monotonic() if of_its_own and not refused else began_s, failure)
+            alone[of_its_own] += 1
+            if refused or alone[True] == OWN_ROUNDS or alone[False] == MOST_ROUNDS:
                 raise DialogueRejected(failure.reason, f"{failure.detail}; other requests are answered")
-            waits_s = () if may_be_its_own else self.waits_s
+            waits_s = self.waits_s[:1] if of_its_own else self.waits_s
 
     async def _tried(
         self, body: dict[str, Any], schema: dict[str, Any] | None, waits_s: Sequence[float], jitter: np.random.Generator
@@ -107,9 +111,9 @@ class Endpoint:
                         f"{self.llm.url} asks not to come back for {failure.wait_s:.0f} s ({failure.detail}). Start "
                         f"the same command again then: {GOES_ON}"
                     ) from None
+                self._closed_until = max(self._closed_until, time.monotonic() + failure.wait_s)
                 if wait_s is None or tried >= self._most_tries(failure):
                     raise
-                self._closed_until = max(self._closed_until, time.monotonic() + failure.wait_s)
                 await asyncio.sleep(max(wait_s / 2, failure.wait_s) + wait_s * jitter.random())
         raise AssertionError("the last try returns or raises")
 

@@ -82,24 +82,25 @@ def speed_up(parts: "Parts", folder: ModelFolder, code: Code) -> None:
 
     check(folder, code)
     with contained():
-        from cosyvoice.cli import model as models
-        from cosyvoice.utils.file_utils import convert_onnx_to_trt
-
-        # Not told that it is fp16, or it would halve weights of its own accord.
-        model = getattr(models, MODELS[parts.version])(torch.nn.Identity(), parts.flow, torch.nn.Identity(), False)
-        shapes, fp16 = model.get_trt_kwargs(), parts.dtype is torch.float16
-        path = engine_file(folder.estimator, shapes, fp16, torch.cuda.get_device_name(parts.device))
         try:
+            from cosyvoice.cli import model as models
+            from cosyvoice.utils.file_utils import convert_onnx_to_trt
+
+            # Not told that it is fp16, or it would halve weights of its own accord.
+            model = getattr(models, MODELS[parts.version])(torch.nn.Identity(), parts.flow, torch.nn.Identity(), False)
+            shapes, fp16 = model.get_trt_kwargs(), parts.dtype is torch.float16
+            path = engine_file(folder.estimator, shapes, fp16, torch.cuda.get_device_name(parts.device))
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):  # workers of one machine make it once
                 if not path.is_file():
                     with atomic_path(path) as temporary:
                         convert_onnx_to_trt(str(temporary), shapes, str(folder.estimator), fp16)
             model.load_trt(str(path), str(folder.estimator), 1, fp16)
-        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError, OSError) as error:
+        except (ImportError, AssertionError, AttributeError, RuntimeError, TypeError, ValueError, OSError) as error:
             raise UserError(
-                f"TensorRT {installed_version()} cannot make or run {path} of {folder.estimator}: {error!r}. Remove "
-                "the first to have it made again, or leave out speech.cosyvoice.tensorrt"
+                f"TensorRT {installed_version()} cannot make or run an engine of {folder.estimator}: {error!r}. Remove "
+                f"{user_cache_path('duplexgen') / 'tensorrt'} to have it made again, or leave out "
+                "speech.cosyvoice.tensorrt"
             ) from error
     most = max(shape[2] for shape in shapes["max_shape"])
     parts.flow.decoder.forward_estimator = _Estimator(
@@ -114,13 +115,22 @@ class _Estimator:
         self._forward, self._dtype, self._most_frames = forward, dtype, most_frames
 
     def __call__(self, x: "torch.Tensor", *conditions: Any, **named: Any) -> "torch.Tensor":
-        """x: [2, 80, frames]. Raises BadSpeechError for more frames than the engine was made for."""
+        """x: [2, 80, frames]. Raises BadSpeechError for more frames than the engine was made for.
+
+        Raises UserError if the engine fails: upstream does not give back its only context then, and would wait for it.
+        """
         if x.shape[2] > self._most_frames:
             raise BadSpeechError(
                 f"{x.shape[2]} mel frames with the prompt's, the TensorRT engine takes {self._most_frames}"
             )
         given = [value.to(self._dtype) if hasattr(value, "to") else value for value in (x, *conditions)]
-        spoken: torch.Tensor = self._forward(*given, **named)
+        try:
+            spoken: torch.Tensor = self._forward(*given, **named)
+        except AssertionError as error:
+            raise UserError(
+                f"the TensorRT engine failed on {x.shape[2]} mel frames: {error!r}. Start the same command again, or "
+                "leave out speech.cosyvoice.tensorrt"
+            ) from error
         return spoken.to(x.dtype)
 
 

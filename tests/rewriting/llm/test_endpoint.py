@@ -115,7 +115,7 @@ def test_one_dialogue_that_breaks_the_endpoint_is_rejected_alone(endpoint, rewri
     assert isinstance(bad, Rejection) and (bad.dialogue_id, bad.reason) == ("d1", "endpoint_busy")
     assert "broken" in bad.detail
     asked = Counter(is_simple_question(request) or shown(request)[0]["text"] for request in endpoint.requests)
-    assert asked == {"Is it d0?": 1, "Is it d1?": len(Quick.waits_s) + 2, "Is it d2?": 1, True: 2}
+    assert asked == {"Is it d0?": 1, "Is it d1?": len(Quick.waits_s) + 1 + 2, "Is it d2?": 1, True: 2}
 
 
 def test_an_endpoint_that_dies_rejects_nobody_and_a_restart_goes_on(endpoint, rewriter):
@@ -193,6 +193,15 @@ def test_who_is_told_that_there_are_too_many_waits_as_long_as_others_are_answere
     (result,) = rewriter(attempts=1).rewrite_all(some(1))
     assert isinstance(result, Rewritten)
     assert Counter(is_simple_question(request) for request in endpoint.requests) == {False: 13, True: 2}
+
+
+def test_who_is_always_told_that_there_are_too_many_is_rejected_alone(endpoint, rewriter):
+    """Some endpoints say so of a dialogue that is too long for them."""
+    long = "Is it d1?"
+    endpoint.says = lambda body: Said("too large", 429) if long in body["messages"][0]["content"] else well(body)
+    good, bad, last = rewriter(attempts=1).rewrite_all(some(3))
+    assert isinstance(good, Rewritten) and isinstance(last, Rewritten)
+    assert isinstance(bad, Rejection) and (bad.dialogue_id, bad.reason) == ("d1", "endpoint_too_many_requests")
 
 
 def test_a_dialogue_that_is_refused_is_rejected_alone(endpoint, rewriter):

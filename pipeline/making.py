@@ -172,6 +172,9 @@ def _is_finished(out: Path, made: Making) -> bool:
         )
     stored = read_manifest(out)
     if made.is_that_of(stored):
+        counts = stored["ledger"]
+        reasons = sum((Counter(of["reasons"]) for of in counts), Counter[str]())
+        _stop_if_too_many(made, counts[0]["planned"], counts[-1]["emitted"], reasons, out / "rejected")
         return True
     if (kind := stored.get("kind", DIALOGUES)) != made.kind:
         reason = f"is a data set of {kind}, not of {made.kind}"
@@ -207,7 +210,9 @@ def _finish(made: Making, out: Path, display: Display) -> None:
     staging = out.parent / f".{out.name}.{made.key}"
     remove_temporary(staging)
     rejected = write_rejected(_rejections(made), staging)
-    _stop_if_too_many(made, ledgers, staging / rejected[0])
+    reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter[str]())
+    last = list(ledgers.values())[-1]
+    _stop_if_too_many(made, ledgers[SOURCE].planned, last.emitted, reasons, staging / rejected[0])
     shards = group_shards(made.folders[-1], made.plan.partitions, made.shard_bytes)
     with display.counting("shards", len(shards)) as report:
         for done, shard in enumerate(shards):
@@ -257,14 +262,12 @@ def _rejections(made: Making) -> Iterator[Rejection]:
                 yield from record.outcome.rejections
 
 
-def _stop_if_too_many(made: Making, ledgers: dict[str, Ledger], table: Path) -> None:
-    planned = ledgers[SOURCE].planned * math.prod(stage.fan_out for stage in made.stages)
-    emitted = list(ledgers.values())[-1].emitted
+def _stop_if_too_many(made: Making, dialogues: int, emitted: int, reasons: Counter[str], table: Path) -> None:
+    """dialogues: as the sources gave them."""
+    planned = dialogues * math.prod(stage.fan_out for stage in made.stages)
     rejected = planned - emitted
-    share = rejected / planned
-    if emitted and share <= made.recipe.max_rejected_share:
+    if emitted and rejected / planned <= made.recipe.max_rejected_share:
         return
-    reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter())
     listed = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
     raise UserError(
         f"{rejected} dialogues were rejected and {emitted} are left; the recipe allows "

@@ -110,7 +110,7 @@ def test_every_bad_row_is_in_the_rejected_table(tmp_path: Path) -> None:
 
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(recipe | {"max_rejected_share": 0.1}))
     stricter = duplexgen("build", "bad.yaml", "--out", "data_set", "--work", "work", cwd=tmp_path)
-    assert stricter.status == 1
+    assert stricter.status == 2
     assert "the recipe allows 10% (max_rejected_share)" in stricter.said
     ledger = {counts["stage"]: counts for counts in dataset.manifest["ledger"]}
     assert ledger["source"]["planned"] == len(GOOD) + len(expected)

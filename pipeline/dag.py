@@ -93,7 +93,7 @@ def _quiet() -> None:
     """The display says what a person needs; Ray's own log of an execution goes to its log folder."""
     ray.data.DataContext.get_current().enable_progress_bars = False
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+        if isinstance(handler, logging.StreamHandler) and type(handler).__module__.startswith("ray."):
             handler.setLevel(logging.ERROR)
 
 

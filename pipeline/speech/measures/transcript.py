@@ -78,10 +78,10 @@ class Recogniser:
             self.texts([(np.zeros(MEASURE_HZ, dtype=np.float32), MEASURE_HZ)], "en")
         except RuntimeError as error:
             raise UserError(
-                f"Whisper cannot run on this GPU: {error}. It wants the libraries of CUDA 12, which a torch for CUDA "
-                "13 does not bring: pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, and name the folders "
-                "nvidia/cublas/lib and nvidia/cudnn/lib of the site-packages in LD_LIBRARY_PATH; or leave it to the "
-                "processor (in a recipe, speech.gate.device: cpu)."
+                f"Whisper cannot run on this GPU: {error}. It wants libraries of CUDA 12, which a torch for CUDA 13 "
+                "does not bring. If one is missing: pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, and name the "
+                "folders nvidia/cublas/lib and nvidia/cudnn/lib of the site-packages in LD_LIBRARY_PATH; or leave it "
+                "to the processor (speech.gate.device: cpu in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
             ) from error
 
     def transcribe(self, clips: Sequence[tuple[Waveform, int]], language: str | None = None) -> list[Transcript]:
@@ -120,8 +120,13 @@ class Recogniser:
         try:
             return self._texts_together(clips, language)
         except RuntimeError as error:
-            if len(clips) == 1 or "out of memory" not in str(error):
+            if "out of memory" not in str(error):
                 raise
+            if len(clips) == 1:
+                raise UserError(
+                    "one clip alone does not fit into what is left of the GPU's memory for Whisper. Put fewer actors "
+                    "on a GPU, or leave it to the processor (in a recipe, speech.gate.device: cpu)."
+                ) from error
         half = len(clips) // 2
         LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), half)
         return self._texts(clips[:half], language) + self._texts(clips[half:], language)

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import recipe
 from pipeline.dialogue import Waveform
+from pipeline.errors import UserError
 from pipeline.speech.engine import Prompt, SpeechRequest
 from pipeline.speech.gate import Gate, Quality
 from pipeline.speech.gate.gate import Heard
@@ -57,7 +58,7 @@ def test_good_speech_passes(listener: Gate, spoken: Waveform) -> None:
 def test_speech_of_another_text_is_rejected_with_what_was_heard(listener: Gate, spoken: Waveform) -> None:
     found = problem(listener, spoken, "The harbour was quiet all night.")
     assert found.startswith("word error rate 1.")
-    assert "at most 0.2 allowed, heard 'Put the kettle on" in found
+    assert "at most 0.2 allowed, heard 'put the kettle on" in found.lower()
 
 
 def test_missing_words_are_errors(listener: Gate, spoken: Waveform) -> None:
@@ -154,6 +155,12 @@ def test_a_loaded_gate_judges_as_its_pickled_original(listener: Gate, spoken: Wa
     again = pickle.loads(pickle.dumps(Gate(listener.spec)))
     again.load()
     assert again.judge(spoken, RATE_HZ, TEXT, "en") == listener.judge(spoken, RATE_HZ, TEXT, "en")
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_stops_the_command(tiny_en: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
+    with pytest.raises(UserError, match="no GPU here"):
+        loaded(whisper=tiny_en, max_wer=0.2, device="cuda")
 
 
 def test_mistakes_of_the_section(tiny_en: str, tmp_path: Path) -> None:

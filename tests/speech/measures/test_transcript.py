@@ -68,16 +68,20 @@ def test_a_batch_that_does_not_fit_is_halved(
 
     def narrow(clips: Sequence[Waveform], language: str) -> list[str]:
         sizes.append(len(clips))
-        if len(clips) > 1:
+        if len(clips) > fitting:
             raise RuntimeError("CUDA failed with error out of memory")
         return real(clips, language)
 
+    fitting = 1
     monkeypatch.setattr(recogniser, "_texts_together", narrow)
     half = spoken[: len(spoken) // 2]
     found = recogniser.texts([(spoken, 24000), (half, 24000), (spoken, 24000)], "en")
     assert sizes == [3, 1, 2, 1, 1]
     assert found[0] == found[2] == "Put the kettle on and we will talk."
     assert "trying 1" in caplog.text
+    fitting = 0
+    with pytest.raises(UserError, match=r"one clip alone .*device: cpu"):
+        recogniser.texts([(half, 24000)], "en")
 
 
 def test_a_gpu_without_its_libraries_is_noticed_when_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

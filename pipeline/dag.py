@@ -42,12 +42,7 @@ def cluster(log: Path) -> Iterator[None]:
     where: dict[str, Any] = {} if address else {"address": "local", "include_dashboard": False}
     with _core_log(log):
         with _found(address):
-            ray.init(
-                runtime_env={"env_vars": ONE_THREAD},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **where,
-            )
+            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **where)
         try:
             yield
         finally:
@@ -130,7 +125,7 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     with _interruptible() as stop_if_asked:
         for row in rows.iter_rows():
             stop_if_asked()
-            for warning in dict.fromkeys(row["warnings"].splitlines()):
+            for warning in row["warnings"].splitlines():
                 if warning not in warned:
                     LOG.warning("%s", warning)
                     warned.add(warning)

@@ -22,7 +22,7 @@ from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
 from pipeline.speech.cosyvoice.segments import Segment, kept_tokens, split
 from pipeline.speech.cosyvoice.upstream import Code, versions
 from pipeline.speech.engine import Prompt, SpeechRequest, Voice
-from pipeline.speech.guard import BadSpeechError
+from pipeline.speech.guard import BadSpeechError, check_raw
 from pipeline.speech.recorded import RecordedBank
 
 VERSION = "1"  # counts changes that give other speech
@@ -229,6 +229,7 @@ class CosyVoiceEngine:
                 check_tokens(decoded, len(segment.text))
             for segment, decoded in own:
                 spoken = halving(self._speech, [(segment, decoded)])[0]
+                check_raw(spoken)
                 check_start(spoken, self._loaded.sample_rate)
                 waveforms.append(spoken)
         except BadSpeechError as error:

@@ -137,6 +137,20 @@ def test_an_utterance_that_does_not_fit_alone_stops_the_command(engine_of, monke
         engine.speak(requests(2))
 
 
+def test_broken_weights_are_no_silence(engine_of):
+    engine = engine_of(2)
+    bias = engine._loaded.hift.conv_post.bias
+    kept = bias.detach().clone()
+    try:
+        with torch.no_grad():
+            bias.fill_(torch.nan)
+        [said] = engine.speak(requests(1))
+    finally:
+        with torch.no_grad():
+            bias.copy_(kept)
+    assert isinstance(said, BadSpeechError) and "not numbers" in str(said)
+
+
 def test_what_cannot_be_spoken_leaves_the_rest_alone(engine_of):
     engine = engine_of(2)
     odd = [

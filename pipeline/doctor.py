@@ -12,6 +12,7 @@ from pipeline.recipe import Recipe
 from pipeline.recipe_file import RecipeFile
 from pipeline.rewriting import REWRITERS
 from pipeline.speech import ENGINES
+from pipeline.stages.speech import SpeechStage
 from pipeline.tokens import SPEECH_TOKENIZERS
 
 GB = 1e9
@@ -56,7 +57,7 @@ def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
 def _gpus(recipe: Recipe) -> Iterator[Finding]:
     wanted = {}
     if recipe.speech.engine in ENGINES:
-        wanted["speech"] = ENGINES[recipe.speech.engine](recipe.speech).num_gpus
+        wanted["speech"] = SpeechStage(recipe.speech, recipe.seed).num_gpus
     if recipe.tokens.speech_tokenizer in SPEECH_TOKENIZERS:
         wanted["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
     asking = " and ".join(part for part, share in wanted.items() if share)

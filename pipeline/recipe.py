@@ -113,7 +113,9 @@ class Gate(Section):
     # (unless it is 0), if of all its letters no larger share than this is wrong, or one letter alone.
     max_wer: Share | None = None
     whisper: str = "large-v3"  # a size that faster-whisper knows, or a folder
-    device: Literal["auto", "cpu", "cuda"] = "auto"  # of Whisper; auto takes the GPU of the speech engine's actor
+    # For Whisper, in the actor of the engine: the larger of the two shares is asked for. None: the engine's; 0: Whisper
+    # runs on the processor.
+    num_gpus: GPUs | None = None
     min_dnsmos: Annotated[float, Field(ge=1, le=5)] | None = None  # overall (OVRL)
     min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None  # cosine of speaker embeddings, to the prompt
     max_silence_s: Annotated[float, Field(gt=0)] | None = None  # at the start, or between two words

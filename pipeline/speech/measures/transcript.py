@@ -81,7 +81,7 @@ class Recogniser:
                 f"Whisper cannot run on this GPU: {error}. It wants libraries of CUDA 12, which a torch for CUDA 13 "
                 "does not bring. If one is missing: pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, and name the "
                 "folders nvidia/cublas/lib and nvidia/cudnn/lib of the site-packages in LD_LIBRARY_PATH; or leave it "
-                "to the processor (speech.gate.device: cpu in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
+                "to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
             ) from error
 
     def transcribe(self, clips: Sequence[tuple[Waveform, int]], language: str | None = None) -> list[Transcript]:
@@ -125,7 +125,7 @@ class Recogniser:
             if len(clips) == 1:
                 raise UserError(
                     "one clip alone does not fit into what is left of the GPU's memory for Whisper. Put fewer actors "
-                    "on a GPU, or leave it to the processor (in a recipe, speech.gate.device: cpu)."
+                    "on a GPU, or leave it to the processor (in a recipe, speech.gate.num_gpus: 0)."
                 ) from error
         half = len(clips) // 2
         LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), half)
@@ -191,4 +191,6 @@ def found_device(wanted: Device) -> Literal["cpu", "cuda"]:
         return "cuda"
     if wanted == "auto":
         return "cpu"
-    raise UserError("Whisper is to run on cuda, and there is no GPU here. Give its actor one, or say device: cpu.")
+    raise UserError(
+        "Whisper is to run on cuda, and there is no GPU here. Set speech.gate.num_gpus to 0 to run it on the processor."
+    )

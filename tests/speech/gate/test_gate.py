@@ -14,6 +14,7 @@ from pipeline.speech.gate import Gate, Quality
 from pipeline.speech.gate.gate import Heard
 from pipeline.speech.guard import BadSpeechError
 from pipeline.speech.kokoro import Kokoro
+from pipeline.stages.speech import SpeechStage
 
 WHY = "needs the extra `voices`"
 RATE_HZ = 24000
@@ -160,7 +161,7 @@ def test_a_loaded_gate_judges_as_its_pickled_original(listener: Gate, spoken: Wa
 def test_a_gpu_that_is_asked_for_and_not_there_stops_the_command(tiny_en: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
     with pytest.raises(UserError, match="no GPU here"):
-        loaded(whisper=tiny_en, max_wer=0.2, device="cuda")
+        loaded(whisper=tiny_en, max_wer=0.2, num_gpus=0.5)
 
 
 def test_mistakes_of_the_section(tiny_en: str, tmp_path: Path) -> None:
@@ -194,3 +195,23 @@ def test_the_fingerprint_names_what_is_used_and_no_path(tiny_en: str) -> None:
     assert {"faster-whisper", "ctranslate2", "whisper-normalizer"} <= set(words)
     assert "speechmos" not in words
     assert "whisper" not in Gate(recipe.Gate(max_silence_s=1.0)).fingerprint()
+
+
+def test_whisper_runs_where_the_engine_does_unless_told(tiny_en: str) -> None:
+    def asked(engine_gpus: float, **fields: float) -> tuple[float, str | None]:
+        gate = Gate(recipe.Gate.model_validate({"whisper": tiny_en, "max_wer": 0.2} | fields), engine_gpus)
+        return gate.num_gpus, gate.fingerprint().get("device")
+
+    assert asked(0.0) == (0.0, "cpu")
+    assert asked(0.5) == (0.5, "cuda")
+    assert asked(0.5, num_gpus=0.0) == (0.0, "cpu")
+    assert asked(0.0, num_gpus=0.25) == (0.25, "cuda")
+    assert Gate(recipe.Gate(max_silence_s=1.0, num_gpus=0.25), 1.0).num_gpus == 0.0  # nobody listens to words
+
+
+def test_the_larger_share_of_a_gpu_is_asked_for(tiny_en: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = recipe.Gate(whisper=tiny_en, max_wer=0.2, num_gpus=0.25)
+    stage = SpeechStage(recipe.Speech(assistant_voice="af_heart", gate=gate), 0)
+    assert stage.num_gpus == 0.25
+    monkeypatch.setattr(stage.engine, "num_gpus", 0.5, raising=False)
+    assert stage.num_gpus == 0.5

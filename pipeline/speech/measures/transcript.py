@@ -19,6 +19,16 @@ SEEK_HZ = 100  # frames of the log-mel spectrogram a second, in which faster-whi
 BATCH = 16  # clips decoded together
 MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
 LEAST_LOGPROB = -1.0
+NO_MEMORY = (
+    "one clip alone does not fit into what is left of the GPU's memory for Whisper. Put fewer actors on a GPU, or "
+    "leave it to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
+)
+CODES = (  # of faster-whisper, which need not be installed to read metadata
+    "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu "
+    "hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr ms mt my ne nl nn no oc pa pl ps pt "
+    "ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg th tk tl tr tt uk ur uz vi yi yo zh yue"
+)
+KNOWN_LANGUAGES = frozenset(CODES.split())  # ISO 639-1, but for haw, jw and yue
 
 LOG = logging.getLogger(__name__)
 
@@ -123,10 +133,7 @@ class Recogniser:
             if "out of memory" not in str(error):
                 raise
             if len(clips) == 1:
-                raise UserError(
-                    "one clip alone does not fit into what is left of the GPU's memory for Whisper. Put fewer actors "
-                    "on a GPU, or leave it to the processor (in a recipe, speech.gate.num_gpus: 0)."
-                ) from error
+                raise UserError(NO_MEMORY) from error
         half = len(clips) // 2
         LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), half)
         return self._texts(clips[:half], language) + self._texts(clips[half:], language)
@@ -159,15 +166,20 @@ class Recogniser:
         heard = at_measure_rate(samples, rate)
         if not len(heard):
             return Transcript("", (), language or "", 0.0, 1.0, 0.0)
-        parts, about = self._model.transcribe(
-            heard,
-            language=language,
-            beam_size=5,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            word_timestamps=True,
-        )
-        found = list(parts)
+        try:
+            parts, about = self._model.transcribe(
+                heard,
+                language=language,
+                beam_size=5,
+                temperature=0.0,
+                condition_on_previous_text=False,
+                word_timestamps=True,
+            )
+            found = list(parts)  # decoded as they are asked for
+        except RuntimeError as error:
+            if "out of memory" not in str(error):
+                raise
+            raise UserError(NO_MEMORY) from error
         spoken_s = sum(part.end - part.start for part in found)
         return Transcript(
             " ".join(part.text.strip() for part in found).strip(),

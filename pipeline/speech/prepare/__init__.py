@@ -5,12 +5,13 @@ prepare(Path("recordings"), Path("bank"), Settings(), Display())
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.display import Display
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.speech.prepare.choosing import choose
-from pipeline.speech.prepare.clips import Recording, Unread, audio_files, read_folder
+from pipeline.speech.prepare.clips import Recording, Unread, audio_files, language_code, may_be_data_set, read_folder
 from pipeline.speech.prepare.hub import read_hub
 from pipeline.speech.prepare.judging import Candidate, Judge, Rejected, Settings
 from pipeline.speech.prepare.writing import Made, Writer, writing
@@ -32,8 +33,14 @@ def prepare(
     What was measured of a recording is remembered: run again after it was killed, or with other thresholds, it
     measures the rest. Where nothing is kept, `out` holds the report of why and no bank.
 
-    Raises UserError if there is nothing to read, a package or a model is missing, or a bank is there already.
+    Raises UserError if there is nothing to read, a package or a model is missing, a bank is there already, or Whisper
+    does not know the language.
     """
+    if settings.language is not None:
+        try:
+            settings = replace(settings, language=language_code(settings.language))
+        except DialogueRejected as unknown:
+            raise UserError(f"--{unknown.detail}") from None
     with writing(out) as writer:
         recordings, total = _recordings(source, config, split, revision)
         judge = Judge(settings)
@@ -49,7 +56,7 @@ def _recordings(
     folder = Path(source).expanduser()
     if folder.is_file():
         raise UserError(f"{folder} is a file; expected a folder of recordings, or the name of a data set")
-    if folder.is_dir() and next(audio_files(folder), None) is not None:
+    if folder.is_dir() and (next(audio_files(folder), None) is not None or not may_be_data_set(folder)):
         found = list(read_folder(folder))
         return found, len(found)
     if not folder.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):

@@ -13,9 +13,15 @@ from typing import Any, Literal, cast
 from pipeline.dialogue import Waveform
 from pipeline.errors import DialogueRejected, UserError
 from pipeline.sources.rows import shown
+from pipeline.speech.measures.transcript import KNOWN_LANGUAGES
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
+UNREAD_SUFFIXES = (
+    *(".3gp", ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".caf", ".m4a", ".m4b", ".mka", ".mp2", ".mp4"),
+    *(".oga", ".spx", ".webm", ".wma", ".wv"),
+)
 METADATA = ("metadata.csv", "metadata.jsonl")
+DATA_SET_SUFFIXES = (".parquet", ".arrow", ".csv", ".tsv", ".json", ".jsonl", ".tar", ".zip", ".gz")
 LONGEST_READ_S = 600  # of a recording; a prompt is sought in its first ten minutes
 ALIASES = {
     "file": ("file", "file_name", "path"),
@@ -34,7 +40,7 @@ class About:
 
     text: str | None = None
     speaker: str | None = None  # who it is, by any name; clips of one speaker share a split and give one voice
-    language: str | None = None  # ISO 639-1
+    language: str | None = None  # one of KNOWN_LANGUAGES
     sex: Literal["female", "male"] | None = None
     license: str | None = None
 
@@ -87,38 +93,57 @@ class Unread:
 
 
 def about(row: Mapping[str, Any]) -> About:
-    """What a row of metadata says. Raises DialogueRejected("bad_metadata") for a language that is none."""
+    """What a row of metadata says. Raises DialogueRejected("bad_metadata") for a language Whisper does not know."""
     language = _field(row, "language")
-    if language is not None:
-        language = LANGUAGES.get(language.lower(), language.lower())
-        if not re.fullmatch(r"[a-z]{2,3}([-_].*)?", language):
-            raise DialogueRejected("bad_metadata", f"language {language!r}: expected ISO 639-1, such as en or zh")
-        language = LANGUAGES.get(primary := re.split(r"[-_]", language)[0], primary)
     text = _field(row, "text")
     return About(
         text=" ".join(text.split()) if text else None,
         speaker=_field(row, "speaker"),
-        language=language,
+        language=None if language is None else language_code(language),
         sex=_sex(_field(row, "sex")),
         license=_field(row, "license"),
     )
 
 
+def language_code(language: str) -> str:
+    """The code of a language that is given by it, by a tag such as en-US, or by some names.
+
+    Raises DialogueRejected("bad_metadata") for one that Whisper does not know.
+    """
+    primary = re.split(r"[-_]", language.strip().lower())[0]
+    code = LANGUAGES.get(primary, primary)
+    if code not in KNOWN_LANGUAGES:
+        raise DialogueRejected(
+            "bad_metadata", f"language {language!r}: expected one that Whisper knows, by its ISO 639-1 code, such as en"
+        )
+    return code
+
+
 def read_folder(folder: Path) -> Iterator[Recording | Unread]:
     """Every audio file under a folder, in the order of names, with what metadata.csv or metadata.jsonl says of it.
 
-    What one row of metadata does wrong is given in its place. Raises UserError if there is no audio at all.
+    What one row of metadata does wrong is given in its place. Raises UserError if there is no audio at all, or the
+    metadata is no table.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in audio_files(folder)}
     if not paths:
         raise UserError(f"{folder}: no audio there. Expected files that end in {', '.join(SUFFIXES)}")
+    not_read = _not_read(folder)
+    yield from not_read.values()
     known: dict[str, About] = {}
     spoiled: set[str] = set()
     for where, row in _metadata(folder):
         if isinstance(row, Unread):
             yield row
             continue
-        name = (_field(row, "file") or "").removeprefix("./")
+        if isinstance(row, list):  # the file's may be any of them: a comma too many shifts those after it
+            name = next((file for file in map(_file, row) if file in paths), where)
+            spoiled.add(name)
+            yield Unread(name, "bad_metadata", f"{where}: {len(row)} fields, more than the first line names")
+            continue
+        name = _file(_field(row, "file") or "")
+        if name in not_read:
+            continue
         if name not in paths:
             yield Unread(where, "missing_file", f"{name or 'no file named'}: not among the audio files of the folder")
             continue
@@ -139,18 +164,51 @@ def read_folder(folder: Path) -> Iterator[Recording | Unread]:
 
 def audio_files(folder: Path) -> Iterator[Path]:
     """Audio files at any depth; hidden ones and those in hidden folders are left out."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+    for path in _visible(folder):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
             yield path
+
+
+def may_be_data_set(folder: Path) -> bool:
+    """Whether there is anything in a folder that `datasets` could find rows with audio in."""
+    return any(
+        path.suffix.lower() in DATA_SET_SUFFIXES and path.name not in METADATA and path.is_file()
+        for path in _visible(folder)
+    )
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
+
+
+def _not_read(folder: Path) -> dict[str, Unread]:
+    """What has the name of an audio file and is none that can be read, by its name, in the order of names."""
+    found = {}
+    for path in sorted(_visible(folder)):
+        if path.suffix.lower() not in SUFFIXES + UNREAD_SUFFIXES:
+            continue
+        if not path.is_file():
+            detail = "no file; expected one, or a link to one that is there"
+        elif path.suffix.lower() in UNREAD_SUFFIXES:
+            detail = f"expected a file that ends in {', '.join(SUFFIXES)}: convert it, with ffmpeg for example"
+        else:
+            continue
+        name = path.relative_to(folder).as_posix()
+        found[name] = Unread(shown_path(name), "not_read", detail)
+    return found
 
 
 def shown_path(name: str) -> str:
     return "/".join(shown(Path(part)) for part in name.split("/"))
 
 
-def _metadata(folder: Path) -> Iterator[tuple[str, dict[str, Any] | Unread]]:
-    """Rows of the metadata file, each with its place. Raises UserError for one that is no table."""
+def _metadata(folder: Path) -> Iterator[tuple[str, dict[str, Any] | list[str] | Unread]]:
+    """Rows of the metadata file, each with its place; a list of fields where there are more than columns.
+
+    Raises UserError for a file that is no table.
+    """
     there = [folder / name for name in METADATA if (folder / name).is_file()]
     if not there:
         return
@@ -164,22 +222,29 @@ def _metadata(folder: Path) -> Iterator[tuple[str, dict[str, Any] | Unread]]:
     yield from _csv_rows(path, content) if path.suffix == ".csv" else _jsonl_rows(path, content)
 
 
-def _csv_rows(path: Path, content: str) -> Iterator[tuple[str, dict[str, Any] | Unread]]:
-    reader = csv.DictReader(io.StringIO(content, newline=""))
-    if not set(ALIASES["file"]) & set(reader.fieldnames or ()):
-        raise UserError(
-            f"{path}: no column `file` in its first line ({', '.join(reader.fieldnames or ()) or 'empty'}). Expected "
-            "file, and any of text, speaker, language, sex, license"
-        )
+def _csv_rows(path: Path, content: str) -> Iterator[tuple[str, dict[str, Any] | list[str]]]:
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    line = 1  # at which a row begins
     try:
-        for row in reader:
-            where = f"{path.name}:{reader.line_num}"
-            if None in row:
-                yield where, Unread(where, "bad_metadata", "more fields than the first line names")
-            else:
-                yield where, row
+        columns = next(reader, [])
+        if not set(ALIASES["file"]) & set(columns):
+            raise UserError(
+                f"{path}: no column `file` in its first line ({', '.join(columns) or 'empty'}). Expected "
+                "file, and any of text, speaker, language, sex, license"
+            )
+        line = reader.line_num + 1
+        for fields in reader:
+            if any("\n" in field for field in fields):  # a quote that is not closed takes the next rows into its field
+                raise csv.Error("a field in quotes goes on over the end of the line")
+            if fields:
+                row = dict(zip(columns, fields, strict=False))
+                yield f"{path.name}:{line}", row if len(fields) <= len(columns) else fields
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: no CSV: {error}") from error
+        raise UserError(
+            f"{path}:{line}: the row that begins here is no CSV: {error}. Expected each row on one line. Close the "
+            "quote that opens a field, and double those inside it"
+        ) from error
 
 
 def _jsonl_rows(path: Path, content: str) -> Iterator[tuple[str, dict[str, Any] | Unread]]:
@@ -201,6 +266,10 @@ def _field(row: Mapping[str, Any], name: str) -> str | None:
         if isinstance(value, str | int) and str(value).strip():
             return str(value).strip()
     return None
+
+
+def _file(name: str) -> str:
+    return name.strip().removeprefix("./")
 
 
 def _sex(value: str | None) -> Literal["female", "male"] | None:

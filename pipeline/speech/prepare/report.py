@@ -20,6 +20,7 @@ PLOT = "clips.png"
 MOST_LISTED = 200  # voices in the card's table; bank.json has all
 REASONS = {
     "broken_file": "no audio that can be read",
+    "not_read": "no file, or audio in a format that is not read",
     "bad_metadata": "a row of metadata that cannot be used",
     "missing_file": "named in the metadata, not in the folder",
     "same_file": "the same bytes as another file",

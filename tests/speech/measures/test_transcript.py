@@ -84,6 +84,30 @@ def test_a_batch_that_does_not_fit_is_halved(
         recogniser.texts([(half, 24000)], "en")
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_clip_that_does_not_fit_says_what_to_do(
+    early: bool, recogniser: Recogniser, spoken: Waveform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is encoded, or as its parts are decoded."""
+
+    def fail(*_: object, **__: object) -> object:
+        raise RuntimeError(failure)
+
+    monkeypatch.setattr(
+        recogniser._model, "transcribe", fail if early else lambda *_, **__: (map(fail, ["part"]), None)
+    )
+    failure = "CUDA failed with error out of memory"
+    with pytest.raises(UserError, match=r"one clip alone .*num_gpus: 0 .*CUDA_VISIBLE_DEVICES="):
+        recogniser.transcribe([(spoken, 24000)])
+    failure = "CUDA failed with error an illegal memory access was encountered"
+    with pytest.raises(RuntimeError, match="illegal"):
+        recogniser.transcribe([(spoken, 24000)])
+
+
+def test_the_languages_are_those_of_the_package() -> None:
+    assert set(faster_whisper.tokenizer._LANGUAGE_CODES) == transcript.KNOWN_LANGUAGES
+
+
 def test_a_gpu_without_its_libraries_is_noticed_when_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> list[str]:
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

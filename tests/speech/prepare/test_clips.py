@@ -79,7 +79,11 @@ def test_what_is_known_is_read_from_jsonl_under_other_names(folder: Path) -> Non
         (",,", "metadata.csv:2", "missing_file"),
         ("a.wav,,the tongue of men", "a.wav", "bad_metadata"),
         ("a.wav,,en\na.wav,anna,en", "a.wav", "bad_metadata"),
-        ("a.wav,,en,more", "metadata.csv:2", "bad_metadata"),
+        ("a.wav,,fra", "a.wav", "bad_metadata"),
+        ("a.wav,,xx-US", "a.wav", "bad_metadata"),
+        ("a.wav,,en,more", "a.wav", "bad_metadata"),
+        ("of Ann, a.wav,,en", "a.wav", "bad_metadata"),
+        ("gone.wav,,en,more", "metadata.csv:2", "bad_metadata"),
     ],
 )
 def test_a_bad_row_is_counted_once_and_stops_nothing(line: str, where: str, reason: str, folder: Path) -> None:
@@ -100,6 +104,38 @@ def test_metadata_that_is_no_table_stops_the_command(name: str, content: str | b
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=says):
         list(read_folder(folder))
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "says"),
+    [
+        ('a.wav,ann\n\nb.flac,"ben\nc.mp3,cem\n', 4, "unexpected end of data"),
+        ('a.wav,ann\nb.flac,"ben\nc.mp3,"cem"\n', 3, "expected after"),
+        ('a.wav,"ann\r\nb.flac,ben\r\nc.mp3"\r\n', 2, "goes on over the end of the line"),
+        ('a.wav,"ann" who\n', 2, "expected after"),
+    ],
+)
+def test_a_quote_that_swallows_rows_stops_the_command_at_its_line(
+    rows: str, line: int, says: str, folder: Path
+) -> None:
+    (folder / "metadata.csv").write_bytes(f"file,speaker\n{rows}".encode())
+    with pytest.raises(UserError, match=rf"metadata\.csv:{line}: .*{says}.*Expected each row on one line"):
+        list(read_folder(folder))
+
+
+def test_what_has_the_name_of_audio_and_is_not_read_is_named(folder: Path) -> None:
+    for name in ("g.m4a", "deep/h.AAC", "i.webm", "j.wma", ".k.m4a"):
+        (folder / name).write_bytes(b"audio")
+    (folder / "l.wav").symlink_to(folder / "gone.wav")
+    (folder / "m.wav").mkdir()
+    (folder / "metadata.csv").write_text("file,text\ng.m4a,Hello\nl.wav,Hello\n", encoding="utf-8")
+    assert [(row.where, row.reason) for row in unread(folder)] == [
+        (name, "not_read") for name in ("deep/h.AAC", "g.m4a", "i.webm", "j.wma", "l.wav", "m.wav")
+    ]
+    details = {row.where: row.detail for row in unread(folder)}
+    assert "expected a file that ends in .wav, .flac" in details["g.m4a"]
+    assert "a link to one that is there" in details["l.wav"]
+    assert list(named(folder)) == ["a.wav", "b.flac", "c.mp3", "deep/d.ogg"]
 
 
 def test_a_folder_without_audio_says_what_was_expected(tmp_path: Path) -> None:
@@ -136,7 +172,14 @@ def test_a_recording_is_named_by_its_bytes_wherever_it_lies(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "language"), [("EN", "en"), ("en_GB", "en"), ("English", "en"), ("zh-Hans-CN", "zh"), ("cmn", "zh")]
+    ("said", "language"),
+    [("EN", "en"), ("en_GB", "en"), ("English", "en"), ("zh-Hans-CN", "zh"), ("cmn", "zh"), ("yue", "yue")],
 )
 def test_languages_are_brought_to_their_codes(said: str, language: str) -> None:
     assert about({"language": said}).language == language
+
+
+@pytest.mark.parametrize("said", ["fra", "xx", "xx-US", "the tongue of men"])
+def test_a_language_that_whisper_does_not_know_says_what_was_expected(said: str) -> None:
+    with pytest.raises(DialogueRejected, match=f"bad_metadata: language {said!r}: expected one that Whisper knows"):
+        about({"language": said})

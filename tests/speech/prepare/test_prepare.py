@@ -166,6 +166,31 @@ def test_where_nothing_is_kept_there_is_a_report_and_no_bank(tmp_path: Path) -> 
     assert not (tmp_path / "bank" / "bank.json").exists()
 
 
+def test_languages_are_those_of_whisper_for_rows_and_for_the_rest(speech: dict[str, Waveform], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "man.wav", speech["am_michael"], RATE)
+    soundfile.write(tmp_path / "in" / "woman.wav", speech["af_heart"], RATE)
+    (tmp_path / "in" / "metadata.csv").write_text("file,language\nwoman.wav,deu\n", encoding="utf-8")
+    source, quiet = str(tmp_path / "in"), Display(quiet=True)
+    made = prepare(source, tmp_path / "bank", replace(SETTINGS, language="EN-us"), quiet)
+    assert [(one.where, one.reason) for one in made.rejected] == [("woman.wav", "bad_metadata")]
+    assert [voice.languages for voice in RecordedBank.read(tmp_path / "bank").voices.values()] == [("en",)]
+    with pytest.raises(UserError, match="--language 'xx': expected one that Whisper knows"):
+        prepare(source, tmp_path / "other", replace(SETTINGS, language="xx"), quiet)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_with_nothing_to_read_says_what_was_expected(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.m4a", "metadata.csv", "notes.txt"):
+        (tmp_path / "in" / name).write_text("file\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"no audio there\. Expected files that end in \.wav"):
+        prepare(str(tmp_path / "in"), tmp_path / "bank", SETTINGS, Display(quiet=True))
+    (tmp_path / "in" / "train.jsonl").write_text('{"text": "Hello"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match="no column of audio; its columns are text"):
+        prepare(str(tmp_path / "in"), tmp_path / "bank", SETTINGS, Display(quiet=True))
+
+
 @pytest.mark.parametrize("source", ["./nowhere", "/nowhere/at/all"])
 def test_a_folder_that_is_not_there_says_so(source: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):

@@ -18,12 +18,14 @@ import numpy as np
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import UserError, is_of_the_machine
 from pipeline.shards.atomic import explained
 from pipeline.stages.stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+RETRIES = 3  # of a partition whose worker died
 ANSWER_S = 10.0  # for a cluster to accept a connection
 LOG = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     """Bring every partition through the steps; yields each partition's number once it is through.
 
     What has a commit record is passed over. What workers warn of is logged here, each warning once. Raises the
-    UserError of a worker, such as a full disk.
+    UserError of a worker, such as a full disk, and one for a partition whose worker dies again and again.
     """
     _quiet()
     rows: ray.data.Dataset = ray.data.from_items(
@@ -117,12 +119,14 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
             batch_size=1,
             num_cpus=step.stage.num_cpus,
             num_gpus=step.stage.num_gpus,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
             # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
             # that may hold one task an actor never grows by itself, so its size is given.
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
         )
     warned: set[str] = set()
-    with _interruptible() as stop_if_asked:
+    with _interruptible() as stop_if_asked, _outlived():
         for row in rows.iter_rows():
             stop_if_asked()
             for warning in row["warnings"].splitlines():
@@ -135,10 +139,12 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
 
 
 def _actors(stage: Stage, resources: dict[str, float], dearest: float, gpus: dict[str, float]) -> int:
-    """As many as its GPUs allow; of a stage without, a core each for the dearest and fewer for the others."""
+    """As many as its GPUs allow, and no more than cores; of a stage without, a core each for the dearest and fewer for
+    the others."""
+    cores = int(resources.get("CPU", 1))
     if not stage.num_gpus:
-        return math.ceil(int(resources.get("CPU", 1)) * stage.cost / dearest)
-    return max(1, slots(gpus[stage.name], stage.num_gpus))
+        return math.ceil(cores * stage.cost / dearest)
+    return max(1, min(cores, slots(gpus[stage.name], stage.num_gpus)))
 
 
 def slots(gpus: float, share: float) -> int:
@@ -159,6 +165,22 @@ def gpus_each(wanted: Mapping[str, float], gpus: float) -> dict[str, float]:
         )
     rest = gpus - sum(math.ceil(share) for share in wanted.values())
     return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in wanted.items()}
+
+
+@contextmanager
+def _outlived() -> Iterator[None]:
+    """Raise as a UserError what ends workers from without; what they raise, a RayTaskError, is a mistake of ours."""
+    try:
+        yield
+    except RayTaskError:
+        raise
+    except RayError as error:
+        said = " ".join(str(error).split())[:500]
+        raise UserError(
+            f"a worker was lost, and so was each that tried its partition again ({RETRIES} times): {said}. "
+            "Is there memory for so many (ulimit, dmesg), and is the cluster whole? What was committed is safe: start "
+            "the same command again."
+        ) from error
 
 
 @contextmanager
@@ -220,11 +242,12 @@ class _Worker:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        partition = int(batch["partition"][0])
-        if batch["error"][0] or self.step.target.is_committed(partition):
+        if batch["error"][0]:
             return batch
+        partition = int(batch["partition"][0])
         try:
-            self._make(partition)
+            if not self.step.target.is_committed(partition):
+                self._make(partition)
         except Exception as error:
             if not is_of_the_machine(error):
                 raise

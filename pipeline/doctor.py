@@ -66,14 +66,16 @@ def _gpus(recipe: Recipe) -> Iterator[Finding]:
     if address := os.environ.get("RAY_ADDRESS"):
         yield Finding("gpu", True, f"{asking} ask for a GPU, of the cluster at {address}")
         return
-    if gpus := _gpus_here():
+    gpus = _gpus_here()
+    least = sum(wanted.values())  # all stages run at once, an actor each at the least
+    if least <= len(gpus):
         yield Finding("gpu", True, ", ".join(gpus))
         return
     yield Finding(
         "gpu",
         False,
-        f"{asking} ask for a GPU and this machine has none. Set RAY_ADDRESS to a cluster that has, or num_gpus: 0 to "
-        "use the processor.",
+        f"{asking} ask for {least:g} GPUs at the least and this machine has {len(gpus) or 'none'}. Set RAY_ADDRESS to "
+        "a cluster that has, or num_gpus to a smaller share, or to 0 to use the processor.",
     )
 
 

@@ -1,7 +1,10 @@
 """How the GPUs of a cluster are shared out, and what workers warn of; actor pools themselves are what builds test."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +26,12 @@ def test_an_actor_does_not_reach_over_two_gpus(gpus: float, share: float, actors
     assert slots(gpus, share) == actors
 
 
+@pytest.mark.parametrize(("share", "cores", "actors"), [(0.5, 16, 2), (0.1, 16, 10), (0.1, 4, 4), (1.0, 0, 1)])
+def test_no_more_actors_than_cores(share: float, cores: int, actors: int) -> None:
+    stage = SimpleNamespace(name="speech", num_gpus=share, cost=1.0)
+    assert dag._actors(stage, {"CPU": cores}, 1.0, {"speech": 1}) == actors  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("gpus", [1, 2, 3, 4, 8, 100])
 def test_stages_share_what_there_is(gpus: float) -> None:
     shares = {"speech": 0.5, "data": 0.25}
@@ -36,6 +45,23 @@ def test_stages_that_ask_for_more_than_there_is_are_named() -> None:
     with pytest.raises(UserError, match=r"2 GPUs, an actor each \(speech 1, data 1\), and the cluster has 1"):
         gpus_each({"speech": 1, "data": 1}, 1)
     assert gpus_each({}, 0) == {}
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_partition_that_ends_every_worker_ends_the_command(tmp_path: Path) -> None:
+    lives = tmp_path / "lives"
+
+    def die(partition: int) -> None:
+        with lives.open("a") as file:
+            file.write("I")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    stage = SimpleNamespace(name="speech", num_gpus=0.0, num_cpus=0.5, max_actors=1, cost=1.0)
+    target = SimpleNamespace(is_committed=lambda partition: False)
+    step = SimpleNamespace(stage=stage, target=target, load=lambda: None, make=die)
+    with pytest.raises(UserError, match="a worker was lost"):
+        list(dag.run([step], [0]))  # type: ignore[list-item]
+    assert lives.read_text() == "I" * (1 + dag.RETRIES)
 
 
 @pytest.mark.usefixtures("ray_session")

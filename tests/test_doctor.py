@@ -51,7 +51,19 @@ def test_a_gpu_is_asked_for_by_who_needs_it(tmp_path: Path, monkeypatch: pytest.
     path.write_text(yaml.safe_dump(recipe))
     (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
     assert gpu.is_well == bool(shutil.which("nvidia-smi"))
-    assert gpu.is_well or "speech ask for a GPU" in gpu.says
+    assert gpu.is_well or "speech ask for 0.5 GPUs" in gpu.says
+
+
+def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = yaml.safe_load((RECIPES / "turn_taking.yaml").read_text())
+    recipe["speech"]["gate"] = {"max_wer": 0.2, "num_gpus": 0.5}
+    recipe["tokens"] = {"speech_tokenizer": "mimi", "mimi": {"checkpoint": "models/mimi", "num_gpus": 1.0}}
+    path = tmp_path / "gpus.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    for here, says in ((1, "ask for 1.5 GPUs at the least and this machine has 1"), (2, "an H100")):
+        monkeypatch.setattr("pipeline.doctor._gpus_here", lambda here=here: ["an H100"] * here)
+        (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
+        assert (gpu.is_well, says in gpu.says) == (here == 2, True)
 
 
 def test_the_command(tmp_path: Path) -> None:

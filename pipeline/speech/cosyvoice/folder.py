@@ -47,15 +47,21 @@ class ModelFolder:
     def files(self) -> tuple[str, ...]:
         """Every file that shapes the speech, by its name in the folder."""
         qwen = self.path / QWEN
-        # Its weights are there to be overwritten by those of llm.pt; the loader wants them nevertheless.
         inner = (
             sorted(p.relative_to(self.path).as_posix() for p in qwen.rglob("*") if p.is_file())
             if self.version > 1
             else []
         )
-        needed = [f"{QWEN}/config.json", f"{QWEN}/tokenizer_config.json"] if self.version > 1 else []
+        needed = [f"{QWEN}/{name}" for name in self._of_qwen] if self.version > 1 else []
         inner = [name for name in inner if not Path(name).name.startswith(".")]
         return (self.configuration, *WEIGHTS, SPEAKER, self.speech_tokenizer, *dict.fromkeys(needed + inner))
+
+    @property
+    def _of_qwen(self) -> tuple[str, ...]:
+        """Its weights are there to be overwritten by those of llm.pt; the loader wants them nevertheless."""
+        whole = (self.path / QWEN / "tokenizer.json").is_file()
+        vocabulary = ("tokenizer.json",) if whole else ("vocab.json", "merges.txt")
+        return ("config.json", "tokenizer_config.json", *vocabulary, "model.safetensors")
 
     def checksum(self) -> str:
         return folder_checksum(self.path, self.files)

@@ -115,7 +115,10 @@ def load(folder: ModelFolder, code: Code, device: "torch.device", precision: Pre
         modules = [parts[name].float().eval() for name in ("llm", "flow", "hift")]
         for module, file in zip(modules, WEIGHTS, strict=True):
             _read(module, folder.path / file)
-        tokenizer = parts["get_tokenizer"]()
+        try:
+            tokenizer = parts["get_tokenizer"]()
+        except Exception as error:  # the tokenizers package raises nothing narrower
+            raise UserError(f"the text tokenizer in {folder.path} cannot be read: {error}. {GET}") from error
     return assemble(parts, tokenizer, folder.version, folder.sample_rate, device, precision)
 
 

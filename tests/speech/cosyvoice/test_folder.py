@@ -20,7 +20,7 @@ def make(path, version):
     if version > 1:
         qwen = path / "CosyVoice-BlankEN"
         qwen.mkdir()
-        for name in ("config.json", "tokenizer_config.json"):
+        for name in ("config.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
             (qwen / name).write_text("{}")
         header = json.dumps({"weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
         (qwen / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
@@ -42,6 +42,8 @@ def test_tells_the_version_and_the_rate(tmp_path, version):
         ("hift.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
         ("llm.pt", b"PK\x03\x04 half of it", "cut off"),
         ("CosyVoice-BlankEN/config.json", None, "is missing"),
+        ("CosyVoice-BlankEN/merges.txt", None, "is missing"),
+        ("CosyVoice-BlankEN/model.safetensors", None, "is missing"),
         ("CosyVoice-BlankEN/model.safetensors", (99).to_bytes(8, "little") + b'{"w', "cut off"),
     ],
 )

@@ -94,3 +94,12 @@ def test_code_that_does_not_know_the_model_is_named(folder_of, code, tmp_path):
     yaml.write_text(yaml.read_text().replace("llm.llm.Qwen2LM", "llm.llm.Qwen9LM"))
     with pytest.raises(UserError, match="does not fit the CosyVoice code"):
         load(ModelFolder.read(path), code, CPU)
+
+
+def test_a_damaged_tokenizer_is_named(folder_of, code, tmp_path):
+    path = tmp_path / "model"
+    shutil.copytree(folder_of(2), path)
+    tokenizer = path / "CosyVoice-BlankEN" / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text()[:-100])
+    with pytest.raises(UserError, match="text tokenizer"):
+        load(ModelFolder.read(path), code, CPU)

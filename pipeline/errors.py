@@ -4,7 +4,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DEVICE_WORDS = ("CUDA", "CUBLAS", "cuBLAS", "CUDNN", "cuDNN", "out of memory")
+DEVICE_WORDS = (
+    "CUDA",
+    "CUBLAS",
+    "cuBLAS",
+    "CUDNN",
+    "cuDNN",
+    "CUFFT",
+    "cuFFT",
+    "out of memory",
+    "unable to find an engine to execute this computation",  # cuDNN, of a convolution without room to work in
+    "DefaultCPUAllocator",
+)
 
 
 class UserError(Exception):
@@ -31,8 +42,8 @@ class DialogueRejected(Exception):
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """Whether it is the machine that has failed, its disk, memory or GPU, and not what it was given."""
-    if isinstance(error, (UserError, OSError, MemoryError)):
+    """Whether it is the machine that has failed, its disk, memory, GPU or packages, and not what it was given."""
+    if isinstance(error, (UserError, OSError, MemoryError, ImportError)):
         return True
     if (torch := sys.modules.get("torch")) and isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)):
         return True

@@ -77,7 +77,21 @@ def test_exception_rejects_its_dialogue_alone() -> None:
     assert rejection.detail.endswith(", in process)")
 
 
-@pytest.mark.parametrize("error", [UserError("the disk is full"), OSError("gone"), MemoryError(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        UserError("the disk is full"),
+        OSError("gone"),
+        MemoryError(),
+        KeyboardInterrupt(),
+        ImportError("the 'socksio' package is not installed"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("cuFFT error: CUFFT_INTERNAL_ERROR"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=str,
+)
 def test_what_is_wrong_with_the_machine_is_raised(error: BaseException) -> None:
     with pytest.raises(type(error)):
         run_partition(Echo({"b": error}), partition("a", "b"))

@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -21,8 +22,8 @@ from pipeline.rewriting.llm.journal import Answer
 KEY = "OPENAI_API_KEY"
 FIRST_TRIES = 4  # for an endpoint at whose address nobody has ever listened
 OWN_ROUNDS = 2  # of tries that a request fails in a way of its own while others are answered
-MOST_ROUNDS = 4  # that it is told to come back, or finds nobody, while others are answered
-SLOW_TRIES = 2  # of a request that runs out of time, before somebody looks whether the endpoint answers at all
+MOST_ROUNDS = 4  # that it is told to come back, or finds nobody, while something easy is answered and no dialogue is
+SLOW_TRIES = 2  # of a request that runs out of time, before somebody looks whether others are answered in time
 LONGEST_WAIT_S = 600.0  # that an endpoint may ask for
 LONGEST_ANSWER = 1 << 22  # bytes
 GOES_ON = "it goes on from here, and nothing that was answered is asked again."
@@ -61,7 +62,9 @@ class Endpoint:
         self.llm = llm
         self.waits_s = waits_s
         self.takes_schema = True
+        self.answered: tuple[dict[str, Any], dict[str, Any] | None] | None = None  # a request that once was, its schema
         self._answered_at: float | None = None  # monotonic, the last answer to anything
+        self._dialogue_answered_at = -math.inf  # monotonic, the last answer to more than something easy
         self._closed_until = 0.0  # monotonic, as an endpoint with too many requests asked
         self._key = os.environ.get(KEY, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
@@ -69,12 +72,24 @@ class Endpoint:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
-        """Connections for as many requests as the recipe allows at once, closed at the end."""
+        """Connections for as many requests as the recipe allows at once, closed at the end.
+
+        Raises UserError if the environment allows none.
+        """
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         limits = httpx2.Limits(max_connections=self.llm.at_once)
         self._asking_whether_alive = asyncio.Lock()
         # One time limit for the whole exchange, by asyncio: the client's own would start anew with every byte.
-        async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=None) as self._client:
+        try:
+            self._client = httpx2.AsyncClient(headers=headers, limits=limits, timeout=None)
+        except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+            raise UserError(
+                f"no connection to {self.llm.url} can be made in this environment ({_quoted(str(error))}). Expected in "
+                "ALL_PROXY, HTTP_PROXY and HTTPS_PROXY, where they are set, an address such as http://127.0.0.1:3128 "
+                "(one of socks5:// needs the package socksio), and in SSL_CERT_FILE and SSL_CERT_DIR certificates. "
+                "Mend or unset them where the workers run."
+            ) from error
+        async with self._client:
             yield
 
     async def ask(self, body: dict[str, Any], schema: dict[str, Any] | None, jitter: np.random.Generator) -> Answer:
@@ -93,8 +108,13 @@ class Endpoint:
             except _Failure as error:
                 failure = error
             refused, of_its_own = failure.reason == _REFUSED, failure.reason not in _NOT_OF_THE_REQUEST
-            await self._check_alive(time.monotonic() if of_its_own and not refused else began_s, failure)
-            alone[of_its_own] += 1
+            if failure.reason == _SLOW:
+                await self._check_in_time(began_s, failure)
+            else:
+                await self._check_alive(time.monotonic() if of_its_own and not refused else began_s, failure)
+            # Where dialogues are answered, who is told to come back has only lost its place to another one.
+            if of_its_own or self._dialogue_answered_at < began_s:
+                alone[of_its_own] += 1
             if refused or alone[True] == OWN_ROUNDS or alone[False] == MOST_ROUNDS:
                 raise DialogueRejected(failure.reason, f"{failure.detail}; other requests are answered")
             waits_s = self.waits_s[:1] if of_its_own else self.waits_s
@@ -104,7 +124,7 @@ class Endpoint:
     ) -> Answer:
         for tried, wait_s in enumerate((*waits_s, None), 1):
             try:
-                return await self._once(body, schema)
+                return await self._dialogue(body, schema)
             except _Failure as failure:
                 if failure.wait_s > LONGEST_WAIT_S:
                     raise UserError(
@@ -140,6 +160,29 @@ class Endpoint:
                     f"max_tokens, at_once, timeout_s), then start the same command again: {GOES_ON}"
                 )
 
+    async def _check_in_time(self, since_s: float, failure: _Failure) -> None:
+        """Return if a dialogue was answered since `since_s` (monotonic), or one that was answered before is so again.
+
+        Raises UserError if not. An endpoint that is too slow for every dialogue may well answer something easy in time.
+        """
+        async with self._asking_whether_alive:
+            if self._dialogue_answered_at > since_s:
+                return
+            others = "no other has been answered"
+            if self.answered:
+                try:
+                    await self._dialogue(*self.answered)
+                    return
+                except _Failure as again:
+                    others = f"then, to one that was answered before: {again.detail}"
+            raise UserError(
+                f"{self.llm.url} is too slow for the dialogues that {self.llm.model} is asked to rewrite. To one: "
+                f"{failure.detail}, tries: {SLOW_TRIES}; {others}. See that it runs; expected is an answer of "
+                "rewriting.llm.max_tokens within timeout_s while at_once requests are under way. Raise timeout_s, or "
+                "lower at_once, or max_tokens (which asks for all of them anew), then start the same command again: "
+                f"{GOES_ON}"
+            )
+
     async def problem(self) -> str | None:
         """Why something easy, asked once with the recipe's settings, is not answered; None if it is.
 
@@ -157,6 +200,11 @@ class Endpoint:
         except _Failure as failure:
             return failure.detail
         return None
+
+    async def _dialogue(self, body: dict[str, Any], schema: dict[str, Any] | None) -> Answer:
+        answer = await self._once(body, schema)
+        self.answered, self._dialogue_answered_at = (body, schema), time.monotonic()
+        return answer
 
     async def _once(self, body: dict[str, Any], schema: dict[str, Any] | None) -> Answer:
         while (wait_s := self._closed_until - time.monotonic()) > 0:

@@ -200,12 +200,13 @@ class LLMRewriter:
         raise DialogueRejected(bad.reason, f"answers asked for: {attempts}; {bad.detail}")
 
     async def _answer(self, task: _Task, attempt: int) -> Answer:
-        body = self._body(task, attempt)
+        body, schema = self._body(task, attempt), answer_schema(task.asked)
         key = request_key(body)
         if answer := self._journal.get(key):
+            self._endpoint.answered = body, schema
             return answer
         jitter = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}/waits")
-        answer = await self._endpoint.ask(body, answer_schema(task.asked), jitter)
+        answer = await self._endpoint.ask(body, schema, jitter)
         self._journal.add(key, answer)
         return answer
 

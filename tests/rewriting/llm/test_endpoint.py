@@ -1,5 +1,6 @@
 import email.utils
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ import pytest
 from pipeline.dialogue import Rejection
 from pipeline.errors import UserError
 from pipeline.rewriting import Rewritten
+from pipeline.rewriting.llm.endpoint import MOST_ROUNDS
 from tests.serving import Said, chat, serving
 
 from .conftest import Quick, is_simple_question, recipe, shown, some, well
@@ -195,6 +197,34 @@ def test_who_is_told_that_there_are_too_many_waits_as_long_as_others_are_answere
     assert Counter(is_simple_question(request) for request in endpoint.requests) == {False: 13, True: 2}
 
 
+def test_a_low_limit_of_requests_a_minute_rejects_nobody(endpoint, rewriter):
+    """d0 loses every place to another dialogue, until there is none."""
+    told, asked_again = Counter(), threading.Condition()
+
+    def says(body):
+        with asked_again:
+            if is_simple_question(body):
+                return well(body)
+            if "Is it d0?" in body["messages"][0]["content"]:
+                told["d0"] += 1
+                asked_again.notify_all()
+                return well(body) if told["others"] == 29 else Said("too many requests", 429)
+            asked_again.wait_for(lambda: told["d0"] > told["others"], 0.5)
+            told["others"] += 1
+            return well(body)
+
+    endpoint.says = says
+    results = rewriter(attempts=1, at_once=2).rewrite_all(some(30))
+    assert all(isinstance(result, Rewritten) for result in results)
+    assert told["d0"] > MOST_ROUNDS * (len(Quick.waits_s) + 1)
+
+
+def test_an_endpoint_with_too_many_requests_for_all_stops_the_build(endpoint, rewriter):
+    endpoint.says = lambda _: Said("too many requests", 429)
+    with pytest.raises(UserError, match="HTTP 429: too many requests"):
+        rewriter(at_once=4).rewrite_all(some(8))
+
+
 def test_who_is_always_told_that_there_are_too_many_is_rejected_alone(endpoint, rewriter):
     """Some endpoints say so of a dialogue that is too long for them."""
     long = "Is it d1?"
@@ -249,6 +279,49 @@ def test_a_slow_dialogue_is_asked_for_again_and_then_rejected_alone(endpoint, re
     assert len({request["seed"] for request in endpoint.requests if not is_simple_question(request)}) == 2
 
 
+def slow_for(*names):
+    """Answers in time what shows none of these dialogues; all of them are slow if none is named."""
+
+    def says(body):
+        written = body["messages"][0]["content"]
+        slow = any(f"Is it {name}?" in written for name in names) if names else not is_simple_question(body)
+        return Said(well(body).body, wait_s=2.0 if slow else 0.0)
+
+    return says
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_an_endpoint_too_slow_for_every_dialogue_stops_the_build_and_rejects_none(endpoint, rewriter, at_once):
+    """Something easy it would answer in time."""
+    endpoint.says = slow_for()
+    with pytest.raises(UserError, match=r"no answer in 0\.4 s.* no other .*Raise timeout_s, or lower at_once, or max_"):
+        rewriter(timeout_s=0.4, at_once=at_once).rewrite_all(some(8))
+    endpoint.says = well
+    results = rewriter(timeout_s=5.0).rewrite_all(some(8))
+    assert all(isinstance(result, Rewritten) for result in results)
+
+
+def test_an_endpoint_that_becomes_too_slow_stops_the_build(endpoint, rewriter):
+    engine = rewriter(timeout_s=0.4)
+    engine.rewrite_all(some(2))
+    endpoint.says = slow_for()
+    with pytest.raises(UserError, match=r"to one that was answered before: no answer in 0\.4 s"):
+        engine.rewrite_all(some(8))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_slow_dialogue_on_its_own_is_rejected_where_another_is_answered_again(endpoint, rewriter, restarted):
+    engine = rewriter(timeout_s=1.0, at_once=1)
+    engine.rewrite_all(some(1))
+    engine = rewriter(timeout_s=1.0, at_once=1) if restarted else engine
+    endpoint.says = slow_for("d1")
+    good, bad = engine.rewrite_all(some(2))
+    assert isinstance(good, Rewritten)
+    assert isinstance(bad, Rejection) and bad.reason == "endpoint_timeout"
+    asked = Counter(is_simple_question(request) or shown(request)[0]["text"] for request in endpoint.requests)
+    assert asked == {"Is it d0?": 3, "Is it d1?": 4}
+
+
 def test_an_answer_that_drips_in_is_no_answer(endpoint, rewriter):
     """A limit on each read would never be reached."""
     endpoint.says = lambda body: Said(well(body).body, drip_s=0.1)
@@ -273,6 +346,16 @@ def test_probing_asks_something_easy(endpoint, rewriter):
     endpoint.server_close()
     ((_, message),) = engine.probe()
     assert "no connection" in message
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "gopher://127.0.0.1:9", "http://127.0.0.1:port"])
+def test_a_proxy_that_cannot_be_used_stops_the_build(endpoint, rewriter, monkeypatch, proxy):
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(UserError, match=r"environment \(.*ALL_PROXY.* Mend or unset"):
+        rewriter().rewrite_all(some(2))
+    ((_, message),) = rewriter().probe()
+    assert "ALL_PROXY" in message and endpoint.requests == []
 
 
 def test_nobody_listens(rewriter, endpoint):

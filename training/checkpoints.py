@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from pipeline.errors import UserError
 from pipeline.shards.atomic import explained, file_sha256, write_json
 from pipeline.shards.dataset import read_json
+from training.saving import saved, sync
 
 RECORD = "checkpoint.json"
 KEPT = 2
@@ -31,15 +32,20 @@ class Checkpoints:
         if self.accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        with explained(target):
+        with saved(temporary):
             self.accelerator.save_state(str(temporary), safe_serialization=True)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 files = sorted(path for path in temporary.rglob("*") if path.is_file())
                 sums = {str(path.relative_to(temporary)): file_sha256(path) for path in files}
                 write_json(temporary / RECORD, {"step": step, "files": sums})
+            self.accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()  # until each device's files are on disk: the name says that they are
+        if self.accelerator.is_main_process:
+            with explained(target):
                 shutil.rmtree(target, ignore_errors=True)
                 temporary.rename(target)
+                sync(self.folder)
                 for old in self.steps()[:-KEPT]:
                     shutil.rmtree(self.folder / f"step-{old:08d}")
         self.accelerator.wait_for_everyone()
@@ -49,6 +55,9 @@ class Checkpoints:
 
         Raises UserError if a file of it is missing or is not what was written.
         """
+        if self.accelerator.is_main_process:
+            for left in self.folder.glob(".step-*.tmp"):  # by a run that was killed while it saved
+                shutil.rmtree(left, ignore_errors=True)
         steps = self.steps()
         if not steps:
             return 0

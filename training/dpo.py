@@ -110,6 +110,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         network = accelerator.prepare(network)
         loop = Loop(out, settings, batches, accelerator)
         objective.reference = _reference(out / REFERENCE, objective, loop, network, display)
+        torch.manual_seed(recipe.seed)  # for models with dropout
         loop.run(network, objective, display)
         run.finish(network, data.folders[0])
         display.trained(out)

@@ -22,6 +22,7 @@ from training.transcribe import Transcriber
 
 FORMAT_VERSION = 1
 RESULT = "evaluation.json"
+PARTIAL = "evaluation.partial.json"  # figures of timing alone, while what is said is being judged
 AUDIO_FOLDER = "audio"
 
 
@@ -69,23 +70,25 @@ def evaluate(
     for data_set in data_sets:
         name = data_set.path.resolve().name
         rows = sum(file["rows"] for file in data_set.manifest["files"] if file["path"].startswith("data/"))
-        measured: list[TurnTaking | Interruption] = []
+        measured: dict[str, TurnTaking | Interruption] = {}
         with display.counting(name, min(rows, settings.limit or rows)) as report:
             for done, found in enumerate(items.run(model, data_set, settings), start=1):
                 report(done)
                 if isinstance(found, Unmeasured):
                     result["unmeasured"].append(asdict(found))
                     continue
-                measured.append(found.measured)
+                measured[found.stimulus.dialogue_id] = found.measured
                 result["items"].append(_row(found, model.format.sample_rate, content))
                 if keep_audio:
                     items.keep(found, out / AUDIO_FOLDER, model.format.sample_rate)
-        result["figures"][name] = figures(measured, settings.seed)
+        # Items come in an order that depends on the batch, and the bootstrap draws them by their place.
+        result["figures"][name] = figures([measured[one] for one in sorted(measured)], settings.seed)
     result["items"].sort(key=lambda item: (item["set"], item["dialogue_id"]))
-    write_json(out / RESULT, as_json(result))
     if content.judge or content.answers:
+        write_json(out / PARTIAL, as_json(result))
         scored(result, content.judge, content.answers, settings.seed, display)
-        write_json(out / RESULT, as_json(result))
+    write_json(out / RESULT, as_json(result))
+    (out / PARTIAL).unlink(missing_ok=True)
     write_plot(result, out)
     return result
 

@@ -17,11 +17,12 @@ from transformers.utils.logging import disable_progress_bar
 
 from pipeline.errors import UserError, enough_memory
 from pipeline.recipe import Pretrained, Tokens
-from pipeline.shards.atomic import canonical_json, explained
+from pipeline.shards.atomic import canonical_json
 from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
 from pipeline.tokens.pretrained import PretrainedTokenizer
 from training.devices import DTYPES
 from training.recipe import Precision
+from training.saving import saved
 from training.sequences import SequenceFormat
 
 ABOUT = "training.json"
@@ -52,7 +53,7 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
 
     weights: its state, gathered if it is sharded. data_set: whose vocabulary it has learned.
     """
-    with explained(folder):
+    with saved(folder):
         network.save_pretrained(folder, state_dict=weights)
         shutil.copyfile(data_set / VOCABULARY, folder / VOCABULARY)
         shutil.copytree(data_set / VOCABULARY_FOLDER, folder, dirs_exist_ok=True)
@@ -94,7 +95,7 @@ def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
 def _own_tokenizer(name: str) -> Tokenizer:
     """A folder's is read as recipes read it: that of GLM-4-Voice has no class in transformers."""
     if not Path(name).is_dir():
-        found: Tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
+        found: Tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
         return found
     return Tokenizer.from_str(PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=name))).to_json())
 
@@ -145,10 +146,10 @@ def _rows(module: nn.Module) -> int:
 def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise UserError(
             f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
-            "causal language model that transformers loads."
+            "causal language model that transformers has a class for: code that comes with a model is never run."
         ) from error
     return network

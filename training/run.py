@@ -13,12 +13,15 @@ from torch import nn
 
 from pipeline import __version__
 from pipeline.errors import UserError
-from pipeline.shards.atomic import canonical_json, locked, write_json
+from pipeline.shards.atomic import canonical_json, explained, locked, write_json
 from pipeline.shards.dataset import read_json
 from training.model import ABOUT, save_model
 from training.recipe import Common
+from training.saving import sync
 
 RUN = "run.json"
+# of `optimization`: they change no result but by rounding, so that a run short of memory goes on with others
+FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every"}
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,11 @@ class Run:
         if accelerator.is_main_process:
             shutil.rmtree(staging, ignore_errors=True)
             save_model(accelerator.unwrap_model(network), state, data_set, staging)
-            for file in staging.iterdir():
-                file.replace(self.folder / file.name)
-            staging.rmdir()
+            with explained(self.folder):
+                for file in staging.iterdir():
+                    file.replace(self.folder / file.name)
+                staging.rmdir()
+                sync(self.folder)
             write_json(self.folder / ABOUT, self.about)
         accelerator.wait_for_everyone()
 
@@ -55,8 +60,7 @@ def open_run(
     tokens: the section of the data's recipe, kept with the model.
     """
     shape = {"recipe": recipe.model_dump(mode="json"), "data": data}
-    key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
-    about = {"format_version": 1, "key": key, "software": {"duplexgen": __version__}, "tokens": tokens, **shape}
+    about = {"format_version": 1, "key": _key(shape), "software": {"duplexgen": __version__}, "tokens": tokens, **shape}
     with ExitStack() as stack:
         if accelerator.is_main_process:
             stack.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being trained by another process"))
@@ -72,10 +76,18 @@ def open_run(
         yield Run(out, about, accelerator)
 
 
+def _key(about: dict[str, Any]) -> str:
+    """Of what must be the same from the start of a run to its end."""
+    recipe = dict(about.get("recipe", {}))
+    recipe.pop("description", None)
+    recipe["optimization"] = {key: value for key, value in recipe.get("optimization", {}).items() if key not in FREE}
+    return hashlib.sha256(canonical_json({"recipe": recipe, "data": about.get("data")}).encode()).hexdigest()[:16]
+
+
 def _check_same(out: Path, stored: dict[str, Any], about: dict[str, Any]) -> None:
-    if stored.get("key") == about["key"]:
+    if _key(stored) == about["key"]:  # computed: the key that an earlier version wrote was another
         return
-    unlike = "recipe" if stored.get("recipe") != about["recipe"] else "data"
+    unlike = "data" if stored.get("data") != about["data"] else "recipe"
     raise UserError(
         f"{out} holds a run of another {unlike}; it was left as it is. Choose another folder with --out, or remove it."
     )

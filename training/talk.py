@@ -78,8 +78,10 @@ def talk(
 ) -> Talk:
     """Let a model listen to `user`, int16 [samples] at its rate, whole blocks, and answer.
 
-    report: called with the number of blocks done. Raises UserError if there are more than the model has room for.
+    report: called with the number of blocks done. Raises UserError if there are more than the model has room for, or
+    if the text tokenizer that the transcript needs is not there.
     """
+    text_tokenizer(model.format)  # a missing one is told before the conversation, not after
     size = model.format.block_samples
     said: list[Block] = []
     for block in converse(model, ["talk"], user[np.newaxis], temperature, seed):
@@ -94,15 +96,21 @@ def talk(
     )
 
 
+def text_tokenizer(sequence_format: SequenceFormat) -> TextTokenizer:
+    """The one a model was trained with. Raises UserError if it is not there, or is another."""
+    found: TextTokenizer = installed(
+        TEXT_TOKENIZERS, sequence_format.described["text_tokenizer"], sequence_format.tokens
+    )
+    return found
+
+
 def replies(text_ids: NDArray[np.int32], sequence_format: SequenceFormat) -> list[Said]:
     """What the text channel [blocks * M] says, reply by reply, in whatever order a model has written it.
 
     A reply starts at [ASSISTANT], or at text where there is none, and ends at [EPAD], at [SILENCE] or at the next one.
     """
     vocabulary = sequence_format.vocabulary
-    tokenizer: TextTokenizer = installed(
-        TEXT_TOKENIZERS, sequence_format.described["text_tokenizer"], sequence_format.tokens
-    )
+    tokenizer = text_tokenizer(sequence_format)
     found: list[tuple[int, int, list[int]]] = []
     start: int | None = None
     words: list[int] = []

@@ -50,7 +50,10 @@ def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
 
 
 def check_files(dataset: Dataset) -> Iterator[str]:
-    """Every file that is not, byte for byte, what the manifest says, and every one it does not list."""
+    """Every file that is not, byte for byte, what the manifest says, and every one it does not list.
+
+    Hidden ones may be there: .gitattributes and .cache/ come with a download from the Hub, .nfs* with NFS.
+    """
     manifest = dataset.manifest
     if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
         yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
@@ -67,8 +70,9 @@ def check_files(dataset: Dataset) -> Iterator[str]:
         elif "rows" in file and (rows := pq.read_metadata(path).num_rows) != file["rows"]:
             yield f"{file['path']}: has {rows} rows, expected {file['rows']}"
     listed = {file["path"] for file in files} | {MANIFEST, SUCCESS}
-    present = {str(path.relative_to(dataset.path)) for path in dataset.path.rglob("*") if path.is_file()}
-    for extra in sorted(present - listed):
+    present = (path.relative_to(dataset.path) for path in dataset.path.rglob("*") if path.is_file())
+    visible = {str(path) for path in present if not any(part.startswith(".") for part in path.parts)}
+    for extra in sorted(visible - listed):
         yield f"{extra}: is not listed in {MANIFEST}"
 
 

@@ -81,9 +81,14 @@ def test_count_of_rows(dataset: Path) -> None:
     assert failures(dataset) == [f"{SHARD}: has 3 rows, expected 4"]
 
 
-def test_leftover_of_a_killed_build(dataset: Path) -> None:
-    (dataset / "data" / ".train.parquet.0f.tmp").write_bytes(b"")
-    assert failures(dataset) == ["data/.train.parquet.0f.tmp: is not listed in manifest.json"]
+def test_hidden_files_are_not_the_data_sets(dataset: Path) -> None:
+    names = (".gitattributes", ".cache/huggingface/download/data/train.parquet.metadata", "data/.nfs00000000000000a1")
+    for name in names:
+        (dataset / name).parent.mkdir(parents=True, exist_ok=True)
+        (dataset / name).write_bytes(b"")
+    assert failures(dataset) == []
+    (dataset / "data" / "more.parquet").write_bytes(b"")
+    assert failures(dataset) == ["data/more.parquet: is not listed in manifest.json"]
 
 
 @pytest.mark.parametrize(

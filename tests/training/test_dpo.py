@@ -115,6 +115,18 @@ def test_without_the_sft_term(sft, both, tmp_path):
         assert line["loss"] == pytest.approx(line["dpo"], rel=1e-6)
 
 
+def test_dropout_follows_from_the_seed(sft, both, tmp_path):
+    shutil.copytree(sft, tmp_path / "model")
+    config = json.loads((sft / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"attention_dropout": 0.3}))
+    recipe = dpo_recipe(tmp_path / "model", *both, steps=2)
+    for name, state in (("one", 1), ("two", 2)):
+        torch.manual_seed(state)
+        train_dpo(recipe, tmp_path / name, Display())
+    train_dpo(recipe.model_copy(update={"seed": 6}), tmp_path / "other", Display())
+    assert log(tmp_path / "one") == log(tmp_path / "two") != log(tmp_path / "other")
+
+
 def test_pairs_of_another_data_set_are_refused(sft, pairs, data_sets, tmp_path):
     other = pairs(data_sets("turn_taking", name="other", seed=4))
     with pytest.raises(UserError, match="that the model was not trained"):

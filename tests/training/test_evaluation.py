@@ -109,6 +109,30 @@ def test_evaluate_writes_what_it_measured(
         evaluate(model_folder, sets, tmp_path, Settings(), Content(), False, Display())
 
 
+def test_an_interrupted_judge_leaves_no_result_and_does_not_bar_the_next(
+    data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def run_again() -> None:
+        sets = [data_sets("turn_taking").path]
+        evaluate(
+            model_folder, sets, tmp_path, Settings(limit=1), Content(answers={"another": ["Paris"]}), False, Display()
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.evaluation.scored", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_again()
+    partial = json.loads((tmp_path / "evaluation.partial.json").read_text())
+    assert "tt_sr_3s" in partial["figures"]["turn_taking"] and not (tmp_path / "evaluation.json").exists()
+    run_again()
+    whole = json.loads((tmp_path / "evaluation.json").read_text())
+    assert "qa_accuracy" in whole["figures"]["turn_taking"]
+    assert not (tmp_path / "evaluation.partial.json").exists()
+
+
 def test_rows_that_are_not_measured_do_not_count(
     data_sets: Callable[..., Dataset], model: DuplexModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,20 @@ def test_weights_that_are_cut_short(model_folder: Path, tmp_path: Path) -> None:
         load_model(tmp_path / "model")
 
 
+def test_code_that_comes_with_a_model_is_not_run(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _="": "y")  # what transformers asks for leave with
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    shutil.copytree(model_folder, tmp_path / "model")
+    (tmp_path / "model" / "strange.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')\n")
+    names = {"AutoConfig": "strange.Config", "AutoModelForCausalLM": "strange.Model"}
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": "strange", "auto_map": names}))
+    with pytest.raises(UserError, match=r"(?s)cannot be loaded.* code that comes with a model is never run"):
+        load_model(tmp_path / "model")
+    assert not (tmp_path / "was_run").exists()
+
+
 def test_half_precision_is_half_as_large(model_folder: Path) -> None:
     whole, half = (load_model(model_folder, precision=name).network for name in ("fp32", "bf16"))
     assert whole.get_memory_footprint() == pytest.approx(2 * half.get_memory_footprint(), rel=0.01)

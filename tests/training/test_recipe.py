@@ -14,6 +14,8 @@ def test_those_that_ship_can_be_loaded():
         model = DPORecipe if "dpo" in name else SFTRecipe
         recipe, _ = load(name, model, TRAINING_RECIPES)
         assert recipe.name == name
+        steps = recipe.optimization.steps
+        assert steps is None or recipe.optimization.checkpoint_every < steps, f"{name} would never write a checkpoint"
 
 
 def test_the_papers_hyper_parameters():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class StopAt(Display):
-    """Stops a run after some steps, as Ctrl-C would."""
+    """Stops a run after some steps, as Ctrl-C would; 0 lets it end. `start`: the step it went on from."""
 
     def __init__(self, step: int) -> None:
         super().__init__()
@@ -36,6 +37,8 @@ class StopAt(Display):
 
     @contextmanager
     def training(self, steps, start):
+        self.start = start
+
         def report(done, figures):
             if done == self.step:
                 raise KeyboardInterrupt
@@ -118,6 +121,70 @@ def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_aft
     train_sft(recipe, out, Display())
     assert log(out) == log(alone)
     assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+
+
+def test_a_run_goes_on_with_less_memory(folders, alone, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_sft(sft_recipe(*folders, checkpoint_every=3), out, StopAt(5))
+    stored = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(stored | {"key": "of an earlier version"}))
+    display = StopAt(0)
+    less = sft_recipe(*folders, checkpoint_every=100, micro_batch_size=1, gradient_checkpointing=True)
+    train_sft(less.model_copy(update={"description": "less"}), out, display)
+    assert display.start == 3
+    assert len(log(out)) == 6
+    for ours, theirs in zip(log(out), log(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    finished = (out / "training.json").read_bytes()
+    train_sft(sft_recipe(*folders), out, Display())
+    assert (out / "training.json").read_bytes() == finished, "a finished run is known with other values, too"
+    with pytest.raises(UserError, match="another recipe"):
+        train_sft(sft_recipe(*folders, batch_size=2), out, Display())
+
+
+FULL = {
+    "torch.save": RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+    "safetensors.torch.serialize_file": SafetensorError("I/O error: No space left on device (os error 28)"),
+}
+
+
+@pytest.mark.parametrize(
+    ("writer", "checkpoint_every"),
+    [("torch.save", 3), ("safetensors.torch.serialize_file", 3), ("safetensors.torch.serialize_file", 100)],
+)
+def test_a_full_disk_is_told_and_nothing_half_written_stays(
+    folders, alone, tmp_path, monkeypatch, writer, checkpoint_every
+):
+    def write_a_little(_, path, *__, **___):
+        Path(path).write_bytes(b"half")
+        raise FULL[writer]
+
+    recipe, out = sft_recipe(*folders, checkpoint_every=checkpoint_every), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, write_a_little)
+        with pytest.raises(UserError, match=r"disk is full.* make room and run the same command again"):
+            train_sft(recipe, out, Display())
+    assert not [path for path in out.rglob(".*") if path.name.endswith(".tmp")]
+    assert not list(out.glob("checkpoints/*")) and not (out / "model.safetensors").exists()
+    train_sft(recipe, out, Display())
+    assert log(out) == log(alone)
+
+
+def test_what_was_saved_is_on_disk_before_it_counts(folders, tmp_path, monkeypatch):
+    """Each file of a checkpoint before its folder takes its name, each of the model before training.json."""
+    seen = []
+    rename, replace = Path.rename, Path.replace
+    monkeypatch.setattr("training.saving.sync", lambda path: seen.append(path.name))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (seen.append(to.name), rename(path, to)))
+    monkeypatch.setattr(Path, "replace", lambda path, to: (seen.append(to.name), replace(path, to)))
+    train_sft(sft_recipe(*folders, steps=2, checkpoint_every=1), tmp_path / "run", Display())
+    before = seen[: seen.index("step-00000001")]
+    assert {"model.safetensors", "optimizer.bin", "random_states_0.pkl", RECORD} <= set(before)
+    after = seen[seen.index("step-00000001") :]
+    last = after[: after.index("training.json")]
+    assert last.count("model.safetensors") == 2, "once on disk, once in place"
+    assert {"config.json", "vocabulary.json", "tokenizer.json", ".model.tmp"} <= set(last)
 
 
 def loss_of(model_folder, data_set):

@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks import replay
 from pipeline.errors import UserError
+from pipeline.recipe import Pretrained, Tokens
 from pipeline.shards.dataset import Dataset
 from pipeline.tokens.melvq import MelVQ
 from tests.command import duplexgen
@@ -101,6 +103,16 @@ def test_talk_writes_both_channels_and_what_was_said(
     assert len((tmp_path / "transcript.txt").read_text().splitlines()) == max(1, len(said["replies"]))
     assert (tmp_path / "channels.png").read_bytes().startswith(b"\x89PNG")
     assert made.real_time_factor(0.8) > 0
+
+
+def test_a_missing_tokenizer_is_told_before_a_word_is_said(model: DuplexModel, tmp_path: Path) -> None:
+    tokenizer = model.format.described["text_tokenizer"] | {"name": "pretrained"}
+    tokens = Tokens(pretrained=Pretrained(folder=str(tmp_path / "gone")))
+    moved = replace(model.format, described=model.format.described | {"text_tokenizer": tokenizer}, tokens=tokens)
+    steps: list[int] = []
+    with pytest.raises(UserError, match="gone has no tokenizer"):
+        talk(replace(model, format=moved), np.zeros(BLOCK, np.int16), 0.8, 0, steps.append)
+    assert steps == []
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])

@@ -6,9 +6,9 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from pipeline.errors import UserError
-from pipeline.shards.atomic import explained, file_sha256, write_json
+from pipeline.shards.atomic import explained, file_sha256, sync, write_json
 from pipeline.shards.dataset import read_json
-from training.saving import saved, sync
+from training.saving import saved
 
 RECORD = "checkpoint.json"
 KEPT = 2

@@ -13,11 +13,10 @@ from torch import nn
 
 from pipeline import __version__
 from pipeline.errors import UserError
-from pipeline.shards.atomic import canonical_json, explained, locked, write_json
+from pipeline.shards.atomic import canonical_json, explained, locked, sync, write_json
 from pipeline.shards.dataset import read_json
 from training.model import ABOUT, save_model
 from training.recipe import Common
-from training.saving import sync
 
 RUN = "run.json"
 # of `optimization`: they change no result but by rounding, so that a run short of memory goes on with others

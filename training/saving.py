@@ -1,6 +1,5 @@
 """Folders that other libraries write: whole and on disk, or not there."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from pipeline.errors import UserError
-from pipeline.shards.atomic import explained
+from pipeline.shards.atomic import explained, sync
 
 TORCH_WRITER = "inline_container"  # the source that torch.save's errors name
 
@@ -33,15 +32,6 @@ def saved(folder: Path) -> Iterator[None]:
                 "saved before is safe: make room and run the same command again."
             ) from error
         raise
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_of_a_writer(error: BaseException) -> bool:

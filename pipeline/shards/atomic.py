@@ -29,9 +29,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
         with explained(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -84,7 +84,8 @@ def remove_temporary(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pipeline.shards.atomic import canonical_json, explained
+from pipeline.shards.atomic import canonical_json, explained, sync
 
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             if start == 0:
-                _sync_folder(path.parent)
+                sync(path.parent)
         self._path = path
         self._places[key] = (path, start)
         self._read_to[path] = start + len(line)
@@ -112,11 +112,3 @@ def _entry(line: bytes) -> tuple[str, Answer] | None:
 
 def _crc32(key: str, answer: Answer) -> int:
     return zlib.crc32(json.dumps([key, answer.content, answer.finish_reason]).encode())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

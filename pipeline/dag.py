@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -18,7 +19,8 @@ import numpy as np
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, WorkerCrashedError
+from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.errors import UserError, is_of_the_machine
 from pipeline.shards.atomic import explained
@@ -109,22 +111,23 @@ def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
     wanted = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
     gpus = gpus_each(wanted, resources.get("GPU", 0))
     dearest = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
-    for step in steps:
-        actors = min(
-            _actors(step.stage, resources, dearest, gpus), step.stage.max_actors or len(partitions), len(partitions)
-        )
-        rows = rows.map_batches(
-            _Worker,
-            fn_constructor_args=(step,),
-            batch_size=1,
-            num_cpus=step.stage.num_cpus,
-            num_gpus=step.stage.num_gpus,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-            # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
-            # that may hold one task an actor never grows by itself, so its size is given.
-            compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
-        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # of max_task_retries, for which there is no other way
+        for step in steps:
+            actors = min(
+                _actors(step.stage, resources, dearest, gpus), step.stage.max_actors or len(partitions), len(partitions)
+            )
+            rows = rows.map_batches(
+                _Worker,
+                fn_constructor_args=(step,),
+                batch_size=1,
+                num_cpus=step.stage.num_cpus,
+                num_gpus=step.stage.num_gpus,
+                max_task_retries=RETRIES,
+                # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
+                # that may hold one task an actor never grows by itself, so its size is given.
+                compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
+            )
     warned: set[str] = set()
     with _interruptible() as stop_if_asked, _outlived():
         for row in rows.iter_rows():
@@ -169,13 +172,13 @@ def gpus_each(wanted: Mapping[str, float], gpus: float) -> dict[str, float]:
 
 @contextmanager
 def _outlived() -> Iterator[None]:
-    """Raise as a UserError what ends workers from without; what they raise, a RayTaskError, is a mistake of ours."""
+    """Raise as a UserError what ends workers from without."""
     try:
         yield
-    except RayTaskError:
-        raise
-    except RayError as error:
-        said = " ".join(str(error).split())[:500]
+    except (ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, WorkerCrashedError) as error:
+        if isinstance(error, ActorDiedError) and error.actor_init_failed:  # it never lived: the traceback says why
+            raise
+        said = " ".join(str(error).split())[-500:]
         raise UserError(
             f"a worker was lost, and so was each that tried its partition again ({RETRIES} times): {said}. "
             "Is there memory for so many (ulimit, dmesg), and is the cluster whole? What was committed is safe: start "

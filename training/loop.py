@@ -26,8 +26,8 @@ from training.recipe import Optimization
 
 LOG = "log.jsonl"
 LESS_MEMORY = (
-    "A smaller micro_batch_size takes less and changes no result; gradient_checkpointing: true takes less still. "
-    "Change the recipe and run the same command again: it goes on from the newest checkpoint."
+    "A smaller micro_batch_size takes less and changes results by rounding; gradient_checkpointing: true takes less "
+    "still. Change the recipe and run the same command again: it goes on from the newest checkpoint."
 )
 SHORTEST = 2  # ids; models cannot take none, which is what a device without rows would have
 Micro = Sequence[Row | None]  # None makes a device's share as long as the others'

@@ -19,7 +19,7 @@ from training.model import ABOUT, save_model
 from training.recipe import Common
 
 RUN = "run.json"
-# of `optimization`: they change no result but by rounding, so that a run short of memory goes on with others
+# of `optimization`: they change results by rounding alone (and dropout), so a run short of memory goes on with others
 FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every"}
 
 

@@ -79,6 +79,7 @@ class Endpoint:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         limits = httpx2.Limits(max_connections=self.llm.at_once)
         self._asking_whether_alive = asyncio.Lock()
+        self._places = asyncio.Semaphore(self.llm.at_once)
         # One time limit for the whole exchange, by asyncio: the client's own would start anew with every byte.
         try:
             self._client = httpx2.AsyncClient(headers=headers, limits=limits, timeout=None)
@@ -95,10 +96,16 @@ class Endpoint:
     async def ask(self, body: dict[str, Any], schema: dict[str, Any] | None, jitter: np.random.Generator) -> Answer:
         """The answer to a request, asked again with growing waits while the endpoint is away, busy, slow or broken.
 
+        As many at once as the recipe allows; the others wait.
+
         body: of a chat completion. schema: its `response_format`, left out for good where the endpoint refuses it.
         Raises UserError once the endpoint answers nobody, or can never answer; DialogueRejected if it refuses this
         request, or fails again and again to answer it, and answers others.
         """
+        async with self._places:
+            return await self._asked(body, schema, jitter)
+
+    async def _asked(self, body: dict[str, Any], schema: dict[str, Any] | None, jitter: np.random.Generator) -> Answer:
         waits_s = self.waits_s
         alone = Counter[bool]()  # rounds of tries that failed while others were answered: by what may be its own fault
         while True:
@@ -176,7 +183,7 @@ class Endpoint:
                 except _Failure as again:
                     others = f"then, to one that was answered before: {again.detail}"
             raise UserError(
-                f"{self.llm.url} is too slow for the dialogues that {self.llm.model} is asked to rewrite. To one: "
+                f"{self.llm.url} does not answer in time what {self.llm.model} is asked to rewrite. To a dialogue: "
                 f"{failure.detail}, tries: {SLOW_TRIES}; {others}. See that it runs; expected is an answer of "
                 "rewriting.llm.max_tokens within timeout_s while at_once requests are under way. Raise timeout_s, or "
                 "lower at_once, or max_tokens (which asks for all of them anew), then start the same command again: "

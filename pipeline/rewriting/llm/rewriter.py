@@ -133,10 +133,9 @@ class LLMRewriter:
         return asyncio.run(self._all([self._task(dialogue) for dialogue in dialogues]))
 
     async def _all(self, tasks: Sequence[_Task | Rejection]) -> list[Rewritten | Rejection]:
-        at_once = asyncio.Semaphore(self._llm.at_once)
         try:
             async with self._endpoint.connected(), asyncio.TaskGroup() as group:
-                running = [group.create_task(self._one(task, at_once)) for task in tasks]
+                running = [group.create_task(self._one(task)) for task in tasks]
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [done.result() for done in running]
@@ -179,14 +178,13 @@ class LLMRewriter:
             "seed": int(random.integers(2**31)),
         }
 
-    async def _one(self, task: _Task | Rejection, at_once: asyncio.Semaphore) -> Rewritten | Rejection:
+    async def _one(self, task: _Task | Rejection) -> Rewritten | Rejection:
         if isinstance(task, Rejection):
             return task
-        async with at_once:
-            try:
-                return await self._answered(task)
-            except Exception as error:
-                return _rejection(task.dialogue, error)
+        try:
+            return await self._answered(task)
+        except Exception as error:
+            return _rejection(task.dialogue, error)
 
     async def _answered(self, task: _Task) -> Rewritten:
         """The first answer that can be used. Raises DialogueRejected if there is none, or every one is bad."""

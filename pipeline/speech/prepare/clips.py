@@ -31,7 +31,16 @@ ALIASES = {
     "sex": ("sex", "gender"),
     "license": ("license", "licence"),
 }
-LANGUAGES = {"english": "en", "chinese": "zh", "mandarin": "zh", "cmn": "zh", "eng": "en", "zho": "zh"}
+LANGUAGES = {
+    "english": "en",
+    "chinese": "zh",
+    "mandarin": "zh",
+    "cmn": "zh",
+    "eng": "en",
+    "zho": "zh",
+    "jv": "jw",  # as Whisper calls it
+    "nb": "no",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,7 +315,7 @@ def test_a_slow_dialogue_on_its_own_is_rejected_where_another_is_answered_again(
     engine.rewrite_all(some(1))
     engine = rewriter(timeout_s=1.0, at_once=1) if restarted else engine
     endpoint.says = slow_for("d1")
-    good, bad = engine.rewrite_all(some(2))
+    bad, good = engine.rewrite_all(some(2)[::-1])
     assert isinstance(good, Rewritten)
     assert isinstance(bad, Rejection) and bad.reason == "endpoint_timeout"
     asked = Counter(is_simple_question(request) or shown(request)[0]["text"] for request in endpoint.requests)

@@ -1,6 +1,5 @@
 """The folder of a training run: whose it is, and the model once it is finished."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from torch import nn
 
 from pipeline import __version__
 from pipeline.errors import UserError
-from pipeline.shards.atomic import canonical_json, explained, locked, sync, write_json
+from pipeline.shards.atomic import explained, locked, sync, write_json
 from pipeline.shards.dataset import read_json
 from training.model import ABOUT, save_model
 from training.recipe import Common
@@ -59,7 +58,7 @@ def open_run(
     tokens: the section of the data's recipe, kept with the model.
     """
     shape = {"recipe": recipe.model_dump(mode="json"), "data": data}
-    about = {"format_version": 1, "key": _key(shape), "software": {"duplexgen": __version__}, "tokens": tokens, **shape}
+    about = {"format_version": 1, "software": {"duplexgen": __version__}, "tokens": tokens, **shape}
     with ExitStack() as stack:
         if accelerator.is_main_process:
             stack.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being trained by another process"))
@@ -75,16 +74,16 @@ def open_run(
         yield Run(out, about, accelerator)
 
 
-def _key(about: dict[str, Any]) -> str:
-    """Of what must be the same from the start of a run to its end."""
+def _fixed(about: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same from the start of a run to its end."""
     recipe = dict(about.get("recipe", {}))
     recipe.pop("description", None)
     recipe["optimization"] = {key: value for key, value in recipe.get("optimization", {}).items() if key not in FREE}
-    return hashlib.sha256(canonical_json({"recipe": recipe, "data": about.get("data")}).encode()).hexdigest()[:16]
+    return {"recipe": recipe, "data": about.get("data")}
 
 
 def _check_same(out: Path, stored: dict[str, Any], about: dict[str, Any]) -> None:
-    if _key(stored) == about["key"]:  # computed: the key that an earlier version wrote was another
+    if _fixed(stored) == _fixed(about):
         return
     unlike = "data" if stored.get("data") != about["data"] else "recipe"
     raise UserError(

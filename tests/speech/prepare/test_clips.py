@@ -173,7 +173,15 @@ def test_a_recording_is_named_by_its_bytes_wherever_it_lies(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("said", "language"),
-    [("EN", "en"), ("en_GB", "en"), ("English", "en"), ("zh-Hans-CN", "zh"), ("cmn", "zh"), ("yue", "yue")],
+    [
+        ("EN", "en"),
+        ("en_GB", "en"),
+        ("English", "en"),
+        ("zh-Hans-CN", "zh"),
+        ("cmn", "zh"),
+        ("nb-NO", "no"),
+        ("yue", "yue"),
+    ],
 )
 def test_languages_are_brought_to_their_codes(said: str, language: str) -> None:
     assert about({"language": said}).language == language

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline import __version__
-from pipeline.errors import UserError
+from .pipeline import __version__
+from .pipeline.errors import UserError
 
 INTERRUPTED = 130  # exit status after Ctrl-C
 TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
@@ -73,9 +73,9 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
     The data set appears under `--out` once it is whole. What the stages made on the way stays under `--work`, each in
     a folder named by what shaped it, so that another recipe over the same dialogues and voices speaks nothing again.
     """
-    from pipeline import checking
-    from pipeline.build import build as run
-    from pipeline.display import Display
+    from .pipeline import checking
+    from .pipeline.build import build as run
+    from .pipeline.display import Display
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
@@ -88,10 +88,10 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
     Reads and checks the recipe and its sources, and speaks nothing.
     """
-    from pipeline import checking
-    from pipeline.build import prepare
-    from pipeline.display import Display
-    from pipeline.report import describe_plan
+    from .pipeline import checking
+    from .pipeline.build import prepare
+    from .pipeline.display import Display
+    from .pipeline.report import describe_plan
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
@@ -104,7 +104,7 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
 
     Loads no model and speaks nothing; exits with 1 if something is missing.
     """
-    from pipeline.doctor import examine
+    from .pipeline.doctor import examine
 
     def places(name: str) -> tuple[Path, Path]:
         target = _out(out, name)
@@ -134,10 +134,10 @@ def dpo_pairs(
     Speaks nothing, decodes no audio (unless the recipe says retokenize), and goes on where it stopped. The pairs are
     a data set of their own, which `verify` and `inspect` know.
     """
-    from pipeline.display import Display
-    from pipeline.pairs.build import build as run
-    from pipeline.pairs.recipe import PairsRecipe
-    from pipeline.recipe_file import RECIPES, load
+    from .pipeline.display import Display
+    from .pipeline.pairs.build import build as run
+    from .pipeline.pairs.recipe import PairsRecipe
+    from .pipeline.recipe_file import RECIPES, load
 
     checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
     folder = dataset.expanduser().resolve()
@@ -148,8 +148,8 @@ def dpo_pairs(
 @app.command()
 def verify(dataset: Folder) -> None:
     """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
-    from pipeline.display import Display
-    from pipeline.shards.verify import verify as run
+    from .pipeline.display import Display
+    from .pipeline.shards.verify import verify as run
 
     failed = 0
     with Display().verifying() as report:
@@ -170,8 +170,8 @@ def inspect(
     ] = None,
 ) -> None:
     """Show counts and timing statistics; or one dialogue, block by block, as in figure 1 of BayLing-Duplex."""
-    from pipeline.report import describe_dataset, describe_dialogue
-    from pipeline.shards.dataset import Dataset
+    from .pipeline.report import describe_dataset, describe_dialogue
+    from .pipeline.shards.dataset import Dataset
 
     opened = Dataset(dataset)
     print(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
@@ -201,11 +201,11 @@ def talk(
     says how long a block took beside the time it covers.
     """
     _needs_training()
-    from pipeline.display import Display
-    from training.devices import inference_device
-    from training.model import load_model
-    from training.talk import read_recording, transcript, with_silence, write
-    from training.talk import talk as run
+    from .pipeline.display import Display
+    from .training.devices import inference_device
+    from .training.model import load_model
+    from .training.talk import read_recording, transcript, with_silence, write
+    from .training.talk import talk as run
 
     folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     if folder.exists():
@@ -276,12 +276,12 @@ def evaluate(
     _needs_training()
     from rich.console import Console
 
-    from pipeline.display import Display
-    from training.devices import inference_device
-    from training.evaluation import content_of
-    from training.evaluation import evaluate as run
-    from training.evaluation_report import problems, table
-    from training.items import Settings
+    from .pipeline.display import Display
+    from .training.devices import inference_device
+    from .training.evaluation import content_of
+    from .training.evaluation import evaluate as run
+    from .training.evaluation_report import problems, table
+    from .training.items import Settings
 
     content = content_of(transcripts, judge, judge_model, answers)
     folder = _out(out, f"evaluation/{model.resolve().name}")
@@ -315,14 +315,14 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     """Stage I: supervised fine-tuning on data sets; run again, it goes on where it stopped.
 
     The losses, by kind of token, are in `log.jsonl` and for TensorBoard. On several devices:
-    `accelerate launch -m cli train sft RECIPE`.
+    `accelerate launch -m duplexgen train sft RECIPE`.
     """
     _needs_training()
-    from pipeline.display import Display
-    from pipeline.recipe_file import load
-    from training.devices import is_first_process
-    from training.recipe import TRAINING_RECIPES, SFTRecipe
-    from training.sft import train_sft
+    from .pipeline.display import Display
+    from .pipeline.recipe_file import load
+    from .training.devices import is_first_process
+    from .training.recipe import TRAINING_RECIPES, SFTRecipe
+    from .training.sft import train_sft
 
     checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
     train_sft(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
@@ -335,11 +335,11 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     The log-probabilities of that model, the reference, are computed once and kept.
     """
     _needs_training()
-    from pipeline.display import Display
-    from pipeline.recipe_file import load
-    from training.devices import is_first_process
-    from training.dpo import train_dpo
-    from training.recipe import TRAINING_RECIPES, DPORecipe
+    from .pipeline.display import Display
+    from .pipeline.recipe_file import load
+    from .training.devices import is_first_process
+    from .training.dpo import train_dpo
+    from .training.recipe import TRAINING_RECIPES, DPORecipe
 
     checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
     train_dpo(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
@@ -385,8 +385,8 @@ def prepare_voices(
     """
     from collections import Counter
 
-    from pipeline.display import Display
-    from pipeline.speech.prepare import Settings, prepare
+    from .pipeline.display import Display
+    from .pipeline.speech.prepare import Settings, prepare
 
     settings = Settings(
         whisper=whisper,

@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.recipe import CosyVoice, Speech
-from pipeline.speech.cosyvoice import compiling, configuration
-from pipeline.speech.cosyvoice.decoding import Row, decode
-from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
-from pipeline.speech.cosyvoice.folder import ModelFolder
-from pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
-from pipeline.speech.cosyvoice.prompts import VoicePrompt
-from pipeline.speech.cosyvoice.upstream import Code, contained
-from pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.recipe import CosyVoice, Speech
+from duplexgen.pipeline.speech.cosyvoice import compiling, configuration
+from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode
+from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
+from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
+from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
+from duplexgen.pipeline.speech.cosyvoice.prompts import VoicePrompt
+from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
+from duplexgen.pipeline.speech.engine import SpeechRequest
 from tests.speech.cosyvoice import configurations, folders
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}

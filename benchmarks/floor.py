@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
+from duplexgen.pipeline.dialogue import Waveform
 
 UTTERANCES_A_DIALOGUE = 4
 REPLY_DELAY_S = 0.8
@@ -68,9 +68,9 @@ def encode(track: NDArray[np.int16], sample_rate: int) -> bytes:
 
 def kokoro_utterances(count: int) -> list[Waveform]:
     """Replies of the sample corpus without a digit or a symbol, as Kokoro speaks them, 24 kHz, in several voices."""
-    from pipeline.errors import DialogueRejected
-    from pipeline.speech.engine import SpeechRequest
-    from pipeline.speech.kokoro import Kokoro
+    from duplexgen.pipeline.errors import DialogueRejected
+    from duplexgen.pipeline.speech.engine import SpeechRequest
+    from duplexgen.pipeline.speech.kokoro import Kokoro
 
     engine = Kokoro()
     engine.load()

@@ -23,22 +23,22 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import recipe, sources
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.rewriting import Rewritten
-from pipeline.rewriting.rules import RulesRewriter
-from pipeline.shards.atomic import atomic_path
-from pipeline.speech.engine import SpeechRequest
-from pipeline.speech.gate import Gate, Quality
-from pipeline.speech.gate.gate import THRESHOLDS, Heard
-from pipeline.speech.gate.words import error_rate, words
-from pipeline.speech.guard import BadSpeechError
-from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.measures import MEASURE_HZ, at_measure_rate
-from pipeline.speech.measures.transcript import Recogniser
-from pipeline.speech.speaking import finish
-from pipeline.speech.trim import trim
+from duplexgen.pipeline import recipe, sources
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.shards.atomic import atomic_path
+from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.gate import Gate, Quality
+from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, Heard
+from duplexgen.pipeline.speech.gate.words import error_rate, words
+from duplexgen.pipeline.speech.guard import BadSpeechError
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.speech.measures import MEASURE_HZ, at_measure_rate
+from duplexgen.pipeline.speech.measures.transcript import Recogniser
+from duplexgen.pipeline.speech.speaking import finish
+from duplexgen.pipeline.speech.trim import trim
 
 SPEECH = recipe.Speech(assistant_voice="af_heart")
 PARTITION = 64  # utterances judged together, as a stage does

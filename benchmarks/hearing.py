@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.speech.measures import transcript
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.measures import transcript
 
 HEARING_HZ = 16000
 INSTALL = "pip install -e '.[listen]' && pip install --no-deps Resemblyzer"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.listening import Listener, rows
-from pipeline.dialogue import CHANNELS
-from pipeline.errors import UserError
+from duplexgen.pipeline.dialogue import CHANNELS
+from duplexgen.pipeline.errors import UserError
 
 REPLY_DELAY_S = (0.8, 0.8)
 NEXT_TURN_S = (0.5, 3.0)

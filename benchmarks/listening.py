@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, by_turn, needed, words
-from pipeline.dialogue import CHANNELS, Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.rewriting import english
+from duplexgen.pipeline.dialogue import CHANNELS, Waveform
+from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.rewriting import english
 
 COLUMNS = ["dialogue_id", "turns", "audio"]
 LONGEST_VOICE_SAMPLE_S = 60.0

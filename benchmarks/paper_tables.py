@@ -23,10 +23,10 @@ from typing import Any
 import torch
 import yaml
 
-from pipeline.recipe_file import load
-from pipeline.shards.atomic import file_sha256
-from training.metrics import figure
-from training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
+from duplexgen.pipeline.recipe_file import load
+from duplexgen.pipeline.shards.atomic import file_sha256
+from duplexgen.training.metrics import figure
+from duplexgen.training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
 
 TRAINED_ON = ("train_turn_taking", "train_interruption")
 MEASURED_ON = ("held_out_turn_taking", "held_out_interruption")

@@ -12,11 +12,11 @@ import numpy as np
 import soundfile
 import yaml
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Speech
-from pipeline.recipe_file import RECIPES, Problem, read
-from pipeline.speech import ENGINES, SpeechRequest, Voice
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Speech
+from duplexgen.pipeline.recipe_file import RECIPES, Problem, read
+from duplexgen.pipeline.speech import ENGINES, SpeechRequest, Voice
 
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"
 LETTER_S = 0.07

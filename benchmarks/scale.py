@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import cli
 from benchmarks.replay import register, replayed_recipe
+from duplexgen import cli
 
 PARTITION_SIZE = 5
 WANTED_SPREAD = 0.15

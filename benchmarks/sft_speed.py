@@ -47,9 +47,9 @@ def main() -> None:
 
 
 def ours(data: Path, steps: int, name: str) -> dict[str, float]:
-    from pipeline.display import Display
-    from training.data import Batches
-    from training.sft import train_sft
+    from duplexgen.pipeline.display import Display
+    from duplexgen.training.data import Batches
+    from duplexgen.training.sft import train_sft
 
     recipe = _recipe(data, steps, name)
     lengths: list[int] = []
@@ -78,8 +78,8 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from datasets import load_dataset
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    from training.model import start_from_config
-    from training.sequences import USER, SequenceFormat
+    from duplexgen.training.model import start_from_config
+    from duplexgen.training.sequences import USER, SequenceFormat
 
     recipe = _recipe(data, steps, name)
     sequence_format = SequenceFormat.read(data)
@@ -144,8 +144,8 @@ class _Clock:
 
 
 def _recipe(data: Path, steps: int, name: str) -> Any:
-    from pipeline.recipe_file import load
-    from training.recipe import TRAINING_RECIPES, SFTRecipe
+    from duplexgen.pipeline.recipe_file import load
+    from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
     recipe, _ = load(name, SFTRecipe, TRAINING_RECIPES)
     settings = recipe.optimization.model_copy(update={"steps": steps, "epochs": None, "checkpoint_every": steps + 1})

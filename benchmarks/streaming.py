@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import replay
-from pipeline.recipe import Layout, Tokens
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
-from pipeline.tokens.vocabulary import Vocabulary
-from training.live import AssistantDecoder, UserEncoder
-from training.model import DuplexModel, start_from_config
-from training.sequences import SequenceFormat
-from training.stream import Stream
+from duplexgen.pipeline.recipe import Layout, Tokens
+from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from duplexgen.pipeline.tokens.vocabulary import Vocabulary
+from duplexgen.training.live import AssistantDecoder, UserEncoder
+from duplexgen.training.model import DuplexModel, start_from_config
+from duplexgen.training.sequences import SequenceFormat
+from duplexgen.training.stream import Stream
 
 SAMPLE_RATE = 16000
 WARM_UP_BLOCKS = 3

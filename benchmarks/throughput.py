@@ -24,17 +24,17 @@ import soxr
 
 from benchmarks.floor import measure_floor
 from benchmarks.replay import register, replayed_recipe
-from pipeline import checking
-from pipeline.build import Build, prepare
-from pipeline.display import Display
-from pipeline.recipe import Output
-from pipeline.shards.finish import group_shards, write_shard
-from pipeline.shards.partitions import PartitionFolder
-from pipeline.shards.statistics import Statistics
-from pipeline.speech.kokoro import Kokoro
-from pipeline.stages.rows import read_speech_row
-from pipeline.stages.speech import SpeechStage
-from pipeline.stages.stage import Account, Stage, run_partition
+from duplexgen.pipeline import checking
+from duplexgen.pipeline.build import Build, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.recipe import Output
+from duplexgen.pipeline.shards.finish import group_shards, write_shard
+from duplexgen.pipeline.shards.partitions import PartitionFolder
+from duplexgen.pipeline.shards.statistics import Statistics
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.stages.rows import read_speech_row
+from duplexgen.pipeline.stages.speech import SpeechStage
+from duplexgen.pipeline.stages.stage import Account, Stage, run_partition
 
 ROUNDS = 4
 KOKORO_DIALOGUES = 8  # after one to warm up

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.display import Display
-from pipeline.making import Making, make, staged
-from pipeline.plan import make_plan
-from pipeline.recipe import Recipe
-from pipeline.shards import card
-from pipeline.shards.dataset import DIALOGUES
-from pipeline.shards.statistics import Statistics
-from pipeline.stages.data import DataStage
-from pipeline.stages.script import ScriptStage
-from pipeline.stages.speech import SpeechStage
-from pipeline.stages.stage import Stage
+from .display import Display
+from .making import Making, make, staged
+from .plan import make_plan
+from .recipe import Recipe
+from .shards import card
+from .shards.dataset import DIALOGUES
+from .shards.statistics import Statistics
+from .stages.data import DataStage
+from .stages.script import ScriptStage
+from .stages.speech import SpeechStage
+from .stages.stage import Stage
 
 
 @dataclass(frozen=True)

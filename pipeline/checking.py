@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from pipeline import sources, speech
-from pipeline.layouts import LAYOUTS
-from pipeline.recipe import Layout, Output, Recipe, Rewriting, Section, Source, Speech, Timing, Tokens
-from pipeline.recipe_file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
-from pipeline.rewriting import REWRITERS
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
+from . import sources, speech
+from .layouts import LAYOUTS
+from .recipe import Layout, Output, Recipe, Rewriting, Section, Source, Speech, Timing, Tokens
+from .recipe_file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
+from .rewriting import REWRITERS
+from .tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
 
 S = TypeVar("S", bound=Section)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dialogue import CHANNELS, Timeline, Track, Waveform
+from .dialogue import CHANNELS, Timeline, Track, Waveform
 
 FULL_SCALE = 32767
 

@@ -22,9 +22,9 @@ from ray.data import ActorPoolStrategy
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.errors import UserError, is_of_the_machine
-from pipeline.shards.atomic import explained
-from pipeline.stages.stage import Stage, Step
+from .errors import UserError, is_of_the_machine
+from .shards.atomic import explained
+from .stages.stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 RETRIES = 3  # of a partition whose worker died
@@ -220,7 +220,7 @@ class _Warnings(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.said: list[str] = []
-        logging.getLogger("pipeline").addHandler(self)
+        logging.getLogger("duplexgen").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(" ".join(record.getMessage().split()))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from pipeline.recipe_file import Location, dotted
+from .recipe_file import Location, dotted
 
 MOST = 6  # differences that are named; the rest is counted
 LONGEST = 40  # characters of a value

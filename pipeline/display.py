@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from pipeline.shards.partitions import PartitionFolder
+from .shards.partitions import PartitionFolder
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 20.0  # where the output is no terminal

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import checking
-from pipeline.recipe import Recipe
-from pipeline.recipe_file import RecipeFile
-from pipeline.rewriting import REWRITERS
-from pipeline.speech import ENGINES
-from pipeline.stages.speech import SpeechStage
-from pipeline.tokens import SPEECH_TOKENIZERS
+from . import checking
+from .recipe import Recipe
+from .recipe_file import RecipeFile
+from .rewriting import REWRITERS
+from .speech import ENGINES
+from .stages.speech import SpeechStage
+from .tokens import SPEECH_TOKENIZERS
 
 GB = 1e9
 SPEECH_GB_AN_HOUR = 0.1  # FLAC at 24 kHz, one channel: 61 to 96 MB measured

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from pipeline.dialogue import Rejection
-from pipeline.differences import differences, listed
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.plan import SOURCE, Plan
-from pipeline.shards.atomic import canonical_json, explained, file_sha256, locked, remove_temporary, write_json
-from pipeline.shards.dataset import DIALOGUES, MANIFEST, SUCCESS, read_manifest
-from pipeline.shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
-from pipeline.shards.manifest import manifest, software
-from pipeline.shards.partitions import Ledger, PartitionFolder, Readable
-from pipeline.shards.statistics import Statistics
-from pipeline.stages.stage import Stage, Step, stage_key
+from .dialogue import Rejection
+from .differences import differences, listed
+from .display import Display
+from .errors import UserError
+from .plan import SOURCE, Plan
+from .shards.atomic import canonical_json, explained, file_sha256, locked, remove_temporary, write_json
+from .shards.dataset import DIALOGUES, MANIFEST, SUCCESS, read_manifest
+from .shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
+from .shards.manifest import manifest, software
+from .shards.partitions import Ledger, PartitionFolder, Readable
+from .shards.statistics import Statistics
+from .stages.stage import Stage, Step, stage_key
 
 RAY_LOG = "ray.log"
 SHARD_BYTES = 500_000_000
@@ -197,7 +197,7 @@ def _run_stages(made: Making, display: Display) -> None:
                 for partition in sorted(partitions):
                     step.make(partition)
             return
-        from pipeline import dag  # Ray takes seconds to import, and a build that only joins needs none
+        from . import dag  # Ray takes seconds to import, and a build that only joins needs none
 
         first = next(index for index, partitions in enumerate(missing) if partitions)
         with dag.cluster(made.work / RAY_LOG):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from pipeline.errors import UserError
-from pipeline.shards.atomic import atomic_path, canonical_json, file_sha256
+from .errors import UserError
+from .shards.atomic import atomic_path, canonical_json, file_sha256
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.recipe import Recipe
-from pipeline.shards.atomic import canonical_json, write_json
-from pipeline.shards.partitions import Outcome, PartitionFolder
-from pipeline.sources import Read, fingerprint, joined, read
-from pipeline.speech import rendition_id
-from pipeline.stages.rows import TEXT, text_row
-from pipeline.stages.takes import take_of
+from .dialogue import Rejection
+from .errors import UserError
+from .recipe import Recipe
+from .shards.atomic import canonical_json, write_json
+from .shards.partitions import Outcome, PartitionFolder
+from .sources import Read, fingerprint, joined, read
+from .speech import rendition_id
+from .stages.rows import TEXT, text_row
+from .stages.takes import take_of
 
 VERSION = 1
 LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing else does not fill the memory

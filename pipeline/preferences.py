@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import DialogueRejected
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.layouts.streams import Ids
-from pipeline.pairs.recipe import PairsRecipe
-from pipeline.randomness import generator
-from pipeline.recipe import Range
+from .errors import DialogueRejected
+from .layouts.bayling import BaylingLayout
+from .layouts.streams import Ids
+from .pairs.recipe import PairsRecipe
+from .randomness import generator
+from .recipe import Range
 
 PURPOSE = "preferences"
 LEAK_FRAMES = 1

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
-from pipeline.recipe import Section
+from .errors import UserError
+from .recipe import Section
 
 Location = tuple[int | str, ...]
 Problem = tuple[Location, str]  # where in a recipe, and what is wrong

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from pipeline.build import Build
-from pipeline.errors import UserError
-from pipeline.shards.dataset import PREFERENCES, VOCABULARY_FOLDER, Dataset
-from pipeline.shards.statistics import Statistics
+from .build import Build
+from .errors import UserError
+from .shards.dataset import PREFERENCES, VOCABULARY_FOLDER, Dataset
+from .shards.statistics import Statistics
 
 WORDS_A_SECOND = 2.5
 """What a voice speaks, roughly; for estimates before anything is spoken."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.dialogue import Placement, Role, Timeline
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Range, Timing
+from .dialogue import Placement, Role, Timeline
+from .errors import DialogueRejected
+from .recipe import Range, Timing
 
 SILENCE_AFTER_STOP_S = 0.5
 """Ours: an interrupted assistant is silent at least this long before it answers the interrupting turn."""

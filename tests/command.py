@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import cli
+from duplexgen import cli
 
 
 @dataclass(frozen=True, slots=True)

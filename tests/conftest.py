@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import replay
-from pipeline.recipe import Recipe
+from duplexgen.pipeline.recipe import Recipe
 
 RecipeWriter = Callable[..., Path]
 

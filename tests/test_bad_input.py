@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.dataset import Dataset
 from tests.command import duplexgen
 from tests.conftest import TURNS, recipe_dict
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import datasets
 import pytest
 
-from pipeline.build import Build, build, prepare
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.recipe import Recipe
-from pipeline.report import describe_dialogue, describe_plan
-from pipeline.shards.dataset import Dataset
-from pipeline.shards.verify import verify
-from pipeline.stages.stage import run_partition
+from duplexgen.pipeline.build import Build, build, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.report import describe_dialogue, describe_plan
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.verify import verify
+from duplexgen.pipeline.stages.stage import run_partition
 from tests.conftest import tree
 
 Recipes = Callable[..., Recipe]
@@ -204,10 +204,12 @@ def test_too_many_rejections_stop_the_build(recipe: Recipes, tmp_path: Path) -> 
 
 
 def test_small_shards(recipe: Recipes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.shards import finish
+    from duplexgen.pipeline.shards import finish
 
     whole = finish.group_shards
-    monkeypatch.setattr("pipeline.making.group_shards", lambda folder, numbers, _: whole(folder, numbers, 300_000))
+    monkeypatch.setattr(
+        "duplexgen.pipeline.making.group_shards", lambda folder, numbers, _: whole(folder, numbers, 300_000)
+    )
     out = make(recipe(), tmp_path)
     assert [path.name for path in Dataset(out).shards] == [f"train-0000{n}-of-00004.parquet" for n in range(4)]
     assert failures(out) == []

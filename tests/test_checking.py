@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import checking
-from pipeline.errors import UserError
-from pipeline.recipe_file import shipped
+from duplexgen.pipeline import checking
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe_file import shipped
 
 GOOD = """\
 name: talk

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.compose import compose, to_int16
-from pipeline.dialogue import Placement, Timeline
+from duplexgen.pipeline.compose import compose, to_int16
+from duplexgen.pipeline.dialogue import Placement, Timeline
 
 RATE = 16000
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import dag
-from pipeline.build import build
-from pipeline.dag import gpus_each, slots
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.recipe import Recipe
+from duplexgen.pipeline import dag
+from duplexgen.pipeline.build import build
+from duplexgen.pipeline.dag import gpus_each, slots
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Recipe
 from tests.conftest import recipe_dict
 from tests.rewriting.llm.conftest import endpoint  # noqa: F401
 from tests.serving import Endpoint

@@ -1,6 +1,6 @@
 """Two descriptions, and how they differ in words."""
 
-from pipeline.differences import differences, listed
+from duplexgen.pipeline.differences import differences, listed
 
 
 def test_values_are_named_by_their_place() -> None:

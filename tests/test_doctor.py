@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from benchmarks.replay import Replay
-from pipeline.doctor import Finding, examine
-from pipeline.recipe_file import RECIPES
-from pipeline.speech import ENGINES
+from duplexgen.pipeline.doctor import Finding, examine
+from duplexgen.pipeline.recipe_file import RECIPES
+from duplexgen.pipeline.speech import ENGINES
 from tests.command import duplexgen
 
 
@@ -61,7 +61,7 @@ def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     path = tmp_path / "gpus.yaml"
     path.write_text(yaml.safe_dump(recipe))
     for here, says in ((1, "ask for 1.5 GPUs at the least and this machine has 1"), (2, "an H100")):
-        monkeypatch.setattr("pipeline.doctor._gpus_here", lambda here=here: ["an H100"] * here)
+        monkeypatch.setattr("duplexgen.pipeline.doctor._gpus_here", lambda here=here: ["an H100"] * here)
         (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
         assert (gpu.is_well, says in gpu.says) == (here == 2, True)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.build import Build, build, prepare
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.recipe import Recipe
-from pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.build import Build, build, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.shards.dataset import Dataset
 from tests.conftest import recipe_dict, tree
 from tests.shards.conftest import run_stages
 from tests.tokens.tiny import write_mimi

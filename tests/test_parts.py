@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from pipeline.build import build
-from pipeline.display import Display
-from pipeline.recipe import Recipe
-from pipeline.shards.dataset import Dataset
-from pipeline.shards.verify import verify
-from pipeline.tokens.bpe import BytePairTokenizer
+from duplexgen.pipeline.build import build
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.verify import verify
+from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
 from tests.conftest import recipe_dict
 from tests.rewriting.llm.conftest import endpoint  # noqa: F401
 from tests.serving import Endpoint

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import DialogueRejected
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.layouts.streams import Ids, Reply, Streams
-from pipeline.pairs.recipe import PairsRecipe
-from pipeline.preferences import PairMaker
-from pipeline.recipe import Tokens
-from pipeline.tokens import TEXT_TOKENIZERS
-from pipeline.tokens.vocabulary import Vocabulary
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.layouts.bayling import BaylingLayout
+from duplexgen.pipeline.layouts.streams import Ids, Reply, Streams
+from duplexgen.pipeline.pairs.recipe import PairsRecipe
+from duplexgen.pipeline.preferences import PairMaker
+from duplexgen.pipeline.recipe import Tokens
+from duplexgen.pipeline.tokens import TEXT_TOKENIZERS
+from duplexgen.pipeline.tokens.vocabulary import Vocabulary
 
 SPF, RATE, SILENT, TALK, USER = 1280, 16000, 0, 500, 900
 SECOND = RATE

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import checking
-from pipeline.errors import UserError
-from pipeline.recipe_file import read, shipped
+from duplexgen.pipeline import checking
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe_file import read, shipped
 
 BASE = """\
 name: base
@@ -123,8 +123,8 @@ def test_extended_recipe_that_is_no_recipe(base: Path) -> None:
 
 
 def test_recipes_of_another_kind_extend_those_of_theirs(base: Path) -> None:
-    from pipeline.pairs.recipe import PairsRecipe
-    from pipeline.recipe_file import RECIPES, load
+    from duplexgen.pipeline.pairs.recipe import PairsRecipe
+    from duplexgen.pipeline.recipe_file import RECIPES, load
 
     path = written(base, "extends: timing\nname: mine\nturn: last\n")
     recipe, _ = load(str(path), PairsRecipe, RECIPES / "pairs")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.dialogue import Dialogue, Rejection, Turn
-from pipeline.recipe import Rewriting
-from pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
+from duplexgen.pipeline.recipe import Rewriting
+from duplexgen.pipeline.rewriting.rules import RulesRewriter
 
 SAMPLE = Path(__file__).parent.parent / "recipes" / "sample"
 

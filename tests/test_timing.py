@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dialogue import Role, Timeline
-from pipeline.errors import DialogueRejected
-from pipeline.randomness import generator
-from pipeline.recipe import Range, Timing
-from pipeline.timing import SILENCE_AFTER_STOP_S, lay_out, talked_on
+from duplexgen.pipeline.dialogue import Role, Timeline
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.randomness import generator
+from duplexgen.pipeline.recipe import Range, Timing
+from duplexgen.pipeline.timing import SILENCE_AFTER_STOP_S, lay_out, talked_on
 
 RATES = st.sampled_from([16000, 24000])
 BLOCK_S = 0.8

@@ -3,7 +3,7 @@ import soundfile
 import soxr
 
 from benchmarks import replay
-from pipeline import vad
+from duplexgen.pipeline import vad
 
 
 def test_the_detector_hears_speech_and_starts_anew_after_a_reset() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from pipeline.errors import UserError
-from pipeline.shards.atomic import explained, file_sha256, sync, write_json
-from pipeline.shards.dataset import read_json
-from training.saving import saved
+from ..pipeline.errors import UserError
+from ..pipeline.shards.atomic import explained, file_sha256, sync, write_json
+from ..pipeline.shards.dataset import read_json
+from .saving import saved
 
 RECORD = "checkpoint.json"
 KEPT = 2

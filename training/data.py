@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.randomness import generator
-from pipeline.shards.atomic import file_sha256
-from pipeline.shards.dataset import MANIFEST, Dataset, opened
-from pipeline.shards.verify import check_files
-from training.sequences import SequenceFormat
+from ..pipeline.errors import UserError
+from ..pipeline.randomness import generator
+from ..pipeline.shards.atomic import file_sha256
+from ..pipeline.shards.dataset import MANIFEST, Dataset, opened
+from ..pipeline.shards.verify import check_files
+from .sequences import SequenceFormat
 
 Row = dict[str, Any]
 

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from training.recipe import Precision
+from .recipe import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

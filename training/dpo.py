@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.display import Display
-from pipeline.errors import UserError, enough_memory
-from pipeline.shards.atomic import atomic_path, file_sha256
-from pipeline.shards.dataset import PREFERENCES
-from training.data import Batches, Row, TrainingData
-from training.loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
-from training.losses import (
+from ..pipeline.display import Display
+from ..pipeline.errors import UserError, enough_memory
+from ..pipeline.shards.atomic import atomic_path, file_sha256
+from ..pipeline.shards.dataset import PREFERENCES
+from .data import Batches, Row, TrainingData
+from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
+from .losses import (
     Targets,
     dpo_losses,
     log_likelihoods,
@@ -26,10 +26,10 @@ from training.losses import (
     token_losses,
     weight_by_kind,
 )
-from training.model import ABOUT, DuplexModel, check_length, load_model
-from training.recipe import DPORecipe
-from training.run import open_run
-from training.sequences import KINDS, SequenceFormat
+from .model import ABOUT, DuplexModel, check_length, load_model
+from .recipe import DPORecipe
+from .run import open_run
+from .sequences import KINDS, SequenceFormat
 
 REFERENCE = "reference.parquet"
 SIDES = ("chosen_ids", "rejected_ids")

@@ -5,20 +5,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.shards.atomic import file_sha256, write_json
-from pipeline.shards.dataset import MANIFEST, Dataset
-from training import items
-from training.evaluation_report import write_plot
-from training.items import Item, Settings, Unmeasured
-from training.judge import Judge
-from training.metrics import Figure, Interruption, TurnTaking, interruption_figures, turn_taking_figures
-from training.model import DuplexModel, load_model
-from training.scores import read_answers, scored
-from training.stimuli import opened
-from training.transcribe import Transcriber
+from ..pipeline import __version__
+from ..pipeline.display import Display
+from ..pipeline.errors import UserError
+from ..pipeline.shards.atomic import file_sha256, write_json
+from ..pipeline.shards.dataset import MANIFEST, Dataset
+from . import items
+from .evaluation_report import write_plot
+from .items import Item, Settings, Unmeasured
+from .judge import Judge
+from .metrics import Figure, Interruption, TurnTaking, interruption_figures, turn_taking_figures
+from .model import DuplexModel, load_model
+from .scores import read_answers, scored
+from .stimuli import opened
+from .transcribe import Transcriber
 
 FORMAT_VERSION = 1
 RESULT = "evaluation.json"

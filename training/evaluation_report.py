@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.shards.atomic import atomic_path
-from training.metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
+from ..pipeline.shards.atomic import atomic_path
+from .metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
 
 PLOT = "timing.png"
 SHARE, SECONDS, SCORE = "{:.1%}", "{:.2f} s", "{:.2f}"

@@ -11,16 +11,16 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, enough_memory
-from pipeline.shards.atomic import explained
-from pipeline.shards.dataset import Dataset
-from training.live import INT16, converse
-from training.metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
-from training.model import DuplexModel
-from training.recipe import Precision
-from training.stimuli import Stimulus, read
-from training.stream import TEMPERATURE, check_length
+from ..pipeline.dialogue import Waveform
+from ..pipeline.errors import DialogueRejected, enough_memory
+from ..pipeline.shards.atomic import explained
+from ..pipeline.shards.dataset import Dataset
+from .live import INT16, converse
+from .metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
+from .model import DuplexModel
+from .recipe import Precision
+from .stimuli import Stimulus, read
+from .stream import TEMPERATURE, check_length
 
 SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that little of a batch is padding
 

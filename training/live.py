@@ -12,12 +12,12 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
-from pipeline.tokens import SPEECH_TOKENIZERS, SpeechTokenizer, installed
-from pipeline.tokens.track import tokenize
-from training.model import DuplexModel
-from training.sequences import SequenceFormat
-from training.stream import TEMPERATURE, Stream
+from ..pipeline.dialogue import Waveform
+from ..pipeline.tokens import SPEECH_TOKENIZERS, SpeechTokenizer, installed
+from ..pipeline.tokens.track import tokenize
+from .model import DuplexModel
+from .sequences import SequenceFormat
+from .stream import TEMPERATURE, Stream
 
 INT16 = 32768  # full scale
 CONTEXT_FRAMES = 4  # decoded again before each block, so that the voice goes on where it was

@@ -18,11 +18,11 @@ from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from pipeline.display import Display
-from pipeline.errors import UserError, enough_memory
-from training.checkpoints import Checkpoints
-from training.data import Batches, Row
-from training.recipe import Optimization
+from ..pipeline.display import Display
+from ..pipeline.errors import UserError, enough_memory
+from .checkpoints import Checkpoints
+from .data import Batches, Row
+from .recipe import Optimization
 
 LOG = "log.jsonl"
 LESS_MEMORY = (

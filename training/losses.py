@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.recipe import Weights
-from training.sequences import KINDS, USER, SequenceFormat
+from .recipe import Weights
+from .sequences import KINDS, USER, SequenceFormat
 
 
 @dataclass(frozen=True)

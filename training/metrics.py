@@ -10,10 +10,10 @@ import numpy as np
 import soxr
 from scipy import stats
 
-from pipeline import vad
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.randomness import generator
+from ..pipeline import vad
+from ..pipeline.dialogue import Waveform
+from ..pipeline.errors import DialogueRejected
+from ..pipeline.randomness import generator
 
 REPLY_WITHIN_S = 3.0  # TT SR@3s
 STOP_WITHIN_S = 2.0  # ISR@2s

@@ -15,15 +15,15 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from pipeline.errors import UserError, enough_memory
-from pipeline.recipe import Pretrained, Tokens
-from pipeline.shards.atomic import canonical_json
-from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
-from pipeline.tokens.pretrained import PretrainedTokenizer
-from training.devices import DTYPES
-from training.recipe import Precision
-from training.saving import saved
-from training.sequences import SequenceFormat
+from ..pipeline.errors import UserError, enough_memory
+from ..pipeline.recipe import Pretrained, Tokens
+from ..pipeline.shards.atomic import canonical_json
+from ..pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
+from ..pipeline.tokens.pretrained import PretrainedTokenizer
+from .devices import DTYPES
+from .recipe import Precision
+from .saving import saved
+from .sequences import SequenceFormat
 
 ABOUT = "training.json"
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.recipe import Positive, Section, Share
-from pipeline.recipe_file import RECIPES
+from ..pipeline.recipe import Positive, Section, Share
+from ..pipeline.recipe_file import RECIPES
 
 TRAINING_RECIPES = RECIPES / "training"
 Precision = Literal["fp32", "bf16"]

@@ -10,12 +10,12 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from pipeline import __version__
-from pipeline.errors import UserError
-from pipeline.shards.atomic import explained, locked, sync, write_json
-from pipeline.shards.dataset import read_json
-from training.model import ABOUT, save_model
-from training.recipe import Common
+from ..pipeline import __version__
+from ..pipeline.errors import UserError
+from ..pipeline.shards.atomic import explained, locked, sync, write_json
+from ..pipeline.shards.dataset import read_json
+from .model import ABOUT, save_model
+from .recipe import Common
 
 RUN = "run.json"
 # of `optimization`: they change results by rounding alone (and dropout), so a run short of memory goes on with others

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from pipeline.errors import UserError
-from pipeline.shards.atomic import explained, sync
+from ..pipeline.errors import UserError
+from ..pipeline.shards.atomic import explained, sync
 
 TORCH_WRITER = "inline_container"  # the source that torch.save's errors name
 

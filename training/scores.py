@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.display import Display
-from pipeline.errors import UserError
-from training.judge import Judge, Verdict
-from training.metrics import figure
+from ..pipeline.display import Display
+from ..pipeline.errors import UserError
+from .judge import Judge, Verdict
+from .metrics import figure
 
 REQUESTS_AT_ONCE = 8
 S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # of a scenario's items; the second question's reply is judged

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
-from pipeline.layouts import make_layout
-from pipeline.layouts.streams import Layout
-from pipeline.recipe import Layout as LayoutSection
-from pipeline.recipe import Tokens
-from pipeline.shards.dataset import VOCABULARY, read_json
-from pipeline.tokens.vocabulary import STATES, Vocabulary
+from ..pipeline.errors import UserError
+from ..pipeline.layouts import make_layout
+from ..pipeline.layouts.streams import Layout
+from ..pipeline.recipe import Layout as LayoutSection
+from ..pipeline.recipe import Tokens
+from ..pipeline.shards.dataset import VOCABULARY, read_json
+from ..pipeline.tokens.vocabulary import STATES, Vocabulary
 
 KINDS = ("user", "silence", "assistant", "pad", "epad", "text", "audio")
 """Kinds of positions: the user's audio, the four states, the assistant's text and the assistant's audio."""

@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.display import Display
-from pipeline.shards.dataset import DIALOGUES
-from training.data import Batches, Row, TrainingData
-from training.loop import Loop, Micro, make_accelerator, padded_ids
-from training.losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind
-from training.model import check_fits, check_length, start_from_config, start_from_pretrained
-from training.recipe import SFTRecipe
-from training.run import open_run
-from training.sequences import KINDS, SequenceFormat
+from ..pipeline.display import Display
+from ..pipeline.shards.dataset import DIALOGUES
+from .data import Batches, Row, TrainingData
+from .loop import Loop, Micro, make_accelerator, padded_ids
+from .losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind
+from .model import check_fits, check_length, start_from_config, start_from_pretrained
+from .recipe import SFTRecipe
+from .run import open_run
+from .sequences import KINDS, SequenceFormat
 
 
 class SFT:

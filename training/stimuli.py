@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.dialogue import CHANNELS
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.shards.dataset import Dataset
-from pipeline.shards.verify import check_files
-from training.sequences import SequenceFormat
+from ..pipeline.dialogue import CHANNELS
+from ..pipeline.errors import DialogueRejected, UserError
+from ..pipeline.shards.dataset import Dataset
+from ..pipeline.shards.verify import check_files
+from .sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
 COLUMNS = ["dialogue_id", "scenario", "turns", "audio"]

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache
 
-from pipeline.errors import UserError
-from pipeline.randomness import generator
-from training.model import DuplexModel, max_positions
+from ..pipeline.errors import UserError
+from ..pipeline.randomness import generator
+from .model import DuplexModel, max_positions
 
 TEMPERATURE = 0.8
 

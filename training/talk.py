@@ -10,14 +10,14 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.shards.atomic import atomic_path, explained, write_json
-from pipeline.tokens import TEXT_TOKENIZERS, TextTokenizer, installed
-from pipeline.tokens.vocabulary import state_token
-from training.live import INT16, Block, converse
-from training.model import DuplexModel
-from training.sequences import SequenceFormat
+from ..pipeline.dialogue import Waveform
+from ..pipeline.errors import UserError
+from ..pipeline.shards.atomic import atomic_path, explained, write_json
+from ..pipeline.tokens import TEXT_TOKENIZERS, TextTokenizer, installed
+from ..pipeline.tokens.vocabulary import state_token
+from .live import INT16, Block, converse
+from .model import DuplexModel
+from .sequences import SequenceFormat
 
 PLOT_DPI = 110
 STATE_COLOURS = {"silence": "#d9d9d9", "assistant": "#b03a2e", "text": "#3b6ea5", "pad": "#a9c4e0", "epad": "#1e8449"}

@@ -5,8 +5,8 @@ from importlib import import_module
 import numpy as np
 import soxr
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
+from ..pipeline.dialogue import Waveform
+from ..pipeline.errors import UserError
 
 WHISPER_HZ = 16000
 

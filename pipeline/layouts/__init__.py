@@ -1,9 +1,9 @@
 """Layouts by the name a recipe gives them."""
 
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.layouts.streams import Layout
-from pipeline.recipe import Layout as LayoutSection
-from pipeline.tokens.vocabulary import Vocabulary
+from ..recipe import Layout as LayoutSection
+from ..tokens.vocabulary import Vocabulary
+from .bayling import BaylingLayout
+from .streams import Layout
 
 LAYOUTS: dict[str, type[BaylingLayout]] = {"bayling": BaylingLayout}
 

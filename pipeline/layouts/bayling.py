@@ -16,9 +16,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import DialogueRejected
-from pipeline.layouts.streams import Ids, Reply, SequenceStreams, Streams, WrittenReply
-from pipeline.tokens.vocabulary import Vocabulary
+from ..errors import DialogueRejected
+from ..tokens.vocabulary import Vocabulary
+from .streams import Ids, Reply, SequenceStreams, Streams, WrittenReply
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Codes
+from ..dialogue import Codes
 
 Ids = NDArray[np.int32]  # [ids]
 

@@ -6,30 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.making import Making, make, staged
-from pipeline.pairs import card
-from pipeline.pairs.recipe import PairsRecipe
-from pipeline.pairs.source import PARTITION_ROWS, SourceRows, write_partitions
-from pipeline.pairs.stage import PreferencesStage
-from pipeline.plan import Plan
-from pipeline.shards.atomic import canonical_json, explained, file_sha256
-from pipeline.shards.dataset import (
-    DIALOGUES,
-    MANIFEST,
-    PREFERENCES,
-    SUCCESS,
-    VOCABULARY,
-    VOCABULARY_FOLDER,
-    Dataset,
-    opened,
-)
-from pipeline.shards.partitions import PartitionFolder, Readable
-from pipeline.shards.statistics import Statistics
-from pipeline.shards.verify import check_files
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from ..display import Display
+from ..errors import UserError
+from ..layouts.bayling import BaylingLayout
+from ..making import Making, make, staged
+from ..plan import Plan
+from ..shards.atomic import canonical_json, explained, file_sha256
+from ..shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY, VOCABULARY_FOLDER, Dataset, opened
+from ..shards.partitions import PartitionFolder, Readable
+from ..shards.statistics import Statistics
+from ..shards.verify import check_files
+from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from . import card
+from .recipe import PairsRecipe
+from .source import PARTITION_ROWS, SourceRows, write_partitions
+from .stage import PreferencesStage
 
 PLAN_VERSION = 1
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.recipe import Range, Section, Share
+from ..recipe import Range, Section, Share
 
 
 class PairsRecipe(Section):

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from pipeline.dialogue import CHANNELS
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.preferences import Pair
-from pipeline.tokens import SpeechTokenizer
-from pipeline.tokens.track import tokenize
+from ..dialogue import CHANNELS
+from ..layouts.bayling import BaylingLayout
+from ..preferences import Pair
+from ..tokens import SpeechTokenizer
+from ..tokens.track import tokenize
 
 
 def retokenized(

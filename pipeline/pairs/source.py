@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.shards.dataset import Dataset, opened
-from pipeline.shards.partitions import Outcome, PartitionFolder
+from ..shards.dataset import Dataset, opened
+from ..shards.partitions import Outcome, PartitionFolder
 
 PARTITION_ROWS = 1000
 """Pairs cost a fraction of a millisecond each: smaller partitions would cost more to hand out than to make."""

@@ -5,15 +5,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.pairs.recipe import PairsRecipe
-from pipeline.pairs.retokenize import retokenized
-from pipeline.preferences import PairMaker
-from pipeline.recipe import Tokens
-from pipeline.shards.schema import PAIRS
-from pipeline.shards.statistics import QUANTITIES, measure_pair
-from pipeline.stages.stage import Account, Row
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
+from ..layouts.bayling import BaylingLayout
+from ..preferences import PairMaker
+from ..recipe import Tokens
+from ..shards.schema import PAIRS
+from ..shards.statistics import QUANTITIES, measure_pair
+from ..stages.stage import Account, Row
+from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
+from .recipe import PairsRecipe
+from .retokenize import retokenized
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
 TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")

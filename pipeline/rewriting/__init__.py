@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.dialogue import Dialogue, Rejection
-from pipeline.recipe import Rewriting
-from pipeline.recipe_file import Problem
-from pipeline.rewriting.llm import LLMRewriter
-from pipeline.rewriting.rewritten import Rewritten
-from pipeline.rewriting.rules import RulesRewriter
+from ..dialogue import Dialogue, Rejection
+from ..recipe import Rewriting
+from ..recipe_file import Problem
+from .llm import LLMRewriter
+from .rewritten import Rewritten
+from .rules import RulesRewriter
 
 __all__ = ["REWRITERS", "Rewriter", "Rewritten"]
 

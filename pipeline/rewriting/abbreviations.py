@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.rewriting.numbers import ROMAN, cardinal, ordinal, roman
+from .numbers import ROMAN, cardinal, ordinal, roman
 
 _TITLES = {
     "Mr": "Mister",

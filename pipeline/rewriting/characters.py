@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from pipeline.errors import DialogueRejected
+from ..errors import DialogueRejected
 
 LONGEST_WORD = 30  # letters; beyond it a grapheme-to-phoneme model guesses at a string that is no word
 

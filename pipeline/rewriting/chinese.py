@@ -4,8 +4,8 @@ import functools
 import re
 from typing import Any
 
-from pipeline.rewriting.characters import without_accents
-from pipeline.rewriting.english import web_addresses
+from .characters import without_accents
+from .english import web_addresses
 
 _QUOTES = re.compile(r"[\"“”'‘’「」『』《》〈〉【】]")  # wetext puts a backslash before a quotation mark
 _DIGIT = re.compile(r"[0-9０-９%]")

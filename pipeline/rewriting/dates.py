@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from pipeline.rewriting.numbers import cardinal, ordinal, year
+from .numbers import cardinal, ordinal, year
 
 Match = re.Match[str]
 Rule = tuple[str, Callable[[Match], str]]

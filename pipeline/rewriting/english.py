@@ -2,9 +2,9 @@
 
 import re
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting import abbreviations, quantities, symbols
-from pipeline.rewriting.characters import accented_words, without_accents
+from ..errors import DialogueRejected
+from . import abbreviations, quantities, symbols
+from .characters import accented_words, without_accents
 
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"()\[\]]*[^\s<>\"()\[\].,;:!?']", re.IGNORECASE)
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63})+)", re.ASCII)

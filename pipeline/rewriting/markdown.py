@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting.numbers import ordinal
+from ..errors import DialogueRejected
+from .numbers import ordinal
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -8,9 +8,9 @@ import functools
 import re
 from collections.abc import Callable
 
-from pipeline.rewriting.dates import DATES_AND_TIMES, END, TO, Match, Rule
-from pipeline.rewriting.numbers import NUMBER, amount, cardinal, digits, is_one, number, ordinal, plural, year
-from pipeline.rewriting.units import CURRENCIES, FUSED_ONLY, PARTS, PLURALS, SCALE, SCALES, UNIT_NAMES, UNITS
+from .dates import DATES_AND_TIMES, END, TO, Match, Rule
+from .numbers import NUMBER, amount, cardinal, digits, is_one, number, ordinal, plural, year
+from .units import CURRENCIES, FUSED_ONLY, PARTS, PLURALS, SCALE, SCALES, UNIT_NAMES, UNITS
 
 
 def counted(value: str, unit: str, single: bool = False) -> str:

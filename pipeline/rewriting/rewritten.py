@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.dialogue import Dialogue
+from ..dialogue import Dialogue
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.dialogue import Dialogue, Rejection, Turn
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Rewriting
-from pipeline.recipe_file import Problem
-from pipeline.rewriting import chinese, english
-from pipeline.rewriting.characters import check_speakable, unified, without_emoji
-from pipeline.rewriting.markdown import plain
-from pipeline.rewriting.rewritten import Rewritten
-from pipeline.rewriting.sentences import cut, ended, split, words
+from ..dialogue import Dialogue, Rejection, Turn
+from ..errors import DialogueRejected
+from ..recipe import Rewriting
+from ..recipe_file import Problem
+from . import chinese, english
+from .characters import check_speakable, unified, without_emoji
+from .markdown import plain
+from .rewritten import Rewritten
+from .sentences import cut, ended, split, words
 
 VERSION = "1"  # raise it whenever the same text comes out otherwise
 

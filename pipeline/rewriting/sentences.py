@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.errors import DialogueRejected
+from ..errors import DialogueRejected
 
 _EN_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(]*[A-Z0-9])")
 _ZH_END = re.compile(r"(?<=[。！？；!?])")

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import UserError
+from ..errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
 

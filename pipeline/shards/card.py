@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.shards.atomic import atomic_path
-from pipeline.shards.statistics import Statistics, Tally
+from .atomic import atomic_path
+from .statistics import Statistics, Tally
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
 CARD = "README.md"

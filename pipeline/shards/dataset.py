@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
-from pipeline.layouts import make_layout
-from pipeline.layouts.streams import Layout
-from pipeline.recipe import Layout as LayoutSection
-from pipeline.recipe import Tokens
-from pipeline.tokens.vocabulary import Vocabulary
+from ..errors import UserError
+from ..layouts import make_layout
+from ..layouts.streams import Layout
+from ..recipe import Layout as LayoutSection
+from ..recipe import Tokens
+from ..tokens.vocabulary import Vocabulary
 
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dialogue import Rejection
-from pipeline.shards.atomic import atomic_path, file_sha256, write_json
-from pipeline.shards.partitions import COMPRESSION, PartitionFolder
-from pipeline.shards.schema import REJECTED
+from ..dialogue import Rejection
+from .atomic import atomic_path, file_sha256, write_json
+from .partitions import COMPRESSION, PartitionFolder
+from .schema import REJECTED
 
 ROW_GROUP_BYTES = 100_000_000
 JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer that outgrows the driver

@@ -11,11 +11,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.dialogue import CHANNELS
-from pipeline.layouts.streams import Layout, SequenceStreams
-from pipeline.recipe import Range, Recipe
-from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
-from pipeline.tokens.track import tokenize
+from ..dialogue import CHANNELS
+from ..layouts.streams import Layout, SequenceStreams
+from ..recipe import Range, Recipe
+from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from ..tokens.track import tokenize
 
 Row = dict[str, Any]
 ROUNDED_SHARE = 0.02

@@ -4,9 +4,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pipeline import __version__
-from pipeline.shards.partitions import Ledger
-from pipeline.shards.statistics import Statistics
+from .. import __version__
+from .partitions import Ledger
+from .statistics import Statistics
 
 FORMAT_VERSION = 1
 SHAPING_PACKAGES = (

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.layouts.streams import SequenceStreams, WrittenReply
-from pipeline.pairs.recipe import PairsRecipe
-from pipeline.preferences import moved_from
-from pipeline.recipe import Recipe
+from ..layouts.bayling import BaylingLayout
+from ..layouts.streams import SequenceStreams, WrittenReply
+from ..pairs.recipe import PairsRecipe
+from ..preferences import moved_from
+from ..recipe import Recipe
 
 Row = dict[str, Any]
 

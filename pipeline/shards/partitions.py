@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.shards.atomic import atomic_path, file_sha256, write_json
+from ..dialogue import Rejection
+from ..errors import UserError
+from .atomic import atomic_path, file_sha256, write_json
 
 COMPRESSION = "zstd"
 MAKE_AGAIN = "Remove {} and run the same command again: it makes this partition again, and no other."

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dialogue import CHANNELS
-from pipeline.layouts.streams import Layout
+from ..dialogue import CHANNELS
+from ..layouts.streams import Layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,19 @@ from typing import Any, Protocol, TypeVar
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipeline import __version__
-from pipeline.errors import UserError
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.layouts.streams import Layout
-from pipeline.pairs.recipe import PairsRecipe
-from pipeline.recipe import Recipe, Section
-from pipeline.recipe_file import dotted
-from pipeline.shards.atomic import file_sha256
-from pipeline.shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
-from pipeline.shards.invariants import Checker
-from pipeline.shards.pair_invariants import PairChecker
-from pipeline.shards.statistics import QUALITIES, Statistics, measure, measure_pair
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from .. import __version__
+from ..errors import UserError
+from ..layouts.bayling import BaylingLayout
+from ..layouts.streams import Layout
+from ..pairs.recipe import PairsRecipe
+from ..recipe import Recipe, Section
+from ..recipe_file import dotted
+from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from .atomic import file_sha256
+from .dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
+from .invariants import Checker
+from .pair_invariants import PairChecker
+from .statistics import QUALITIES, Statistics, measure, measure_pair
 
 S = TypeVar("S", bound=Section)
 

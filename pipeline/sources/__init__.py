@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.recipe import Source
-from pipeline.sources.joining import JOINED, joined
-from pipeline.sources.rows import files, problem, read_rows, shown
-from pipeline.sources.shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
+from ..dialogue import Rejection
+from ..errors import DialogueRejected, UserError
+from ..recipe import Source
+from .joining import JOINED, joined
+from .rows import files, problem, read_rows, shown
+from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
 
 __all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from pipeline.dialogue import Rejection
-from pipeline.sources.shapes import Read
+from ..dialogue import Rejection
+from .shapes import Read
 
 JOINED = "joined_to_the_row_before"
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.recipe import Source
+from ..dialogue import Rejection
+from ..errors import UserError
+from ..recipe import Source
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
 ByteStream = IO[bytes] | gzip.GzipFile

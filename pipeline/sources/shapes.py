@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.dialogue import Dialogue, Role, Turn
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Source
+from ..dialogue import Dialogue, Role, Turn
+from ..errors import DialogueRejected
+from ..recipe import Source
 
 SYSTEM_LEFT_OUT = "system_message_left_out"
 UNANSWERED_LEFT_OUT = "unanswered_user_turn_left_out"

@@ -2,14 +2,14 @@
 
 from importlib.metadata import version
 
-from pipeline.recipe import Speech
-from pipeline.recipe_file import Problem
-from pipeline.speech import speaking
-from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
-from pipeline.speech.engine import SpeechEngine, SpeechRequest, Voice
-from pipeline.speech.gate import Gate
-from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.speaking import rendition_id, speak_all, user_voices
+from ..recipe import Speech
+from ..recipe_file import Problem
+from . import speaking
+from .cosyvoice.engine import CosyVoiceEngine
+from .engine import SpeechEngine, SpeechRequest, Voice
+from .gate import Gate
+from .kokoro import Kokoro
+from .speaking import rendition_id, speak_all, user_voices
 
 __all__ = [
     "ENGINES",

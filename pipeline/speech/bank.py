@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.speech.engine import Voice
+from .engine import Voice
 
 FOLDER = Path(__file__).parent / "voices"
 INDEX = FOLDER / "index.json"

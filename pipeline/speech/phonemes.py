@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Mapping
 
-from pipeline.errors import DialogueRejected
+from ..errors import DialogueRejected
 
 MAX_PHONEMES = 510  # what the model's position table leaves between its two boundary tokens
 PUNCTUATION = frozenset(",.;:!?…—\"()'- ")

@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import UserError
-from pipeline.speech.engine import Prompt, Voice
+from ..errors import UserError
+from .engine import Prompt, Voice
 
 FORMAT_VERSION = 1
 BANK_FILE = "bank.json"

@@ -6,17 +6,17 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.randomness import generator
-from pipeline.recipe import Speech
-from pipeline.recipe_file import Location, Problem
-from pipeline.speech.engine import SpeechEngine, SpeechRequest
-from pipeline.speech.gate import Gate, Quality
-from pipeline.speech.gate.gate import Heard
-from pipeline.speech.guard import BadSpeechError, check_duration, check_raw
-from pipeline.speech.level import level
-from pipeline.speech.trim import trim
+from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform
+from ..errors import DialogueRejected
+from ..randomness import generator
+from ..recipe import Speech
+from ..recipe_file import Location, Problem
+from .engine import SpeechEngine, SpeechRequest
+from .gate import Gate, Quality
+from .gate.gate import Heard
+from .guard import BadSpeechError, check_duration, check_raw
+from .level import level
+from .trim import trim
 
 Spoken = Waveform | DialogueRejected
 Key = tuple[int, int, str]  # dialogue, turn, voice

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import vad
-from pipeline.dialogue import Waveform
-from pipeline.vad import FRAME_SAMPLES, RATE_HZ
+from .. import vad
+from ..dialogue import Waveform
+from ..vad import FRAME_SAMPLES, RATE_HZ
 
 PHASES = (0, FRAME_SAMPLES // 2)  # the detector runs twice, half a frame apart, and the edges are averaged
 ENTER, LEAVE = (0.5, 0.35)  # speech starts at or above the first, ends below the second: Silero's own thresholds

@@ -11,24 +11,24 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.compose import compose
-from pipeline.dialogue import Codes, Placement, SpokenDialogue, Timeline, Utterance, Waveform
-from pipeline.layouts import make_layout
-from pipeline.layouts.streams import Layout, Reply, Streams
-from pipeline.randomness import generator
-from pipeline.recipe import Recipe
-from pipeline.shards.atomic import explained, write_json
-from pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER
-from pipeline.shards.schema import data_schema
-from pipeline.shards.statistics import QUANTITIES, measure
-from pipeline.stages.heard import heard_text
-from pipeline.stages.rows import read_speech_row, to_flac
-from pipeline.stages.stage import Account, Row
-from pipeline.stages.takes import take_id
-from pipeline.timing import lay_out, talked_on
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
-from pipeline.tokens.track import tokenize
-from pipeline.tokens.vocabulary import Vocabulary
+from ..compose import compose
+from ..dialogue import Codes, Placement, SpokenDialogue, Timeline, Utterance, Waveform
+from ..layouts import make_layout
+from ..layouts.streams import Layout, Reply, Streams
+from ..randomness import generator
+from ..recipe import Recipe
+from ..shards.atomic import explained, write_json
+from ..shards.dataset import VOCABULARY, VOCABULARY_FOLDER
+from ..shards.schema import data_schema
+from ..shards.statistics import QUANTITIES, measure
+from ..timing import lay_out, talked_on
+from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
+from ..tokens.track import tokenize
+from ..tokens.vocabulary import Vocabulary
+from .heard import heard_text
+from .rows import read_speech_row, to_flac
+from .stage import Account, Row
+from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.dialogue import Placement, Waveform
+from ..dialogue import Placement, Waveform
 
 FRAME_S = 0.01
 PAUSE_DB = -40.0  # against the loud parts; quieter frames carry no words

@@ -8,7 +8,7 @@ import pyarrow as pa
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Dialogue, SpokenDialogue, Turn, Utterance, Waveform
+from ..dialogue import Dialogue, SpokenDialogue, Turn, Utterance, Waveform
 
 FLAC = {"format": "FLAC", "subtype": "PCM_16"}
 

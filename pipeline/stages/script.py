@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.dialogue import Dialogue, Rejection
-from pipeline.errors import is_of_the_machine
-from pipeline.recipe import Rewriting
-from pipeline.rewriting import REWRITERS, Rewriter, Rewritten
-from pipeline.stages.rows import TEXT, read_text_row, text_row
-from pipeline.stages.stage import Account, Row
+from ..dialogue import Dialogue, Rejection
+from ..errors import is_of_the_machine
+from ..recipe import Rewriting
+from ..rewriting import REWRITERS, Rewriter, Rewritten
+from .rows import TEXT, read_text_row, text_row
+from .stage import Account, Row
 
 
 class ScriptStage:

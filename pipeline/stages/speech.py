@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue
-from pipeline.errors import is_of_the_machine
-from pipeline.recipe import Speech
-from pipeline.shards.statistics import QUALITIES
-from pipeline.speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
-from pipeline.speech.gate import Gate, Quality
-from pipeline.stages.rows import SPEECH, read_text_row, speech_row
-from pipeline.stages.stage import Account, Row
+from ..dialogue import Dialogue, Rejection, SpokenDialogue
+from ..errors import is_of_the_machine
+from ..recipe import Speech
+from ..shards.statistics import QUALITIES
+from ..speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
+from ..speech.gate import Gate, Quality
+from .rows import SPEECH, read_text_row, speech_row
+from .stage import Account, Row
 
 
 class SpeechStage:

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import DialogueRejected, is_of_the_machine
-from pipeline.shards.atomic import canonical_json
-from pipeline.shards.partitions import Outcome, PartitionFolder, Readable
-from pipeline.shards.statistics import Statistics
+from ..dialogue import Rejection
+from ..errors import DialogueRejected, is_of_the_machine
+from ..shards.atomic import canonical_json
+from ..shards.partitions import Outcome, PartitionFolder, Readable
+from ..shards.statistics import Statistics
 
 Row = dict[str, Any]
 

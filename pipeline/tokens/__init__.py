@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import dotted
-from pipeline.tokens.bpe import BytePairTokenizer
-from pipeline.tokens.glm4voice import GLM4VoiceTokenizer
-from pipeline.tokens.melvq import MelVQ
-from pipeline.tokens.mimi import MimiTokenizer
-from pipeline.tokens.pretrained import PretrainedTokenizer
-from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
+from ..errors import UserError
+from ..recipe import Tokens
+from ..recipe_file import dotted
+from .bpe import BytePairTokenizer
+from .glm4voice import GLM4VoiceTokenizer
+from .melvq import MelVQ
+from .mimi import MimiTokenizer
+from .pretrained import PretrainedTokenizer
+from .protocols import SpeechTokenizer, TextTokenizer
 
 SPEECH_TOKENIZERS: dict[str, type[SpeechTokenizer]] = {
     MelVQ.name: MelVQ,

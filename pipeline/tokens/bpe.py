@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import Problem
+from ..errors import DialogueRejected
+from ..recipe import Tokens
+from ..recipe_file import Problem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import UserError
+from ..errors import UserError
 
 Split = Literal["fit", "held_out"]
 HELD_OUT_OF = 20  # one conversation in this many

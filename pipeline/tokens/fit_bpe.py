@@ -1,4 +1,4 @@
-"""Train the embedded text tokenizer: `python -m pipeline.tokens.fit_bpe`.
+"""Train the embedded text tokenizer: `python -m duplexgen.pipeline.tokens.fit_bpe`.
 
 Writes pipeline/tokens/data/bpe.json; the same corpus and the same `tokenizers` give the same bytes.
 """
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from pipeline.tokens.bpe import WEIGHTS
-from pipeline.tokens.chitchat import spoken, utterances
+from .bpe import WEIGHTS
+from .chitchat import spoken, utterances
 
 VOCAB_SIZE = 4096
 

@@ -1,7 +1,7 @@
 """Fit the embedded speech tokenizer, in two steps.
 
-    python -m pipeline.tokens.fit_melvq speak --tables kokoro-js/voices --work WORK
-    python -m pipeline.tokens.fit_melvq fit --work WORK
+    python -m duplexgen.pipeline.tokens.fit_melvq speak --tables kokoro-js/voices --work WORK
+    python -m duplexgen.pipeline.tokens.fit_melvq fit --work WORK
 
 `speak` has the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: half an hour of audio to fit
 on, and other sentences by other voices to measure on. It goes on where it stopped. `fit` writes
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tokens import chitchat, mel
-from pipeline.tokens.melvq import SILENT, WEIGHTS, Codebook, MelVQ, Projector, dequantize, neighbourhoods, quantize
+from . import chitchat, mel
+from .melvq import SILENT, WEIGHTS, Codebook, MelVQ, Projector, dequantize, neighbourhoods, quantize
 
 SEED = 0
 WHISPERS = "af_nicole"
@@ -44,7 +44,7 @@ def speak(tables: Path, work: Path) -> None:
     import soundfile
     import soxr
 
-    from pipeline.speech.kokoro import Kokoro
+    from ..speech.kokoro import Kokoro
 
     engine = Kokoro()
     engine.load()

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.model_files import folder_checksum, place, tensor_shapes
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import Problem
-from pipeline.tokens import neural
+from ..errors import UserError
+from ..model_files import folder_checksum, place, tensor_shapes
+from ..recipe import Tokens
+from ..recipe_file import Problem
+from . import neural
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor
 
-    from pipeline.tokens.whisper_vq import WhisperVQ
+    from .whisper_vq import WhisperVQ
 
 CONFIG, FEATURES = "config.json", "preprocessor_config.json"
 PREFIX = "model.encoder."  # of every name in checkpoints that were saved with their decoder
@@ -104,7 +104,7 @@ class GLM4VoiceTokenizer:
             from safetensors.torch import load_file
             from transformers import WhisperFeatureExtractor
 
-            from pipeline.tokens.whisper_vq import WhisperVQ
+            from .whisper_vq import WhisperVQ
         device = neural.torch_device(self._section.device)
         with torch.device("meta"):  # nothing is drawn at random to be overwritten
             network = WhisperVQ(self._config)

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import Problem
-from pipeline.tokens import mel
+from ..recipe import Tokens
+from ..recipe_file import Problem
+from . import mel
 
 WEIGHTS = Path(__file__).parent / "data" / "melvq.npz"
 SILENT = 0  # the code of digital silence, in every codebook

@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.model_files import folder_checksum, place, tensor_shapes
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import Problem
-from pipeline.tokens import neural
+from ..errors import UserError
+from ..model_files import folder_checksum, place, tensor_shapes
+from ..recipe import Tokens
+from ..recipe_file import Problem
+from . import neural
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FILES = (CONFIG, WEIGHTS)

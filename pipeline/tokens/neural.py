@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import errors
-from pipeline.errors import UserError
+from .. import errors
+from ..errors import UserError
 
 EXTRA = "codecs"  # of the package, which installs what is needed to load a model
 PACKAGES = ("torch", "transformers")

@@ -5,11 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.model_files import folder_checksum, place
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import Problem
-from pipeline.tokens import tiktoken_bpe
+from ..errors import DialogueRejected, UserError
+from ..model_files import folder_checksum, place
+from ..recipe import Tokens
+from ..recipe_file import Problem
+from . import tiktoken_bpe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

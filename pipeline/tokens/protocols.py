@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recipe import Tokens
-from pipeline.recipe_file import Problem
+from ..recipe import Tokens
+from ..recipe_file import Problem
 
 
 class SpeechTokenizer(Protocol):

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from ..errors import UserError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

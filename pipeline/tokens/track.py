@@ -4,8 +4,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Codes
-from pipeline.tokens.protocols import SpeechTokenizer
+from ..dialogue import Codes
+from .protocols import SpeechTokenizer
 
 
 def tokenize(samples: NDArray[np.int16], sample_rate: int, tokenizer: SpeechTokenizer, block_samples: int) -> Codes:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.dialogue import CHANNELS
-from pipeline.errors import UserError
-from pipeline.tokens.protocols import SpeechTokenizer, TextTokenizer
+from ..dialogue import CHANNELS
+from ..errors import UserError
+from .protocols import SpeechTokenizer, TextTokenizer
 
 FORMAT_VERSION = 1
 STATES = ("silence", "assistant", "pad", "epad")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.display import Display
-from pipeline.pairs.build import build
-from pipeline.pairs.recipe import PairsRecipe
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.pairs.build import build
+from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from tests.shards.conftest import data_sets
 
 __all__ = ["data_sets"]

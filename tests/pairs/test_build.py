@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.pairs.build import PairsBuild, build
-from pipeline.shards.atomic import file_sha256
-from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
-from pipeline.shards.verify import verify
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.pairs.build import PairsBuild, build
+from duplexgen.pipeline.shards.atomic import file_sha256
+from duplexgen.pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
+from duplexgen.pipeline.shards.verify import verify
 from tests.command import duplexgen
 from tests.conftest import tree
 from tests.pairs.conftest import pairs_recipe
@@ -77,7 +77,7 @@ def test_partitions_are_whole_row_groups(
     table = pq.read_table(dataset / SHARD)
     pq.write_table(table, dataset / SHARD, row_group_size=1)
     seal(dataset, lambda manifest: None)
-    monkeypatch.setattr("pipeline.pairs.source.PARTITION_ROWS", 2)
+    monkeypatch.setattr("duplexgen.pipeline.pairs.source.PARTITION_ROWS", 2)
     made = make(dataset, tmp_path)
     (rows,) = (tmp_path / "work").glob("rows-*")
     groups = [pq.read_table(path)["row_group"].to_pylist() for path in sorted(rows.glob("*.parquet"))]

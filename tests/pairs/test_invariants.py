@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.layouts.bayling import BaylingLayout
-from pipeline.recipe import Recipe
-from pipeline.shards.dataset import Dataset
-from pipeline.shards.pair_invariants import PairChecker
-from pipeline.shards.verify import verify
+from duplexgen.pipeline.layouts.bayling import BaylingLayout
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.pair_invariants import PairChecker
+from duplexgen.pipeline.shards.verify import verify
 from tests.pairs.conftest import pairs_recipe
 from tests.shards.test_verify import rewrite
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting.characters import check_speakable, unified, without_accents, without_emoji
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.rewriting.characters import check_speakable, unified, without_accents, without_emoji
 
 
 @pytest.mark.parametrize(

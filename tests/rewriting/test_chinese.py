@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.rewriting.chinese import spoken
+from duplexgen.pipeline.rewriting.chinese import spoken
 
 
 @pytest.mark.parametrize(

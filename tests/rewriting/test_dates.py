@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.rewriting.quantities import spoken
+from duplexgen.pipeline.rewriting.quantities import spoken
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting import english
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.rewriting import english
 
 
 @pytest.mark.parametrize(

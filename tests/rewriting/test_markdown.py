@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting.markdown import CODE_LEFT_OUT, IMAGE_LEFT_OUT, plain
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.rewriting.markdown import CODE_LEFT_OUT, IMAGE_LEFT_OUT, plain
 
 
 @pytest.mark.parametrize(

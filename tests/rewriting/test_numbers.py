@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.rewriting import numbers
+from duplexgen.pipeline.rewriting import numbers
 
 
 def test_cardinals_have_their_one_and_all_their_digits():

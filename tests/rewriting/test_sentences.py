@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting.sentences import cut, ended, split, words
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.rewriting.sentences import cut, ended, split, words
 
 
 def test_sentences_end_where_they_end():

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.build import Build, build, prepare
-from pipeline.display import Display
-from pipeline.recipe import Output, Recipe, Tokens
-from pipeline.shards.dataset import Dataset
-from pipeline.shards.invariants import Checker
-from pipeline.stages.stage import run_partition
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from duplexgen.pipeline.build import Build, build, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.recipe import Output, Recipe, Tokens
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.invariants import Checker
+from duplexgen.pipeline.stages.stage import run_partition
+from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 from tests.conftest import recipe_dict
 
 Row = dict[str, Any]

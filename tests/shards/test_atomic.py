@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.shards.atomic import atomic_path, canonical_json, file_sha256, remove_temporary, write_json
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.shards.atomic import atomic_path, canonical_json, file_sha256, remove_temporary, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.shards.atomic import atomic_path
+from duplexgen.pipeline.shards.atomic import atomic_path
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.shards import finish
-from pipeline.shards.finish import group_shards, write_shard
-from pipeline.shards.partitions import Outcome, PartitionFolder
+from duplexgen.pipeline.shards import finish
+from duplexgen.pipeline.shards.finish import group_shards, write_shard
+from duplexgen.pipeline.shards.partitions import Outcome, PartitionFolder
 
 SCHEMA = pa.schema([pa.field("row", pa.int64()), pa.field("bytes", pa.binary())])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.shards.invariants import Checker
+from duplexgen.pipeline.shards.invariants import Checker
 
 Row = dict[str, Any]
 Check = Callable[[Row], list[str]]

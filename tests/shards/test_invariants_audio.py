@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.shards.invariants import Checker
-from pipeline.stages.rows import to_flac
+from duplexgen.pipeline.shards.invariants import Checker
+from duplexgen.pipeline.stages.rows import to_flac
 
 Row = dict[str, Any]
 Check = Callable[[Row], list[str]]

@@ -11,15 +11,15 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.build import build, prepare
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.recipe import Recipe
-from pipeline.shards.dataset import Dataset
-from pipeline.shards.invariants import ROUNDED_SHARE, Checker
-from pipeline.shards.verify import verify
-from pipeline.stages.rows import to_flac
-from pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from duplexgen.pipeline.build import build, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.invariants import ROUNDED_SHARE, Checker
+from duplexgen.pipeline.shards.verify import verify
+from duplexgen.pipeline.stages.rows import to_flac
+from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from tests.conftest import recipe_dict
 from tests.shards.conftest import run_stages
 from tests.tokens.tiny import write_glm4voice, write_mimi

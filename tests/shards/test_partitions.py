@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.shards.partitions import Ledger, Outcome, PartitionFolder
+from duplexgen.pipeline.dialogue import Rejection
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.shards.partitions import Ledger, Outcome, PartitionFolder
 
 TABLE = pa.table({"dialogue_id": ["a/b", "图"]})
 OUTCOME = Outcome(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.plan import Plan, make_plan
-from pipeline.recipe import Recipe
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.plan import Plan, make_plan
+from duplexgen.pipeline.recipe import Recipe
 from tests.conftest import TURNS, recipe_dict, tree
 
 Row = dict[str, Any]

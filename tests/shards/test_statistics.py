@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.shards.statistics import QUANTITIES, Statistics, Tally
+from duplexgen.pipeline.shards.statistics import QUANTITIES, Statistics, Tally
 
 NAME = "reply_delay_s"
 QUANTITY = QUANTITIES[NAME]

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.shards.atomic import file_sha256, write_json
-from pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
-from pipeline.shards.verify import verify
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.shards.atomic import file_sha256, write_json
+from duplexgen.pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
+from duplexgen.pipeline.shards.verify import verify
 
 SHARD = "data/train-00000-of-00001.parquet"
 

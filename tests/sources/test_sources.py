@@ -5,10 +5,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.recipe import Source
-from pipeline.sources import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
+from duplexgen.pipeline.dialogue import Rejection
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Source
+from duplexgen.pipeline.sources import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
 
 PAIR = ["How are you?", "I am fine."]
 
@@ -149,7 +149,7 @@ def test_bytes_that_are_not_utf8_are_rejected_alone(tmp_path):
 
 
 def test_a_line_without_end_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.sources.rows.LONGEST_ROW_BYTES", 100)
+    monkeypatch.setattr("duplexgen.pipeline.sources.rows.LONGEST_ROW_BYTES", 100)
     path = lines(tmp_path, "x" * 1000, {"data": PAIR})
     first, second = read(source(path), tmp_path)
     assert (first.dialogue_id, first.reason) == ("a.jsonl:1", "row_too_long")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.dialogue import Waveform
-from pipeline.speech.engine import SpeechRequest
-from pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.kokoro import Kokoro
 
 
 @pytest.fixture(scope="session")

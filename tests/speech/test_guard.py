@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.speech.guard import BadSpeechError, bounds_s, check_duration, check_raw
+from duplexgen.pipeline.speech.guard import BadSpeechError, bounds_s, check_duration, check_raw
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import numpy as np
 import pyloudnorm
 import pytest
 
-from pipeline.dialogue import Waveform
-from pipeline.speech.level import level, loudness_lufs
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.speech.level import level, loudness_lufs
 
 RATE = 24000
 

@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.errors import DialogueRejected
-from pipeline.speech.kokoro import vocabulary
-from pipeline.speech.phonemes import MAX_PHONEMES, phonemize, plain
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.speech.kokoro import vocabulary
+from duplexgen.pipeline.speech.phonemes import MAX_PHONEMES, phonemize, plain
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.errors import UserError
-from pipeline.speech.recorded import RecordedBank
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.recorded import RecordedBank
 
 
 def write_bank(folder: Path, names: tuple[str, ...] = ("anna", "ben"), **changes: Any) -> list[dict[str, Any]]:

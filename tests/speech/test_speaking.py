@@ -4,14 +4,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from pipeline import speech
-from pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Speech
-from pipeline.speech.engine import SpeechRequest
-from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.level import loudness_lufs
-from pipeline.speech.speaking import speak_all, user_voices
+from duplexgen.pipeline import speech
+from duplexgen.pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Waveform
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Speech
+from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.speech.level import loudness_lufs
+from duplexgen.pipeline.speech.speaking import speak_all, user_voices
 
 USERS = ["am_michael", "bf_emma", "af_sky"]
 HELLO = Dialogue("greeting", "test", "en", (Turn("user", "Hello there."), Turn("assistant", "Good morning.")))

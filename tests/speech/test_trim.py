@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.dialogue import Waveform
-from pipeline.speech.trim import speech_span, trim
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.speech.trim import speech_span, trim
 
 RATE = 24000
 

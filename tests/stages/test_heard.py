@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.dialogue import Placement, Waveform
-from pipeline.stages.heard import heard_text
+from duplexgen.pipeline.dialogue import Placement, Waveform
+from duplexgen.pipeline.stages.heard import heard_text
 
 RATE = 16000
 

@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
-from pipeline.dialogue import Dialogue, Rejection, Turn
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.recipe import Rewriting
-from pipeline.stages.rows import TEXT, text_row
-from pipeline.stages.script import ScriptStage
-from pipeline.stages.stage import Account, Row, run_partition, stage_key
+from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
+from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.recipe import Rewriting
+from duplexgen.pipeline.stages.rows import TEXT, text_row
+from duplexgen.pipeline.stages.script import ScriptStage
+from duplexgen.pipeline.stages.stage import Account, Row, run_partition, stage_key
 
 
 class Echo:

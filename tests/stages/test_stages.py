@@ -9,18 +9,18 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.replay import Replay
-from pipeline.dialogue import Dialogue, Turn, Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Recipe
-from pipeline.shards.invariants import Checker
-from pipeline.shards.partitions import Outcome
-from pipeline.shards.schema import data_schema
-from pipeline.speech import SpeechRequest
-from pipeline.stages.data import DataStage
-from pipeline.stages.rows import SPEECH, TEXT, read_speech_row, read_text_row, speech_row, text_row
-from pipeline.stages.script import ScriptStage
-from pipeline.stages.speech import SpeechStage
-from pipeline.stages.stage import Stage, run_partition
+from duplexgen.pipeline.dialogue import Dialogue, Turn, Waveform
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.shards.invariants import Checker
+from duplexgen.pipeline.shards.partitions import Outcome
+from duplexgen.pipeline.shards.schema import data_schema
+from duplexgen.pipeline.speech import SpeechRequest
+from duplexgen.pipeline.stages.data import DataStage
+from duplexgen.pipeline.stages.rows import SPEECH, TEXT, read_speech_row, read_text_row, speech_row, text_row
+from duplexgen.pipeline.stages.script import ScriptStage
+from duplexgen.pipeline.stages.speech import SpeechStage
+from duplexgen.pipeline.stages.stage import Stage, run_partition
 from tests.conftest import TURNS
 
 SCRATCH = Path("unused")  # the engines of these tests keep nothing

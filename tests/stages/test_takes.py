@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stages.takes import take_id, take_of
+from duplexgen.pipeline.stages.takes import take_id, take_of
 
 
 def test_the_first_take_is_the_dialogue() -> None:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Tokens
-from pipeline.tokens import TEXT_TOKENIZERS
-from pipeline.tokens.bpe import WEIGHTS, BytePairTokenizer
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Tokens
+from duplexgen.pipeline.tokens import TEXT_TOKENIZERS
+from duplexgen.pipeline.tokens.bpe import WEIGHTS, BytePairTokenizer
 
 BPE = BytePairTokenizer()
 

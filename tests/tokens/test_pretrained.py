@@ -9,13 +9,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Pretrained, Tokens
-from pipeline.tokens import tiktoken_bpe
-from pipeline.tokens.bpe import WEIGHTS, BytePairTokenizer
-from pipeline.tokens.melvq import MelVQ
-from pipeline.tokens.pretrained import PretrainedTokenizer
-from pipeline.tokens.vocabulary import Vocabulary
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Pretrained, Tokens
+from duplexgen.pipeline.tokens import tiktoken_bpe
+from duplexgen.pipeline.tokens.bpe import WEIGHTS, BytePairTokenizer
+from duplexgen.pipeline.tokens.melvq import MelVQ
+from duplexgen.pipeline.tokens.pretrained import PretrainedTokenizer
+from duplexgen.pipeline.tokens.vocabulary import Vocabulary
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 ENGLISH = "It's ten past two, and it rains:  nobody would've\n\n\tgone out 12345 times."

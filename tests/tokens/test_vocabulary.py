@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
-from pipeline.tokens.bpe import BytePairTokenizer
-from pipeline.tokens.melvq import MelVQ
-from pipeline.tokens.vocabulary import Vocabulary
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
+from duplexgen.pipeline.tokens.melvq import MelVQ
+from duplexgen.pipeline.tokens.vocabulary import Vocabulary
 
 PLAIN = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096

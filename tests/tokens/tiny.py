@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from pipeline.randomness import generator
+from duplexgen.pipeline.randomness import generator
 
 GLM4VOICE = {
     "model_type": "whisper",

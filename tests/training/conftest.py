@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.build import build, prepare
-from pipeline.display import Display
-from pipeline.recipe import Recipe
-from pipeline.shards.atomic import write_json
-from pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.build import build, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.shards.atomic import write_json
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.training.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
+from duplexgen.training.sequences import SequenceFormat
 from tests.conftest import recipe_dict
 from tests.shards.conftest import run_stages
-from training.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
-from training.sequences import SequenceFormat
 
 TINY = {
     "model_type": "llama",

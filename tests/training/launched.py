@@ -5,9 +5,9 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from pipeline.display import Display
-from training.recipe import SFTRecipe
-from training.sft import train_sft
+from duplexgen.pipeline.display import Display
+from duplexgen.training.recipe import SFTRecipe
+from duplexgen.training.sft import train_sft
 
 if __name__ == "__main__":
     train_sft(SFTRecipe.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), Display())

@@ -7,9 +7,9 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.shards.dataset import DIALOGUES, Dataset
-from training.data import Batches, TrainingData
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.shards.dataset import DIALOGUES, Dataset
+from duplexgen.training.data import Batches, TrainingData
 
 
 @pytest.fixture(scope="module")

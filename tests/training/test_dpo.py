@@ -7,17 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.pairs.build import build, prepare
-from pipeline.pairs.recipe import PairsRecipe
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.pairs.build import build, prepare
+from duplexgen.pipeline.pairs.recipe import PairsRecipe
+from duplexgen.training.dpo import train_dpo
+from duplexgen.training.model import load_model
+from duplexgen.training.recipe import DPORecipe
+from duplexgen.training.sft import train_sft
 from tests.shards.conftest import run_stages
 from tests.training.conftest import TINY
 from tests.training.test_sft import StopAt, log, sft_recipe
-from training.dpo import train_dpo
-from training.model import load_model
-from training.recipe import DPORecipe
-from training.sft import train_sft
 
 
 @pytest.fixture(scope="module")

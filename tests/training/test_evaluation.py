@@ -13,17 +13,17 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from pipeline.display import Display
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.training.evaluation import Content, evaluate, figures
+from duplexgen.training.evaluation_report import problems, table
+from duplexgen.training.items import Item, Settings, answers, keep, run
+from duplexgen.training.metrics import Figure
+from duplexgen.training.model import DuplexModel
+from duplexgen.training.scores import is_answered, read_answers
+from duplexgen.training.stimuli import check, opened, stimulus
 from tests.command import duplexgen
-from training.evaluation import Content, evaluate, figures
-from training.evaluation_report import problems, table
-from training.items import Item, Settings, answers, keep, run
-from training.metrics import Figure
-from training.model import DuplexModel
-from training.scores import is_answered, read_answers
-from training.stimuli import check, opened, stimulus
 
 RATE = 16000
 BLOCK = 12800
@@ -122,7 +122,7 @@ def test_an_interrupted_judge_leaves_no_result_and_does_not_bar_the_next(
         )
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.evaluation.scored", stop)
+        patch.setattr("duplexgen.training.evaluation.scored", stop)
         with pytest.raises(KeyboardInterrupt):
             run_again()
     partial = json.loads((tmp_path / "evaluation.partial.json").read_text())

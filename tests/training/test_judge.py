@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.display import Display
+from duplexgen.pipeline.display import Display
+from duplexgen.training.judge import Judge, Verdict
+from duplexgen.training.metrics import Figure
+from duplexgen.training.scores import scored
 from tests.serving import Endpoint, Said, chat, serving
-from training.judge import Judge, Verdict
-from training.metrics import Figure
-from training.scores import scored
 
 
 @pytest.fixture

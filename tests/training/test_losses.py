@@ -7,8 +7,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from tests.training.conftest import TINY
-from training.losses import (
+from duplexgen.training.losses import (
     dpo_losses,
     log_likelihoods,
     make_targets,
@@ -17,9 +16,10 @@ from training.losses import (
     token_losses,
     weight_by_kind,
 )
-from training.model import start_from_config
-from training.recipe import Weights
-from training.sequences import KINDS, SequenceFormat
+from duplexgen.training.model import start_from_config
+from duplexgen.training.recipe import Weights
+from duplexgen.training.sequences import KINDS, SequenceFormat
+from tests.training.conftest import TINY
 
 N, M = 10, 5
 

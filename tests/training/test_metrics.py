@@ -9,9 +9,9 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks import replay
-from pipeline.errors import DialogueRejected
-from pipeline.shards.dataset import Dataset
-from training.metrics import (
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.training.metrics import (
     Figure,
     Interruption,
     TurnTaking,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import UserError, enough_memory
-from training.model import load_model
+from duplexgen.pipeline.errors import UserError, enough_memory
+from duplexgen.training.model import load_model
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.recipe_file import load, shipped
-from training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe_file import load, shipped
+from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
 
 
 def test_those_that_ship_can_be_loaded():

@@ -14,16 +14,16 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.shards.dataset import Dataset
-from pipeline.tokens.bpe import BytePairTokenizer
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
+from duplexgen.training.checkpoints import RECORD
+from duplexgen.training.model import load_model, start_from_pretrained
+from duplexgen.training.recipe import SFTRecipe
+from duplexgen.training.sequences import SequenceFormat
+from duplexgen.training.sft import train_sft
 from tests.training.conftest import TINY
-from training.checkpoints import RECORD
-from training.model import load_model, start_from_pretrained
-from training.recipe import SFTRecipe
-from training.sequences import SequenceFormat
-from training.sft import train_sft
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -173,7 +173,7 @@ def test_what_was_saved_is_on_disk_before_it_counts(folders, tmp_path, monkeypat
     """Each file of a checkpoint before its folder takes its name, each of the model before training.json."""
     seen = []
     rename, replace = Path.rename, Path.replace
-    monkeypatch.setattr("training.saving.sync", lambda path: seen.append(path.name))
+    monkeypatch.setattr("duplexgen.training.saving.sync", lambda path: seen.append(path.name))
     monkeypatch.setattr(Path, "rename", lambda path, to: (seen.append(to.name), rename(path, to)))
     monkeypatch.setattr(Path, "replace", lambda path, to: (seen.append(to.name), replace(path, to)))
     train_sft(sft_recipe(*folders, steps=2, checkpoint_every=1), tmp_path / "run", Display())

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.randomness import generator
-from training.model import DuplexModel
-from training.stream import Stream, choose
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.randomness import generator
+from duplexgen.training.model import DuplexModel
+from duplexgen.training.stream import Stream, choose
 
 N, M = 10, 5
 BLOCKS = 6

@@ -12,14 +12,14 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks import replay
-from pipeline.errors import UserError
-from pipeline.recipe import Pretrained, Tokens
-from pipeline.shards.dataset import Dataset
-from pipeline.tokens.melvq import MelVQ
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Pretrained, Tokens
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.tokens.melvq import MelVQ
+from duplexgen.training.live import AssistantDecoder, UserEncoder, converse
+from duplexgen.training.model import DuplexModel
+from duplexgen.training.talk import read_recording, replies, talk, transcript, with_silence, write
 from tests.command import duplexgen
-from training.live import AssistantDecoder, UserEncoder, converse
-from training.model import DuplexModel
-from training.talk import read_recording, replies, talk, transcript, with_silence, write
 
 RATE = 16000
 BLOCK = 12800

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from benchmarks.replay import RECORDING
-from pipeline.errors import UserError
-from training.transcribe import Transcriber
+from duplexgen.pipeline.errors import UserError
+from duplexgen.training.transcribe import Transcriber
 
 pytest.importorskip("faster_whisper", reason="comes with the extra `voices`")
 

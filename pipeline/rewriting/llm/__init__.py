@@ -1,5 +1,5 @@
 """Rewriting by a language model: prompt -> endpoint -> journal -> answer, validated."""
 
-from pipeline.rewriting.llm.rewriter import LLMRewriter
+from .rewriter import LLMRewriter
 
 __all__ = ["LLMRewriter"]

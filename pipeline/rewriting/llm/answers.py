@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Sequence
 
-from pipeline.dialogue import Dialogue, Role, Turn
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting.characters import check_speakable, unified, without_accents
-from pipeline.rewriting.rewritten import Rewritten
-from pipeline.rewriting.rules import EMOJI_LEFT_OUT, REPLY_CUT, RulesRewriter
-from pipeline.rewriting.sentences import words
+from ...dialogue import Dialogue, Role, Turn
+from ...errors import DialogueRejected
+from ..characters import check_speakable, unified, without_accents
+from ..rewritten import Rewritten
+from ..rules import EMOJI_LEFT_OUT, REPLY_CUT, RulesRewriter
+from ..sentences import words
 
 _START = re.compile(r'\{\s*"turns"\s*:')
 _MORE = re.compile(r"[{\[]")

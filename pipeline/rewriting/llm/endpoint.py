@@ -15,9 +15,9 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.recipe import LanguageModel
-from pipeline.rewriting.llm.journal import Answer
+from ...errors import DialogueRejected, UserError
+from ...recipe import LanguageModel
+from .journal import Answer
 
 KEY = "OPENAI_API_KEY"
 FIRST_TRIES = 4  # for an endpoint at whose address nobody has ever listened

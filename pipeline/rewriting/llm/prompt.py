@@ -7,9 +7,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from pipeline.dialogue import Dialogue, Role, Turn
-from pipeline.errors import UserError
-from pipeline.recipe import LanguageModel, Rewriting
+from ...dialogue import Dialogue, Role, Turn
+from ...errors import UserError
+from ...recipe import LanguageModel, Rewriting
 
 FOLDER = Path(__file__).resolve().parent.parent / "prompts"
 FIELDS = frozenset({"dialogue", "language", "num_turns", "max_user_words", "max_reply_words", "unit"})

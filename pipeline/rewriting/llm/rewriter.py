@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pipeline.dialogue import Dialogue, Rejection, Role, Turn
-from pipeline.errors import DialogueRejected, UserError, is_of_the_machine
-from pipeline.randomness import generator
-from pipeline.recipe import LanguageModel, Rewriting
-from pipeline.recipe_file import Problem
-from pipeline.rewriting.llm import answers
-from pipeline.rewriting.llm.journal import Answer, Journal, request_key
-from pipeline.rewriting.llm.prompt import Prompt, answer_schema
-from pipeline.rewriting.rewritten import Rewritten
-from pipeline.rewriting.rules import EXCHANGES_LEFT_OUT, RulesRewriter
+from ...dialogue import Dialogue, Rejection, Role, Turn
+from ...errors import DialogueRejected, UserError, is_of_the_machine
+from ...randomness import generator
+from ...recipe import LanguageModel, Rewriting
+from ...recipe_file import Problem
+from ..rewritten import Rewritten
+from ..rules import EXCHANGES_LEFT_OUT, RulesRewriter
+from . import answers
+from .journal import Answer, Journal, request_key
+from .prompt import Prompt, answer_schema
 
 if TYPE_CHECKING:
-    from pipeline.rewriting.llm.endpoint import Endpoint
+    from .endpoint import Endpoint
 
 VERSION = "2"  # raise it whenever the same answers come out otherwise, or other requests are made
 
@@ -93,7 +93,7 @@ class LLMRewriter:
 
     def probe(self) -> list[Problem]:
         """What is wrong with the endpoint, which is asked something easy."""
-        from pipeline.rewriting.llm.endpoint import Endpoint
+        from .endpoint import Endpoint
 
         if self.check():
             return []
@@ -121,7 +121,7 @@ class LLMRewriter:
 
     def load(self, scratch: Path) -> None:
         """scratch: where answers are kept; the same folder after a restart, shared by all workers."""
-        from pipeline.rewriting.llm.endpoint import Endpoint
+        from .endpoint import Endpoint
 
         self.rules.load(scratch)
         self._journal = Journal(scratch)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pipeline.errors import UserError
+from ...errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from pipeline.recipe_file import Location, Problem
-from pipeline.speech.cosyvoice.prompts import LONGEST_S
-from pipeline.speech.recorded import BANK_FILE, Index, RecordedBank
+from ...recipe_file import Location, Problem
+from ..recorded import BANK_FILE, Index, RecordedBank
+from .prompts import LONGEST_S
 
 LOG = logging.getLogger(__name__)
 

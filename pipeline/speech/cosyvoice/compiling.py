@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.decoding import Row, decode
-from pipeline.speech.cosyvoice.language_models import QwenLM
-from pipeline.speech.cosyvoice.prompts import VoicePrompt
+from ...errors import UserError
+from .decoding import Row, decode
+from .language_models import QwenLM
+from .prompts import VoicePrompt
 
 if TYPE_CHECKING:
-    from pipeline.speech.cosyvoice.parts import Parts
+    from .parts import Parts
 
 ROWS = ((2, 3), (4,))  # batches of as many utterances as there are numbers, of as many tokens of text; 1 is special
 FRAMES = (40, 67)

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.folder import QWEN, ModelFolder
+from ...errors import UserError
+from .folder import QWEN, ModelFolder
 
 PARTS = ("llm", "flow", "hift", "get_tokenizer", "feat_extractor", "allowed_special")
 ALLOWED = re.compile(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.speech.cosyvoice.sampling import NONE, Sampling, sample
+from .sampling import NONE, Sampling, sample
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.speech.cosyvoice.language_models import SpeechLM
+    from .language_models import SpeechLM
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.model_files import checksum, place
-from pipeline.recipe import CosyVoice, Speech
-from pipeline.recipe_file import Location, Problem
-from pipeline.speech.cosyvoice import clips, compiling, trt
-from pipeline.speech.cosyvoice.batches import batches, halving
-from pipeline.speech.cosyvoice.decoding import Decoded, decode
-from pipeline.speech.cosyvoice.folder import ModelFolder
-from pipeline.speech.cosyvoice.guards import check_start, check_tokens
-from pipeline.speech.cosyvoice.parts import Parts, load
-from pipeline.speech.cosyvoice.prompts import Prompts, VoicePrompt
-from pipeline.speech.cosyvoice.segments import Segment, kept_tokens, split
-from pipeline.speech.cosyvoice.upstream import Code, versions
-from pipeline.speech.engine import Prompt, SpeechRequest, Voice
-from pipeline.speech.guard import BadSpeechError, check_raw
-from pipeline.speech.recorded import RecordedBank
+from ...dialogue import Waveform
+from ...errors import DialogueRejected, UserError
+from ...model_files import checksum, place
+from ...recipe import CosyVoice, Speech
+from ...recipe_file import Location, Problem
+from ..engine import Prompt, SpeechRequest, Voice
+from ..guard import BadSpeechError, check_raw
+from ..recorded import RecordedBank
+from . import clips, compiling, trt
+from .batches import batches, halving
+from .decoding import Decoded, decode
+from .folder import ModelFolder
+from .guards import check_start, check_tokens
+from .parts import Parts, load
+from .prompts import Prompts, VoicePrompt
+from .segments import Segment, kept_tokens, split
+from .upstream import Code, versions
 
 VERSION = "1"  # counts changes that give other speech
 VOICES = 256  # prompts kept in memory, about 0.2 MB each; all are kept on disk

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.errors import UserError
-from pipeline.model_files import folder_checksum, tensor_shapes
+from ...errors import UserError
+from ...model_files import folder_checksum, tensor_shapes
 
 CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
 WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")

@@ -5,9 +5,9 @@ from itertools import groupby
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.speech.cosyvoice.decoding import Decoded
-from pipeline.speech.guard import BadSpeechError
+from ...dialogue import Waveform
+from ..guard import BadSpeechError
+from .decoding import Decoded
 
 FEWEST_A_TEXT_TOKEN = 2  # speech tokens: CosyVoice's own limits
 MOST_A_TEXT_TOKEN = 20

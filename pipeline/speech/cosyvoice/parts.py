@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.speech.cosyvoice import configuration
-from pipeline.speech.cosyvoice.folder import GET, WEIGHTS, ModelFolder
-from pipeline.speech.cosyvoice.language_models import QwenLM, RelativeLM, SpeechLM
-from pipeline.speech.cosyvoice.sampling import Sampling, sampling_of
-from pipeline.speech.cosyvoice.upstream import Code, contained
+from ...dialogue import Waveform
+from ...errors import UserError
+from . import configuration
+from .folder import GET, WEIGHTS, ModelFolder
+from .language_models import QwenLM, RelativeLM, SpeechLM
+from .sampling import Sampling, sampling_of
+from .upstream import Code, contained
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.speech.cosyvoice.prompts import VoicePrompt
+    from .prompts import VoicePrompt
 
 Precision = Literal["fp32", "fp16", "bf16"]
 SEED = 1986  # CosyVoice's own, for what is drawn while a model is made and is in no file (v3's vocoder)

@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.model_files import checksum
-from pipeline.shards.atomic import atomic_path, canonical_json
-from pipeline.speech.cosyvoice.folder import SPEAKER, ModelFolder
-from pipeline.speech.cosyvoice.upstream import versions
+from ...errors import DialogueRejected, UserError
+from ...model_files import checksum
+from ...shards.atomic import atomic_path, canonical_json
+from .folder import SPEAKER, ModelFolder
+from .upstream import versions
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.speech.cosyvoice.parts import Parts
-    from pipeline.speech.engine import Prompt
+    from ..engine import Prompt
+    from .parts import Parts
 
 FORMAT = "1"  # counts changes of what is computed here
 LISTEN_HZ = 16000  # what the speech tokenizer and the speaker model hear

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from ...errors import UserError
 
 if TYPE_CHECKING:
     import torch

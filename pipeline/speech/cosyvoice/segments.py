@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.errors import DialogueRejected
-from pipeline.randomness import generator
-from pipeline.speech.cosyvoice.decoding import Row
-from pipeline.speech.cosyvoice.guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN
+from ...errors import DialogueRejected
+from ...randomness import generator
+from .decoding import Row
+from .guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN
 
 if TYPE_CHECKING:
-    from pipeline.speech.cosyvoice.parts import Parts
-    from pipeline.speech.cosyvoice.prompts import VoicePrompt
+    from .parts import Parts
+    from .prompts import VoicePrompt
 
 # As CosyVoice splits: in tokens of text, for Chinese in characters.
 MOST, FEWEST, MERGED_BELOW = 80, 60, 20

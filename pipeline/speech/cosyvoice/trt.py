@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from pipeline.errors import UserError
-from pipeline.model_files import checksum
-from pipeline.shards.atomic import atomic_path, canonical_json
-from pipeline.speech.cosyvoice.folder import ModelFolder
-from pipeline.speech.cosyvoice.upstream import Code, contained
-from pipeline.speech.guard import BadSpeechError
+from ...errors import UserError
+from ...model_files import checksum
+from ...shards.atomic import atomic_path, canonical_json
+from ..guard import BadSpeechError
+from .folder import ModelFolder
+from .upstream import Code, contained
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.speech.cosyvoice.parts import Parts
+    from .parts import Parts
 
 MODELS = {1: "CosyVoiceModel", 2: "CosyVoice2Model", 3: "CosyVoice3Model"}
 PACKAGES = ("tensorrt-cu12", "tensorrt-cu13", "tensorrt")  # by CUDA version; the last one stands for one of them

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
+from ...errors import UserError
 
 MATCHA = Path("third_party") / "Matcha-TTS"
 PACKAGES = ("torch", "torchaudio", "transformers", "diffusers", "onnxruntime", "openai-whisper", "librosa")

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import recipe
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.model_files import place
-from pipeline.recipe_file import Location, Problem
-from pipeline.speech.engine import Prompt
-from pipeline.speech.gate import quality, whisper
-from pipeline.speech.gate.quality import Quality
-from pipeline.speech.gate.silences import longest_pause_s
-from pipeline.speech.gate.words import misheard, repeats, words
-from pipeline.speech.guard import BadSpeechError
-from pipeline.speech.level import level
-from pipeline.speech.measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
-from pipeline.speech.trim import speech_span
+from ... import recipe
+from ...dialogue import Waveform
+from ...errors import DialogueRejected, UserError
+from ...model_files import place
+from ...recipe_file import Location, Problem
+from ..engine import Prompt
+from ..guard import BadSpeechError
+from ..level import level
+from ..measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
+from ..trim import speech_span
+from . import quality, whisper
+from .quality import Quality
+from .silences import longest_pause_s
+from .words import misheard, repeats, words
 
 VERSION = "2"  # raise it whenever the same utterance is judged otherwise
 SECTION: Location = ("speech", "gate")

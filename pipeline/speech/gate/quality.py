@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
-from pipeline import recipe
-from pipeline.speech.gate.words import Misheard
+from ... import recipe
+from .words import Misheard
 
 ALLOWED_WORDS = 2  # one that is misheard is often taken for two
 SHOWN = 80  # characters of a transcript in a message

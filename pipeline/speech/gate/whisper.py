@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.model_files import folder_checksum
-from pipeline.speech.measures import needed
+from ...errors import UserError
+from ...model_files import folder_checksum
+from ..measures import needed
 
 WEIGHTS = "model.bin"
 SHAPING = (WEIGHTS, "config.json", "preprocessor_config.json", "tokenizer.json", "vocabulary.json", "vocabulary.txt")

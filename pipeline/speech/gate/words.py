@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from pipeline.errors import DialogueRejected
-from pipeline.rewriting import chinese, english
-from pipeline.speech.measures import needed
+from ...errors import DialogueRejected
+from ...rewriting import chinese, english
+from ..measures import needed
 
 LONGEST_PHRASE = 8  # words, or characters in Chinese: what recognisers and engines loop over is shorter
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
+from ...dialogue import Waveform
+from ...errors import UserError
 
 MEASURE_HZ = 16000  # what all of them hear
 INSTALL = "pip install 'duplexgen[voices]' && pip install --no-deps Resemblyzer==0.1.4"

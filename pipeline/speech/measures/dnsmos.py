@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.speech.measures import MEASURE_HZ, needed, versions
+from ...dialogue import Waveform
+from ...errors import DialogueRejected
+from . import MEASURE_HZ, needed, versions
 
 MODELS = "dnsmos_models"  # the folder of the package; the personalised variant is another
 

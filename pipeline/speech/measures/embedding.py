@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.speech.measures import at_measure_rate, needed, versions
+from ...dialogue import Waveform
+from ...errors import DialogueRejected
+from . import at_measure_rate, needed, versions
 
 LEVEL_DBFS = -23.0  # RMS; the package raises quiet speech only, and its voice activity depends on the level
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.speech.measures import MEASURE_HZ, at_measure_rate, needed, versions
+from ...dialogue import Waveform
+from ...errors import UserError
+from . import MEASURE_HZ, at_measure_rate, needed, versions
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.display import Display
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.speech.prepare.choosing import choose
-from pipeline.speech.prepare.clips import Recording, Unread, audio_files, language_code, may_be_data_set, read_folder
-from pipeline.speech.prepare.hub import read_hub
-from pipeline.speech.prepare.judging import Candidate, Judge, Rejected, Settings
-from pipeline.speech.prepare.writing import Made, Writer, writing
+from ...display import Display
+from ...errors import DialogueRejected, UserError
+from .choosing import choose
+from .clips import Recording, Unread, audio_files, language_code, may_be_data_set, read_folder
+from .hub import read_hub
+from .judging import Candidate, Judge, Rejected, Settings
+from .writing import Made, Writer, writing
 
 __all__ = ["Made", "Settings", "prepare"]
 

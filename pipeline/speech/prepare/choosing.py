@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.randomness import generator
-from pipeline.speech.prepare.judging import Candidate, Rejected, Settings
+from ...randomness import generator
+from .judging import Candidate, Rejected, Settings
 
 Split = Literal["train", "eval"]
 Table = NDArray[np.float32]  # [speakers, 256], of length 1

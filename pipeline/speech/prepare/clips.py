@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.sources.rows import shown
-from pipeline.speech.measures.transcript import KNOWN_LANGUAGES
+from ...dialogue import Waveform
+from ...errors import DialogueRejected, UserError
+from ...sources.rows import shown
+from ..measures.transcript import KNOWN_LANGUAGES
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 UNREAD_SUFFIXES = (

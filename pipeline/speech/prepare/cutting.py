@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.speech.measures import MEASURE_HZ, at_measure_rate, needed
-from pipeline.speech.trim import PEAK, speech_span
+from ...dialogue import Waveform
+from ...errors import DialogueRejected
+from ..measures import MEASURE_HZ, at_measure_rate, needed
+from ..trim import PEAK, speech_span
 
 PAUSE_S = 0.25  # a recording that is too long is cut in the middle of one, at least this long
 CUT_MARGIN_S = 0.08  # of the pause that stays: less than half of it

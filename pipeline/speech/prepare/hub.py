@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.speech.prepare.clips import Recording, Unread, about
+from ...errors import DialogueRejected, UserError
+from .clips import Recording, Unread, about
 
 
 def read_hub(name: str, config: str | None, split: str, revision: str | None) -> Iterator[Recording | Unread]:

@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.speech.gate.words import error_rate, words
-from pipeline.speech.measures.embedding import Embedding
-from pipeline.speech.measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Transcript
-from pipeline.speech.prepare.clips import Recording
-from pipeline.speech.prepare.measuring import Measured, Models
+from ...dialogue import Waveform
+from ...errors import DialogueRejected
+from ..gate.words import error_rate, words
+from ..measures.embedding import Embedding
+from ..measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Transcript
+from .clips import Recording
+from .measuring import Measured, Models
 
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
 LEAST_LANGUAGE_PROBABILITY = 0.5

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.shards.atomic import atomic_path, canonical_json
-from pipeline.speech.gate import whisper as whisper_models
-from pipeline.speech.measures import MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
-from pipeline.speech.measures.embedding import Embedding
-from pipeline.speech.measures.transcript import Transcript
-from pipeline.speech.prepare.clips import Recording
-from pipeline.speech.prepare.cutting import Cut, cut
+from ...dialogue import Waveform
+from ...errors import DialogueRejected, UserError
+from ...shards.atomic import atomic_path, canonical_json
+from ..gate import whisper as whisper_models
+from ..measures import MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
+from ..measures.embedding import Embedding
+from ..measures.transcript import Transcript
+from .clips import Recording
+from .cutting import Cut, cut
 
 VERSION = "1"  # raise it whenever the same recording is measured otherwise
 LEAST_RATE_HZ = 16000

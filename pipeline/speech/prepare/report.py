@@ -8,12 +8,12 @@ from string import Template
 
 import numpy as np
 
-from pipeline import __version__
-from pipeline.shards.atomic import atomic_path
-from pipeline.shards.card import TEMPLATES
-from pipeline.speech.measures import dnsmos, embedding, transcript
-from pipeline.speech.prepare.choosing import Chosen
-from pipeline.speech.prepare.judging import Rejected, Settings
+from ... import __version__
+from ...shards.atomic import atomic_path
+from ...shards.card import TEMPLATES
+from ..measures import dnsmos, embedding, transcript
+from .choosing import Chosen
+from .judging import Rejected, Settings
 
 CARD = "README.md"
 PLOT = "clips.png"

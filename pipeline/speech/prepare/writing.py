@@ -11,21 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.shards.atomic import (
-    TEMPORARY_SUFFIX,
-    atomic_path,
-    canonical_json,
-    explained,
-    file_sha256,
-    locked,
-    write_json,
-)
-from pipeline.speech.prepare.choosing import Chosen
-from pipeline.speech.prepare.judging import Candidate, Rejected, Settings
-from pipeline.speech.prepare.report import CARD, PLOT, write_card
-from pipeline.speech.recorded import BANK_FILE, CLIPS, FORMAT_VERSION
+from ...dialogue import Waveform
+from ...errors import UserError
+from ...shards.atomic import TEMPORARY_SUFFIX, atomic_path, canonical_json, explained, file_sha256, locked, write_json
+from ..recorded import BANK_FILE, CLIPS, FORMAT_VERSION
+from .choosing import Chosen
+from .judging import Candidate, Rejected, Settings
+from .report import CARD, PLOT, write_card
 
 REJECTED = "rejected.jsonl"
 REPORT = {CARD, PLOT, REJECTED}  # what is left where nothing was kept

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.dialogue import Dialogue, Turn
-from pipeline.recipe import LanguageModel, Rewriting
-from pipeline.rewriting.llm import LLMRewriter
+from duplexgen.pipeline.dialogue import Dialogue, Turn
+from duplexgen.pipeline.recipe import LanguageModel, Rewriting
+from duplexgen.pipeline.rewriting.llm import LLMRewriter
 from tests.serving import Endpoint, Said, chat, serving
 
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import DialogueRejected
-from pipeline.recipe import Rewriting
-from pipeline.rewriting.characters import check_speakable
-from pipeline.rewriting.llm.answers import check_rewritten, spoken, texts
-from pipeline.rewriting.rules import EMOJI_LEFT_OUT, RulesRewriter
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.recipe import Rewriting
+from duplexgen.pipeline.rewriting.characters import check_speakable
+from duplexgen.pipeline.rewriting.llm.answers import check_rewritten, spoken, texts
+from duplexgen.pipeline.rewriting.rules import EMOJI_LEFT_OUT, RulesRewriter
 
 from .conftest import dialogue
 

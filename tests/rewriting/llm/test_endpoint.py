@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.rewriting import Rewritten
-from pipeline.rewriting.llm.endpoint import MOST_ROUNDS
+from duplexgen.pipeline.dialogue import Rejection
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.rewriting.llm.endpoint import MOST_ROUNDS
 from tests.serving import Said, chat, serving
 
 from .conftest import Quick, is_simple_question, recipe, shown, some, well

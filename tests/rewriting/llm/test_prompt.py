@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.recipe import LanguageModel, Rewriting
-from pipeline.rewriting.llm.prompt import Prompt, answer_schema
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import LanguageModel, Rewriting
+from duplexgen.pipeline.rewriting.llm.prompt import Prompt, answer_schema
 
 from .conftest import dialogue
 

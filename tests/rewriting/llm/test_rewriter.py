@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.recipe import Rewriting
-from pipeline.rewriting import Rewritten
-from pipeline.rewriting.llm import LLMRewriter
-from pipeline.rewriting.llm.journal import Journal
-from pipeline.rewriting.rules import EXCHANGES_LEFT_OUT
-from pipeline.stages.rows import text_row
-from pipeline.stages.script import ScriptStage
-from pipeline.stages.stage import Account
+from duplexgen.pipeline.dialogue import Rejection
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe import Rewriting
+from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.rewriting.llm import LLMRewriter
+from duplexgen.pipeline.rewriting.llm.journal import Journal
+from duplexgen.pipeline.rewriting.rules import EXCHANGES_LEFT_OUT
+from duplexgen.pipeline.stages.rows import text_row
+from duplexgen.pipeline.stages.script import ScriptStage
+from duplexgen.pipeline.stages.stage import Account
 from tests.serving import Said, chat
 
 from .conftest import dialogue, recipe, shown, some, well
@@ -157,7 +157,7 @@ def test_a_stage_that_fails_half_way_asks_again_only_for_what_was_not_answered(e
     def of_nobody(dialogue, error):
         raise error
 
-    monkeypatch.setattr("pipeline.rewriting.llm.rewriter._rejection", of_nobody)
+    monkeypatch.setattr("duplexgen.pipeline.rewriting.llm.rewriter._rejection", of_nobody)
     monkeypatch.setattr(Journal, "add", fail_once)
     account = Account("script")
     rows = stage.process([text_row(one) for one in some(6)], account)

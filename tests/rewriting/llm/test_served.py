@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dialogue import Rejection
-from pipeline.errors import UserError
-from pipeline.rewriting import Rewritten
-from pipeline.rewriting.llm import LLMRewriter
+from duplexgen.pipeline.dialogue import Rejection
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.rewriting.llm import LLMRewriter
 
 from .conftest import Quick, dialogue, recipe, some
 

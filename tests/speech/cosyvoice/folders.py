@@ -19,9 +19,9 @@ def make_folder(path: Path, version: int, size: dict[str, int] | None = None, se
     """A model folder. Needs the CosyVoice code to be importable, as its weights are those of its modules."""
     import torch
 
-    from pipeline.speech.cosyvoice.configuration import build
-    from pipeline.speech.cosyvoice.folder import ModelFolder
-    from pipeline.speech.cosyvoice.upstream import contained
+    from duplexgen.pipeline.speech.cosyvoice.configuration import build
+    from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
+    from duplexgen.pipeline.speech.cosyvoice.upstream import contained
 
     size = size or TINY
     path.mkdir(parents=True)
@@ -164,7 +164,7 @@ def write_onnx(path: Path, version: int) -> None:
 
 
 def make_bank(path: Path, voices: int = 3, rate: int = 16000) -> Path:
-    """A bank of humming voices, in the format of `pipeline.speech.recorded`."""
+    """A bank of humming voices, in the format of `duplexgen.pipeline.speech.recorded`."""
     (path / "clips").mkdir(parents=True)
     rows = []
     for index in range(voices):

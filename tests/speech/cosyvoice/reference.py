@@ -19,8 +19,8 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.speech.cosyvoice.prompts import forget_windows
-from pipeline.speech.cosyvoice.upstream import contained
+from duplexgen.pipeline.speech.cosyvoice.prompts import forget_windows
+from duplexgen.pipeline.speech.cosyvoice.upstream import contained
 from tests.speech.cosyvoice.configurations import RATE_HZ, SPEECH_TOKENS
 
 

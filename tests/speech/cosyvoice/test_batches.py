@@ -5,8 +5,8 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from pipeline.errors import UserError  # noqa: E402
-from pipeline.speech.cosyvoice.batches import batches, halving  # noqa: E402
+from duplexgen.pipeline.errors import UserError  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.batches import batches, halving  # noqa: E402
 
 
 @given(st.lists(st.integers(1, 500), max_size=40), st.integers(1, 2000))

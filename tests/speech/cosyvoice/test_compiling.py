@@ -4,11 +4,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from pipeline.speech.cosyvoice import compiling  # noqa: E402
-from pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
-from pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
-from pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
-from pipeline.speech.cosyvoice.parts import load  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice import compiling  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.parts import load  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.test_decoding import TEXTS, rows  # noqa: E402
 

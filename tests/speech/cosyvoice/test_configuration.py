@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.configuration import only_parts
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.cosyvoice.configuration import only_parts
 from tests.speech.cosyvoice.configurations import TINY, configuration
 
 PATH = Path("cosyvoice2.yaml")

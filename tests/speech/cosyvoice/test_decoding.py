@@ -3,8 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
-from pipeline.speech.recorded import RecordedBank  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
+from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
 
 
 def rows(engine, bank, texts):

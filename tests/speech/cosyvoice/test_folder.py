@@ -3,8 +3,8 @@ import zipfile
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.folder import ModelFolder
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
 from tests.speech.cosyvoice.configurations import NAMES, RATE_HZ
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.speech.cosyvoice.decoding import Decoded
-from pipeline.speech.cosyvoice.guards import check_start, check_tokens
-from pipeline.speech.guard import BadSpeechError
+from duplexgen.pipeline.speech.cosyvoice.decoding import Decoded
+from duplexgen.pipeline.speech.cosyvoice.guards import check_start, check_tokens
+from duplexgen.pipeline.speech.guard import BadSpeechError
 
 RATE = 24000
 

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from pipeline.errors import UserError  # noqa: E402
-from pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
-from pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
-from pipeline.speech.cosyvoice.parts import load  # noqa: E402
+from duplexgen.pipeline.errors import UserError  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.parts import load  # noqa: E402
 
 CPU = torch.device("cpu")
 

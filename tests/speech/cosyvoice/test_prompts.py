@@ -8,9 +8,9 @@ pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
 from platformdirs import user_cache_path
 
-from pipeline.errors import DialogueRejected
-from pipeline.speech.cosyvoice.folder import ModelFolder
-from pipeline.speech.cosyvoice.prompts import Prompts, described
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
+from duplexgen.pipeline.speech.cosyvoice.prompts import Prompts, described
 
 
 def prompts(engine):

@@ -3,8 +3,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from pipeline.errors import UserError  # noqa: E402
-from pipeline.speech.cosyvoice.sampling import Sampling, sample, sampling_of  # noqa: E402
+from duplexgen.pipeline.errors import UserError  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.sampling import Sampling, sample, sampling_of  # noqa: E402
 from tests.speech.cosyvoice.reference import drawing  # noqa: E402
 
 WORDS = 50

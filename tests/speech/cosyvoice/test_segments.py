@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.errors import DialogueRejected
-from pipeline.speech.cosyvoice.segments import kept_tokens, split
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.speech.cosyvoice.segments import kept_tokens, split
 
 
 def letters(text: str) -> list[int]:

@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 
 from platformdirs import user_cache_path  # noqa: E402
 
-from pipeline.errors import UserError  # noqa: E402
-from pipeline.speech.cosyvoice import trt  # noqa: E402
-from pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
-from pipeline.speech.cosyvoice.folder import ESTIMATOR, ModelFolder  # noqa: E402
-from pipeline.speech.cosyvoice.parts import load  # noqa: E402
-from pipeline.speech.cosyvoice.upstream import Code  # noqa: E402
-from pipeline.speech.guard import BadSpeechError  # noqa: E402
+from duplexgen.pipeline.errors import UserError  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice import trt  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.folder import ESTIMATOR, ModelFolder  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.parts import load  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.upstream import Code  # noqa: E402
+from duplexgen.pipeline.speech.guard import BadSpeechError  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 
 SHAPES = {"max_shape": [(2, 80, 3000)], "input_names": ["x"]}

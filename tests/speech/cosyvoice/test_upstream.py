@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.speech.cosyvoice.upstream import Code, contained, versions
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained, versions
 
 
 def clone(path, submodule=True):
@@ -33,7 +33,7 @@ def test_what_is_no_clone_is_refused(tmp_path):
 
 
 def test_a_clone_without_its_submodule_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.speech.cosyvoice.upstream.find_spec", lambda name: None)
+    monkeypatch.setattr("duplexgen.pipeline.speech.cosyvoice.upstream.find_spec", lambda name: None)
     with pytest.raises(UserError, match="submodule update --init"):
         Code.find(str(clone(tmp_path / "bare", submodule=False)))
     with pytest.raises(UserError, match=r"duplexgen\[cosyvoice\]"):

@@ -22,7 +22,7 @@ def fit_vocoder(folder: Path, version: int, bank: Path) -> None:
     import torch
     import torchaudio
 
-    from pipeline.speech.cosyvoice.engine import CosyVoiceEngine
+    from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 
     engine = CosyVoiceEngine(spec(folder, bank))
     engine.load()

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import recipe
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.speech.engine import Prompt, SpeechRequest
-from pipeline.speech.gate import Gate, Quality
-from pipeline.speech.gate.gate import Heard
-from pipeline.speech.guard import BadSpeechError
-from pipeline.speech.kokoro import Kokoro
-from pipeline.stages.speech import SpeechStage
+from duplexgen.pipeline import recipe
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.engine import Prompt, SpeechRequest
+from duplexgen.pipeline.speech.gate import Gate, Quality
+from duplexgen.pipeline.speech.gate.gate import Heard
+from duplexgen.pipeline.speech.guard import BadSpeechError
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.stages.speech import SpeechStage
 
 WHY = "needs the extra `voices`"
 RATE_HZ = 24000
@@ -141,8 +141,8 @@ def test_only_what_a_threshold_asks_for_is_measured(spoken: Waveform) -> None:
 def test_a_gate_is_pickled_and_asked_without_loading_anything(tiny_en: str) -> None:
     code = f"""
 import pickle, sys
-from pipeline import recipe
-from pipeline.speech.gate import Gate
+from duplexgen.pipeline import recipe
+from duplexgen.pipeline.speech.gate import Gate
 gate = pickle.loads(pickle.dumps(Gate(recipe.Gate(max_wer=0.2, whisper={tiny_en!r}))))
 assert gate.check(frozenset({{"en"}})) == [], gate.check()
 assert len(gate.fingerprint()["whisper"]) == 64
@@ -182,7 +182,7 @@ def test_mistakes_of_the_section(tiny_en: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named_with_the_threshold_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.speech.gate.gate.find_spec", lambda package: None)
+    monkeypatch.setattr("duplexgen.pipeline.speech.gate.gate.find_spec", lambda package: None)
     found = Gate(recipe.Gate(min_dnsmos=3.0, min_similarity=0.7)).check(prompts=False)
     assert [where[-1] for where, _ in found] == ["min_dnsmos", "min_similarity", "min_similarity"]
     assert "needs the package speechmos" in found[0][1]

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.speech.gate import whisper
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.gate import whisper
 
 
 @pytest.fixture

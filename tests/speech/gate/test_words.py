@@ -4,7 +4,7 @@ WHY = "needs the extra `voices`"
 pytest.importorskip("rapidfuzz", reason=WHY)
 pytest.importorskip("whisper_normalizer", reason=WHY)
 
-from pipeline.speech.gate.words import error_rate, misheard, repeats, words  # noqa: E402
+from duplexgen.pipeline.speech.gate.words import error_rate, misheard, repeats, words  # noqa: E402
 
 
 @pytest.mark.parametrize(

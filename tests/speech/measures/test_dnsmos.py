@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.speech.measures.dnsmos import Dnsmos, fingerprint
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.speech.measures.dnsmos import Dnsmos, fingerprint
 
 speechmos = pytest.importorskip("speechmos.dnsmos", reason="pip install 'duplexgen[voices]'")
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import DialogueRejected
-from pipeline.speech import bank
-from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.measures.embedding import SpeakerEmbedding
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.speech import bank
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.speech.measures.embedding import SpeakerEmbedding
 
 pytest.importorskip(
     "resemblyzer", reason="pip install --no-deps Resemblyzer==0.1.4, which the extra `voices` goes with"

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.speech.measures import MEASURE_HZ, at_measure_rate, needed, versions
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.measures import MEASURE_HZ, at_measure_rate, needed, versions
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

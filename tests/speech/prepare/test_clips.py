@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.errors import DialogueRejected, UserError
-from pipeline.speech.prepare.clips import About, Recording, Unread, about, read_folder
+from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.speech.prepare.clips import About, Recording, Unread, about, read_folder
 
 NOISE = np.random.Generator(np.random.Philox(0)).uniform(-0.5, 0.5, 8000).astype(np.float32)
 

@@ -8,9 +8,9 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from pipeline.errors import UserError
-from pipeline.speech.prepare.clips import About, Recording, Unread
-from pipeline.speech.prepare.hub import read_hub
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.prepare.clips import About, Recording, Unread
+from duplexgen.pipeline.speech.prepare.hub import read_hub
 
 SAMPLES = np.random.Generator(np.random.Philox(0)).integers(-9000, 9000, 8000).astype(np.int16)
 

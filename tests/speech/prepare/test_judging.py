@@ -3,8 +3,8 @@ import inspect
 
 import pytest
 
-import cli
-from pipeline.speech.prepare.judging import Figures, Settings, units
+from duplexgen import cli
+from duplexgen.pipeline.speech.prepare.judging import Figures, Settings, units
 
 
 @pytest.mark.parametrize(

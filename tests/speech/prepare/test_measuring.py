@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.dialogue import Waveform
-from pipeline.display import Display
-from pipeline.speech import bank
-from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.measures.dnsmos import Dnsmos
-from pipeline.speech.measures.embedding import SpeakerEmbedding
-from pipeline.speech.measures.transcript import Recogniser
-from pipeline.speech.prepare import Settings, cutting, prepare
-from pipeline.speech.prepare.clips import About, Recording
-from pipeline.speech.prepare.measuring import Measured, Models, coherence
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.speech import bank
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.speech.measures.dnsmos import Dnsmos
+from duplexgen.pipeline.speech.measures.embedding import SpeakerEmbedding
+from duplexgen.pipeline.speech.measures.transcript import Recogniser
+from duplexgen.pipeline.speech.prepare import Settings, cutting, prepare
+from duplexgen.pipeline.speech.prepare.clips import About, Recording
+from duplexgen.pipeline.speech.prepare.measuring import Measured, Models, coherence
 
 RATE = 24000
 TEXTS = (
@@ -35,8 +35,8 @@ VOICES = ("af_heart", "am_michael", "bf_emma", "bm_george")
 PREPARE = """
 import sys
 from pathlib import Path
-from pipeline.display import Display
-from pipeline.speech.prepare import Settings, prepare
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.speech.prepare import Settings, prepare
 source, out, whisper = sys.argv[1:]
 prepare(source, Path(out), Settings(whisper=whisper), Display(quiet=True))
 """
@@ -94,7 +94,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counted(owner, name)
     real_cut = cutting.cut
     monkeypatch.setattr(
-        "pipeline.speech.prepare.measuring.cut", lambda *given: counts.update(["cut"]) or real_cut(*given)
+        "duplexgen.pipeline.speech.prepare.measuring.cut", lambda *given: counts.update(["cut"]) or real_cut(*given)
     )
     return counts
 

@@ -10,13 +10,13 @@ import pytest
 import scipy.signal
 import soundfile
 
-from pipeline.dialogue import Waveform
-from pipeline.display import Display
-from pipeline.errors import UserError
-from pipeline.speech import bank
-from pipeline.speech.kokoro import Kokoro
-from pipeline.speech.prepare import Settings, prepare
-from pipeline.speech.recorded import RecordedBank
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech import bank
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.speech.prepare import Settings, prepare
+from duplexgen.pipeline.speech.recorded import RecordedBank
 
 for package in ("speechmos", "resemblyzer", "faster_whisper", "rapidfuzz", "whisper_normalizer"):
     pytest.importorskip(package, reason="pip install 'duplexgen[voices]' && pip install --no-deps Resemblyzer")

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.speech.prepare.choosing import Chosen
-from pipeline.speech.prepare.judging import Candidate, Figures, Rejected, Settings
-from pipeline.speech.prepare.writing import REPORT, voice_name, writing
-from pipeline.speech.recorded import RecordedBank
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.speech.prepare.choosing import Chosen
+from duplexgen.pipeline.speech.prepare.judging import Candidate, Figures, Rejected, Settings
+from duplexgen.pipeline.speech.prepare.writing import REPORT, voice_name, writing
+from duplexgen.pipeline.speech.recorded import RecordedBank
 
 SAMPLES = np.random.Generator(np.random.Philox(0)).integers(-32768, 32767, 44100 * 4).astype(np.int16)
 CLIP = (SAMPLES / 32768).astype(np.float32)
@@ -18,7 +18,7 @@ CLIP = (SAMPLES / 32768).astype(np.float32)
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The card names versions of packages that this test does not need."""
-    monkeypatch.setattr("pipeline.speech.prepare.report._versions", lambda: {"speechmos": "1"})
+    monkeypatch.setattr("duplexgen.pipeline.speech.prepare.report._versions", lambda: {"speechmos": "1"})
 
 
 def candidate(number: int = 1, **changes: Any) -> Candidate:

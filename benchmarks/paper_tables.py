@@ -156,7 +156,7 @@ class Bench:
     def run(self, *arguments: str, threads: int = CORES) -> None:
         print("duplexgen", *arguments, flush=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        subprocess.run([sys.executable, "-m", "cli", *arguments], check=True, env=environment)
+        subprocess.run([sys.executable, "-m", "duplexgen", *arguments], check=True, env=environment)
 
 
 def print_table(title: str, rows: list[Row], labels: list[str], found: dict[str, dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ Measures and tests what is not synthesis. The recording is a sentence spoken by 
 detection, trimming and tokenizing have real speech to work on.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +19,7 @@ from duplexgen.pipeline.recipe import Speech
 from duplexgen.pipeline.recipe_file import RECIPES, Problem, read
 from duplexgen.pipeline.speech import ENGINES, SpeechRequest, Voice
 
+ROOT = Path(__file__).resolve().parent.parent
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"
 LETTER_S = 0.07
 USERS = 32
@@ -80,3 +82,5 @@ def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path |
 def register() -> None:
     """Let recipes name this engine, in this process and the workers it starts."""
     ENGINES[Replay.name] = Replay
+    folders = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(folders)  # where workers find this module

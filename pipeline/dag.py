@@ -20,6 +20,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, WorkerCrashedError
+from ray.job_config import JobConfig
 from ray.util.annotations import RayDeprecationWarning
 
 from .errors import UserError, is_of_the_machine
@@ -46,11 +47,28 @@ def cluster(log: Path) -> Iterator[None]:
     where: dict[str, Any] = {} if address else {"address": "local", "include_dashboard": False}
     with _core_log(log):
         with _found(address):
-            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **where)
+            ray.init(
+                job_config=_OwnPath(),
+                runtime_env={"env_vars": ONE_THREAD},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **where,
+            )
         try:
             yield
         finally:
             ray.shutdown()
+
+
+class _OwnPath(JobConfig):
+    """Keeps the driver's working folder, and the folder of its script, off the path that workers import from.
+
+    Ray puts both before what is installed, unless the job has a working folder of its own: so a file of the user's,
+    `random.py` or `tokenizers/`, would be imported by every worker in place of what it is named like.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
 
 
 @contextmanager

@@ -9,25 +9,24 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    command = [sys.executable, str(ROOT / "cli.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "duplexgen", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.mark.parametrize(
     "command", [[], ["build"], ["plan"], ["dpo-pairs"], ["verify"], ["inspect"], ["doctor"], ["voices", "prepare"]]
 )
 def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path) -> None:
-    probe = "import sys, cli\ntry: cli.main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    probe = (
+        "import sys\nfrom duplexgen import cli\ntry: cli.main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", probe, *command, "--help"],
         cwd=tmp_path,
-        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -89,7 +89,9 @@ KILLED_AT_EACH_COMMIT = """
 import os, sys
 from pathlib import Path
 from benchmarks.replay import register
-import cli, matplotlib.figure, pipeline.build, pipeline.checking
+import matplotlib.figure
+from duplexgen import cli
+from duplexgen.pipeline import build, checking
 
 register()
 replace = Path.replace

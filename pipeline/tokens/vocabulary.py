@@ -16,7 +16,7 @@ from .protocols import SpeechTokenizer, TextTokenizer
 
 FORMAT_VERSION = 1
 STATE_TOKENS = {"silence": "[SILENCE]", "assistant": "<|assistant|>", "pad": "[PAD]", "epad": "[EPAD]"}
-"""As the published inference of BayLing-Duplex looks them up."""
+"""As the published inference of BayLing-Duplex looks them up. A tokenizer's own `<|silence|>` is another token."""
 STATES = tuple(STATE_TOKENS)
 END_OF_TEXT = "<|endoftext|>"
 """What collators pad with and generation stops at; in no sequence of ours."""

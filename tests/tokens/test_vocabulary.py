@@ -119,10 +119,11 @@ class AsBaylingReads:
     """What the published inference of BayLing-Duplex asks of a tokenizer when it starts, restated."""
 
     def __init__(self, vocabulary: Vocabulary, most_codes: int = 16384) -> None:
-        tokenizer = Tokenizer.from_str(vocabulary.tokenizer_json)
+        tokenizer = Tokenizer.from_str(vocabulary.tokenizer_json or "")
         self.states = [tokenizer.token_to_id(token) for token in ("[SILENCE]", "<|assistant|>", "[PAD]", "[EPAD]")]
         assert None not in self.states
         self.audio_start = tokenizer.token_to_id("<|audio_0|>")
+        assert self.audio_start is not None
         ids = ((code, tokenizer.token_to_id(f"<|audio_{code}|>")) for code in range(most_codes - 1, -1, -1))
         last, id_ = next((code, id_) for code, id_ in ids if id_ is not None)
         if id_ != self.audio_start + last:
@@ -162,7 +163,7 @@ def test_the_published_inference_of_bayling_reads_it(own: list[str]) -> None:
     assert [*vocabulary.state.values()] == read.states and vocabulary.end_of_text == read.end
     assert (vocabulary.audio_first_id, vocabulary.audio_size) == (read.audio_start, read.audio_size)
     before = Tokenizer.from_str(text.to_json()).get_vocab()
-    after = Tokenizer.from_str(vocabulary.tokenizer_json).get_vocab()
+    after = Tokenizer.from_str(vocabulary.tokenizer_json or "").get_vocab()
     assert before.items() <= after.items(), "a token that was there keeps its id"
     codes = np.arange(vocabulary.audio_size)
     assert [after[audio] for audio in AUDIO[: len(codes)]] == vocabulary.audio_ids(codes).tolist()

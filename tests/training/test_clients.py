@@ -7,6 +7,7 @@ import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ from tests.training.conftest import TINY
 Sets = Callable[[str], Dataset]
 USER, BLOCK = 10, 25  # ids of a block, and those at its start that are the user's
 IGNORED = -100
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "max_steps": 2,
     "logging_steps": 1,
     "learning_rate": 1e-2,
@@ -69,14 +70,16 @@ def rows_of(folder: Path, columns: list[str], cache: Path) -> Rows:
 
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
-    return AutoTokenizer.from_pretrained(folder / "vocabulary")
+    found = AutoTokenizer.from_pretrained(folder / "vocabulary")
+    assert isinstance(found, PreTrainedTokenizerFast)
+    return found
 
 
 def tiny(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     torch.manual_seed(0)
-    ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
-    sizes = {name: size for name, size in TINY.items() if name != "model_type"}
-    return LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=len(tokenizer), **ends))
+    settings: dict[str, Any] = {name: size for name, size in TINY.items() if name != "model_type"}
+    settings |= {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    return LlamaForCausalLM(LlamaConfig(**settings, vocab_size=len(tokenizer)))
 
 
 def labels(ids: list[int]) -> list[int]:
@@ -138,7 +141,7 @@ def test_dpo_of_trl(pairs_folder: Path, tmp_path: Path) -> None:
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     class Collator(DataCollatorForPreference):
-        def __call__(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
+        def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
             batch: dict[str, Tensor] = super().__call__(*args, **kwargs)
             batch["completion_mask"] *= torch.arange(batch["completion_mask"].shape[1]) % BLOCK >= USER
             return batch

@@ -15,7 +15,7 @@ from duplexgen.pipeline.errors import UserError, enough_memory
 from duplexgen.pipeline.shards.atomic import write_json
 from duplexgen.pipeline.shards.dataset import Dataset
 from duplexgen.training.live import converse
-from duplexgen.training.model import ABOUT, load_model, save_model, start_from_config
+from duplexgen.training.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
 from duplexgen.training.sequences import SequenceFormat
 from duplexgen.training.sft import train_sft
 from duplexgen.training.stimuli import opened
@@ -31,11 +31,18 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+def rows(model: DuplexModel) -> int:
+    """Of its embedding."""
+    weight = model.network.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return len(weight)
+
+
 def test_a_model_says_what_pads_and_ends(model_folder: Path) -> None:
     """As other programs look it up, in its configurations and in its tokenizer."""
     model = load_model(model_folder)
     end = model.format.vocabulary.end_of_text
-    assert end == model.format.size - 1 == model.network.get_input_embeddings().weight.shape[0] - 1
+    assert end == model.format.size - 1 == rows(model) - 1
     for name in ("config.json", "generation_config.json"):
         said = json.loads((model_folder / name).read_text())
         assert (said.get("bos_token_id"), said["eos_token_id"], said["pad_token_id"]) == (None, end, end)
@@ -60,7 +67,7 @@ def test_a_model_of_before_loads_and_is_of_another_vocabulary(data_sets: Sets, t
     save_model(network, network.state_dict(), old, tmp_path / "model")
     write_json(tmp_path / "model" / ABOUT, {"recipe": {"name": "tiny"}, "data": []})
     model = load_model(tmp_path / "model")
-    assert model.format.size == model.network.get_input_embeddings().weight.shape[0] == 6148
+    assert model.format.size == rows(model) == 6148
     user = np.zeros((1, 2 * model.format.block_samples), np.int16)
     assert len(list(converse(model, ["talk"], user))) == 2
     with pytest.raises(UserError, match=r"is not in the model's format: vocabulary\.json differs in .*end_of_text"):

@@ -157,7 +157,12 @@ def test_dpo_of_trl(pairs_folder: Path, tmp_path: Path) -> None:
     trainer = DPOTrainer(
         model=model,
         ref_model=tiny(tokenizer),
-        args=trl.DPOConfig(str(tmp_path), per_device_train_batch_size=len(rows), max_length=None, **SETTINGS),
+        args=trl.DPOConfig(
+            str(tmp_path),
+            per_device_train_batch_size=len(rows),
+            max_length=None,
+            **(SETTINGS | {"learning_rate": 1e-4}),
+        ),
         train_dataset=rows.map(lambda row: {"prompt_ids": []}),
         processing_class=tokenizer,
         data_collator=Collator(pad_token_id=tokenizer.pad_token_id),

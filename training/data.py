@@ -20,6 +20,7 @@ from ..pipeline.randomness import generator
 from ..pipeline.shards.atomic import file_sha256
 from ..pipeline.shards.dataset import MANIFEST, Dataset, opened
 from ..pipeline.shards.verify import check_files
+from ..pipeline.shards.vocabulary import read_vocabulary
 from .sequences import SequenceFormat
 
 Row = dict[str, Any]
@@ -77,13 +78,17 @@ class TrainingData:
         ]
 
     def check(self) -> None:
-        """Raise UserError unless every data set is of the kind, finished, and every file, byte for byte, as built."""
+        """Raise UserError unless every data set is of the kind, finished, and every file, byte for byte, as built.
+
+        So that no run fails when it is over, their vocabularies have to be what a model can take over.
+        """
         for folder in self.folders:
             if (found := Dataset(folder).kind) != self.kind:
                 raise UserError(f"{folder} is a data set of {found}: expected one of {self.kind}.")
             if failures := list(check_files(Dataset(folder))):
                 listed = "".join(f"\n  {failure}" for failure in failures)
                 raise UserError(f"{folder} is not what was built, and nothing was trained:{listed}")
+            read_vocabulary(folder)
 
     @cached_property
     def groups(self) -> list[list[RowGroup]]:

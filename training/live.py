@@ -82,14 +82,15 @@ class UserEncoder:
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [dialogues, N] of codebook 0 of the next block, int16 [dialogues, block_samples].
 
-        A tokenizer that looks around a frame is given all that was heard so far, and nothing of what follows.
+        A tokenizer that looks around a frame is given all that was heard so far, and nothing of what follows. A code
+        without an id, which no training data has, is heard as the last one with an id: nobody can be asked again.
         """
         if self._alone or self._heard is None:
             self._heard = samples
         else:
             self._heard = np.concatenate([self._heard, samples], axis=1)
         codes = tokenize(self._heard, self._format.sample_rate, self._tokenizer, block_samples=0)
-        return codes[:, 0, -self._format.user_tokens :]
+        return np.minimum(codes[:, 0, -self._format.user_tokens :], self._format.vocabulary.audio_size - 1)
 
 
 class AssistantDecoder:

@@ -3,7 +3,6 @@
 A trained model is a folder: what `save_pretrained` writes, the vocabulary of its sequences, and where it comes from.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from transformers.utils.logging import disable_progress_bar
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.recipe import Pretrained, Tokens
 from ..pipeline.shards.atomic import canonical_json
-from ..pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
+from ..pipeline.shards.dataset import VOCABULARY_FOLDER, read_json
+from ..pipeline.shards.vocabulary import read_vocabulary
 from ..pipeline.tokens.pretrained import PretrainedTokenizer
 from .devices import DTYPES
 from .recipe import Precision
@@ -55,8 +55,8 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
     """
     with saved(folder):
         network.save_pretrained(folder, state_dict=weights)
-        shutil.copyfile(data_set / VOCABULARY, folder / VOCABULARY)
-        shutil.copytree(data_set / VOCABULARY_FOLDER, folder, dirs_exist_ok=True)
+        for name, content in read_vocabulary(data_set).items():
+            (folder / Path(name).name).write_bytes(content)
 
 
 def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
@@ -78,7 +78,7 @@ def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFo
         raise UserError(f"the model {name} has an embedding of {rows} rows for a tokenizer of {text_size} tokens.")
     if rows < sequence_format.size:
         network.resize_token_embeddings(sequence_format.size)
-    return network
+    return _ending(network, sequence_format)
 
 
 def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
@@ -108,6 +108,15 @@ def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, s
         network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
+    return _ending(network, sequence_format)
+
+
+def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
+    """The network, its configuration saying what other programs pad with and stop at, where the vocabulary does."""
+    if (end := sequence_format.vocabulary.end_of_text) is None:
+        return network
+    for config in (network.config, network.config.get_text_config(), network.generation_config):
+        config.bos_token_id, config.eos_token_id, config.pad_token_id = None, end, end
     return network
 
 

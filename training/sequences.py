@@ -95,7 +95,8 @@ class SequenceFormat:
     @cached_property
     def text_ids(self) -> Tensor:
         """Ids that the text channel may hold: text and states, int64, ascending."""
-        return torch.tensor(sorted([*range(self.vocabulary.text_size), *self.vocabulary.state.values()]))
+        text = np.flatnonzero(self.vocabulary.is_text(np.arange(self.vocabulary.text_size)))
+        return torch.tensor(sorted([*text.tolist(), *self.vocabulary.state.values()]))
 
     @cached_property
     def audio_ids(self) -> Tensor:

@@ -14,7 +14,7 @@ from ..pipeline.dialogue import Waveform
 from ..pipeline.errors import UserError
 from ..pipeline.shards.atomic import atomic_path, explained, write_json
 from ..pipeline.tokens import TEXT_TOKENIZERS, TextTokenizer, installed
-from ..pipeline.tokens.vocabulary import state_token
+from ..pipeline.tokens.vocabulary import STATE_TOKENS
 from .live import INT16, Block, converse
 from .model import DuplexModel
 from .sequences import SequenceFormat
@@ -194,4 +194,4 @@ def _write_picture(made: Talk, model: DuplexModel, target: Path) -> None:
 
 
 def _key(name: str) -> str:
-    return "text" if name == "text" else state_token(name)
+    return STATE_TOKENS.get(name, name)

@@ -1,7 +1,6 @@
 """Pairs of preference from a finished data set: their plan, their stage, and what they say of themselves."""
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,10 +11,11 @@ from ..layouts.bayling import BaylingLayout
 from ..making import Making, make, staged
 from ..plan import Plan
 from ..shards.atomic import canonical_json, explained, file_sha256
-from ..shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY, VOCABULARY_FOLDER, Dataset, opened
+from ..shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY_FOLDER, Dataset, opened
 from ..shards.partitions import PartitionFolder, Readable
 from ..shards.statistics import Statistics
 from ..shards.verify import check_files
+from ..shards.vocabulary import read_vocabulary
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from . import card
 from .recipe import PairsRecipe
@@ -53,13 +53,12 @@ class PairsBuild(Making):
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         """The data set's own."""
-        folder = self.dataset.path / VOCABULARY_FOLDER
-        files = [*(f"{VOCABULARY_FOLDER}/{file.name}" for file in sorted(folder.iterdir())), VOCABULARY]
+        files = read_vocabulary(self.dataset.path)
         with explained(staging / VOCABULARY_FOLDER):
             (staging / VOCABULARY_FOLDER).mkdir(parents=True, exist_ok=True)
-            for file in files:
-                shutil.copyfile(self.dataset.path / file, staging / file)
-        return files
+            for name, content in files.items():
+                (staging / name).write_bytes(content)
+        return list(files)
 
     def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
         return card.write(staging, about, statistics)
@@ -148,6 +147,7 @@ def _check_whole(dataset: Dataset) -> None:
     if failures:
         listed = "".join(f"\n  {failure}" for failure in failures)
         raise UserError(f"{dataset.path} is not what was built, and nothing was done:{listed}\nBuild it again.")
+    read_vocabulary(dataset.path)
 
 
 def _plan(dataset: Dataset, work: Path) -> Plan:

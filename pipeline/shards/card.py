@@ -12,9 +12,21 @@ from .statistics import Statistics, Tally
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
 CARD = "README.md"
-KEEP_BYTES = """
-rows = rows.cast_column("audio", Audio(decode=False))  # FLAC bytes; with torchcodec installed, leave this line out"""
-AUDIO = "`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**."
+AUDIO = """`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**.
+
+```python
+import io
+
+import soundfile
+from datasets import Audio
+
+rows = rows.cast_column("audio", Audio(decode=False))  # `datasets` 4 and later decode with torchcodec, or not at all
+samples, rate = soundfile.read(io.BytesIO(rows[0]["audio"]["bytes"]))
+user, assistant = samples.T
+```
+"""
+READ_REJECTED = """
+rejected = load_dataset(folder, "rejected", split="train")"""
 NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
 EMBEDDED = "All speech is synthetic; no recording of a person is in it."
 CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
@@ -37,7 +49,6 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "scenario": recipe["timing"]["scenario"].replace("_", "-"),
         "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
         "sources": "\n".join(_source_lines(recipe, about["sources"])),
-        "keep_bytes": KEEP_BYTES if with_audio else "",
         "audio": AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO,
         "early_share": f"{early.mean:.1%}" if early else "none",
         "user_tokens": recipe["layout"]["user_tokens"],
@@ -76,15 +87,22 @@ def write_card(
     plot = "plots/timing.png"
     _write_plot(folder / plot, statistics)
     recipe, emitted = about["recipe"], about["ledger"][-1]["emitted"]
+    parts = {"default": "data"}
+    if any(counts["rejected"] for counts in about["ledger"]):
+        parts["rejected"] = "rejected"  # `datasets` refuses to read a table without rows
     front = front_matter | {
         "size_categories": [next((name for most, name in SIZES if emitted < most), "n>1M")],
         "pretty_name": recipe["name"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
+        "configs": [
+            {"config_name": name, "data_files": [{"split": "train", "path": f"{part}/*.parquet"}]}
+            for name, part in parts.items()
+        ],
     }
     text = Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(
         says,
         front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         name=recipe["name"],
+        read_rejected=READ_REJECTED if "rejected" in parts else "",
         dialogues=emitted,
         ledger="\n".join(_ledger_lines(about["ledger"])),
         statistics="\n".join(_statistics_lines(statistics)),

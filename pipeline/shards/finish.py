@@ -54,7 +54,10 @@ def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa
     if _record_file(staging, shard.file).exists():
         return
     rows = 0
-    with atomic_path(staging / shard.file) as path, pq.ParquetWriter(path, schema, compression=COMPRESSION) as writer:
+    with (
+        atomic_path(staging / shard.file) as path,
+        pq.ParquetWriter(path, schema, compression=COMPRESSION, write_page_index=True) as writer,
+    ):
         for table in _joined(folder.read(partition) for partition in shard.partitions):
             groups = -(-table.nbytes // ROW_GROUP_BYTES)
             writer.write_table(table, row_group_size=-(-table.num_rows // groups))

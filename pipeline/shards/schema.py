@@ -56,14 +56,15 @@ REJECTED = pa.schema(
 
 
 def data_schema(sample_rate: int, with_audio: bool) -> pa.Schema:
-    """The schema of `data/`, with the metadata from which `datasets` knows the audio column.
+    """The schema of `data/`, with the metadata from which `datasets` 3 and later know the audio column.
 
-    Channel 0 of the audio is the user, channel 1 the assistant.
+    Channel 0 of the audio is the user, channel 1 the assistant: version 3 mixes them unless `mono` is false, later
+    ones are told by `num_channels`, and each passes over what it does not know.
     """
     schema = DATA if with_audio else DATA.remove(DATA.get_field_index("audio"))
     features = {name: _feature(schema.field(name).type) for name in schema.names}
     if with_audio:
-        features["audio"] = {"sampling_rate": sample_rate, "num_channels": 2, "_type": "Audio"}
+        features["audio"] = {"sampling_rate": sample_rate, "mono": False, "num_channels": 2, "_type": "Audio"}
     return schema.with_metadata(
         {
             "huggingface": json.dumps({"info": {"features": features}}),
@@ -73,9 +74,9 @@ def data_schema(sample_rate: int, with_audio: bool) -> pa.Schema:
 
 
 def _feature(type_: pa.DataType) -> object:
-    """A column type as `datasets` writes its features."""
+    """A column type as `datasets` reads its features: a list as version 3 writes it, as it knows no `List`."""
     if pa.types.is_list(type_):
-        return {"feature": _feature(type_.value_type), "_type": "List"}
+        return [_feature(type_.value_type)]
     if pa.types.is_struct(type_):
         return {field.name: _feature(field.type) for field in type_}
     return {"dtype": str(type_), "_type": "Value"}

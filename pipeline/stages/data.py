@@ -21,6 +21,7 @@ from ..shards.atomic import explained, write_json
 from ..shards.dataset import VOCABULARY, VOCABULARY_FOLDER
 from ..shards.schema import data_schema
 from ..shards.statistics import QUANTITIES, measure
+from ..shards.vocabulary import VOCABULARY_FILES
 from ..timing import lay_out, talked_on
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
@@ -35,7 +36,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 
 class DataStage:
     name: ClassVar[str] = "data"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None
 
@@ -94,8 +95,7 @@ class DataStage:
             self.speech_tokenizer, self.text_tokenizer, section.model_dump(), self.sample_rate
         )
         write_json(out / VOCABULARY, described)
-        folder = sorted((out / VOCABULARY_FOLDER).iterdir())
-        return [*(f"{VOCABULARY_FOLDER}/{file.name}" for file in folder), VOCABULARY]
+        return list(VOCABULARY_FILES)
 
     @property
     def fan_out(self) -> int:

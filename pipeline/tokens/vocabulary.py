@@ -1,9 +1,9 @@
 """The shared vocabulary: one range of ids for text, state tokens and speech (BayLing-Duplex section 2.1)."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..dialogue import CHANNELS
-from ..errors import UserError
+from ..errors import DialogueRejected, UserError
 from .protocols import SpeechTokenizer, TextTokenizer
 
 FORMAT_VERSION = 1
-STATES = ("silence", "assistant", "pad", "epad")
-BAYLING_STATES = {"silence": "[SILENCE]", "assistant": "<|assistant|>", "pad": "[PAD]", "epad": "[EPAD]"}
-"""How the published BayLing-Duplex names them."""
+STATE_TOKENS = {"silence": "[SILENCE]", "assistant": "<|assistant|>", "pad": "[PAD]", "epad": "[EPAD]"}
+"""As the published inference of BayLing-Duplex looks them up. A tokenizer's own `<|silence|>` is another token."""
+STATES = tuple(STATE_TOKENS)
+END_OF_TEXT = "<|endoftext|>"
+"""What collators pad with and generation stops at; in no sequence of ours."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+"""What a `vocabulary/` folder has."""
+
+AUDIO_TOKEN = re.compile(r"<\|audio_(0|[1-9][0-9]*)\|>")
 
 Ids = NDArray[np.int32]
-
-
-def state_token(state: str) -> str:
-    return f"<|{state}|>"
 
 
 def audio_token(code: int) -> str:
@@ -32,44 +34,47 @@ def audio_token(code: int) -> str:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Which id means what. Code c of codebook 0 is id `audio_first_id` + c, unless `audio_exceptions` names it."""
+    """Which id means what. Code c of codebook 0 is id `audio_first_id` + c."""
 
     silence: int
     assistant: int
     pad: int
     epad: int
     audio_first_id: int
-    audio_size: int  # codes in codebook 0
-    text_size: int  # text ids are 0 … text_size - 1
-    audio_exceptions: Mapping[int, int] = field(default_factory=dict, hash=False)  # code -> id
+    audio_size: int  # codes of codebook 0 that have an id: 0 … audio_size - 1
+    text_size: int  # text ids are 0 … text_size - 1, but for end_of_text
+    end_of_text: int | None = None  # None: data sets and models of before it was declared
     tokenizer_json: str | None = field(default=None, repr=False, compare=False)  # None: read from vocabulary.json
 
     def __post_init__(self) -> None:
-        if strange := [code for code in self.audio_exceptions if not 0 <= code < self.audio_size]:
-            raise ValueError(f"audio exceptions {strange} are not codes 0 … {self.audio_size - 1}")
-        ids = np.concatenate([list(self.state.values()), self._id_by_code])
-        if len(np.unique(ids)) != len(ids) or ids.min() < self.text_size:
+        own = [*self.state.values(), *range(self.audio_first_id, self.audio_first_id + self.audio_size)]
+        if len(set(own)) != len(own) or min(own) < self.text_size or self.end_of_text in own:
             raise ValueError(f"text ids (0 … {self.text_size - 1}), state ids and audio ids must not meet: {self}")
 
     @classmethod
     def build(cls, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> "Vocabulary":
-        """Text ids first, then the state tokens, then one token a code of codebook 0.
+        """Text ids first, then the state tokens, then one token per code of codebook 0, then `<|endoftext|>`.
 
-        Tokens the text tokenizer already has keep their ids; every id is looked up by its string. GLM-4-Voice's has
-        `<|assistant|>` and all audio tokens but the last, `<|audio_16383|>`, which its published code takes to be the
-        id after the others: so what is missing of audio tokens is added before the states.
-        Raises UserError if the tokenizer has one of them among its text.
+        Tokens that the text tokenizer already has keep their ids, whatever it uses them for; every id is looked up by
+        its string. Audio tokens follow each other, as BayLing-Duplex takes them to. Where the tokenizer has some, the
+        missing ones are added first if they follow those, as `<|audio_16383|>` does in GLM-4-Voice's; where other
+        tokens are in the way, they are not added, and codes without an id reject their dialogue.
+        Raises UserError if the tokenizer has one of them among its text, or audio tokens in another order.
         """
         from tokenizers import AddedToken, Tokenizer
 
         tokenizer = Tokenizer.from_str(text_tokenizer.to_json())
         known = tokenizer.get_vocab(with_added_tokens=True)
-        states = {state: state_token(state) for state in STATES}
-        if all(token in known for token in BAYLING_STATES.values()):
-            states = BAYLING_STATES
         audio = [audio_token(code) for code in range(speech_tokenizer.codebook_size)]
-        added = [*audio, *states.values()] if any(token in known for token in audio) else [*states.values(), *audio]
-        tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in added])
+        states = list(STATE_TOKENS.values())
+        if num_known := _known_codes(known, text_tokenizer.name):
+            if known[audio_token(num_known - 1)] < max(known.values()):
+                audio = audio[:num_known]
+            added = [*audio, *states]
+        else:
+            added = [*states, *audio]
+        special = [AddedToken(token, normalized=False, special=True) for token in (*added, END_OF_TEXT)]
+        tokenizer.add_special_tokens(special)
 
         ids: dict[str, int] = {}
         for token in added:
@@ -80,13 +85,12 @@ class Vocabulary:
                     f"and text has the ids 0 … {text_tokenizer.vocab_size - 1}. Use another text tokenizer."
                 )
             ids[token] = id_
-        first = ids[audio[0]]
         return cls(
-            **{state: ids[token] for state, token in states.items()},
-            audio_first_id=first,
+            **{state: ids[token] for state, token in STATE_TOKENS.items()},
+            audio_first_id=ids[audio[0]],
             audio_size=len(audio),
             text_size=text_tokenizer.vocab_size,
-            audio_exceptions={code: ids[token] for code, token in enumerate(audio) if ids[token] != first + code},
+            end_of_text=tokenizer.token_to_id(END_OF_TEXT),
             tokenizer_json=tokenizer.to_str(pretty=False),
         )
 
@@ -96,12 +100,14 @@ class Vocabulary:
         if (version := description.get("format_version")) != FORMAT_VERSION:
             raise ValueError(f"vocabulary.json has format_version {version!r}, expected {FORMAT_VERSION}")
         audio = description["audio"]
+        if audio.get("exceptions"):
+            raise ValueError("its audio ids do not follow each other, as those of earlier versions could")
         return cls(
             **{state: description["state"][state] for state in STATES},
             audio_first_id=audio["first_id"],
             audio_size=audio["size"],
             text_size=description["text_tokenizer"]["vocab_size"],
-            audio_exceptions={int(code): id_ for code, id_ in audio["exceptions"].items()},
+            end_of_text=description.get("end_of_text"),
         )
 
     @property
@@ -111,45 +117,39 @@ class Vocabulary:
     @property
     def size(self) -> int:
         """One past the largest id: the rows an embedding needs."""
-        return max(int(self._id_by_code.max()), *self.state.values()) + 1
-
-    @cached_property
-    def _id_by_code(self) -> Ids:
-        ids = np.arange(self.audio_first_id, self.audio_first_id + self.audio_size, dtype=np.int32)
-        for code, id_ in self.audio_exceptions.items():
-            ids[code] = id_
-        return ids
-
-    @cached_property
-    def _code_by_id(self) -> NDArray[np.int16]:
-        codes = np.full(self.size, -1, np.int16)
-        codes[self._id_by_code] = np.arange(self.audio_size, dtype=np.int16)
-        return codes
+        last_audio = self.audio_first_id + self.audio_size - 1
+        return max(last_audio, *self.state.values(), self.end_of_text or 0) + 1
 
     def audio_ids(self, codes: ArrayLike) -> Ids:
-        """Ids of codes of codebook 0, any shape. Raises ValueError at a code outside 0 … audio_size - 1."""
+        """Ids of codes of codebook 0, any shape.
+
+        Raises DialogueRejected(`code_without_id`) at a code that the text tokenizer has no room for, see `build`, and
+        ValueError at a negative one.
+        """
         codes = np.asarray(codes)
-        _raise_at_first((codes < 0) | (codes >= self.audio_size), codes, f"is no code 0 … {self.audio_size - 1}")
-        ids: Ids = self._id_by_code[codes]
-        return ids
+        _raise_at_first(codes < 0, codes, "is no code")
+        if codes.max(initial=0) >= self.audio_size:
+            raise DialogueRejected(
+                "code_without_id",
+                f"speech has code {codes.max()}: the text tokenizer has ids for 0 … {self.audio_size - 1} alone",
+            )
+        return (self.audio_first_id + codes.astype(np.int32)).astype(np.int32)
 
     def audio_codes(self, ids: ArrayLike) -> NDArray[np.int16]:
         """Codes of codebook 0 of audio ids, any shape. Raises ValueError at an id that is not audio."""
         ids = np.asarray(ids)
-        codes = self._codes(ids)
-        _raise_at_first(codes < 0, ids, "is not an audio id")
-        return codes
+        _raise_at_first(~self.is_audio(ids), ids, "is not an audio id")
+        return (ids - self.audio_first_id).astype(np.int16)
 
     def is_audio(self, ids: ArrayLike) -> NDArray[np.bool_]:
-        return self._codes(np.asarray(ids)) >= 0
+        ids = np.asarray(ids)
+        return (ids >= self.audio_first_id) & (ids < self.audio_first_id + self.audio_size)
 
     def is_text(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """`<|endoftext|>` is none, though some tokenizers have it among their text."""
         ids = np.asarray(ids)
-        return (ids >= 0) & (ids < self.text_size)
-
-    def _codes(self, ids: NDArray[Any]) -> NDArray[np.int16]:
-        known = (ids >= 0) & (ids < self.size)
-        return np.where(known, self._code_by_id[np.where(known, ids, 0)], np.int16(-1))
+        is_text: NDArray[np.bool_] = (ids >= 0) & (ids < self.text_size)
+        return is_text if self.end_of_text is None else is_text & (ids != self.end_of_text)
 
     def describe(
         self,
@@ -175,11 +175,8 @@ class Vocabulary:
             "samples_per_frame": frame_samples,
             "channels": list(CHANNELS),
             "state": self.state,
-            "audio": {
-                "first_id": self.audio_first_id,
-                "size": self.audio_size,
-                "exceptions": {str(code): id_ for code, id_ in sorted(self.audio_exceptions.items())},
-            },
+            "audio": {"first_id": self.audio_first_id, "size": self.audio_size},
+            "end_of_text": self.end_of_text,
             "speech_tokenizer": {
                 "name": speech["name"],
                 "version": speech["version"],
@@ -196,8 +193,9 @@ class Vocabulary:
     def save(self, folder: Path) -> None:
         """Write the `vocabulary/` folder, which `transformers.AutoTokenizer.from_pretrained` loads.
 
-        No padding token is declared: `<|pad|>` is one the model has to learn, and collators mask the
-        declared one out of the loss. Raises ValueError on a vocabulary that was read from a vocabulary.json.
+        `<|endoftext|>` is declared as the padding token, and not [PAD]: that is one the model has to learn, and
+        collators mask the declared one out of the loss. Raises ValueError on a vocabulary that was read from a
+        vocabulary.json.
         """
         if self.tokenizer_json is None:
             raise ValueError("only a vocabulary made by Vocabulary.build has a tokenizer to save")
@@ -206,13 +204,28 @@ class Vocabulary:
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,  # decoding gives the text back as it was
             "model_input_names": ["input_ids", "attention_mask"],
+            "pad_token": END_OF_TEXT,
+            "eos_token": END_OF_TEXT,
         }
-        _write(folder / "tokenizer.json", self.tokenizer_json)
-        _write(folder / "tokenizer_config.json", json.dumps(tokenizer_config, indent=2))
+        for name, text in zip(
+            TOKENIZER_FILES, (self.tokenizer_json, json.dumps(tokenizer_config, indent=2)), strict=True
+        ):
+            (folder / name).write_bytes(text.encode("utf-8") + b"\n")
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8") + b"\n")
+def _known_codes(known: Mapping[str, int], name: str) -> int:
+    """How many codes, from 0 on, a tokenizer has audio tokens for. Raises UserError unless their ids follow each other.
+
+    known: all its tokens. name: what a recipe calls it.
+    """
+    ids = {int(found[1]): id_ for token, id_ in known.items() if (found := AUDIO_TOKEN.fullmatch(token))}
+    for place, code in enumerate(sorted(ids)):
+        if code != place or ids[code] != ids[0] + code:
+            raise UserError(
+                f"the text tokenizer {name!r} has the token {audio_token(code)} with the id {ids[code]}, but audio "
+                "tokens have to follow each other from <|audio_0|> on. Use another text tokenizer."
+            )
+    return len(ids)
 
 
 def _raise_at_first(wrong: NDArray[np.bool_], values: NDArray[Any], complaint: str) -> None:

@@ -51,6 +51,14 @@ def audio_at(where: int) -> int:
     return BLOCK * (where // 10) + 15 + where % 10
 
 
+@pytest.mark.parametrize("place", [0, 10, 24])
+@pytest.mark.parametrize("side", ["chosen_ids", "rejected_ids"])
+def test_the_end_of_text_stands_nowhere(pairs: Pairs, scenario: str, side: str, place: int) -> None:
+    row, check = pairs(scenario)
+    row[side][place] = 6148
+    assert "6148" in check(row)[0] and check(row)[0].startswith("a sequence cannot be taken apart")
+
+
 def test_scenario_and_lengths(pairs: Pairs, scenario: str) -> None:
     row, check = pairs(scenario)
     assert check(row | {"scenario": "talk"})[0].startswith("scenario is 'talk'")

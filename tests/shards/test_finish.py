@@ -39,6 +39,9 @@ def test_small_partitions_share_a_row_group(tmp_path, monkeypatch):
     write_shard(shard, folder, tmp_path, SCHEMA)
     # 1 + 2 + 3 fit, 4 more do not; 30 alone are over ROW_GROUP_BYTES and divided.
     assert row_groups(tmp_path / shard.file, 46) == [6, 9, 15, 15, 1]
+    metadata = pq.read_metadata(tmp_path / shard.file)
+    columns = [metadata.row_group(group).column(0) for group in range(metadata.num_row_groups)]
+    assert all(column.has_offset_index and column.has_column_index for column in columns), "pages can be found alone"
 
 
 def test_a_shard_is_the_same_bytes_again(tmp_path):

@@ -28,6 +28,12 @@ def test_what_is_built_breaks_none(rows: dict[str, list[Row]], check: Check) -> 
         assert check(built | {"audio": None}) == []
 
 
+@pytest.mark.parametrize("place", [0, slot(0), slot(7), 24])
+def test_the_end_of_text_stands_nowhere(row: Row, check: Check, place: int) -> None:
+    row["input_ids"][place] = 6148
+    assert "6148" in check(row)[0] and check(row)[0].startswith("the sequence cannot be taken apart")
+
+
 def test_scenario(row: Row, check: Check) -> None:
     row["scenario"] = "interruption"
     assert check(row) == ["scenario is 'interruption', the recipe says 'turn_taking'"]

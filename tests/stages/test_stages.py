@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from benchmarks.replay import Replay
 from duplexgen.pipeline.dialogue import Dialogue, Turn, Waveform
@@ -21,6 +24,7 @@ from duplexgen.pipeline.stages.rows import SPEECH, TEXT, read_speech_row, read_t
 from duplexgen.pipeline.stages.script import ScriptStage
 from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.stages.stage import Stage, run_partition
+from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
 from tests.conftest import TURNS
 
 SCRATCH = Path("unused")  # the engines of these tests keep nothing
@@ -174,6 +178,53 @@ def test_rows_of_data_keep_every_invariant(spoken: pa.Table, scenario: str, samp
         assert list(checker.check(row)) == []
         assert row["num_blocks"] * 0.8 > row["turns"][-1]["end_sample"] / sample_rate
     assert made["audio"].to_pylist()[0]["path"] == "a%2Fb.flac"
+
+
+class Bayling(BytePairTokenizer):
+    """As the tokenizer of BayLing-Duplex's checkpoint: it has its states, and names all codes but the last ones."""
+
+    codes: int
+
+    def to_json(self) -> str:
+        tokenizer = Tokenizer.from_str(super().to_json())
+        audio = [f"<|audio_{code}|>" for code in range(self.codes)]
+        tokenizer.add_special_tokens(["<|endoftext|>", "<|assistant|>", *audio, "[SILENCE]", "[PAD]", "[EPAD]"])
+        return str(tokenizer.to_str())
+
+
+@pytest.mark.parametrize("scenario", ["turn_taking", "interruption"])
+def test_a_code_without_an_id_rejects_its_dialogue(spoken: pa.Table, scenario: str) -> None:
+    stage = DataStage(recipe(timing={"scenario": scenario}))
+    whole, _ = through([stage], spoken)
+    shift = stage.layout.block_frames
+    highest = [max(*row["user_codes"][0], *row["assistant_codes"][0][shift:]) for row in whole.to_pylist()]
+    assert highest[0] != highest[1]
+    stage.text_tokenizer = Bayling()
+    stage.text_tokenizer.codes = max(highest)  # one too few for one of the two
+    made, outcome = through([stage], spoken)
+    rejected = whole["dialogue_id"].to_pylist()[highest.index(max(highest))]
+    assert reasons(outcome) == [(rejected, "code_without_id")]
+    assert outcome.rejections[0].detail == (
+        f"speech has code {max(highest)}: the text tokenizer has ids for 0 … {max(highest) - 1} alone"
+    )
+    (left,) = made.to_pylist()
+    (same,) = (row for row in whole.to_pylist() if row["dialogue_id"] != rejected)
+    assert left["user_codes"] == same["user_codes"] and len(left["input_ids"]) == len(same["input_ids"])
+    assert max(left["input_ids"]) < stage.vocabulary.audio_first_id + stage.vocabulary.audio_size + 3
+
+
+@settings(deadline=None, max_examples=10)
+@given(words=st.lists(st.sampled_from(["<|endoftext|>", "[PAD]", "[EPAD]", "<|audio_5|>", "yes", "."]), max_size=6))
+@example(words=["<|endoftext|>"])
+def test_text_that_looks_like_a_token_is_text(spoken: pa.Table, words: list[str]) -> None:
+    rows = spoken.to_pylist()[1:]
+    rows[0]["utterances"][1]["text"] = text = "".join(words)
+    stage = DataStage(recipe())
+    made, outcome = through([stage], pa.Table.from_pylist(rows, schema=SPEECH))
+    assert outcome.rejections == ()
+    ids = made["input_ids"].to_pylist()[0]
+    assert stage.vocabulary.end_of_text not in ids
+    assert stage.text_tokenizer.decode(list(stage.layout.decode(np.array(ids)).replies[0].text_ids)) == text
 
 
 def test_uncut_codes_speak_until_the_uncut_end_and_no_longer(spoken: pa.Table) -> None:

@@ -110,7 +110,7 @@ def test_a_vocabulary_extends_it(glm: Path, tmp_path: Path) -> None:
     text = read.vocab_size
     assert vocabulary.assistant == text + 3 and vocabulary.audio_first_id == text + 10
     assert vocabulary.audio_ids([2046, 2047]).tolist() == [text + 10 + 2046, text + 10 + 2047]
-    assert not vocabulary.audio_exceptions and vocabulary.silence == text + 10 + 2048
+    assert vocabulary.silence == text + 10 + 2048 and vocabulary.end_of_text == text
     vocabulary.save(tmp_path)
     saved = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert saved.encode(ENGLISH).ids == read.encode(ENGLISH)

@@ -1,27 +1,34 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
-from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
 from duplexgen.pipeline.tokens.melvq import MelVQ
-from duplexgen.pipeline.tokens.vocabulary import Vocabulary
+from duplexgen.pipeline.tokens.vocabulary import STATE_TOKENS, Vocabulary
 
 PLAIN = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
 )
-# as in GLM-4-Voice: the last code is named apart, and the id it would have had means something else
-EXCEPTION = Vocabulary(
-    silence=1016, assistant=500, pad=1017, epad=1018, audio_first_id=1000, audio_size=16, text_size=500,
-    audio_exceptions={15: 1019},
+# as in a tokenizer of tiktoken's format: tokens of its own between the text and the audio, its end among them
+OWN_TOKENS = Vocabulary(
+    silence=1016, assistant=502, pad=1017, epad=1018, audio_first_id=1000, audio_size=16, text_size=500,
+    end_of_text=501,
 )  # fmt: skip
+# as in GPT-2, whose end of text is the last of its text
+AMONG_TEXT = Vocabulary(
+    silence=500, assistant=501, pad=502, epad=503, audio_first_id=504, audio_size=16, text_size=500, end_of_text=499
+)
+ALL = [PLAIN, OWN_TOKENS, AMONG_TEXT]
 
 
-@pytest.mark.parametrize("vocabulary", [PLAIN, EXCEPTION])
+@pytest.mark.parametrize("vocabulary", ALL)
 @given(data=st.data())
 def test_every_id_is_of_one_kind_and_audio_ids_invert(vocabulary: Vocabulary, data: st.DataObject) -> None:
     codes = np.array(data.draw(st.lists(st.integers(0, vocabulary.audio_size - 1))), np.int16)
@@ -31,20 +38,17 @@ def test_every_id_is_of_one_kind_and_audio_ids_invert(vocabulary: Vocabulary, da
     assert (vocabulary.audio_codes(ids) == codes).all() and vocabulary.audio_codes(ids).dtype == np.int16
 
 
-@pytest.mark.parametrize("vocabulary", [PLAIN, EXCEPTION])
+@pytest.mark.parametrize("vocabulary", ALL)
 def test_kinds_over_all_ids_and_beyond(vocabulary: Vocabulary) -> None:
     ids = np.arange(-5, vocabulary.size + 5)
     assert vocabulary.is_audio(ids).sum() == vocabulary.audio_size
-    assert vocabulary.is_text(ids).sum() == vocabulary.text_size
+    assert vocabulary.is_text(ids).sum() == vocabulary.text_size - (vocabulary is AMONG_TEXT)
     assert not (vocabulary.is_audio(ids) & vocabulary.is_text(ids)).any()
     assert not vocabulary.is_audio(list(vocabulary.state.values())).any()
     assert ids[vocabulary.is_audio(ids)].max() < vocabulary.size
-
-
-def test_exception_has_its_own_id() -> None:
-    assert EXCEPTION.audio_ids([14, 15]).tolist() == [1014, 1019]
-    assert not EXCEPTION.is_audio([1015])[0]
-    assert EXCEPTION.size == 1020
+    if vocabulary.end_of_text is not None:
+        end = np.array([vocabulary.end_of_text])
+        assert not vocabulary.is_text(end) and not vocabulary.is_audio(end) and end < vocabulary.size
 
 
 def test_errors_name_the_position() -> None:
@@ -52,7 +56,7 @@ def test_errors_name_the_position() -> None:
         PLAIN.audio_codes([4100, 4101, 4099])
     with pytest.raises(ValueError, match=r"-1 at position \(1, 0\)"):
         PLAIN.audio_codes([[4100, 4101], [-1, 4100]])
-    with pytest.raises(ValueError, match="2048 at position 1 is no code 0 … 2047"):
+    with pytest.raises(DialogueRejected, match=r"code_without_id: speech has code 2048: .* ids for 0 … 2047 alone"):
         PLAIN.audio_ids([0, 2048])
 
 
@@ -61,16 +65,27 @@ def test_ids_may_not_meet() -> None:
         Vocabulary(silence=10, assistant=11, pad=12, epad=13, audio_first_id=13, audio_size=4, text_size=10)
     with pytest.raises(ValueError, match="must not meet"):
         Vocabulary(silence=9, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10)
-    with pytest.raises(ValueError, match="are not codes"):
+    with pytest.raises(ValueError, match="must not meet"):
         Vocabulary(
-            silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10,
-            audio_exceptions={4: 20},
-        )  # fmt: skip
+            silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10, end_of_text=17
+        )
 
 
 def test_another_format_version_is_refused() -> None:
     with pytest.raises(ValueError, match="format_version 2, expected 1"):
         Vocabulary.from_json(json.loads('{"format_version": 2}'))
+
+
+def test_what_an_earlier_version_wrote_is_read_or_refused() -> None:
+    """Data sets and models have no end of text then; some had audio ids that did not follow each other."""
+    layout = {"name": "bayling", "user_tokens": 10, "text_tokens": 5, "ast_offset": -1}
+    said = PLAIN.describe(MelVQ(), BytePairTokenizer(), layout, sample_rate=16000)
+    del said["end_of_text"]
+    said["audio"]["exceptions"] = {}
+    assert Vocabulary.from_json(said) == PLAIN and PLAIN.size == 6148
+    said["audio"]["exceptions"] = {"2047": 6150}
+    with pytest.raises(ValueError, match="do not follow each other, as those of earlier versions could"):
+        Vocabulary.from_json(said)
 
 
 @pytest.fixture(scope="module")
@@ -81,27 +96,8 @@ def built() -> Vocabulary:
 def test_text_then_states_then_audio(built: Vocabulary) -> None:
     text = BytePairTokenizer.vocab_size
     assert built.state == {"silence": text, "assistant": text + 1, "pad": text + 2, "epad": text + 3}
-    assert built.audio_first_id == text + 4 and built.size == text + 4 + MelVQ.codebook_size
-    assert not built.audio_exceptions
-
-
-def test_tokens_the_text_tokenizer_has_keep_their_ids() -> None:
-    from tokenizers import Tokenizer
-
-    class SpeakingTokenizer(BytePairTokenizer):
-        """Has a state token and all but the last speech token, as GLM-4-Voice's has."""
-
-        def to_json(self) -> str:
-            tokenizer = Tokenizer.from_str(super().to_json())
-            tokenizer.add_special_tokens(["<|assistant|>", *(f"<|audio_{code}|>" for code in range(2047)), "<|other|>"])
-            return str(tokenizer.to_str())
-
-    vocabulary = Vocabulary.build(SpeakingTokenizer(), MelVQ())
-    assert vocabulary.assistant == 4096 and vocabulary.audio_first_id == 4097
-    other = 4097 + 2047
-    assert vocabulary.audio_exceptions == {2047: other + 1}
-    assert not vocabulary.is_audio([other])[0] and vocabulary.audio_ids([2047]) == [other + 1]
-    assert [vocabulary.silence, vocabulary.pad, vocabulary.epad] == [other + 2, other + 3, other + 4]
+    assert built.audio_first_id == text + 4
+    assert built.end_of_text == text + 4 + MelVQ.codebook_size == built.size - 1
 
 
 class Speaking(BytePairTokenizer):
@@ -110,38 +106,91 @@ class Speaking(BytePairTokenizer):
     own: tuple[str, ...]
 
     def to_json(self) -> str:
-        from tokenizers import Tokenizer
-
         tokenizer = Tokenizer.from_str(super().to_json())
         tokenizer.add_special_tokens(list(self.own))
         return str(tokenizer.to_str())
 
 
-def test_the_code_that_glm4voice_does_not_name_follows_the_others() -> None:
-    class Text(Speaking):
-        own = ("<|user|>", "<|assistant|>", *(f"<|audio_{code}|>" for code in range(2047)))
+STATES = [*STATE_TOKENS.values()]
+AUDIO = [f"<|audio_{code}|>" for code in range(MelVQ.codebook_size)]
 
-    vocabulary = Vocabulary.build(Text(), MelVQ())
-    assert not vocabulary.audio_exceptions and vocabulary.audio_first_id == 4098
-    assert vocabulary.audio_ids([2047]) == [4098 + 2047]
+
+class AsBaylingReads:
+    """What the published inference of BayLing-Duplex asks of a tokenizer when it starts, restated."""
+
+    def __init__(self, vocabulary: Vocabulary, most_codes: int = 16384) -> None:
+        tokenizer = Tokenizer.from_str(vocabulary.tokenizer_json or "")
+        self.states = [tokenizer.token_to_id(token) for token in ("[SILENCE]", "<|assistant|>", "[PAD]", "[EPAD]")]
+        assert None not in self.states
+        self.audio_start = tokenizer.token_to_id("<|audio_0|>")
+        assert self.audio_start is not None
+        ids = ((code, tokenizer.token_to_id(f"<|audio_{code}|>")) for code in range(most_codes - 1, -1, -1))
+        last, id_ = next((code, id_) for code, id_ in ids if id_ is not None)
+        if id_ != self.audio_start + last:
+            raise ValueError(f"audio tokens are not contiguous at {last}")
+        self.audio_size = last + 1
+        self.end = tokenizer.token_to_id("<|endoftext|>")
+
+
+def speaking(tokens: Sequence[str]) -> BytePairTokenizer:
+    """The embedded tokenizer with tokens of its own after its text."""
+    text = Speaking()
+    text.own = tuple(tokens)
+    return text
+
+
+OTHERS = ["<|endoftext|>", "<|user|>", "<|silence|>", "<|pad|>", "[MASK]", "<|unused|>"]
+
+
+@st.composite
+def own_tokens(draw: st.DrawFn) -> list[str]:
+    """Some of our tokens, some of others', in any order but that of the audio tokens, which follow each other."""
+    audio = AUDIO[: draw(st.sampled_from([0, 1, 2046, 2047, 2048]))]
+    rest = draw(st.lists(st.sampled_from([*STATES, *OTHERS]), unique=True))
+    at = draw(st.integers(0, len(rest)))
+    return [*rest[:at], *audio, *rest[at:]]
+
+
+@settings(deadline=None, max_examples=60)
+@given(own=own_tokens())
+@example(own=[])
+@example(own=["<|endoftext|>", "<|user|>", "<|assistant|>", *AUDIO[:-1]])
+@example(own=["<|endoftext|>", "<|assistant|>", *AUDIO[:-1], "[SILENCE]", "[PAD]", "[EPAD]"])
+def test_the_published_inference_of_bayling_reads_it(own: list[str]) -> None:
+    text = speaking(own)
+    vocabulary = Vocabulary.build(text, MelVQ())
+    read = AsBaylingReads(vocabulary)
+    assert [*vocabulary.state.values()] == read.states and vocabulary.end_of_text == read.end
+    assert (vocabulary.audio_first_id, vocabulary.audio_size) == (read.audio_start, read.audio_size)
+    before = Tokenizer.from_str(text.to_json()).get_vocab()
+    after = Tokenizer.from_str(vocabulary.tokenizer_json or "").get_vocab()
+    assert before.items() <= after.items(), "a token that was there keeps its id"
+    codes = np.arange(vocabulary.audio_size)
+    assert [after[audio] for audio in AUDIO[: len(codes)]] == vocabulary.audio_ids(codes).tolist()
+    assert after.keys() - before.keys() <= {*STATES, *AUDIO, "<|endoftext|>"}
+    assert len(codes) >= 2047 or own[-1] != AUDIO[len(codes) - 1], "what follows its audio tokens is added"
+
+
+def test_the_code_that_glm4voice_does_not_name_follows_the_others() -> None:
+    vocabulary = Vocabulary.build(speaking(["<|user|>", "<|assistant|>", *AUDIO[:-1]]), MelVQ())
+    assert vocabulary.audio_first_id == 4098 and vocabulary.audio_ids([2047]) == [4098 + 2047]
     assert vocabulary.assistant == 4097 and vocabulary.silence == 4098 + 2048
 
 
-def test_the_states_of_bayling_are_known_by_its_names() -> None:
-    class Text(Speaking):
-        own = ("<|assistant|>", *(f"<|audio_{code}|>" for code in range(2048)), "[EPAD]", "[PAD]", "[SILENCE]")
-
-    vocabulary = Vocabulary.build(Text(), MelVQ())
-    after = 4097 + 2048
+def test_over_the_states_of_bayling_nothing_is_added_but_an_end() -> None:
+    vocabulary = Vocabulary.build(speaking(["<|assistant|>", *AUDIO[:-1], "[EPAD]", "[PAD]", "[SILENCE]"]), MelVQ())
+    after = 4097 + 2047
     assert vocabulary.state == {"silence": after + 2, "assistant": 4096, "pad": after + 1, "epad": after}
-    assert vocabulary.size == after + 3
+    assert vocabulary.audio_size == 2047 and vocabulary.end_of_text == after + 3 == vocabulary.size - 1
+    with pytest.raises(DialogueRejected, match="code_without_id: speech has code 2047"):
+        vocabulary.audio_ids([0, 2047])
+    assert not vocabulary.is_audio([after])[0]
 
 
-def test_a_padding_token_alone_is_no_state() -> None:
-    class Text(Speaking):
-        own = ("[PAD]",)
-
-    assert Vocabulary.build(Text(), MelVQ()).pad != 4096
+@pytest.mark.parametrize("own", [[AUDIO[1]], [AUDIO[1], AUDIO[0]], [AUDIO[0], "[PAD]", AUDIO[1]]])
+def test_audio_tokens_in_another_order_are_refused(own: list[str]) -> None:
+    with pytest.raises(UserError, match=r"<\|audio_1\|> with the id .*, but audio tokens have to follow each other"):
+        Vocabulary.build(speaking(own), MelVQ())
 
 
 def test_a_state_among_the_text_is_refused() -> None:
@@ -154,19 +203,17 @@ def test_a_state_among_the_text_is_refused() -> None:
 
 
 def test_the_saved_folder_names_every_id(built: Vocabulary, tmp_path: Path) -> None:
-    from tokenizers import Tokenizer
-
     built.save(tmp_path / "vocabulary")
     tokenizer = Tokenizer.from_file(str(tmp_path / "vocabulary" / "tokenizer.json"))
     assert tokenizer.get_vocab_size() == built.size
     for state, id_ in built.state.items():
-        assert tokenizer.token_to_id(f"<|{state}|>") == id_
+        assert tokenizer.token_to_id(STATE_TOKENS[state]) == id_
     codes = np.arange(MelVQ.codebook_size, dtype=np.int16)
     assert [tokenizer.token_to_id(f"<|audio_{code}|>") for code in codes] == built.audio_ids(codes).tolist()
     text = "It's ten past two, and it rains."
     assert tokenizer.encode(text).ids == BytePairTokenizer().encode(text)
     ids = [*BytePairTokenizer().encode(text), built.epad, *built.audio_ids([7])]
-    assert tokenizer.decode(ids, skip_special_tokens=False) == text + "<|epad|><|audio_7|>"
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text + "[EPAD]<|audio_7|>"
     assert tokenizer.decode(ids) == text
 
 
@@ -183,13 +230,14 @@ def test_transformers_loads_the_folder(built: Vocabulary, tmp_path: Path) -> Non
     built.save(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert len(tokenizer) == built.size
-    assert tokenizer.convert_tokens_to_ids(["<|silence|>", "<|audio_2047|>"]) == [built.silence, built.size - 1]
+    assert tokenizer.convert_tokens_to_ids(["[SILENCE]", "<|audio_2047|>"]) == [built.silence, built.size - 2]
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id == built.end_of_text == built.size - 1
     text = "How are you , then ?"
     assert tokenizer(text)["input_ids"] == BytePairTokenizer().encode(text)
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-@pytest.mark.parametrize("vocabulary", [PLAIN, EXCEPTION])
+@pytest.mark.parametrize("vocabulary", ALL)
 def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> None:
     class Text(BytePairTokenizer):
         vocab_size = vocabulary.text_size
@@ -198,7 +246,7 @@ def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> No
     description = vocabulary.describe(MelVQ(), Text(), layout, sample_rate=16000)
     assert Vocabulary.from_json(json.loads(json.dumps(description))) == vocabulary
     assert list(description) == [
-        "format_version", "layout", "sample_rate", "samples_per_frame", "channels", "state", "audio",
+        "format_version", "layout", "sample_rate", "samples_per_frame", "channels", "state", "audio", "end_of_text",
         "speech_tokenizer", "text_tokenizer",
     ]  # fmt: skip
     assert description["samples_per_frame"] == 1280 and description["layout"] == layout

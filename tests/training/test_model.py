@@ -2,18 +2,93 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
+from duplexgen.pipeline.display import Display
 from duplexgen.pipeline.errors import UserError, enough_memory
-from duplexgen.training.model import load_model
+from duplexgen.pipeline.shards.atomic import write_json
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.training.live import converse
+from duplexgen.training.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
+from duplexgen.training.sequences import SequenceFormat
+from duplexgen.training.sft import train_sft
+from duplexgen.training.stimuli import opened
+from tests.shards.test_verify import seal
+from tests.training.conftest import TINY
+from tests.training.test_sft import sft_recipe
+
+Sets = Callable[[str], Dataset]
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has finished: there is no training\.json"):
         load_model(tmp_path)
+
+
+def rows(model: DuplexModel) -> int:
+    """Of its embedding."""
+    weight = model.network.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return len(weight)
+
+
+def test_a_model_says_what_pads_and_ends(model_folder: Path) -> None:
+    """As other programs look it up, in its configurations and in its tokenizer."""
+    model = load_model(model_folder)
+    end = model.format.vocabulary.end_of_text
+    assert end == model.format.size - 1 == rows(model) - 1
+    for name in ("config.json", "generation_config.json"):
+        said = json.loads((model_folder / name).read_text())
+        assert (said.get("bos_token_id"), said["eos_token_id"], said["pad_token_id"]) == (None, end, end)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id == end
+    assert end not in model.format.text_ids and end not in model.format.audio_ids, "it is never said"
+
+
+def as_before(folder: Path) -> None:
+    """Its vocabulary as versions wrote it that had no end of text."""
+    described = json.loads((folder / "vocabulary.json").read_text())
+    del described["end_of_text"]
+    described["audio"]["exceptions"] = {}
+    (folder / "vocabulary.json").write_text(json.dumps(described))
+
+
+def test_a_model_of_before_loads_and_is_of_another_vocabulary(data_sets: Sets, tmp_path: Path) -> None:
+    data_set = data_sets("turn_taking")
+    old = Path(shutil.copytree(data_set.path, tmp_path / "old"))
+    as_before(old)
+    network = start_from_config(TINY, SequenceFormat.read(old), seed=0)
+    save_model(network, network.state_dict(), old, tmp_path / "model")
+    write_json(tmp_path / "model" / ABOUT, {"recipe": {"name": "tiny"}, "data": []})
+    model = load_model(tmp_path / "model")
+    assert model.format.size == rows(model) == 6148
+    user = np.zeros((1, 2 * model.format.block_samples), np.int16)
+    assert len(list(converse(model, ["talk"], user))) == 2
+    with pytest.raises(UserError, match=r"is not in the model's format: vocabulary\.json differs in .*end_of_text"):
+        opened([data_set.path], model.format)
+
+
+@pytest.mark.parametrize("name", ["vocabulary/model.safetensors", "vocabulary/.netrc"])
+def test_weights_and_links_in_a_vocabulary_reach_no_model(data_sets: Sets, tmp_path: Path, name: str) -> None:
+    """Told before any step; and where it came up later, what was trained is not replaced."""
+    hostile = Path(shutil.copytree(data_sets("turn_taking").path, tmp_path / "hostile"))
+    (tmp_path / "secret").write_bytes(b"machine hub login me password secret")
+    (hostile / name).symlink_to(tmp_path / "secret")
+    seal(hostile, lambda manifest: manifest["files"].append({"path": name}))
+    seal(hostile, lambda _: None)
+    with pytest.raises(UserError, match=r"vocabulary holds '[a-z.]*', and a vocabulary has tokenizer\.json"):
+        train_sft(sft_recipe(hostile), tmp_path / "run", Display())
+    assert not (tmp_path / "run").exists()
+    network = start_from_config(TINY, SequenceFormat.read(hostile), seed=0)
+    with pytest.raises(UserError, match="a vocabulary has"):
+        save_model(network, network.state_dict(), hostile, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("damage", [{"layout": {}}, {"state": None}, {"format_version": 99}, {"audio": [1]}])

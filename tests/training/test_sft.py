@@ -260,6 +260,7 @@ def test_a_pretrained_model_is_extended_by_the_new_tokens(folders, tmp_path):
     weight = extended.get_input_embeddings().weight
     assert weight.shape[0] == sequence_format.size
     assert torch.equal(weight[:text_size], network.get_input_embeddings().weight)
+    assert extended.config.pad_token_id == extended.generation_config.eos_token_id == sequence_format.size - 1
 
 
 def test_a_model_of_another_text_tokenizer_is_refused(folders, tmp_path):

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 
 from .build import Build
 from .errors import UserError
-from .shards.dataset import PREFERENCES, VOCABULARY_FOLDER, Dataset
+from .shards.dataset import Dataset
+from .shards.manifest import PREFERENCES, VOCABULARY_FOLDER, PreferencesManifest
 from .shards.statistics import Statistics
 
 WORDS_A_SECOND = 2.5
@@ -74,16 +75,15 @@ def describe_dataset(dataset: Dataset) -> str:
     """Counts and timing statistics, as the manifest has them."""
     manifest = dataset.manifest
     statistics = Statistics()
-    statistics.merge(manifest["statistics"])
-    recipe = manifest["recipe"]
-    lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
-    if dataset.kind == PREFERENCES:
-        made_of = manifest["source"]["recipe"]
-        lines[1:1] = [f"preference pairs of {made_of['name']}, scenario {made_of['timing']['scenario']}"]
-    for counts in manifest["ledger"]:
-        reasons, notes = _listed(counts["reasons"]), _listed(counts["notes"])
-        ledger = "".join(f"{counts[key]:9,} {key}" for key in ("planned", "emitted", "rejected"))
-        lines.append(f"{counts['stage']:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
+    statistics.merge({name: tally.model_dump() for name, tally in manifest.statistics.items()})
+    lines = [f"{manifest.name}: {manifest.recipe.description.strip()}", ""]
+    if isinstance(manifest, PreferencesManifest):
+        made_of = manifest.made_of
+        lines[1:1] = [f"preference pairs of {made_of.name}, scenario {made_of.timing.scenario}"]
+    for counts in manifest.ledger:
+        reasons, notes = _listed(counts.reasons), _listed(counts.notes)
+        ledger = f"{counts.planned:9,} planned{counts.emitted:9,} emitted{counts.rejected:9,} rejected"
+        lines.append(f"{counts.stage:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
     lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
     for _, tally in statistics.distributions():
         figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
@@ -112,8 +112,8 @@ def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str,
     for number, row in enumerate(dataset.rows(["dialogue_id"])):
         if wanted in (row["dialogue_id"], str(number)):
             return next(islice(dataset.rows(columns), number, None))
-    rows = dataset.manifest["ledger"][-1]["emitted"]
-    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
+    last = dataset.manifest.rows - 1
+    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
 
 
 def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
@@ -168,7 +168,7 @@ def _text_blocks(dataset: Dataset, ids: list[int]) -> list[str]:
 
 
 def _text_signs(dataset: Dataset, ids: list[int]) -> list[str]:
-    layout, state = dataset.layout, dataset.described["state"]
+    layout, state = dataset.layout, dataset.described.state
     tokenizer = Tokenizer.from_file(str(dataset.path / VOCABULARY_FOLDER / "tokenizer.json"))
     signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
     blocks = np.asarray(ids).reshape(-1, layout.ids_per_block)

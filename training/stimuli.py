@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
 from ..pipeline.dialogue import CHANNELS
 from ..pipeline.errors import DialogueRejected, UserError
 from ..pipeline.shards.dataset import Dataset
-from ..pipeline.shards.verify import check_files
+from ..pipeline.shards.verify import check_whole
 from .sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
@@ -35,18 +34,17 @@ class Stimulus:
 
 def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
     """Raise UserError unless a model of this format can be evaluated on the data set, and it is whole."""
-    if failures := list(check_files(dataset)):
+    if failures := check_whole(dataset):
         listed = "\n".join(f"  {failure}" for failure in failures[:5])
         raise UserError(f"{dataset.path} is no whole data set, as `duplexgen verify` says:\n{listed}")
     theirs, ours = dataset.described, sequence_format.described
-    if differing := sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key)):
-        said = "; ".join(f"{key}: {theirs.get(key)}, the model's {ours.get(key)}" for key in differing)
+    if differing := theirs.unlike(ours):
+        said = "; ".join(f"{key}: {getattr(theirs, key)!r}, the model's {getattr(ours, key)!r}" for key in differing)
         raise UserError(
             f"{dataset.path} is not in the model's format: vocabulary.json differs in {said}. Build the evaluation "
             "set with the tokenizers and the layout that the model was trained with."
         )
-    columns = pq.read_schema(dataset.shards[0]).names if dataset.shards else COLUMNS
-    if missing := [column for column in COLUMNS if column not in columns]:
+    if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
         raise UserError(
             f"{dataset.path} has no column {', '.join(missing)}. An evaluation set is built by `duplexgen build` with "
             "`output: {audio: flac}`."

@@ -14,6 +14,8 @@ from ..preferences import moved_from
 from ..recipe import Recipe
 
 Row = dict[str, Any]
+CAPPED = "capped"
+"""Under which the ledger notes pairs whose delay is less than was drawn."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class PairChecker:
             return
         if row["turn"] % 2 != 1:
             yield f"turn {row['turn']} is the user's"
+        track_s = row["num_blocks"] * self.layout.block_samples / self._rate
+        delays = [row["chosen_delay_s"], row["rejected_delay_s"]]
+        if not all(0 <= delay <= track_s for delay in delays):  # a NaN is none, too
+            yield f"the delays are {delays[0]:g} and {delays[1]:g} s, in {track_s:g} s"
+            return
         number = row["turn"] // 2
         for other, (left, right) in enumerate(zip(chosen.replies, rejected.replies, strict=True)):
             if other != number and left != right:

@@ -2,51 +2,94 @@
 
 Rows with audio are tokenized again. The embedded tokenizer must give the very codes; where codes are a network's, a
 small share of them may differ (`invariants.ROUNDED_SHARE`), since no two machines round alike.
+
+Nothing that a data set says is believed before it is checked: what is wrong is said in words, whatever stands there.
 """
 
+import hashlib
+import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from .. import __version__
 from ..errors import UserError
 from ..layouts.bayling import BaylingLayout
 from ..layouts.streams import Layout
-from ..pairs.recipe import PairsRecipe
-from ..recipe import Recipe, Section
-from ..recipe_file import dotted
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
+from ..tokens.vocabulary import BAYLING_STATES, audio_token, state_token
 from .atomic import file_sha256
-from .dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
-from .invariants import Checker
-from .pair_invariants import PairChecker
+from .dataset import (
+    LARGEST_JSON_BYTES,
+    LARGEST_TOKENIZER_BYTES,
+    MANIFEST,
+    SUCCESS,
+    Dataset,
+    MalformedDataset,
+    link_in,
+    opened,
+    read_bytes,
+    read_json,
+    wrong_table,
+)
+from .invariants import Checker, RowOrder
+from .manifest import (
+    REJECTED,
+    ROUNDING,
+    VOCABULARY,
+    VOCABULARY_FOLDER,
+    DialoguesManifest,
+    File,
+    PreferencesManifest,
+    StageCounts,
+    contradictions,
+    fan_out,
+)
+from .pair_invariants import CAPPED, PairChecker
+from .row_sizes import rows_of
+from .schema import REJECTED as REJECTED_COLUMNS
 from .statistics import QUALITIES, Statistics, measure, measure_pair
 
-S = TypeVar("S", bound=Section)
+MOST_FAILURES_OF_A_ROW = 20
+REJECTED_BATCH = 10_000
+MOST_REJECTED_ROWS = 100_000  # of a file
 
 
 def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words; nothing if it is whole.
 
     report: called with the number of rows checked so far. Rows are checked only if every file is what the manifest
-    says. Raises UserError if the folder is no data set, was made with tokenizers that are not installed or whose models
-    are not where its recipe says, or by a version of duplexgen with other recipes.
+    says. Raises UserError if the folder is no data set, is one of another version of duplexgen, or was made with
+    tokenizers that are not installed or whose models are not where its recipe says.
     """
     dataset = Dataset(folder)
-    damaged = False
-    for failure in check_files(dataset):
-        damaged = True
-        yield failure
-    if damaged:
-        return
-    yield from _check_ledger(dataset)
-    yield from _check_rows(dataset, report)
+    try:
+        damaged = False
+        for failure in check_files(dataset):
+            damaged = True
+            yield failure
+        if not damaged:
+            yield from check_manifest(dataset)
+            yield from _check_rows(dataset, report)
+    except MalformedDataset as error:
+        yield from error.failures
+
+
+def check_whole(dataset: Dataset) -> list[str]:
+    """What is wrong with a data set, all but what its rows say: for who is about to read it.
+
+    Raises UserError if it is no data set, or one of another version.
+    """
+    try:
+        return [*check_files(dataset)] or [*check_manifest(dataset)]
+    except MalformedDataset as error:
+        return list(error.failures)
 
 
 def check_files(dataset: Dataset) -> Iterator[str]:
@@ -54,78 +97,215 @@ def check_files(dataset: Dataset) -> Iterator[str]:
 
     Hidden ones may be there: .gitattributes and .cache/ come with a download from the Hub, .nfs* with NFS.
     """
-    manifest = dataset.manifest
-    if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
+    if dataset.success.manifest_sha256 != _sha256_of_manifest(dataset):
         yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
         return
-    files = manifest["files"]
+    files = dataset.manifest.files
     for file in files:
-        path = dataset.path / file["path"]
-        if not path.is_file():
-            yield f"{file['path']}: is missing"
-        elif path.stat().st_size != file["bytes"]:
-            yield f"{file['path']}: has {path.stat().st_size} bytes, expected {file['bytes']}"
-        elif file_sha256(path) != file["sha256"]:
-            yield f"{file['path']}: its sha256 is not the one in {MANIFEST}"
-        elif "rows" in file and (rows := pq.read_metadata(path).num_rows) != file["rows"]:
-            yield f"{file['path']}: has {rows} rows, expected {file['rows']}"
-    listed = {file["path"] for file in files} | {MANIFEST, SUCCESS}
-    present = (path.relative_to(dataset.path) for path in dataset.path.rglob("*") if path.is_file())
-    visible = {str(path) for path in present if not any(part.startswith(".") for part in path.parts)}
-    for extra in sorted(visible - listed):
+        if problem := _file_problem(dataset, file):
+            yield f"{file.path}: {problem}"
+    listed = {file.path for file in files} | {MANIFEST, SUCCESS}
+    for extra in sorted(set(_visible(dataset.path)) - listed):
         yield f"{extra}: is not listed in {MANIFEST}"
 
 
-def _check_ledger(dataset: Dataset) -> Iterator[str]:
-    ledger = dataset.manifest["ledger"]
-    for counts in ledger:
-        stage = counts["stage"]
-        if counts["planned"] != counts["emitted"] + counts["rejected"]:
-            yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
-        if counts["rejected"] != sum(counts["reasons"].values()):
-            yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
-    fan_out = {}
-    if dataset.kind == DIALOGUES:
-        recipe = _recipe(dataset, Recipe, dataset.manifest["recipe"])
-        fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
-    for before, counts in pairwise(ledger):
-        expected = before["emitted"] * fan_out.get(counts["stage"], 1)
-        if counts["planned"] != expected:
-            yield f"ledger: {counts['stage']} planned {counts['planned']}, but {before['stage']} hands on {expected}"
-    rows = sum(file["rows"] for file in dataset.manifest["files"] if file["path"].startswith("data/"))
-    if rows != ledger[-1]["emitted"]:
-        yield f"ledger: {ledger[-1]['emitted']} emitted, but data/ has {rows} rows"
+def _sha256_of_manifest(dataset: Dataset) -> str:
+    path = dataset.path / MANIFEST
+    try:
+        return hashlib.sha256(read_bytes(path, LARGEST_JSON_BYTES)).hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {dataset.path} is no finished data set of duplexgen.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def _file_problem(dataset: Dataset, file: File) -> str:
+    path = dataset.path / file.path
+    try:
+        if link_in(dataset.path, file.path):
+            return "is a link or lies behind one, and a data set has none"
+        if not path.is_file():
+            return "is no plain file" if path.exists() else "is missing"
+        if (size := path.stat().st_size) != file.bytes:
+            return f"has {size} bytes, expected {file.bytes}"
+        same = file_sha256(path) == file.sha256
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not same:
+        return f"its sha256 is not the one in {MANIFEST}"
+    return "" if file.rows is None else _table_problem(path, file, dataset)
+
+
+def _table_problem(path: Path, file: File, dataset: Dataset) -> str:
+    columns = REJECTED_COLUMNS if file.path.startswith(REJECTED) else dataset.columns
+    try:
+        with pq.ParquetFile(path) as table:
+            if (rows := table.metadata.num_rows) != file.rows:
+                return f"has {rows} rows, expected {file.rows}"
+            return "; ".join(wrong_table(table, columns))
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read as Parquet: {error}"
+
+
+def _visible(folder: Path, below: str = "") -> Iterator[str]:
+    """Every file of a folder that is not hidden, relative to it; links are files."""
+    with os.scandir(folder / below) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _visible(folder, f"{below}{entry.name}/")
+            else:
+                yield f"{below}{entry.name}"
+
+
+def check_manifest(dataset: Dataset) -> Iterator[str]:
+    """What the manifest and vocabulary.json say against themselves, each other and the rejected tables."""
+    manifest = dataset.manifest
+    for found in contradictions(manifest):
+        yield f"{MANIFEST}: {found}"
     rejected: Counter[tuple[str, str]] = Counter()
-    for file in dataset.manifest["files"]:
-        if file["path"].startswith("rejected/"):
-            table = pq.read_table(dataset.path / file["path"], columns=["stage", "reason"])
-            rejected.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    listed = {(counts["stage"], reason): count for counts in ledger for reason, count in counts["reasons"].items()}
-    if rejected != listed:
-        yield f"ledger: the rejected table counts {dict(rejected)}, the ledger {listed}"
+    listed = {(counts.stage, reason) for counts in manifest.ledger for reason in counts.reasons}
+    for file in manifest.listed(REJECTED):
+        yield from _count_rejected(dataset.path / file.path, listed, rejected)
+    yield from check_ledger(manifest.ledger, fan_out(manifest), manifest.rows, rejected)
+    yield from _check_described(dataset)
+    yield from _check_vocabulary(dataset)
+
+
+def _count_rejected(path: Path, listed: set[tuple[str, str]], rejected: Counter[tuple[str, str]]) -> Iterator[str]:
+    """Count the rows of a rejected table by stage and reason; what is not in the ledger is named once a file."""
+    with opened(path, REJECTED_COLUMNS) as table:
+        if table.metadata.num_rows > MOST_REJECTED_ROWS:
+            yield f"{REJECTED}{path.name}: has {table.metadata.num_rows} rows, more than {MOST_REJECTED_ROWS}"
+            return
+        unlisted = 0
+        for batch in table.iter_batches(REJECTED_BATCH, columns=["stage", "reason"], use_threads=False):
+            try:
+                batch.validate(full=True)
+            except pa.ArrowException as error:
+                yield f"{REJECTED}{path.name}: cannot be read: {error}"
+                return
+            counts = Counter(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            unlisted += sum(count for key, count in counts.items() if key not in listed)
+            rejected.update({key: count for key, count in counts.items() if key in listed})
+        if unlisted:
+            yield f"{REJECTED}{path.name}: {unlisted} rows have a stage and a reason that the ledger does not have"
+
+
+def check_ledger(
+    ledger: Sequence[StageCounts], fan_out: Mapping[str, int], rows: int, rejected: Mapping[tuple[str, str], int]
+) -> Iterator[str]:
+    """What does not add up in a ledger.
+
+    fan_out: how many dialogues a stage makes of one. rows: of `data/`. rejected: rows of the rejected table, by stage
+    and reason.
+    """
+    for counts in ledger:
+        if counts.planned != counts.emitted + counts.rejected:
+            yield (
+                f"ledger: {counts.stage}: planned is not emitted + rejected: {counts.planned} is not "
+                f"{counts.emitted} + {counts.rejected}"
+            )
+        if counts.rejected != sum(counts.reasons.values()):
+            yield f"ledger: {counts.stage}: the reasons do not add up to {counts.rejected}"
+        most = max(counts.notes.values(), default=0)
+        if most > counts.planned:
+            yield f"ledger: {counts.stage}: {most} are noted as changed, of {counts.planned}"
+    for before, counts in pairwise(ledger):
+        expected = before.emitted * fan_out.get(counts.stage, 1)
+        if counts.planned != expected:
+            yield f"ledger: {counts.stage} planned {counts.planned}, but {before.stage} hands on {expected}"
+    if rows != ledger[-1].emitted:
+        yield f"ledger: {ledger[-1].emitted} emitted, but data/ has {rows} rows"
+    listed = {(counts.stage, reason): count for counts in ledger for reason, count in counts.reasons.items()}
+    for key in sorted(listed.keys() | rejected.keys()):
+        if (there := rejected.get(key, 0)) != (said := listed.get(key, 0)):
+            yield f"ledger: {key[0]}: the rejected table counts {there} of {key[1]!r}, the ledger {said}"
+
+
+def _check_described(dataset: Dataset) -> Iterator[str]:
+    """What vocabulary.json says beside the recipe, and beside the tokenizers that it names."""
+    described, recipe = dataset.described, dataset.manifest.made_of
+    tokens = recipe.tokens
+    said = [
+        ("layout", described.layout, recipe.layout),
+        ("sample_rate", described.sample_rate, recipe.output.sample_rate),
+        ("speech_tokenizer.name", described.speech_tokenizer.name, tokens.speech_tokenizer),
+        ("text_tokenizer.name", described.text_tokenizer.name, tokens.text_tokenizer),
+    ]
+    if isinstance(dataset.manifest, DialoguesManifest):
+        shape = dataset.manifest.stages["data"].shape.get("shaped_by", {})
+        for part, one in (("speech", described.speech_tokenizer), ("text", described.text_tokenizer)):
+            stored = shape.get(f"{part}_tokenizer", {})
+            said += [(f"{part}_tokenizer.{name}", getattr(one, name, None), stored.get(name)) for name in _PRINTS[part]]
+    speech = SPEECH_TOKENIZERS.get(tokens.speech_tokenizer)
+    if speech and not (tokenizer := speech(tokens)).check():
+        said += [
+            ("speech_tokenizer.codebooks", described.speech_tokenizer.codebooks, tokenizer.codebooks),
+            ("audio.size", described.audio.size, tokenizer.codebook_size),
+            (
+                "samples_per_frame",
+                described.samples_per_frame * tokenizer.sample_rate,
+                tokenizer.samples_per_frame * recipe.output.sample_rate,
+            ),
+        ]
+    for name, value, expected in said:
+        if value != expected:
+            yield f"{VOCABULARY}: {name} is not that of the recipe"
+
+
+_PRINTS = {"speech": ("name", "version", "sha256"), "text": ("name", "sha256")}
+
+
+def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
+    """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/."""
+    file = f"{VOCABULARY_FOLDER}/tokenizer.json"
+    stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
+    try:
+        added = {token["id"]: token["content"] for token in stored["added_tokens"]}
+        names = {id_: token for token, id_ in stored["model"]["vocab"].items()} | added
+        text_size = 1 + max((id_ for id_ in names if id_ not in added), default=-1)
+    except (KeyError, TypeError, AttributeError):
+        yield f"{file}: is no tokenizer: it has no vocabulary"
+        return
+    vocabulary = described.vocabulary
+    if text_size != vocabulary.text_size:
+        yield f"{VOCABULARY}: text_tokenizer.vocab_size is {vocabulary.text_size}, that of {file} {text_size}"
+    for state, id_ in described.state.items():
+        if names.get(id_) not in (state_token(state), BAYLING_STATES[state]):
+            yield f"{VOCABULARY}: the state {state} has the id {id_}, which {file} has for another token"
+    ids = vocabulary.audio_ids(range(vocabulary.audio_size)).tolist()
+    if (wrong := next((code for code, id_ in enumerate(ids) if names.get(id_) != audio_token(code)), None)) is not None:
+        yield f"{VOCABULARY}: the audio code {wrong} has the id {ids[wrong]}, which {file} has for another token"
 
 
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:
-    checker, add = (_pairs if dataset.kind == PREFERENCES else _dialogues)(dataset)
+    checker, add = _checks(dataset)
     statistics = Statistics()
-    all_whole = True
+    all_whole, capped = True, 0
     ids = sqlite3.connect("")
     ids.execute("create table ids (id text primary key) without rowid")
-    for count, row in enumerate(dataset.rows(), start=1):
-        dialogue_id = row["dialogue_id"]
-        whole = True
-        for failure in checker.check(row):
-            whole = False
-            yield f"{dialogue_id}: {failure}"
-        if ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
-            yield f"{dialogue_id}: stands in the data set twice"
-        if whole:  # others need not be measurable
+    rows = (found for batch in dataset.batches() for found in rows_of(batch))
+    for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
+        named = f"row {count - 1}" if dialogue_id is None else dialogue_id
+        failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
+        for failure in failures:
+            yield f"{named}: {failure}"
+        if dialogue_id and ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
+            yield f"{named}: stands in the data set twice"
+        if row and not failures:  # others need not be measurable
             add(statistics, row, dataset.layout, dataset.sample_rate)
-        all_whole &= whole
+            capped += bool(row.get(CAPPED))
+        all_whole &= not failures
         report(count)
-    of_rows = {name: tally for name, tally in dataset.manifest["statistics"].items() if name not in QUALITIES}
-    if all_whole and not _same(statistics.to_json(), of_rows):
+    if not all_whole:
+        return
+    of_rows = {name: tally for name, tally in dataset.manifest.statistics.items() if name not in QUALITIES}
+    if not _same(statistics.to_json(), {name: tally.model_dump() for name, tally in of_rows.items()}):
         yield f"{MANIFEST}: its statistics are not those of the rows"
+    if dataset.manifest.ledger[-1].notes.get(CAPPED, 0) != capped:
+        yield f"ledger: {capped} rows are capped, and it notes {dataset.manifest.ledger[-1].notes.get(CAPPED, 0)}"
 
 
 class RowChecker(Protocol):
@@ -135,47 +315,32 @@ class RowChecker(Protocol):
 Measure = Callable[[Statistics, dict[str, Any], Layout, int], None]
 
 
-def _dialogues(dataset: Dataset) -> tuple[RowChecker, Measure]:
-    checker = Checker(
-        _recipe(dataset, Recipe, dataset.manifest["recipe"]),
-        dataset.layout,
-        _tokenizer(dataset, TEXT_TOKENIZERS, "text_tokenizer"),
-        _tokenizer(dataset, SPEECH_TOKENIZERS, "speech_tokenizer"),
-    )
-    return checker, measure
-
-
-def _pairs(dataset: Dataset) -> tuple[RowChecker, Measure]:
+def _checks(dataset: Dataset) -> tuple[RowChecker, Measure]:
     manifest, layout = dataset.manifest, dataset.layout
-    if not isinstance(layout, BaylingLayout):
-        raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
-    recipe = _recipe(dataset, PairsRecipe, manifest["recipe"])
-    made_of = _recipe(dataset, Recipe, manifest["source"]["recipe"])
-    return PairChecker(recipe, made_of, layout), measure_pair
+    if isinstance(manifest, PreferencesManifest):
+        if not isinstance(layout, BaylingLayout):
+            raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
+        return PairChecker(manifest.recipe, manifest.made_of, layout), measure_pair
+    checker = Checker(
+        manifest.made_of,
+        layout,
+        _tokenizer(dataset, TEXT_TOKENIZERS, dataset.described.text_tokenizer),
+        _tokenizer(dataset, SPEECH_TOKENIZERS, dataset.described.speech_tokenizer),
+    )
+    return RowOrder(checker, manifest.made_of.sources), measure
 
 
-def _recipe(dataset: Dataset, model: type[S], recipe: dict[str, Any]) -> S:
-    try:
-        return model.model_validate(recipe)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(
-            f"{dataset.path / MANIFEST}: duplexgen {__version__} does not know its recipe "
-            f"({dotted(problem['loc'])}: {problem['msg']}). It was built by duplexgen "
-            f"{dataset.manifest['software']['duplexgen']}: verify it with that version."
-        ) from error
-
-
-def _tokenizer(dataset: Dataset, table: Mapping[str, Any], part: str) -> Any:
-    described = dataset.described[part]
+def _tokenizer(
+    dataset: Dataset, table: Mapping[str, Any], described: DescribedSpeechTokenizer | DescribedTextTokenizer
+) -> Any:
     try:
         return installed(table, described, dataset.tokens)
     except UserError as error:
-        if getattr(dataset.tokens, described["name"], None) is None:  # it is duplexgen's own
+        if getattr(dataset.tokens, described.name, None) is None:  # it is duplexgen's own
             raise
         raise UserError(
             f"{error}\nThe data set's files were checked, and its rows were not: that needs the model of its recipe, "
-            f"where {dataset.path / MANIFEST} says (tokens.{described['name']}). Relative paths start at the folder "
+            f"where {dataset.path / MANIFEST} says (tokens.{described.name}). Relative paths start at the folder "
             "you work in: run the command where the data set was built, or put the model, or a link to it, there."
         ) from error
 
@@ -185,5 +350,5 @@ def _same(left: Any, right: Any) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     if isinstance(left, float) and isinstance(right, int | float):
-        return abs(left - right) <= 1e-9 * max(abs(left), abs(right))
+        return abs(left - right) <= ROUNDING * max(abs(left), abs(right))
     return bool(left == right)

@@ -48,9 +48,9 @@ def checkers(neural: dict[str, Path]) -> dict[str, Checker]:
     for name, folder in neural.items():
         dataset = Dataset(folder / "out")
         described = dataset.described
-        text = installed(TEXT_TOKENIZERS, described["text_tokenizer"], dataset.tokens)
-        speech = installed(SPEECH_TOKENIZERS, described["speech_tokenizer"], dataset.tokens)
-        made[name] = Checker(Recipe.model_validate(dataset.manifest["recipe"]), dataset.layout, text, speech)
+        text = installed(TEXT_TOKENIZERS, described.text_tokenizer, dataset.tokens)
+        speech = installed(SPEECH_TOKENIZERS, described.speech_tokenizer, dataset.tokens)
+        made[name] = Checker(dataset.manifest.made_of, dataset.layout, text, speech)
     return made
 
 

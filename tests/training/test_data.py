@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.shards.dataset import DIALOGUES, Dataset
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.manifest import DIALOGUES
 from duplexgen.training.data import Batches, TrainingData
 
 

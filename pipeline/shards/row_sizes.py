@@ -1,0 +1,61 @@
+"""What must hold of rows before they become Python objects: a shard may come from anywhere, and unpack to anything."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MOST_TURNS = 10_000
+MOST_VALUES = 10_000_000  # of a list, in one row
+MOST_BYTES = 200_000_000  # of a row
+LONGEST_ID = 4096  # characters
+LONGEST_TEXT = 100_000  # characters of a turn: more than anybody says in an hour
+
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
+    """Each row of a batch: its dialogue_id, and the row, or in words what keeps it from being one."""
+    for number in range(batch.num_rows):
+        row = batch.slice(number, 1)
+        if problem := _problem(row):
+            yield _dialogue_id(row), None, problem
+        else:
+            (read,) = row.to_pylist()
+            yield read["dialogue_id"], read, ""
+
+
+def _problem(row: pa.RecordBatch) -> str:
+    try:
+        row.validate(full=True)
+    except pa.ArrowException as error:
+        return f"it cannot be read: {error}"
+    if (size := row.nbytes) > MOST_BYTES:
+        return f"it has {size:,} bytes, more than {MOST_BYTES:,}"
+    if not 0 < len(row["dialogue_id"][0].as_py()) <= LONGEST_ID:
+        return f"its dialogue_id is empty or longer than {LONGEST_ID} characters"
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        if pa.types.is_list(column.type) and (problem := _list_problem(name, column)):
+            return problem
+    if "turns" in row.schema.names:
+        longest = pc.max(pc.utf8_length(pc.struct_field(row["turns"].flatten(), "text"))).as_py()
+        if (longest or 0) > LONGEST_TEXT:
+            return f"a turn has {longest:,} characters, more than {LONGEST_TEXT:,}"
+    return ""
+
+
+def _list_problem(name: str, column: pa.Array) -> str:
+    values = column
+    while pa.types.is_list(values.type):
+        values = values.flatten()
+        if len(values) > (most := MOST_TURNS if name == "turns" else MOST_VALUES):
+            return f"{name} has {len(values):,} values, more than {most:,}"
+        if values.null_count:
+            return f"{name} has a null among its values"
+    return ""
+
+
+def _dialogue_id(row: pa.RecordBatch) -> str | None:
+    try:
+        return str(row["dialogue_id"][0].as_py())[:LONGEST_ID]
+    except (ValueError, pa.ArrowException):
+        return None

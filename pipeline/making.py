@@ -278,7 +278,7 @@ def _stop_if_too_many(made: Making, dialogues: int, emitted: int, reasons: Count
     """dialogues: as the sources gave them."""
     planned = dialogues * math.prod(stage.fan_out for stage in made.stages)
     rejected = planned - emitted
-    if emitted and rejected / planned <= made.recipe.max_rejected_share:
+    if emitted and rejected <= made.recipe.max_rejected_share * planned:
         return
     listed = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
     raise UserError(

@@ -24,6 +24,7 @@ from ..pipeline.shards.verify import check_whole
 from .sequences import SequenceFormat
 
 Row = dict[str, Any]
+WHAT_ELSE = "`duplexgen verify` says what else is wrong."
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,23 @@ class TrainingData:
         """Rows of a group: `row`, `dialogue_id` and the columns asked for, each int32 [ids]."""
         with opened(group.shard, group.columns) as file:
             table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
+            table.validate(full=True)
         ids = table["dialogue_id"].to_pylist()
         lists = {name: _arrays(table[name].combine_chunks()) for name in self.columns}
+        for name, sequences in lists.items():
+            self._check_sequences(group, name, sequences)
         return [
             {"row": row, "dialogue_id": ids[index]} | {name: values[index] for name, values in lists.items()}
             for index, row in enumerate(group.rows)
         ]
+
+    def _check_sequences(self, group: RowGroup, name: str, sequences: list[NDArray[np.int32]]) -> None:
+        """Raise UserError unless each is as long as its row says and holds ids of the vocabulary."""
+        for sequence, num_blocks in zip(sequences, group.num_blocks, strict=True):
+            if len(sequence) != num_blocks * self.format.ids_per_block:
+                raise UserError(f"{group.shard}: {name} are {len(sequence)} ids, not {num_blocks} blocks. {WHAT_ELSE}")
+            if len(sequence) == 0 or sequence.min() < 0 or sequence.max() >= self.format.size:
+                raise UserError(f"{group.shard}: {name} are no ids of the vocabulary. {WHAT_ELSE}")
 
 
 @dataclass(frozen=True)
@@ -209,5 +221,5 @@ class Batches:
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:
     offsets = lists.offsets.to_numpy()
-    values = lists.values.to_numpy()
+    values = lists.values.fill_null(-1).to_numpy()  # which is no id
     return [values[start:stop] for start, stop in pairwise(offsets)]

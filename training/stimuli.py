@@ -1,18 +1,17 @@
 """What a model is evaluated on: the users' channels of a data set of held-out dialogues."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from ..pipeline.dialogue import CHANNELS
 from ..pipeline.errors import DialogueRejected, UserError
 from ..pipeline.shards.dataset import Dataset
+from ..pipeline.shards.invariants import read_audio
 from ..pipeline.shards.verify import check_whole
 from .sequences import SequenceFormat
 
@@ -67,8 +66,11 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     """
     last = _last_question(row)
     turns = row["turns"][: last + 1]
+    user = _user_channel(row, sequence_format.sample_rate)
     end = turns[-1]["end_sample"]
-    user = _user_channel(row, sequence_format.sample_rate)[:end]
+    if not 0 <= turns[-1]["start_sample"] < end <= len(user):
+        raise DialogueRejected("no_such_audio", f"a turn ends at sample {end} of {len(user)}")
+    user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
@@ -84,6 +86,8 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
 
 
 def _last_question(row: dict[str, Any]) -> int:
+    if not row["turns"]:
+        raise DialogueRejected("no_turns", "nobody speaks")
     if row["scenario"] == "turn_taking":
         return 0
     interrupted = [number for number, turn in enumerate(row["turns"][:-1]) if turn["interrupted"]]
@@ -96,13 +100,9 @@ def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:
     if not row["audio"] or not row["audio"]["bytes"]:
         raise DialogueRejected("no_audio", "the row has no audio")
     try:
-        samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise DialogueRejected("unreadable_audio", str(error)) from None
-    if rate != sample_rate or samples.shape[1] != len(CHANNELS):
-        raise DialogueRejected(
-            "other_audio", f"expected {len(CHANNELS)} channels at {sample_rate} Hz, got {samples.shape[1]} at {rate} Hz"
-        )
+        samples = read_audio(row["audio"]["bytes"], sample_rate)
+    except ValueError as error:
+        raise DialogueRejected("unreadable_audio", f"the audio {error}") from None
     channel: NDArray[np.int16] = samples[:, CHANNELS.index("user")]
     return channel
 

@@ -22,6 +22,7 @@ from ..shards.manifest import (
     PreferencesManifest,
     key_of,
     pairs_finished_with,
+    vocabulary_of,
 )
 from ..shards.partitions import PartitionFolder, Readable
 from ..shards.statistics import Statistics
@@ -160,6 +161,7 @@ def _plan(dataset: Dataset, work: Path) -> Plan:
         "rows": PARTITION_ROWS,
         "manifest_sha256": source["manifest_sha256"],
         "source": key_of(source),
+        "vocabulary": vocabulary_of(dataset.manifest),
     }
     key = key_of(shape)
     folder = PartitionFolder(work / f"rows-{key}")

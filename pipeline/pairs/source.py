@@ -72,7 +72,7 @@ class SourceRows:
         columns += ["audio.bytes"] if self.with_audio else []
         with opened(self.dataset.path / shard, self.dataset.columns) as file:
             table = file.read_row_groups(groups, columns=columns)
-        if self.interruption:
-            first = pc.list_element(table[UNCUT], 0)
-            table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)
+            if self.interruption:
+                first = pc.list_element(table[UNCUT], 0)
+                table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)
         return table

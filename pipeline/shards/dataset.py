@@ -26,6 +26,7 @@ from ..recipe import Section, Tokens
 from ..recipe_file import dotted
 from ..tokens.described import Described, Sha256
 from .manifest import DATA, FORMAT_VERSION, MANIFESTS, PREFERENCES, VOCABULARY, Manifest
+from .row_sizes import rows_of
 from .schema import DATA as DIALOGUE_COLUMNS
 from .schema import PAIRS
 
@@ -251,10 +252,14 @@ class Dataset:
                 yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
 
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows in order, a few in memory at a time."""
+        """Rows in order, a few in memory at a time; raises UserError at one that cannot be read.
+
+        columns: `dialogue_id` and others; all, if none are named.
+        """
+        number = 0
         for batch in self.batches(columns):
-            try:
-                rows = batch.to_pylist()
-            except (ValueError, OverflowError) as error:
-                raise UserError(f"{self.path}: a row is damaged ({error}). `duplexgen verify` says which.") from error
-            yield from rows
+            for _, row, problem in rows_of(batch):
+                if row is None:
+                    raise UserError(f"{self.path}: row {number} {problem}. `duplexgen verify` says what else is wrong.")
+                yield row
+                number += 1

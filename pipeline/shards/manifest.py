@@ -72,6 +72,12 @@ class Shape(Section):
     key: Key
     shape: dict[str, Any]
 
+    @property
+    def shaped_by(self) -> dict[str, Any]:
+        """What it says of recipe and engines; empty if it is no shape."""
+        shaped_by = self.shape.get("shaped_by", self.shape)
+        return shaped_by if isinstance(shaped_by, dict) else {}
+
 
 class StageCounts(Section):
     """What became of the dialogues in one stage; `notes` counts what was changed and not rejected."""
@@ -106,7 +112,7 @@ class StoredTally(Section):
 class Manifest(Section):
     """What data sets of every kind say of themselves. The kinds are subclasses."""
 
-    format_version: Literal[2]
+    format_version: Annotated[int, Field(ge=2, le=2)]
     kind: Literal["dialogues", "preferences"]
     key: Key
     stages: dict[Name, Shape]  # of each stage's folder, that of the plan among them
@@ -124,6 +130,10 @@ class Manifest(Section):
 
     @property
     def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def description(self) -> str:
         raise NotImplementedError
 
     def finished_with(self) -> dict[str, Any]:
@@ -197,6 +207,10 @@ class DialoguesManifest(Manifest):
     def name(self) -> str:
         return self.recipe.name
 
+    @property
+    def description(self) -> str:
+        return self.recipe.description
+
     def finished_with(self) -> dict[str, Any]:
         return dialogues_finished_with(self.recipe)
 
@@ -246,13 +260,21 @@ class PreferencesManifest(Manifest):
     def name(self) -> str:
         return self.recipe.name
 
+    @property
+    def description(self) -> str:
+        return self.recipe.description
+
     def finished_with(self) -> dict[str, Any]:
         return pairs_finished_with(self.recipe)
 
     def shaped_by(self) -> dict[str, dict[str, Any]]:
         recipe, source = self.recipe.model_dump(mode="json"), self.source.model_dump(mode="json")
         return {
-            "source": {"manifest_sha256": self.source.manifest_sha256, "source": key_of(source)},
+            "source": {
+                "manifest_sha256": self.source.manifest_sha256,
+                "source": key_of(source),
+                "vocabulary": vocabulary_of(self),
+            },
             "preferences": {"recipe": recipe, "packages": self.software},
         }
 
@@ -303,8 +325,9 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
         key, shape = manifest.stages[stage].key, manifest.stages[stage].shape
         if key != key_of(shape) or shape.get("before") != before:
             yield f"the key of {stage} is not that of what shaped it"
+        shaped_by = manifest.stages[stage].shaped_by
         for name, value in manifest.shaped_by()[stage].items():
-            if name in shape.get("shaped_by", shape) and not _agree(shape.get("shaped_by", shape)[name], value):
+            if name not in shaped_by or not agree(shaped_by[name], value):
                 yield f"{stage} was shaped by another {name} than the manifest says"
         before = key
     if manifest.key != data_set_key(manifest.kind, manifest.last_key, manifest.finished_with()):
@@ -313,12 +336,12 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
         yield from _of_the_sources(manifest)
 
 
-def _agree(stored: Any, value: Any) -> bool:
+def agree(stored: Any, value: Any) -> bool:
     """Whether a value is what is stored of it: of sections, the keys that are stored."""
     if isinstance(stored, dict) and isinstance(value, dict):
-        return all(key in value and _agree(stored[key], value[key]) for key in stored)
+        return all(key in value and agree(stored[key], value[key]) for key in stored)
     if isinstance(stored, list) and isinstance(value, list):
-        return len(stored) == len(value) and all(map(_agree, stored, value))
+        return len(stored) == len(value) and all(map(agree, stored, value))
     return bool(stored == value)
 
 
@@ -336,6 +359,11 @@ def _of_the_sources(manifest: DialoguesManifest) -> Iterator[str]:
 def _short(value: object) -> str:
     """A value of a data set in a sentence: no control characters, and not longer than a line."""
     return reprlib.repr(value)
+
+
+def vocabulary_of(manifest: Manifest) -> dict[str, str]:
+    """Checksums of the files that take a sequence apart; pairs have those of the data set they were made from."""
+    return {file.path: file.sha256 for file in manifest.files if file.path in REQUIRED and file.path != CARD}
 
 
 def fan_out(manifest: Manifest) -> dict[str, int]:

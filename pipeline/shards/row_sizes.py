@@ -15,6 +15,9 @@ LONGEST_TEXT = 100_000  # characters of a turn: more than anybody says in an hou
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
     """Each row of a batch: its dialogue_id, and the row, or in words what keeps it from being one."""
+    if not _problem(batch):
+        yield from ((row["dialogue_id"], row, "") for row in batch.to_pylist())
+        return
     for number in range(batch.num_rows):
         row = batch.slice(number, 1)
         if problem := _problem(row):
@@ -24,23 +27,21 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] 
             yield read["dialogue_id"], read, ""
 
 
-def _problem(row: pa.RecordBatch) -> str:
+def _problem(rows: pa.RecordBatch) -> str:
+    """What keeps rows from becoming Python objects; of several rows, it may be nothing that one of them has alone."""
     try:
-        row.validate(full=True)
+        rows.validate(full=True)
     except pa.ArrowException as error:
-        return f"it cannot be read: {error}"
-    if (size := row.nbytes) > MOST_BYTES:
-        return f"it has {size:,} bytes, more than {MOST_BYTES:,}"
-    if not 0 < len(row["dialogue_id"][0].as_py()) <= LONGEST_ID:
-        return f"its dialogue_id is empty or longer than {LONGEST_ID} characters"
-    for name, column in zip(row.schema.names, row.columns, strict=True):
+        return f"cannot be read: {error}"
+    if (size := rows.nbytes) > MOST_BYTES:
+        return f"has {size:,} bytes, more than {MOST_BYTES:,}"
+    lengths = pc.min_max(pc.utf8_length(rows["dialogue_id"])).as_py()
+    if rows.num_rows and not 0 < lengths["min"] <= lengths["max"] <= LONGEST_ID:
+        return f"its dialogue_id is empty or longer than {LONGEST_ID:,} characters"
+    for name, column in zip(rows.schema.names, rows.columns, strict=True):
         if pa.types.is_list(column.type) and (problem := _list_problem(name, column)):
             return problem
-    if "turns" in row.schema.names:
-        longest = pc.max(pc.utf8_length(pc.struct_field(row["turns"].flatten(), "text"))).as_py()
-        if (longest or 0) > LONGEST_TEXT:
-            return f"a turn has {longest:,} characters, more than {LONGEST_TEXT:,}"
-    return ""
+    return _text_problem(rows["turns"].flatten()) if "turns" in rows.schema.names else ""
 
 
 def _list_problem(name: str, column: pa.Array) -> str:
@@ -52,6 +53,12 @@ def _list_problem(name: str, column: pa.Array) -> str:
         if values.null_count:
             return f"{name} has a null among its values"
     return ""
+
+
+def _text_problem(turns: pa.StructArray) -> str:
+    fields = [field.name for field in turns.type]
+    longest = pc.max(pc.utf8_length(pc.struct_field(turns, "text"))).as_py() if "text" in fields else 0
+    return f"a turn has {longest:,} characters, more than {LONGEST_TEXT:,}" if (longest or 0) > LONGEST_TEXT else ""
 
 
 def _dialogue_id(row: pa.RecordBatch) -> str | None:

@@ -46,8 +46,10 @@ from .manifest import (
     VOCABULARY_FOLDER,
     DialoguesManifest,
     File,
+    Manifest,
     PreferencesManifest,
     StageCounts,
+    agree,
     contradictions,
     fan_out,
 )
@@ -56,6 +58,7 @@ from .row_sizes import rows_of
 from .schema import REJECTED as REJECTED_COLUMNS
 from .statistics import QUALITIES, Statistics, measure, measure_pair
 
+PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
 MOST_FAILURES_OF_A_ROW = 20
 REJECTED_BATCH = 10_000
 MOST_REJECTED_ROWS = 100_000  # of a file
@@ -235,10 +238,9 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
         ("text_tokenizer.name", described.text_tokenizer.name, tokens.text_tokenizer),
     ]
     if isinstance(dataset.manifest, DialoguesManifest):
-        shape = dataset.manifest.stages["data"].shape.get("shaped_by", {})
-        for part, one in (("speech", described.speech_tokenizer), ("text", described.text_tokenizer)):
-            stored = shape.get(f"{part}_tokenizer", {})
-            said += [(f"{part}_tokenizer.{name}", getattr(one, name, None), stored.get(name)) for name in _PRINTS[part]]
+        shaped_by = dataset.manifest.stages["data"].shaped_by
+        prints = described.model_dump(include={"speech_tokenizer": PRINTS, "text_tokenizer": PRINTS})
+        said += [(part, agree(prints[part], shaped_by.get(part)), True) for part in prints]
     speech = SPEECH_TOKENIZERS.get(tokens.speech_tokenizer)
     if speech and not (tokenizer := speech(tokens)).check():
         said += [
@@ -253,9 +255,6 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
     for name, value, expected in said:
         if value != expected:
             yield f"{VOCABULARY}: {name} is not that of the recipe"
-
-
-_PRINTS = {"speech": ("name", "version", "sha256"), "text": ("name", "sha256")}
 
 
 def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
@@ -301,11 +300,16 @@ def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str
         report(count)
     if not all_whole:
         return
-    of_rows = {name: tally for name, tally in dataset.manifest.statistics.items() if name not in QUALITIES}
-    if not _same(statistics.to_json(), {name: tally.model_dump() for name, tally in of_rows.items()}):
-        yield f"{MANIFEST}: its statistics are not those of the rows"
+    yield from check_statistics(dataset.manifest, statistics)
     if dataset.manifest.ledger[-1].notes.get(CAPPED, 0) != capped:
         yield f"ledger: {capped} rows are capped, and it notes {dataset.manifest.ledger[-1].notes.get(CAPPED, 0)}"
+
+
+def check_statistics(manifest: Manifest, of_rows: Statistics) -> Iterator[str]:
+    """Whether a manifest's statistics are those of all its rows, but for what was measured before they were rows."""
+    stored = {name: tally.model_dump() for name, tally in manifest.statistics.items() if name not in QUALITIES}
+    if not _same(of_rows.to_json(), stored):
+        yield f"{MANIFEST}: its statistics are not those of the rows"
 
 
 class RowChecker(Protocol):

@@ -2,7 +2,7 @@
 
 import reprlib
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,7 @@ class DescribedTextTokenizer(Section):
 class Described(Section):
     """vocabulary.json: all a reader needs to take a sequence apart."""
 
-    format_version: Literal[1]
+    format_version: Annotated[int, Field(ge=1, le=1)]
     layout: LayoutSection
     sample_rate: Annotated[int, Field(gt=0, le=1_000_000)]  # of the tracks, Hz
     samples_per_frame: Annotated[int, Field(gt=0, le=1_000_000)]  # at this rate
@@ -60,6 +60,8 @@ class Described(Section):
             raise ValueError(f"the states are {reprlib.repr(sorted(self.state))}, expected {list(STATES)}")
         if max(self.layout.user_tokens, self.layout.text_tokens) > MOST_TOKENS:
             raise ValueError(f"a block of the layout has more than {MOST_TOKENS:,} tokens of a kind")
+        if self.layout.model_fields_set != set(LayoutSection.model_fields):
+            raise ValueError(f"the layout says {sorted(self.layout.model_fields_set)}, and not all of it")
         if self.layout.name not in LAYOUTS:
             raise ValueError(f"the layout is {reprlib.repr(self.layout.name)}, expected one of {', '.join(LAYOUTS)}")
         _ = self.vocabulary

@@ -74,8 +74,6 @@ def length(name: str, of: Callable[[list[Any]], list[Any]]) -> Callable[[Rows], 
     return lambda rows: rows[1].update({name: of(rows[1][name])})
 
 
-CODES, TEXTS = ("user_codes", "assistant_codes"), ("text", "spoken_text")
-DELAYS = ("chosen_delay_s", "rejected_delay_s")
 IDS = (-1, -(2**31), 2**31 - 1, None)
 DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
     **{f"{name} {value!r}": column(name, value) for name in ("source", "language", "scenario") for value in ("", "x")},

@@ -9,9 +9,8 @@ Nothing that a data set says is believed before it is checked: what is wrong is 
 import hashlib
 import os
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,12 +32,12 @@ from .dataset import (
     Dataset,
     MalformedDataset,
     link_in,
-    opened,
     read_bytes,
     read_json,
     wrong_table,
 )
 from .invariants import Checker, RowOrder
+from .ledger import ledger_failures
 from .manifest import (
     REJECTED,
     ROUNDING,
@@ -48,7 +47,6 @@ from .manifest import (
     File,
     Manifest,
     PreferencesManifest,
-    StageCounts,
     agree,
     contradictions,
     fan_out,
@@ -60,8 +58,6 @@ from .statistics import QUALITIES, Statistics, measure, measure_pair
 
 PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
 MOST_FAILURES_OF_A_ROW = 20
-REJECTED_BATCH = 10_000
-MOST_REJECTED_ROWS = 100_000  # of a file
 
 
 def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
@@ -167,64 +163,9 @@ def check_manifest(dataset: Dataset) -> Iterator[str]:
     manifest = dataset.manifest
     for found in contradictions(manifest):
         yield f"{MANIFEST}: {found}"
-    rejected: Counter[tuple[str, str]] = Counter()
-    listed = {(counts.stage, reason) for counts in manifest.ledger for reason in counts.reasons}
-    for file in manifest.listed(REJECTED):
-        yield from _count_rejected(dataset.path / file.path, listed, rejected)
-    yield from check_ledger(manifest.ledger, fan_out(manifest), manifest.rows, rejected)
+    yield from ledger_failures(dataset.path, manifest.ledger, manifest.files, fan_out(manifest))
     yield from _check_described(dataset)
     yield from _check_vocabulary(dataset)
-
-
-def _count_rejected(path: Path, listed: set[tuple[str, str]], rejected: Counter[tuple[str, str]]) -> Iterator[str]:
-    """Count the rows of a rejected table by stage and reason; what is not in the ledger is named once a file."""
-    with opened(path, REJECTED_COLUMNS) as table:
-        if table.metadata.num_rows > MOST_REJECTED_ROWS:
-            yield f"{REJECTED}{path.name}: has {table.metadata.num_rows} rows, more than {MOST_REJECTED_ROWS}"
-            return
-        unlisted = 0
-        for batch in table.iter_batches(REJECTED_BATCH, columns=["stage", "reason"], use_threads=False):
-            try:
-                batch.validate(full=True)
-            except pa.ArrowException as error:
-                yield f"{REJECTED}{path.name}: cannot be read: {error}"
-                return
-            counts = Counter(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-            unlisted += sum(count for key, count in counts.items() if key not in listed)
-            rejected.update({key: count for key, count in counts.items() if key in listed})
-        if unlisted:
-            yield f"{REJECTED}{path.name}: {unlisted} rows have a stage and a reason that the ledger does not have"
-
-
-def check_ledger(
-    ledger: Sequence[StageCounts], fan_out: Mapping[str, int], rows: int, rejected: Mapping[tuple[str, str], int]
-) -> Iterator[str]:
-    """What does not add up in a ledger.
-
-    fan_out: how many dialogues a stage makes of one. rows: of `data/`. rejected: rows of the rejected table, by stage
-    and reason.
-    """
-    for counts in ledger:
-        if counts.planned != counts.emitted + counts.rejected:
-            yield (
-                f"ledger: {counts.stage}: planned is not emitted + rejected: {counts.planned} is not "
-                f"{counts.emitted} + {counts.rejected}"
-            )
-        if counts.rejected != sum(counts.reasons.values()):
-            yield f"ledger: {counts.stage}: the reasons do not add up to {counts.rejected}"
-        most = max(counts.notes.values(), default=0)
-        if most > counts.planned:
-            yield f"ledger: {counts.stage}: {most} are noted as changed, of {counts.planned}"
-    for before, counts in pairwise(ledger):
-        expected = before.emitted * fan_out.get(counts.stage, 1)
-        if counts.planned != expected:
-            yield f"ledger: {counts.stage} planned {counts.planned}, but {before.stage} hands on {expected}"
-    if rows != ledger[-1].emitted:
-        yield f"ledger: {ledger[-1].emitted} emitted, but data/ has {rows} rows"
-    listed = {(counts.stage, reason): count for counts in ledger for reason, count in counts.reasons.items()}
-    for key in sorted(listed.keys() | rejected.keys()):
-        if (there := rejected.get(key, 0)) != (said := listed.get(key, 0)):
-            yield f"ledger: {key[0]}: the rejected table counts {there} of {key[1]!r}, the ledger {said}"
 
 
 def _check_described(dataset: Dataset) -> Iterator[str]:
@@ -245,7 +186,7 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
     if speech and not (tokenizer := speech(tokens)).check():
         said += [
             ("speech_tokenizer.codebooks", described.speech_tokenizer.codebooks, tokenizer.codebooks),
-            ("audio.size", described.audio.size, tokenizer.codebook_size),
+            ("audio.size", described.audio.size <= tokenizer.codebook_size, True),
             (
                 "samples_per_frame",
                 described.samples_per_frame * tokenizer.sample_rate,
@@ -262,10 +203,11 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     file = f"{VOCABULARY_FOLDER}/tokenizer.json"
     stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
     try:
-        added = {token["id"]: token["content"] for token in stored["added_tokens"]}
-        names = {id_: token for token, id_ in stored["model"]["vocab"].items()} | added
-        text_size = 1 + max((id_ for id_ in names if id_ not in added), default=-1)
-    except (KeyError, TypeError, AttributeError):
+        own = stored["model"]["vocab"]  # ids by token, or pairs of token and score in the order of their ids
+        names = {id_: token for token, id_ in own.items()} if isinstance(own, dict) else dict(enumerate(own))
+        text_size = max(names) + 1
+        names |= {token["id"]: token["content"] for token in stored["added_tokens"]}
+    except (KeyError, TypeError, ValueError):
         yield f"{file}: is no tokenizer: it has no vocabulary"
         return
     vocabulary = described.vocabulary
@@ -277,6 +219,8 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     ids = vocabulary.audio_ids(range(vocabulary.audio_size)).tolist()
     if (wrong := next((code for code, id_ in enumerate(ids) if names.get(id_) != audio_token(code)), None)) is not None:
         yield f"{VOCABULARY}: the audio code {wrong} has the id {ids[wrong]}, which {file} has for another token"
+    if names.get(ids[-1] + 1) == audio_token(len(ids)):
+        yield f"{VOCABULARY}: audio.size is {len(ids)}, and {file} has an id for the next code, too"
 
 
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:

@@ -148,13 +148,13 @@ def test_what_cannot_be_known_is_not_more_than_that(dataset: Path) -> None:
 
 
 def test_every_change_of_vocabulary_json_is_found(dataset: Path) -> None:
-    whole = json.loads((dataset / VOCABULARY).read_bytes())
+    whole, original = json.loads((dataset / VOCABULARY).read_bytes()), Dataset(dataset).described
     passed = []
     for place in places(whole):
         for new in variants(whole, place):
             put_file(dataset, VOCABULARY, json.dumps(changed(whole, place, new)).encode())
             said(lambda: describe_dialogue(Dataset(dataset), "0"))
-            if not verified(dataset):
+            if not verified(dataset) and Dataset(dataset).described != original:
                 passed.append((place, new))
     assert passed == []
 

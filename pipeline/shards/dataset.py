@@ -119,7 +119,7 @@ def _malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        where = dotted(tuple(part if isinstance(part, int) else _printable(part) for part in problem["loc"]))
+        where = dotted(tuple(part if isinstance(part, int) else printable(part) for part in problem["loc"]))
         given = "" if isinstance(problem["input"], dict) else f", got {reprlib.repr(problem['input'])}"
         if problem["type"] == "extra_forbidden":
             yield f"{where} is not known"
@@ -131,8 +131,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield problem["msg"].removeprefix("Value error, ")
 
 
-def _printable(key: str) -> str:
-    return key if key.isprintable() and len(key) <= 40 else reprlib.repr(key)
+def printable(name: str, most: int = 40) -> str:
+    """A name of a data set in a sentence: cut and escaped if it is long or has characters that cannot be seen."""
+    return name if name.isprintable() and len(name) <= most else reprlib.repr(name)
 
 
 class Success(Section):
@@ -168,7 +169,7 @@ def wrong_table(file: pq.ParquetFile, columns: pa.Schema) -> Iterator[str]:
             ours, theirs = (schema.field(name) if name in schema.names else None for schema in (columns, found))
             if ours != theirs or found.names.count(name) > 1:
                 is_, expected = (reprlib.repr(str(field)) if field else "not there" for field in (theirs, ours))
-                yield f"the column {_printable(name)} is {is_}, expected {expected}"
+                yield f"the column {printable(name)} is {is_}, expected {expected}"
         if found.names != columns.names and sorted(found.names) == sorted(columns.names):
             yield f"its columns are in another order than {', '.join(columns.names)}"
         return

@@ -44,7 +44,7 @@ class Checker:
     def check(self, row: Row) -> Iterator[str]:
         """What is wrong with a row of the right columns, whatever they hold; lists hold no null."""
         if row["scenario"] != self.recipe.timing.scenario:
-            yield f"scenario is {row['scenario']!r}, the recipe says {self.recipe.timing.scenario!r}"
+            yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
         if len(row["input_ids"]) != row["num_blocks"] * self.layout.ids_per_block:
             yield f"{len(row['input_ids'])} ids are not {row['num_blocks']} blocks of {self.layout.ids_per_block}"
             return
@@ -85,7 +85,7 @@ class Checker:
             if turn["spoken_text"] != heard:
                 yield f"turn {index}: spoken_text is not what is heard of its text"
             if turn["voice"] != (self.recipe.speech.assistant_voice if turn["role"] == "assistant" else user_voice):
-                yield f"turn {index} has the voice {turn['voice']!r}"
+                yield f"turn {index} has the voice {reprlib.repr(turn['voice'])}"
         if max(turn["end_sample"] for turn in turns) + round(timing.tail_s * rate) > end:
             yield "the last turn leaves less silence than tail_s"
         for index, (before, turn) in enumerate(pairwise(turns), start=1):

@@ -46,6 +46,15 @@ def _known_file(path: str) -> str:
     return path
 
 
+def _shallow(value: Any, levels: int = 20) -> Any:
+    """The value itself; raises ValueError if it is nested more deeply than anything that is written."""
+    if levels == 0:
+        raise ValueError("is nested too deeply")
+    for below in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _shallow(below, levels - 1)
+    return value
+
+
 Count = Annotated[int, Field(ge=0, lt=2**53)]  # what JSON's readers can count
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -70,7 +79,7 @@ class Shape(Section):
     """What names a folder of a build: its key is the hash of all that shaped what it holds."""
 
     key: Key
-    shape: dict[str, Any]
+    shape: Annotated[dict[str, Any], AfterValidator(_shallow)]
 
     @property
     def shaped_by(self) -> dict[str, Any]:

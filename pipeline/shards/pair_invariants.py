@@ -1,6 +1,7 @@
 """What holds for every preference pair, checked from the pair alone (BayLing-Duplex sections 2.2 and 3)."""
 
 import math
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,8 @@ class PairChecker:
     def check(self, row: Row) -> Iterator[str]:
         ids = row["num_blocks"] * self.layout.ids_per_block
         if row["scenario"] != self.made_of.timing.scenario:
-            yield f"scenario is {row['scenario']!r}, that of the data set is {self.made_of.timing.scenario!r}"
+            expected = self.made_of.timing.scenario
+            yield f"scenario is {reprlib.repr(row['scenario'])}, that of the data set is {expected!r}"
             return
         if {len(row["chosen_ids"]), len(row["rejected_ids"])} != {ids}:
             yield f"{len(row['chosen_ids'])} and {len(row['rejected_ids'])} ids are not {row['num_blocks']} blocks each"

@@ -32,6 +32,7 @@ from .dataset import (
     Dataset,
     MalformedDataset,
     link_in,
+    printable,
     read_bytes,
     read_json,
     wrong_table,
@@ -58,6 +59,7 @@ from .statistics import QUALITIES, Statistics, measure, measure_pair
 
 PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
 MOST_FAILURES_OF_A_ROW = 20
+LONGEST_NAME = 200  # characters of a file or a dialogue, in a sentence
 
 
 def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
@@ -105,7 +107,7 @@ def check_files(dataset: Dataset) -> Iterator[str]:
             yield f"{file.path}: {problem}"
     listed = {file.path for file in files} | {MANIFEST, SUCCESS}
     for extra in sorted(set(_visible(dataset.path)) - listed):
-        yield f"{extra}: is not listed in {MANIFEST}"
+        yield f"{printable(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
 
 
 def _sha256_of_manifest(dataset: Dataset) -> str:
@@ -231,7 +233,7 @@ def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str
     ids.execute("create table ids (id text primary key) without rowid")
     rows = (found for batch in dataset.batches() for found in rows_of(batch))
     for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
-        named = f"row {count - 1}" if dialogue_id is None else dialogue_id
+        named = f"row {count - 1}" if dialogue_id is None else printable(dialogue_id, LONGEST_NAME)
         failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
         for failure in failures:
             yield f"{named}: {failure}"

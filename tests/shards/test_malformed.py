@@ -227,6 +227,14 @@ def test_a_link_beside_the_files_is_not_listed(dataset: Path, tmp_path: Path) ->
     assert check_whole(Dataset(dataset)) == [f"{name}: is not listed in {MANIFEST}" for name in ("data/pipe", "more")]
 
 
+def test_names_that_no_terminal_should_see(dataset: Path) -> None:
+    for name in (b"\x1b[31m.txt", b"\xff.txt", "\u202egpj.exe".encode()):
+        (dataset / os.fsdecode(name)).touch()
+    found = check_whole(Dataset(dataset))
+    assert len(found) == 3
+    assert all(words.isprintable() for words in found)
+
+
 def test_folder_that_a_link_leads_to(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(dataset)
     assert verified(tmp_path / "link") == []

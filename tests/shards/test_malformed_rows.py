@@ -111,6 +111,7 @@ DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
     "another number of codebooks": length("user_codes", lambda codes: codes[:-1]),
     "ragged codes": length("user_codes", lambda codes: [codes[0][:-1], *codes[1:]]),
     "an empty dialogue_id": column("dialogue_id", ""),
+    "an escape as dialogue_id": column("dialogue_id", "\x1b[31m" * 50),
     "a long dialogue_id": column("dialogue_id", "x" * 5000),
 }
 
@@ -123,6 +124,7 @@ def test_damaged_row(site: Site, tmp_path: Path, change: Callable[[Rows], object
     assert found
     assert not [words for words in found if words.startswith(("talk/0: ", "talk/2: "))]
     assert len(found) <= 20
+    assert all(words.isprintable() and len(words) < 400 for words in found)
     said(lambda: describe_dialogue(Dataset(dataset), "1"))
 
 

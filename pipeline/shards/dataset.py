@@ -35,6 +35,7 @@ SUCCESS = "_SUCCESS"
 LARGEST_JSON_BYTES = 16_000_000  # a manifest of 80,000 shards; what 16 MB of brackets become fits the memory
 LARGEST_TOKENIZER_BYTES = 64_000_000
 MOST_PROBLEMS = 20  # that are named
+LONGEST_ERROR = 300  # characters of what a library says
 BATCH_ROWS = 32
 MOST_VALUES = 64_000_000  # of a column in a row group: more than 100 MB of codes
 S = TypeVar("S", bound=Section)
@@ -152,30 +153,43 @@ def opened(shard: Path, columns: pa.Schema) -> Iterator[pq.ParquetFile]:
     columns: a schema that is expected to be the shard's.
     """
     try:
-        with pq.ParquetFile(shard) as file:
-            if problems := [*wrong_table(file, columns)]:
+        file, problems = open_table(shard, columns)
+        with file:
+            if problems:
                 raise _malformed(shard, problems)
             yield file
     except (OSError, pa.ArrowException) as error:
-        message = f"{shard} is damaged ({error}). `duplexgen verify` says what else is."
-        raise MalformedDataset(message, [f"{shard.name}: is damaged ({error})"]) from error
+        says = printable(str(error), LONGEST_ERROR)
+        message = f"{shard} is damaged ({says}). `duplexgen verify` says what else is."
+        raise MalformedDataset(message, [f"{shard.name}: is damaged ({says})"]) from error
 
 
-def wrong_table(file: pq.ParquetFile, columns: pa.Schema) -> Iterator[str]:
-    """What of a table's footer is not as the writer has it, in words."""
-    found = file.schema_arrow
-    if not found.equals(columns, check_metadata=False):
-        for name in dict.fromkeys([*columns.names, *found.names]):
-            ours, theirs = (schema.field(name) if name in schema.names else None for schema in (columns, found))
-            if ours != theirs or found.names.count(name) > 1:
-                is_, expected = (reprlib.repr(str(field)) if field else "not there" for field in (theirs, ours))
-                yield f"the column {printable(name)} is {is_}, expected {expected}"
-        if found.names != columns.names and sorted(found.names) == sorted(columns.names):
-            yield f"its columns are in another order than {', '.join(columns.names)}"
+def open_table(path: Path, columns: pa.Schema) -> tuple[pq.ParquetFile, list[str]]:
+    """A table, and what of its footer is not as the writer has it, in words; raises ArrowInvalid if it is none."""
+    try:
+        file = pq.ParquetFile(path)
+        return file, [*_wrong_columns(file.schema_arrow, columns), *_wrong_counts(file.metadata)]
+    except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:  # of names in bad UTF-8, too
+        raise pa.ArrowInvalid(printable(str(error), LONGEST_ERROR)) from error
+
+
+def _wrong_columns(found: pa.Schema, columns: pa.Schema) -> Iterator[str]:
+    if found.equals(columns, check_metadata=False):
         return
-    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    if (rows := sum(group.num_rows for group in groups)) != file.metadata.num_rows:
-        yield f"says that it has {file.metadata.num_rows} rows, and its row groups have {rows}"
+    if found.names != columns.names and sorted(found.names) == sorted(columns.names):
+        yield f"its columns are in another order than {', '.join(columns.names)}"
+        return
+    for name in dict.fromkeys([*columns.names, *found.names]):
+        theirs, ours = ([str(of.field(at)) for at in of.get_all_field_indices(name)] for of in (found, columns))
+        if theirs != ours:
+            is_, expected = (reprlib.repr(", ".join(fields)) if fields else "not there" for fields in (theirs, ours))
+            yield f"the column {printable(name)} is {is_}, expected {expected}"
+
+
+def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    if (rows := sum(group.num_rows for group in groups)) != footer.num_rows:
+        yield f"says that it has {footer.num_rows} rows, and its row groups have {rows}"
     for number, group in enumerate(groups):
         values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)
         if not 0 <= group.num_rows <= values <= MOST_VALUES:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..errors import UserError
 from ..layouts.bayling import BaylingLayout
@@ -32,10 +31,10 @@ from .dataset import (
     Dataset,
     MalformedDataset,
     link_in,
+    open_table,
     printable,
     read_bytes,
     read_json,
-    wrong_table,
 )
 from .invariants import Checker, RowOrder
 from .ledger import ledger_failures
@@ -140,12 +139,13 @@ def _file_problem(dataset: Dataset, file: File) -> str:
 def _table_problem(path: Path, file: File, dataset: Dataset) -> str:
     columns = REJECTED_COLUMNS if file.path.startswith(REJECTED) else dataset.columns
     try:
-        with pq.ParquetFile(path) as table:
-            if (rows := table.metadata.num_rows) != file.rows:
-                return f"has {rows} rows, expected {file.rows}"
-            return "; ".join(wrong_table(table, columns))
-    except (OSError, pa.ArrowException) as error:
+        table, problems = open_table(path, columns)
+    except pa.ArrowException as error:
         return f"cannot be read as Parquet: {error}"
+    with table:
+        if (rows := table.metadata.num_rows) != file.rows:
+            return f"has {rows} rows, expected {file.rows}"
+    return "; ".join(problems)
 
 
 def _visible(folder: Path, below: str = "") -> Iterator[str]:

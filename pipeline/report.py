@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from .build import Build
 from .errors import UserError
-from .shards.dataset import Dataset
+from .shards.dataset import LARGEST_TOKENIZER_BYTES, Dataset, read_bytes
 from .shards.manifest import PREFERENCES, VOCABULARY_FOLDER, PreferencesManifest
 from .shards.statistics import Statistics
 
@@ -192,11 +192,11 @@ def _text_blocks(dataset: Dataset, ids: list[int]) -> list[str]:
 
 def _text_signs(dataset: Dataset, ids: list[int]) -> list[str]:
     layout, state = dataset.layout, dataset.described.state
-    file = dataset.path / VOCABULARY_FOLDER / "tokenizer.json"
+    file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))
     except Exception as error:  # the library raises nothing narrower
-        raise UserError(f"{file} is missing or damaged: {error}") from error
+        raise UserError(f"{file} is damaged: {error}") from error
     signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
     blocks = np.asarray(ids).reshape(-1, layout.ids_per_block)
     text = blocks[:, layout.block_frames : layout.ids_per_block - layout.block_frames].reshape(-1)

@@ -133,8 +133,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
 
 
 def printable(name: str, most: int = 40) -> str:
-    """A name of a data set in a sentence: cut and escaped if it is long or has characters that cannot be seen."""
-    return name if name.isprintable() and len(name) <= most else reprlib.repr(name)
+    """What somebody else wrote, in a sentence: escaped where it cannot be seen, and cut after so many characters."""
+    seen = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name[: most + 1])
+    return seen if len(seen) <= most else f"{seen[: most - 1]}…"
 
 
 class Success(Section):
@@ -253,12 +254,20 @@ class Dataset:
 
     @property
     def shards(self) -> list[Path]:
-        return [self.path / file.path for file in self.manifest.listed(DATA)]
+        return [self.own(file.path) for file in self.manifest.listed(DATA)]
+
+    def own(self, file: str) -> Path:
+        """The path of a plain file of the data set; raises UserError if it is missing, or a link leads there."""
+        path = self.path / file
+        if link_in(self.path, file):
+            raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
+        if not path.is_file():
+            found = "is no plain file" if path.exists() else "is missing"
+            raise UserError(f"{path} {found}: {self.path} is no finished data set of duplexgen.")
+        return path
 
     def _read_json(self, file: str) -> dict[str, Any]:
-        if link_in(self.path, file):
-            raise UserError(f"{self.path / file} is a link, and a data set has none: copy the files themselves.")
-        return read_json(self.path / file)
+        return read_json(self.own(file))
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Rows in order, BATCH_ROWS at a time; no more of a shard is in memory than its pages."""

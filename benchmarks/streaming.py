@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks import replay
 from duplexgen.pipeline.recipe import Layout, Tokens
 from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from duplexgen.pipeline.tokens.described import Described
 from duplexgen.pipeline.tokens.vocabulary import Vocabulary
 from duplexgen.training.live import AssistantDecoder, UserEncoder
 from duplexgen.training.model import DuplexModel, start_from_config
@@ -45,7 +46,9 @@ SMALL: dict[str, Any] = {
 def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
     vocabulary = Vocabulary.build(text, speech)
-    sequence_format = SequenceFormat(vocabulary.describe(speech, text, Layout().model_dump(), SAMPLE_RATE))
+    sequence_format = SequenceFormat(
+        Described.model_validate(vocabulary.describe(speech, text, Layout().model_dump(), SAMPLE_RATE))
+    )
     network = start_from_config(SMALL, sequence_format, seed=0)
     network.train(False)
     return DuplexModel(network, sequence_format, {})

@@ -9,7 +9,7 @@ from .making import Making, make, staged
 from .plan import make_plan
 from .recipe import Recipe
 from .shards import card
-from .shards.dataset import DIALOGUES
+from .shards.manifest import DIALOGUES, dialogues_finished_with
 from .shards.statistics import Statistics
 from .stages.data import DataStage
 from .stages.script import ScriptStage
@@ -34,12 +34,9 @@ class Build(Making):
     def origin(self) -> dict[str, Any]:
         return {"limit": self.limit, "sources": self.plan.sources}
 
-    def finished_with(self, recipe: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **{key: recipe[key] for key in ("name", "description", "license")},
-            "licenses": [source["license"] for source in recipe["sources"]],
-            "shard_mb": recipe["output"]["shard_mb"],
-        }
+    @property
+    def finished_with(self) -> dict[str, Any]:
+        return dialogues_finished_with(self.recipe)
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         return self.data.write_vocabulary(staging)

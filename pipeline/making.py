@@ -1,6 +1,5 @@
 """Making a data set of any kind: a plan, stages, shards. What is committed is never made again."""
 
-import hashlib
 import math
 import shutil
 from abc import ABC, abstractmethod
@@ -16,16 +15,17 @@ from .differences import differences, listed
 from .display import Display
 from .errors import UserError
 from .plan import SOURCE, Plan
-from .shards.atomic import canonical_json, explained, file_sha256, locked, remove_temporary, write_json
-from .shards.dataset import DIALOGUES, MANIFEST, SUCCESS, read_manifest
+from .shards.atomic import explained, file_sha256, locked, remove_temporary, write_json
+from .shards.dataset import MANIFEST, SUCCESS, Dataset
 from .shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
-from .shards.manifest import manifest, software
+from .shards.manifest import Manifest, data_set_key, manifest, software
 from .shards.partitions import Ledger, PartitionFolder, Readable
 from .shards.statistics import Statistics
-from .stages.stage import Stage, Step, stage_key
+from .stages.stage import Stage, Step, stage_key, stage_shape
 
 RAY_LOG = "ray.log"
 SHARD_BYTES = 500_000_000
+LEFT = "{} was left as it is. Choose another folder with --out, or remove it."
 
 
 class AnyRecipe(Protocol):
@@ -68,9 +68,10 @@ class Making(ABC):
     def origin(self) -> dict[str, Any]:
         """What the manifest says, beside the recipe, of what the data set is made from."""
 
+    @property
     @abstractmethod
-    def finished_with(self, recipe: dict[str, Any]) -> dict[str, Any]:
-        """What the step from rows to files takes from a recipe, as manifests have it: the card's words, sizes."""
+    def finished_with(self) -> dict[str, Any]:
+        """What the step from rows to files takes from the recipe: the card's words, sizes."""
 
     @abstractmethod
     def write_vocabulary(self, staging: Path) -> list[str]:
@@ -100,29 +101,37 @@ class Making(ABC):
         The last stage's key carries all before it. Where models lie and how the work is spread over a machine shape
         nothing, so they stand in the manifest's recipe, and not here.
         """
-        return hashlib.sha256(canonical_json(self._shape(self.described, self.stage_keys)).encode()).hexdigest()[:16]
+        return data_set_key(self.kind, self.keys[-1], self.finished_with)
 
-    def is_that_of(self, stored: dict[str, Any]) -> bool:
-        """Whether a manifest is that of the data set this makes, whatever version of duplexgen wrote it."""
-        if stored.get("kind", DIALOGUES) != self.kind:
-            return False
-        return self._shape(stored["recipe"], stored["stages"]) == self._shape(self.described, self.stage_keys)
+    @property
+    def shapes(self) -> dict[str, dict[str, Any]]:
+        """Key and shape of the folders of the plan and of each stage, as the manifest has them."""
+        named = {SOURCE: {"key": self.plan.key, "shape": self.plan.shape}}
+        before = self.plan.key
+        for stage, key in zip(self.stages, self.keys, strict=True):
+            named[stage.name] = {"key": key, "shape": stage_shape(stage, before)}
+            before = key
+        return named
 
-    def _shape(self, recipe: dict[str, Any], stage_keys: dict[str, str]) -> dict[str, Any]:
-        last = stage_keys.get(self.stages[-1].name)
-        return {"kind": self.kind, "last": last, "finished_with": self.finished_with(recipe)}
+    def is_that_of(self, stored: Manifest) -> bool:
+        """Whether a manifest is that of the data set this makes, however its own key was made."""
+        there = (stored.kind, stored.last_key, stored.finished_with())
+        return there == (self.kind, self.keys[-1], self.finished_with)
 
-    def why_another(self, stored: dict[str, Any]) -> str:
+    def why_another(self, stored: Manifest) -> str:
         """How the data set of another manifest of this kind differs: words that follow its name."""
-        here = (self.described, self.origin(), {"software": software()})
-        there = (stored["recipe"], {name: stored.get(name) for name in here[1]}, {"software": stored["software"]})
-        found = [words for pair in zip(there, here, strict=True) for words in differences(*pair)]
-        of = f"belongs to another recipe, {stored['recipe']['name']!r} as it was then"
-        if found:
-            return (
-                f"{of}: it differs in {listed(found)}, or in weights, voices, prompts or code, which no manifest names"
-            )
-        return f"{of}: it was made with other weights, voices or prompts, or by other code, which no manifest names"
+        there = stored.model_dump(mode="json", include={"recipe", "software", *self.origin()})
+        here = {"software": software(), **self.origin()}
+        of = f"belongs to another recipe, {stored.name!r} as it was then"
+        unlike = [*differences(there.pop("recipe"), self.described), *differences(there, here)]
+        if unlike:
+            return f"{of}: it differs in {listed(unlike)}, or in weights, voices, prompts or code"
+        shapes = {name: {"shape": shape.shape} for name, shape in stored.stages.items()}
+        own = {
+            name: {"shape": shape["shape"] | {"before": shapes[name]["shape"].get("before")}}
+            for name, shape in self.shapes.items()
+        }
+        return f"{of}: it was made with other weights, voices, prompts or code: {listed([*differences(shapes, own)])}"
 
     @property
     def missing(self) -> list[set[int]]:
@@ -170,17 +179,20 @@ def _is_finished(out: Path, made: Making) -> bool:
             f"{out} exists and is no finished data set of duplexgen; it was left as it is. "
             "Choose another folder with --out, or remove it."
         )
-    stored = read_manifest(out)
+    try:
+        stored = Dataset(out).manifest
+    except UserError as error:
+        raise UserError(f"{error}\n{LEFT.format(out)}") from error
     if made.is_that_of(stored):
-        counts = stored["ledger"]
-        reasons = sum((Counter(of["reasons"]) for of in counts), Counter[str]())
-        _stop_if_too_many(made, counts[0]["planned"], counts[-1]["emitted"], reasons, out / "rejected")
+        counts = stored.ledger
+        reasons = sum((Counter(of.reasons) for of in counts), Counter[str]())
+        _stop_if_too_many(made, counts[0].planned, counts[-1].emitted, reasons, out / "rejected")
         return True
-    if (kind := stored.get("kind", DIALOGUES)) != made.kind:
-        reason = f"is a data set of {kind}, not of {made.kind}"
+    if stored.kind != made.kind:
+        reason = f"is a data set of {stored.kind}, not of {made.kind}"
     else:
         reason = made.why_another(stored)
-    raise UserError(f"{out} {reason}; it was left as it is. Choose another folder with --out, or remove it.")
+    raise UserError(f"{out} {reason}. {LEFT.format(out)}")
 
 
 def _run_stages(made: Making, display: Display) -> None:
@@ -227,7 +239,7 @@ def _finish(made: Making, out: Path, display: Display) -> None:
         made.kind,
         {"recipe": made.described} | made.origin(),
         made.key,
-        made.stage_keys,
+        made.shapes,
         ledgers,
         statistics,
     )
@@ -266,7 +278,7 @@ def _stop_if_too_many(made: Making, dialogues: int, emitted: int, reasons: Count
     """dialogues: as the sources gave them."""
     planned = dialogues * math.prod(stage.fan_out for stage in made.stages)
     rejected = planned - emitted
-    if emitted and rejected / planned <= made.recipe.max_rejected_share:
+    if emitted and rejected <= made.recipe.max_rejected_share * planned:
         return
     listed = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
     raise UserError(

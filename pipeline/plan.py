@@ -3,7 +3,6 @@
 Rows are streamed from the sources into partition files, so a plan of any length takes the same memory.
 """
 
-import hashlib
 import json
 import sqlite3
 from collections import Counter
@@ -17,7 +16,8 @@ import pyarrow as pa
 from .dialogue import Rejection
 from .errors import UserError
 from .recipe import Recipe
-from .shards.atomic import canonical_json, write_json
+from .shards.atomic import write_json
+from .shards.manifest import key_of
 from .shards.partitions import Outcome, PartitionFolder
 from .sources import Read, fingerprint, joined, read
 from .speech import rendition_id
@@ -38,6 +38,7 @@ class Plan:
     key: str
     num_partitions: int
     sources: dict[str, Any]  # fingerprints, by the source's name
+    shape: dict[str, Any]  # what the key is made of
 
     @property
     def partitions(self) -> range:
@@ -59,7 +60,7 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
         "renditions": recipe.speech.renditions,
         "limit": limit,
     }
-    key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
+    key = key_of(shape)
     folder = PartitionFolder(work / f"plan-{key}")
     done = folder.path / "plan.json"
     number = _planned(done)
@@ -69,7 +70,7 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
             places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
             raise UserError(f"there is no dialogue in {places}: nothing to build. Expected at least one row.")
         write_json(done, {"partitions": number})
-    return Plan(folder, key, number, prints)
+    return Plan(folder, key, number, prints, shape)
 
 
 def _planned(done: Path) -> int | None:

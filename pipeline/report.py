@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 
 from .build import Build
 from .errors import UserError
-from .shards.dataset import PREFERENCES, VOCABULARY_FOLDER, Dataset
+from .shards.dataset import LARGEST_TOKENIZER_BYTES, Dataset, read_bytes
+from .shards.manifest import PREFERENCES, VOCABULARY_FOLDER, PreferencesManifest
 from .shards.statistics import Statistics
 
 WORDS_A_SECOND = 2.5
@@ -17,7 +18,7 @@ WORDS_A_SECOND = 2.5
 STATE_SIGNS = {"silence": "·", "assistant": "[A]", "pad": "[P]", "epad": "[E]"}
 LEGEND = "[A] assistant starts, [P] text is written and speech goes on, [E] text and speech are complete, · silence"
 SPEECH, SILENCE = "█", "·"
-SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "num_blocks", "turns", "input_ids", "user_codes"]
+SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "num_blocks", "turns", "input_ids"]
 
 
 def describe_plan(made: Build) -> str:
@@ -74,16 +75,15 @@ def describe_dataset(dataset: Dataset) -> str:
     """Counts and timing statistics, as the manifest has them."""
     manifest = dataset.manifest
     statistics = Statistics()
-    statistics.merge(manifest["statistics"])
-    recipe = manifest["recipe"]
-    lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
-    if dataset.kind == PREFERENCES:
-        made_of = manifest["source"]["recipe"]
-        lines[1:1] = [f"preference pairs of {made_of['name']}, scenario {made_of['timing']['scenario']}"]
-    for counts in manifest["ledger"]:
-        reasons, notes = _listed(counts["reasons"]), _listed(counts["notes"])
-        ledger = "".join(f"{counts[key]:9,} {key}" for key in ("planned", "emitted", "rejected"))
-        lines.append(f"{counts['stage']:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
+    statistics.merge({name: tally.model_dump() for name, tally in manifest.statistics.items()})
+    lines = [f"{manifest.name}: {manifest.description.strip()}", ""]
+    if isinstance(manifest, PreferencesManifest):
+        made_of = manifest.made_of
+        lines[1:1] = [f"preference pairs of {made_of.name}, scenario {made_of.timing.scenario}"]
+    for counts in manifest.ledger:
+        reasons, notes = _listed(counts.reasons), _listed(counts.notes)
+        ledger = f"{counts.planned:9,} planned{counts.emitted:9,} emitted{counts.rejected:9,} rejected"
+        lines.append(f"{counts.stage:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
     lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
     for _, tally in statistics.distributions():
         figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
@@ -111,9 +111,29 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
 def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
     for number, row in enumerate(dataset.rows(["dialogue_id"])):
         if wanted in (row["dialogue_id"], str(number)):
-            return next(islice(dataset.rows(columns), number, None))
-    rows = dataset.manifest["ledger"][-1]["emitted"]
-    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
+            found = next(islice(dataset.rows(columns), number, None))
+            _check_shown(dataset, found)
+            return found
+    last = dataset.manifest.rows - 1
+    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
+
+
+def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:
+    """Raise UserError unless a row's sequences and turns can be shown."""
+    layout, size = dataset.layout, dataset.described.vocabulary.size
+    sequences = [np.asarray(row[name]) for name in ("input_ids", "chosen_ids", "rejected_ids") if name in row]
+    samples = row["num_blocks"] * layout.block_samples
+    whole = (
+        row["num_blocks"] > 0
+        and all(len(ids) == row["num_blocks"] * layout.ids_per_block for ids in sequences)
+        and all(ids.min() >= 0 and ids.max() < size for ids in sequences)
+        and all(0 <= turn["start_sample"] <= turn["end_sample"] <= samples for turn in row.get("turns", ()))
+    )
+    if not whole:
+        raise UserError(
+            f"{dataset.path}: the row is damaged: its ids or its turns are not those of {row['num_blocks']} blocks. "
+            "`duplexgen verify` says what is wrong."
+        )
 
 
 def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
@@ -125,7 +145,10 @@ def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
         yield f"{turn['role']:>9}  {span}  {turn['voice']}: {turn['text']}{cut}"
     yield ""
     frames = layout.block_frames
-    spoken = {role: _speaking(row, role, layout.block_samples // frames) for role in ("user", "assistant")}
+    spoken = {
+        role: _speaking(row, role, row["num_blocks"] * frames, layout.block_samples // frames)
+        for role in ("user", "assistant")
+    }
     texts = _text_blocks(dataset, row["input_ids"])
     yield f"block   user{'':{frames}}  text{'':{len(texts[0]) + 1}}assistant, one block later"
     for block, text in enumerate(texts):
@@ -150,8 +173,8 @@ def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     yield LEGEND
 
 
-def _speaking(row: dict[str, Any], role: str, frame_samples: int) -> str:
-    signs = np.full(len(row["user_codes"][0]), SILENCE)
+def _speaking(row: dict[str, Any], role: str, frames: int, frame_samples: int) -> str:
+    signs = np.full(frames, SILENCE)
     for turn in row["turns"]:
         if turn["role"] == role:
             signs[turn["start_sample"] // frame_samples : -(-turn["end_sample"] // frame_samples)] = SPEECH
@@ -168,8 +191,12 @@ def _text_blocks(dataset: Dataset, ids: list[int]) -> list[str]:
 
 
 def _text_signs(dataset: Dataset, ids: list[int]) -> list[str]:
-    layout, state = dataset.layout, dataset.described["state"]
-    tokenizer = Tokenizer.from_file(str(dataset.path / VOCABULARY_FOLDER / "tokenizer.json"))
+    layout, state = dataset.layout, dataset.described.state
+    file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
+    try:
+        tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{file} is damaged: {error}") from error
     signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
     blocks = np.asarray(ids).reshape(-1, layout.ids_per_block)
     text = blocks[:, layout.block_frames : layout.ids_per_block - layout.block_frames].reshape(-1)

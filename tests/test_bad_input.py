@@ -112,11 +112,11 @@ def test_every_bad_row_is_in_the_rejected_table(tmp_path: Path) -> None:
     stricter = duplexgen("build", "bad.yaml", "--out", "data_set", "--work", "work", cwd=tmp_path)
     assert stricter.status == 2
     assert "the recipe allows 10% (max_rejected_share)" in stricter.said
-    ledger = {counts["stage"]: counts for counts in dataset.manifest["ledger"]}
-    assert ledger["source"]["planned"] == len(GOOD) + len(expected)
-    assert ledger["data"]["emitted"] == len(GOOD)
-    assert sum(counts["rejected"] for counts in ledger.values()) == len(expected)
-    assert ledger["script"]["notes"] == {"reply_cut": 1}
+    ledger = {counts.stage: counts for counts in dataset.manifest.ledger}
+    assert ledger["source"].planned == len(GOOD) + len(expected)
+    assert ledger["data"].emitted == len(GOOD)
+    assert sum(counts.rejected for counts in ledger.values()) == len(expected)
+    assert ledger["script"].notes == {"reply_cut": 1}
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
         *("bad.jsonl", "bad.yaml", "data_set", "work"),
     ]

@@ -172,8 +172,8 @@ def test_takes_multiply_the_rows_and_no_speech(built: dict[str, Path], recipe: R
     assert len(rows) == 14
     assert all(rows[row["dialogue_id"]] == row for row in Dataset(built["turn_taking"]).rows())
     assert "talk/0~1" in rows
-    ledger = {counts["stage"]: counts for counts in Dataset(out).manifest["ledger"]}
-    assert (ledger["speech"]["emitted"], ledger["data"]["planned"]) == (7, 14)
+    ledger = {counts.stage: counts for counts in Dataset(out).manifest.ledger}
+    assert (ledger["speech"].emitted, ledger["data"].planned) == (7, 14)
     assert "talk/0~1" in describe_dialogue(Dataset(out), "talk/0~1")
     takes = [line for line in describe_plan(prepared(out, recipe)).splitlines() if line.startswith("takes")]
     assert takes == ["takes        2 of each, 14 dialogues to make"]

@@ -19,11 +19,13 @@ from ..pipeline.errors import UserError
 from ..pipeline.randomness import generator
 from ..pipeline.shards.atomic import file_sha256
 from ..pipeline.shards.dataset import MANIFEST, Dataset, opened
-from ..pipeline.shards.verify import check_files
+from ..pipeline.shards.manifest import Manifest
+from ..pipeline.shards.verify import check_whole
 from ..pipeline.shards.vocabulary import read_vocabulary
 from .sequences import SequenceFormat
 
 Row = dict[str, Any]
+WHAT_ELSE = "`duplexgen verify` says what else is wrong."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class RowGroup:
     """Rows of one shard that are read together; the number of the first counts through the whole data."""
 
     shard: Path
+    columns: pa.Schema  # of the shard
     number: int
     first_row: int
     num_blocks: NDArray[np.int32]  # of each row
@@ -54,7 +57,7 @@ class TrainingData:
         first = SequenceFormat.read(self.folders[0])
         for folder in self.folders[1:]:
             if (other := SequenceFormat.read(folder)) != first:
-                unlike = [key for key in first.described if other.described.get(key) != first.described[key]]
+                unlike = other.described.unlike(first.described)
                 raise UserError(
                     f"{folder} and {self.folders[0]} do not go together: {', '.join(unlike)} of their vocabulary.json "
                     "differ. Build both with the same tokens, layout and output.sample_rate."
@@ -62,7 +65,7 @@ class TrainingData:
         return first
 
     @cached_property
-    def manifests(self) -> list[dict[str, Any]]:
+    def manifests(self) -> list[Manifest]:
         return [Dataset(folder).manifest for folder in self.folders]
 
     @property
@@ -73,7 +76,7 @@ class TrainingData:
     def provenance(self) -> list[dict[str, str]]:
         """Each set's name and the checksum of its manifest."""
         return [
-            {"name": manifest["recipe"]["name"], "manifest_sha256": file_sha256(folder / MANIFEST)}
+            {"name": manifest.name, "manifest_sha256": file_sha256(folder / MANIFEST)}
             for folder, manifest in zip(self.folders, self.manifests, strict=True)
         ]
 
@@ -83,11 +86,12 @@ class TrainingData:
         So that no run fails when it is over, their vocabularies have to be what a model can take over.
         """
         for folder in self.folders:
-            if (found := Dataset(folder).kind) != self.kind:
-                raise UserError(f"{folder} is a data set of {found}: expected one of {self.kind}.")
-            if failures := list(check_files(Dataset(folder))):
+            dataset = Dataset(folder)
+            if failures := check_whole(dataset):
                 listed = "".join(f"\n  {failure}" for failure in failures)
                 raise UserError(f"{folder} is not what was built, and nothing was trained:{listed}")
+            if dataset.kind != self.kind:
+                raise UserError(f"{folder} is a data set of {dataset.kind}: expected one of {self.kind}.")
             read_vocabulary(folder)
 
     @cached_property
@@ -97,11 +101,12 @@ class TrainingData:
         row = 0
         for folder in self.folders:
             sets.append([])
-            for shard in Dataset(folder).shards:
-                with opened(shard) as file:
+            dataset = Dataset(folder)
+            for shard in dataset.shards:
+                with opened(shard, dataset.columns) as file:
                     for number in range(file.num_row_groups):
                         lengths = file.read_row_group(number, columns=["num_blocks"])["num_blocks"].to_numpy()
-                        sets[-1].append(RowGroup(shard, number, row, lengths))
+                        sets[-1].append(RowGroup(shard, dataset.columns, number, row, lengths))
                         row += len(lengths)
             if not any(len(group.num_blocks) for group in sets[-1]):
                 raise UserError(f"{folder} has no rows: there is nothing to train on.")
@@ -120,14 +125,25 @@ class TrainingData:
 
     def read(self, group: RowGroup) -> list[Row]:
         """Rows of a group: `row`, `dialogue_id` and the columns asked for, each int32 [ids]."""
-        with opened(group.shard) as file:
+        with opened(group.shard, group.columns) as file:
             table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
+            table.validate(full=True)
         ids = table["dialogue_id"].to_pylist()
         lists = {name: _arrays(table[name].combine_chunks()) for name in self.columns}
+        for name, sequences in lists.items():
+            self._check_sequences(group, name, sequences)
         return [
             {"row": row, "dialogue_id": ids[index]} | {name: values[index] for name, values in lists.items()}
             for index, row in enumerate(group.rows)
         ]
+
+    def _check_sequences(self, group: RowGroup, name: str, sequences: list[NDArray[np.int32]]) -> None:
+        """Raise UserError unless each is as long as its row says and holds ids of the vocabulary."""
+        for sequence, num_blocks in zip(sequences, group.num_blocks, strict=True):
+            if len(sequence) != num_blocks * self.format.ids_per_block:
+                raise UserError(f"{group.shard}: {name} are {len(sequence)} ids, not {num_blocks} blocks. {WHAT_ELSE}")
+            if len(sequence) == 0 or sequence.min() < 0 or sequence.max() >= self.format.size:
+                raise UserError(f"{group.shard}: {name} are no ids of the vocabulary. {WHAT_ELSE}")
 
 
 @dataclass(frozen=True)
@@ -210,5 +226,5 @@ class Batches:
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:
     offsets = lists.offsets.to_numpy()
-    values = lists.values.to_numpy()
+    values = lists.values.fill_null(-1).to_numpy()  # which is no id
     return [values[start:stop] for start, stop in pairwise(offsets)]

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from ..pipeline.display import Display
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.shards.atomic import atomic_path, file_sha256
-from ..pipeline.shards.dataset import PREFERENCES
+from ..pipeline.shards.manifest import PREFERENCES, PreferencesManifest
 from .data import Batches, Row, TrainingData
 from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
 from .losses import (
@@ -125,10 +125,10 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
         )
     known = {item.get("manifest_sha256") for item in model.about["data"]}
     for folder, manifest in zip(data.folders, data.manifests, strict=True):
-        source = manifest["source"]
-        if source["manifest_sha256"] not in known:
+        assert isinstance(manifest, PreferencesManifest), "they are pairs"
+        if manifest.source.manifest_sha256 not in known:
             raise UserError(
-                f"the pairs in {folder} are of a data set, {source['recipe']['name']!r}, "
+                f"the pairs in {folder} are of a data set, {manifest.source.recipe.name!r}, "
                 "that the model was not trained on. Make pairs of one that it was, or train the model on this one."
             )
 

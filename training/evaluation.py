@@ -69,7 +69,7 @@ def evaluate(
     result["items"], result["unmeasured"], result["figures"] = [], [], {}
     for data_set in data_sets:
         name = data_set.path.resolve().name
-        rows = sum(file["rows"] for file in data_set.manifest["files"] if file["path"].startswith("data/"))
+        rows = data_set.manifest.rows
         measured: dict[str, TurnTaking | Interruption] = {}
         with display.counting(name, min(rows, settings.limit or rows)) as report:
             for done, found in enumerate(items.run(model, data_set, settings), start=1):

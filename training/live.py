@@ -66,7 +66,7 @@ def _turn(stream: Stream, encoder: "UserEncoder", decoder: "AssistantDecoder", h
 def speech_tokenizer(sequence_format: SequenceFormat) -> SpeechTokenizer:
     """The tokenizer of a model's sequences; raises UserError if it is not the one installed."""
     tokenizer: SpeechTokenizer = installed(
-        SPEECH_TOKENIZERS, sequence_format.described["speech_tokenizer"], sequence_format.tokens
+        SPEECH_TOKENIZERS, sequence_format.described.speech_tokenizer, sequence_format.tokens
     )
     return tokenizer
 

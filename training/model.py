@@ -17,7 +17,8 @@ from transformers.utils.logging import disable_progress_bar
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.recipe import Pretrained, Tokens
 from ..pipeline.shards.atomic import canonical_json
-from ..pipeline.shards.dataset import VOCABULARY_FOLDER, read_json
+from ..pipeline.shards.dataset import read_json
+from ..pipeline.shards.manifest import VOCABULARY_FOLDER
 from ..pipeline.shards.vocabulary import read_vocabulary
 from ..pipeline.tokens.pretrained import PretrainedTokenizer
 from .devices import DTYPES

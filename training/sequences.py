@@ -3,18 +3,15 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..pipeline.errors import UserError
-from ..pipeline.layouts import make_layout
 from ..pipeline.layouts.streams import Layout
-from ..pipeline.recipe import Layout as LayoutSection
 from ..pipeline.recipe import Tokens
-from ..pipeline.shards.dataset import VOCABULARY, read_json
+from ..pipeline.shards.dataset import read_described
+from ..pipeline.tokens.described import Described
 from ..pipeline.tokens.vocabulary import STATES, Vocabulary
 
 KINDS = ("user", "silence", "assistant", "pad", "epad", "text", "audio")
@@ -27,37 +24,31 @@ USER, TEXT, AUDIO = KINDS.index("user"), KINDS.index("text"), KINDS.index("audio
 class SequenceFormat:
     """How the sequences of a data set are read, from its vocabulary.json alone."""
 
-    described: dict[str, Any]  # vocabulary.json
+    described: Described  # vocabulary.json
     tokens: Tokens = field(default=EMBEDDED, compare=False)  # of the data set's recipe: where its tokenizers are
 
     @classmethod
     def read(cls, folder: Path, tokens: Tokens = EMBEDDED) -> "SequenceFormat":
         """The format of a data set or of a trained model; raises UserError if vocabulary.json is missing or damaged."""
-        made = cls(read_json(folder / VOCABULARY), tokens)
-        try:
-            _ = made.size, made.layout, made.block_samples, made.sample_rate
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{folder / VOCABULARY} is damaged, or of another version: {error!r}") from error
-        return made
+        return cls(read_described(folder), tokens)
 
-    @cached_property
+    @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary.from_json(self.described)
+        return self.described.vocabulary
 
     @cached_property
     def layout(self) -> Layout:
-        section = LayoutSection.model_validate(self.described["layout"])
-        return make_layout(section, self.vocabulary, self.described["samples_per_frame"])
+        return self.described.make_layout()
 
     @property
     def user_tokens(self) -> int:
         """N: the user's ids of a block, which come first, and the assistant's audio ids, which come last."""
-        return int(self.described["layout"]["user_tokens"])
+        return self.described.layout.user_tokens
 
     @property
     def text_tokens(self) -> int:
         """M: the text ids of a block."""
-        return int(self.described["layout"]["text_tokens"])
+        return self.described.layout.text_tokens
 
     @property
     def ids_per_block(self) -> int:
@@ -66,11 +57,11 @@ class SequenceFormat:
     @property
     def sample_rate(self) -> int:
         """Of the tracks, Hz."""
-        return int(self.described["sample_rate"])
+        return self.described.sample_rate
 
     @property
     def block_samples(self) -> int:
-        return self.user_tokens * int(self.described["samples_per_frame"])
+        return self.user_tokens * self.described.samples_per_frame
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pipeline.display import Display
-from ..pipeline.shards.dataset import DIALOGUES
+from ..pipeline.shards.manifest import DIALOGUES
 from .data import Batches, Row, TrainingData
 from .loop import Loop, Micro, make_accelerator, padded_ids
 from .losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind

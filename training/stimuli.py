@@ -1,20 +1,18 @@
 """What a model is evaluated on: the users' channels of a data set of held-out dialogues."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-import soundfile
 from numpy.typing import NDArray
 
 from ..pipeline.dialogue import CHANNELS
 from ..pipeline.errors import DialogueRejected, UserError
 from ..pipeline.shards.dataset import Dataset
-from ..pipeline.shards.verify import check_files
+from ..pipeline.shards.invariants import read_audio
+from ..pipeline.shards.verify import check_whole
 from .sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
@@ -35,18 +33,17 @@ class Stimulus:
 
 def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
     """Raise UserError unless a model of this format can be evaluated on the data set, and it is whole."""
-    if failures := list(check_files(dataset)):
+    if failures := check_whole(dataset):
         listed = "\n".join(f"  {failure}" for failure in failures[:5])
         raise UserError(f"{dataset.path} is no whole data set, as `duplexgen verify` says:\n{listed}")
     theirs, ours = dataset.described, sequence_format.described
-    if differing := sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key)):
-        said = "; ".join(f"{key}: {theirs.get(key)}, the model's {ours.get(key)}" for key in differing)
+    if differing := theirs.unlike(ours):
+        said = "; ".join(f"{key}: {getattr(theirs, key)!r}, the model's {getattr(ours, key)!r}" for key in differing)
         raise UserError(
             f"{dataset.path} is not in the model's format: vocabulary.json differs in {said}. Build the evaluation "
             "set with the tokenizers and the layout that the model was trained with."
         )
-    columns = pq.read_schema(dataset.shards[0]).names if dataset.shards else COLUMNS
-    if missing := [column for column in COLUMNS if column not in columns]:
+    if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
         raise UserError(
             f"{dataset.path} has no column {', '.join(missing)}. An evaluation set is built by `duplexgen build` with "
             "`output: {audio: flac}`."
@@ -69,8 +66,11 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     """
     last = _last_question(row)
     turns = row["turns"][: last + 1]
+    user = _user_channel(row, sequence_format.sample_rate)
     end = turns[-1]["end_sample"]
-    user = _user_channel(row, sequence_format.sample_rate)[:end]
+    if not 0 <= turns[-1]["start_sample"] < end <= len(user):
+        raise DialogueRejected("no_such_audio", f"a turn ends at sample {end} of {len(user)}")
+    user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
@@ -86,6 +86,8 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
 
 
 def _last_question(row: dict[str, Any]) -> int:
+    if not row["turns"]:
+        raise DialogueRejected("no_turns", "nobody speaks")
     if row["scenario"] == "turn_taking":
         return 0
     interrupted = [number for number, turn in enumerate(row["turns"][:-1]) if turn["interrupted"]]
@@ -98,13 +100,9 @@ def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:
     if not row["audio"] or not row["audio"]["bytes"]:
         raise DialogueRejected("no_audio", "the row has no audio")
     try:
-        samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise DialogueRejected("unreadable_audio", str(error)) from None
-    if rate != sample_rate or samples.shape[1] != len(CHANNELS):
-        raise DialogueRejected(
-            "other_audio", f"expected {len(CHANNELS)} channels at {sample_rate} Hz, got {samples.shape[1]} at {rate} Hz"
-        )
+        samples = read_audio(row["audio"]["bytes"], sample_rate)
+    except ValueError as error:
+        raise DialogueRejected("unreadable_audio", f"the audio {error}") from None
     channel: NDArray[np.int16] = samples[:, CHANNELS.index("user")]
     return channel
 

@@ -98,9 +98,7 @@ def talk(
 
 def text_tokenizer(sequence_format: SequenceFormat) -> TextTokenizer:
     """The one a model was trained with. Raises UserError if it is not there, or is another."""
-    found: TextTokenizer = installed(
-        TEXT_TOKENIZERS, sequence_format.described["text_tokenizer"], sequence_format.tokens
-    )
+    found: TextTokenizer = installed(TEXT_TOKENIZERS, sequence_format.described.text_tokenizer, sequence_format.tokens)
     return found
 
 

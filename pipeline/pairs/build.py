@@ -1,6 +1,5 @@
 """Pairs of preference from a finished data set: their plan, their stage, and what they say of themselves."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,11 +9,22 @@ from ..errors import UserError
 from ..layouts.bayling import BaylingLayout
 from ..making import Making, make, staged
 from ..plan import Plan
-from ..shards.atomic import canonical_json, explained, file_sha256
-from ..shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY_FOLDER, Dataset, opened
+from ..shards.atomic import explained, file_sha256
+from ..shards.dataset import MANIFEST, SUCCESS, Dataset
+from ..shards.manifest import (
+    DIALOGUES,
+    PREFERENCES,
+    VOCABULARY_FOLDER,
+    MadeFrom,
+    Manifest,
+    PreferencesManifest,
+    key_of,
+    pairs_finished_with,
+    vocabulary_of,
+)
 from ..shards.partitions import PartitionFolder, Readable
 from ..shards.statistics import Statistics
-from ..shards.verify import check_files
+from ..shards.verify import check_whole
 from ..shards.vocabulary import read_vocabulary
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from . import card
@@ -37,19 +47,21 @@ class PairsBuild(Making):
 
     @property
     def source(self) -> Readable:
-        interruption = self.dataset.manifest["recipe"]["timing"]["scenario"] == "interruption"
-        return SourceRows(self.plan.folder, self.dataset.path, interruption, with_audio=self.recipe.retokenize)
+        interruption = self.dataset.manifest.made_of.timing.scenario == "interruption"
+        return SourceRows(self.plan.folder, self.dataset, interruption, with_audio=self.recipe.retokenize)
 
     def origin(self) -> dict[str, Any]:
         return {"source": self.plan.sources}
 
-    def why_another(self, stored: dict[str, Any]) -> str:
-        if stored["source"]["manifest_sha256"] != self.plan.sources["manifest_sha256"]:
-            return f"holds pairs of another data set, {stored['source']['recipe']['name']!r}"
+    def why_another(self, stored: Manifest) -> str:
+        assert isinstance(stored, PreferencesManifest), "it is of this kind"
+        if stored.source.manifest_sha256 != self.plan.sources["manifest_sha256"]:
+            return f"holds pairs of another data set, {stored.source.recipe.name!r}"
         return super().why_another(stored)
 
-    def finished_with(self, recipe: dict[str, Any]) -> dict[str, Any]:
-        return {key: recipe[key] for key in ("name", "description")}
+    @property
+    def finished_with(self) -> dict[str, Any]:
+        return pairs_finished_with(self.recipe)
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         """The data set's own."""
@@ -74,11 +86,9 @@ def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
     """
     dataset = Dataset(folder)
     layout = _check(dataset, recipe)
-    made_of = dataset.manifest["recipe"]
+    fade_s = dataset.manifest.made_of.timing.fade_s
     plan = _plan(dataset, work)
-    stage = PreferencesStage(
-        recipe, layout, dataset.sample_rate, made_of["timing"]["fade_s"], dataset.described, dataset.tokens
-    )
+    stage = PreferencesStage(recipe, layout, dataset.sample_rate, fade_s, dataset.described, dataset.tokens)
     return PairsBuild(recipe, work, plan, (stage,), *staged((stage,), plan, work), dataset)
 
 
@@ -112,51 +122,46 @@ def _check_kind(dataset: Dataset) -> None:
 
 def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
     _check_kind(dataset)
-    scenario = dataset.manifest["recipe"]["timing"]["scenario"]
+    made_of = dataset.manifest.made_of
+    scenario = made_of.timing.scenario
     if recipe.retokenize and scenario == "interruption":
         raise UserError(
             "retokenize: true is for turn-taking; the codes of replies that talk on were made of their audio already. "
             "Leave it out for this data set."
         )
-    if recipe.retokenize and dataset.manifest["recipe"]["output"]["audio"] == "none":
+    if recipe.retokenize and made_of.output.audio == "none":
         raise UserError(
             f"retokenize: true needs audio, and {dataset.path} was built with output.audio: none. Leave it out, "
             "or build the data set again with audio: flac."
         )
-    if scenario == "interruption" and not _says_uncut_ends(dataset):
-        raise UserError(
-            f"{dataset.path} was built by an earlier version, whose turns do not say where an uncut reply ends. "
-            "Build it again with its recipe: nothing that is spoken already is spoken again."
-        )
     if not isinstance(dataset.layout, BaylingLayout):
         raise UserError(f"{dataset.path} has the layout {dataset.layout.name}: pairs can be made of bayling alone.")
-    installed(TEXT_TOKENIZERS, dataset.described["text_tokenizer"], dataset.tokens)
+    installed(TEXT_TOKENIZERS, dataset.described.text_tokenizer, dataset.tokens)
     if recipe.retokenize:
-        installed(SPEECH_TOKENIZERS, dataset.described["speech_tokenizer"], dataset.tokens)
+        installed(SPEECH_TOKENIZERS, dataset.described.speech_tokenizer, dataset.tokens)
     return dataset.layout
 
 
-def _says_uncut_ends(dataset: Dataset) -> bool:
-    with opened(dataset.shards[0]) as file:
-        turn = file.schema_arrow.field("turns").type.value_type
-    return bool(turn.get_field_index("uncut_end_sample") >= 0)
-
-
 def _check_whole(dataset: Dataset) -> None:
-    failures = list(check_files(dataset))
-    if failures:
+    if failures := check_whole(dataset):
         listed = "".join(f"\n  {failure}" for failure in failures)
         raise UserError(f"{dataset.path} is not what was built, and nothing was done:{listed}\nBuild it again.")
     read_vocabulary(dataset.path)
 
 
 def _plan(dataset: Dataset, work: Path) -> Plan:
-    sources = {
-        "key": dataset.manifest["key"],
-        "manifest_sha256": file_sha256(dataset.path / MANIFEST),
-        "recipe": dataset.manifest["recipe"],
+    source = MadeFrom(
+        key=dataset.manifest.key,
+        manifest_sha256=file_sha256(dataset.path / MANIFEST),
+        recipe=dataset.manifest.made_of,
+    ).model_dump(mode="json")
+    shape = {
+        "version": PLAN_VERSION,
+        "rows": PARTITION_ROWS,
+        "manifest_sha256": source["manifest_sha256"],
+        "source": key_of(source),
+        "vocabulary": vocabulary_of(dataset.manifest),
     }
-    shape = {"version": PLAN_VERSION, "rows": PARTITION_ROWS, "manifest_sha256": sources["manifest_sha256"]}
-    key = hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
+    key = key_of(shape)
     folder = PartitionFolder(work / f"rows-{key}")
-    return Plan(folder, key, write_partitions(dataset, folder), sources)
+    return Plan(folder, key, write_partitions(dataset, folder), source, shape)

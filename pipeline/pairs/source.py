@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +38,7 @@ def _grouped(dataset: Dataset) -> Iterator[list[tuple[str, int, int]]]:
     groups: list[tuple[str, int, int]] = []
     filled = 0
     for shard in dataset.shards:
-        with opened(shard) as file:
+        with opened(shard, dataset.columns) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         for group, rows in enumerate(sizes):
             if groups and filled + rows > PARTITION_ROWS:
@@ -56,7 +55,7 @@ class SourceRows:
     """Partitions of a data set, without the columns that pairs have no use for."""
 
     plan: PartitionFolder
-    dataset: Path
+    dataset: Dataset
     interruption: bool
     with_audio: bool
 
@@ -71,9 +70,9 @@ class SourceRows:
         columns = ["dialogue_id", "scenario", "input_ids", *(f"turns.list.element.{name}" for name in TURN_FIELDS)]
         columns += [UNCUT] if self.interruption else []
         columns += ["audio.bytes"] if self.with_audio else []
-        with opened(self.dataset / shard) as file:
+        with opened(self.dataset.path / shard, self.dataset.columns) as file:
             table = file.read_row_groups(groups, columns=columns)
-        if self.interruption:
-            first = pc.list_element(table[UNCUT], 0)
-            table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)
+            if self.interruption:
+                first = pc.list_element(table[UNCUT], 0)
+                table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)
         return table

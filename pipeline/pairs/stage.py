@@ -8,16 +8,17 @@ from typing import Any, ClassVar
 from ..layouts.bayling import BaylingLayout
 from ..preferences import PairMaker
 from ..recipe import Tokens
+from ..shards.pair_invariants import CAPPED
 from ..shards.schema import PAIRS
 from ..shards.statistics import QUANTITIES, measure_pair
 from ..stages.stage import Account, Row
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
+from ..tokens.described import Described
 from .recipe import PairsRecipe
 from .retokenize import retokenized
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
 TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")
-CAPPED = "capped"
 
 
 class PreferencesStage:
@@ -36,7 +37,7 @@ class PreferencesStage:
         layout: BaylingLayout,
         sample_rate: int,
         fade_s: float,
-        described: dict[str, Any],
+        described: Described,
         tokens: Tokens,
     ) -> None:
         """described: vocabulary.json of the data set; fade_s, tokens: of its recipe."""
@@ -59,10 +60,10 @@ class PreferencesStage:
 
     def load(self, scratch: Path) -> None:
         fade = round(self.fade_s * self.sample_rate)
-        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.described["text_tokenizer"], self.tokens)
+        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.described.text_tokenizer, self.tokens)
         self.maker = PairMaker(self.recipe, self.layout, self.sample_rate, fade, tokenizer.encode)
         if self.recipe.retokenize:
-            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described["speech_tokenizer"], self.tokens)
+            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described.speech_tokenizer, self.tokens)
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         made = []

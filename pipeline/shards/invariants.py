@@ -2,10 +2,12 @@
 
 import io
 import math
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import soundfile
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..dialogue import CHANNELS
 from ..layouts.streams import Layout, SequenceStreams
-from ..recipe import Range, Recipe
+from ..recipe import Range, Recipe, Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
 
@@ -27,6 +29,8 @@ weights off by 1e-5. In lower precision (weights off by 1e-3) it was 13 to 19 % 
 frame at least 20 %.
 """
 
+LONGEST_TRACK_S = 4 * 3600
+
 
 @dataclass(frozen=True)
 class Checker:
@@ -38,8 +42,9 @@ class Checker:
     speech_tokenizer: SpeechTokenizer
 
     def check(self, row: Row) -> Iterator[str]:
+        """What is wrong with a row of the right columns, whatever they hold; lists hold no null."""
         if row["scenario"] != self.recipe.timing.scenario:
-            yield f"scenario is {row['scenario']!r}, the recipe says {self.recipe.timing.scenario!r}"
+            yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
         if len(row["input_ids"]) != row["num_blocks"] * self.layout.ids_per_block:
             yield f"{len(row['input_ids'])} ids are not {row['num_blocks']} blocks of {self.layout.ids_per_block}"
             return
@@ -49,11 +54,12 @@ class Checker:
             yield f"the sequence cannot be taken apart: {error}"
             return
         yield from self._check_turns(row)
-        yield from self._check_codes(row, streams)
+        misshapen = [*self._misshapen_codes(row)]
+        yield from misshapen or self._check_codes(row, streams)
         yield from self._check_replies(row, streams)
         if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
             yield "audio and the recipe's output.audio disagree"
-        if row.get("audio") is not None:
+        if row.get("audio") is not None and not misshapen:
             yield from self._check_audio(row, streams)
 
     def _check_turns(self, row: Row) -> Iterator[str]:
@@ -73,11 +79,13 @@ class Checker:
             yield from self._check_uncut_end(index, turn, end)
             if turn["interrupted"] and (turn["role"] == "user" or turn is turns[-1]):
                 yield f"turn {index} is interrupted, but is no reply that a turn of the user follows"
+            if not turn["text"].strip():
+                yield f"turn {index} says nothing"
             heard = turn["text"][: len(turn["spoken_text"])] if turn["interrupted"] else turn["text"]
             if turn["spoken_text"] != heard:
                 yield f"turn {index}: spoken_text is not what is heard of its text"
             if turn["voice"] != (self.recipe.speech.assistant_voice if turn["role"] == "assistant" else user_voice):
-                yield f"turn {index} has the voice {turn['voice']!r}"
+                yield f"turn {index} has the voice {reprlib.repr(turn['voice'])}"
         if max(turn["end_sample"] for turn in turns) + round(timing.tail_s * rate) > end:
             yield "the last turn leaves less silence than tail_s"
         for index, (before, turn) in enumerate(pairwise(turns), start=1):
@@ -109,19 +117,24 @@ class Checker:
             if turn["start_sample"] - before["start_sample"] < round(timing.heard_before_barge_in_s * rate):
                 yield f"turn {index - 1} is interrupted before heard_before_barge_in_s"
 
-    def _check_codes(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
-        frames = row["num_blocks"] * self.layout.block_frames
+    def _misshapen_codes(self, row: Row) -> Iterator[str]:
+        frames, tokenizer = row["num_blocks"] * self.layout.block_frames, self.speech_tokenizer
         for column in ("user_codes", "assistant_codes", "assistant_uncut_codes"):
             if row[column] is None:
                 continue
             lengths = {len(codebook) for codebook in row[column]}
-            if lengths != {frames} or len(row[column]) != self.speech_tokenizer.codebooks:
-                yield f"{column} is not [{self.speech_tokenizer.codebooks}, {frames}]"
+            if lengths != {frames} or len(row[column]) != tokenizer.codebooks:
+                yield f"{column} is not [{tokenizer.codebooks}, {frames}]"
                 return
+            codes = np.asarray(row[column])
+            if codes.min() < 0 or codes.max() >= tokenizer.codebook_size:
+                yield f"{column} has codes {codes.min()} … {codes.max()}, expected 0 … {tokenizer.codebook_size - 1}"
+
+    def _check_codes(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
         if not np.array_equal(streams.user_codes[0], row["user_codes"][0]):
             yield "the user's ids are not user_codes"
         shift = self.layout.block_frames
-        if not np.array_equal(streams.assistant_codes[0, : frames - shift], row["assistant_codes"][0][shift:]):
+        if not np.array_equal(streams.assistant_codes[0, :-shift], row["assistant_codes"][0][shift:]):
             yield "the assistant's ids are not assistant_codes, one block ahead"
         if (row["assistant_uncut_codes"] is None) == any(turn["interrupted"] for turn in row["turns"]):
             yield "assistant_uncut_codes and the interrupted turns disagree"
@@ -144,14 +157,13 @@ class Checker:
 
     def _check_audio(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
         rate = self.recipe.output.sample_rate
-        try:
-            samples, found = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
-        except soundfile.SoundFileError as error:
-            yield f"audio cannot be decoded: {error}"
-            return
         expected = (row["num_blocks"] * self.layout.block_samples, len(CHANNELS))
-        if samples.shape != expected or found != rate:
-            yield f"audio is {samples.shape} at {found} Hz, expected {expected} at {rate} Hz"
+        if (name := row["audio"]["path"]) != (own := audio_name(row["dialogue_id"])):
+            yield f"audio.path is {reprlib.repr(name)}, expected {own!r}"
+        try:
+            samples = read_audio(row["audio"]["bytes"], rate, expected[0])
+        except ValueError as error:
+            yield f"audio {error}"
             return
         for channel, role in enumerate(CHANNELS):
             heard = samples[:, channel]
@@ -195,6 +207,57 @@ class Checker:
         frame = self.layout.block_samples // self.layout.block_frames
         turns = (turn for turn in row["turns"] if turn["role"] == role)
         return sum(-(-turn["end_sample"] // frame) - turn["start_sample"] // frame for turn in turns)
+
+
+@dataclass
+class RowOrder:
+    """Checks rows in order: those of a source stand together, the sources in the order of the recipe."""
+
+    checker: Checker
+    sources: Sequence[Source]
+    at: int = 0  # the source of the last row
+
+    def check(self, row: Row) -> Iterator[str]:
+        """Call it with each row of a data set, in order."""
+        names = [source.name for source in self.sources]
+        if row["source"] not in names:
+            yield f"source is {reprlib.repr(row['source'])}, the recipe names {', '.join(names)}"
+        else:
+            number = names.index(row["source"])
+            if number < self.at:
+                yield f"stands after rows of {names[self.at]}, and the recipe names {names[number]} before it"
+            self.at = max(self.at, number)
+            if row["language"] != (language := self.sources[number].language):
+                yield f"language is {reprlib.repr(row['language'])}, that of its source is {language!r}"
+        yield from self.checker.check(row)
+
+
+def read_audio(flac: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
+    """Samples [samples, channels] of the FLAC of a row, which is decoded only if it says that it is what is expected.
+
+    num_samples: of each channel; None: any length up to LONGEST_TRACK_S. Raises ValueError otherwise.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(flac or b"")) as file:
+            length = file.frames if num_samples is None else num_samples
+            if file.format != "FLAC":
+                raise ValueError(f"is {file.format}, expected FLAC")
+            found, expected = (file.frames, file.channels), (length, len(CHANNELS))
+            if found != expected or file.samplerate != rate:
+                raise ValueError(f"is {found} at {file.samplerate} Hz, expected {expected} at {rate} Hz")
+            if length > LONGEST_TRACK_S * rate:
+                raise ValueError(f"is longer than {LONGEST_TRACK_S} s")
+            samples: NDArray[np.int16] = file.read(length + 1, dtype="int16", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"cannot be decoded: {error}") from error
+    if len(samples) != length:
+        raise ValueError(f"has {len(samples)} samples, and says {length}")
+    return samples
+
+
+def audio_name(dialogue_id: str) -> str:
+    """How a reader that writes the audio to a folder would call it."""
+    return f"{quote(dialogue_id, safe='')}.flac"
 
 
 def _within(samples: int, times: Range, sample_rate: int) -> bool:

@@ -1,6 +1,7 @@
 """What holds for every preference pair, checked from the pair alone (BayLing-Duplex sections 2.2 and 3)."""
 
 import math
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from ..preferences import moved_from
 from ..recipe import Recipe
 
 Row = dict[str, Any]
+CAPPED = "capped"
+"""Under which the ledger notes pairs whose delay is less than was drawn."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class PairChecker:
     def check(self, row: Row) -> Iterator[str]:
         ids = row["num_blocks"] * self.layout.ids_per_block
         if row["scenario"] != self.made_of.timing.scenario:
-            yield f"scenario is {row['scenario']!r}, that of the data set is {self.made_of.timing.scenario!r}"
+            expected = self.made_of.timing.scenario
+            yield f"scenario is {reprlib.repr(row['scenario'])}, that of the data set is {expected!r}"
             return
         if {len(row["chosen_ids"]), len(row["rejected_ids"])} != {ids}:
             yield f"{len(row['chosen_ids'])} and {len(row['rejected_ids'])} ids are not {row['num_blocks']} blocks each"
@@ -44,6 +48,11 @@ class PairChecker:
             return
         if row["turn"] % 2 != 1:
             yield f"turn {row['turn']} is the user's"
+        track_s = row["num_blocks"] * self.layout.block_samples / self._rate
+        delays = [row["chosen_delay_s"], row["rejected_delay_s"]]
+        if not all(0 <= delay <= track_s for delay in delays):  # a NaN is none, too
+            yield f"the delays are {delays[0]:g} and {delays[1]:g} s, in {track_s:g} s"
+            return
         number = row["turn"] // 2
         for other, (left, right) in enumerate(zip(chosen.replies, rejected.replies, strict=True)):
             if other != number and left != right:

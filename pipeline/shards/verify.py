@@ -2,51 +2,94 @@
 
 Rows with audio are tokenized again. The embedded tokenizer must give the very codes; where codes are a network's, a
 small share of them may differ (`invariants.ROUNDED_SHARE`), since no two machines round alike.
+
+Nothing that a data set says is believed before it is checked: what is wrong is said in words, whatever stands there.
 """
 
+import hashlib
+import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-import pyarrow.parquet as pq
-from pydantic import ValidationError
+import pyarrow as pa
 
-from .. import __version__
 from ..errors import UserError
 from ..layouts.bayling import BaylingLayout
 from ..layouts.streams import Layout
-from ..pairs.recipe import PairsRecipe
-from ..recipe import Recipe, Section
-from ..recipe_file import dotted
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
+from ..tokens.vocabulary import BAYLING_STATES, audio_token, state_token
 from .atomic import file_sha256
-from .dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
-from .invariants import Checker
-from .pair_invariants import PairChecker
+from .dataset import (
+    LARGEST_JSON_BYTES,
+    LARGEST_TOKENIZER_BYTES,
+    MANIFEST,
+    SUCCESS,
+    Dataset,
+    MalformedDataset,
+    link_in,
+    open_table,
+    printable,
+    read_bytes,
+    read_json,
+)
+from .invariants import Checker, RowOrder
+from .ledger import ledger_failures
+from .manifest import (
+    REJECTED,
+    ROUNDING,
+    VOCABULARY,
+    VOCABULARY_FOLDER,
+    DialoguesManifest,
+    File,
+    Manifest,
+    PreferencesManifest,
+    agree,
+    contradictions,
+    fan_out,
+)
+from .pair_invariants import CAPPED, PairChecker
+from .row_sizes import rows_of
+from .schema import REJECTED as REJECTED_COLUMNS
 from .statistics import QUALITIES, Statistics, measure, measure_pair
 
-S = TypeVar("S", bound=Section)
+PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
+MOST_FAILURES_OF_A_ROW = 20
+LONGEST_NAME = 200  # characters of a file or a dialogue, in a sentence
 
 
 def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words; nothing if it is whole.
 
     report: called with the number of rows checked so far. Rows are checked only if every file is what the manifest
-    says. Raises UserError if the folder is no data set, was made with tokenizers that are not installed or whose models
-    are not where its recipe says, or by a version of duplexgen with other recipes.
+    says. Raises UserError if the folder is no data set, is one of another version of duplexgen, or was made with
+    tokenizers that are not installed or whose models are not where its recipe says.
     """
     dataset = Dataset(folder)
-    damaged = False
-    for failure in check_files(dataset):
-        damaged = True
-        yield failure
-    if damaged:
-        return
-    yield from _check_ledger(dataset)
-    yield from _check_rows(dataset, report)
+    try:
+        damaged = False
+        for failure in check_files(dataset):
+            damaged = True
+            yield failure
+        if not damaged:
+            yield from check_manifest(dataset)
+            yield from _check_rows(dataset, report)
+    except MalformedDataset as error:
+        yield from error.failures
+
+
+def check_whole(dataset: Dataset) -> list[str]:
+    """What is wrong with a data set, all but what its rows say: for who is about to read it.
+
+    Raises UserError if it is no data set, or one of another version.
+    """
+    try:
+        return [*check_files(dataset)] or [*check_manifest(dataset)]
+    except MalformedDataset as error:
+        return list(error.failures)
 
 
 def check_files(dataset: Dataset) -> Iterator[str]:
@@ -54,77 +97,164 @@ def check_files(dataset: Dataset) -> Iterator[str]:
 
     Hidden ones may be there: .gitattributes and .cache/ come with a download from the Hub, .nfs* with NFS.
     """
-    manifest = dataset.manifest
-    if read_json(dataset.path / SUCCESS).get("manifest_sha256") != file_sha256(dataset.path / MANIFEST):
+    if dataset.success.manifest_sha256 != _sha256_of_manifest(dataset):
         yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
         return
-    files = manifest["files"]
+    files = dataset.manifest.files
     for file in files:
-        path = dataset.path / file["path"]
+        if problem := _file_problem(dataset, file):
+            yield f"{file.path}: {problem}"
+    listed = {file.path for file in files} | {MANIFEST, SUCCESS}
+    for extra in sorted(set(_visible(dataset.path)) - listed):
+        yield f"{printable(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
+
+
+def _sha256_of_manifest(dataset: Dataset) -> str:
+    path = dataset.path / MANIFEST
+    try:
+        return hashlib.sha256(read_bytes(path, LARGEST_JSON_BYTES)).hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {dataset.path} is no finished data set of duplexgen.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def _file_problem(dataset: Dataset, file: File) -> str:
+    path = dataset.path / file.path
+    try:
+        if link_in(dataset.path, file.path):
+            return "is a link or lies behind one, and a data set has none"
         if not path.is_file():
-            yield f"{file['path']}: is missing"
-        elif path.stat().st_size != file["bytes"]:
-            yield f"{file['path']}: has {path.stat().st_size} bytes, expected {file['bytes']}"
-        elif file_sha256(path) != file["sha256"]:
-            yield f"{file['path']}: its sha256 is not the one in {MANIFEST}"
-        elif "rows" in file and (rows := pq.read_metadata(path).num_rows) != file["rows"]:
-            yield f"{file['path']}: has {rows} rows, expected {file['rows']}"
-    listed = {file["path"] for file in files} | {MANIFEST, SUCCESS}
-    present = (path.relative_to(dataset.path) for path in dataset.path.rglob("*") if path.is_file())
-    visible = {str(path) for path in present if not any(part.startswith(".") for part in path.parts)}
-    for extra in sorted(visible - listed):
-        yield f"{extra}: is not listed in {MANIFEST}"
+            return "is no plain file" if path.exists() else "is missing"
+        if (size := path.stat().st_size) != file.bytes:
+            return f"has {size} bytes, expected {file.bytes}"
+        same = file_sha256(path) == file.sha256
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not same:
+        return f"its sha256 is not the one in {MANIFEST}"
+    return "" if file.rows is None else _table_problem(path, file, dataset)
 
 
-def _check_ledger(dataset: Dataset) -> Iterator[str]:
-    ledger = dataset.manifest["ledger"]
-    for counts in ledger:
-        stage = counts["stage"]
-        if counts["planned"] != counts["emitted"] + counts["rejected"]:
-            yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
-        if counts["rejected"] != sum(counts["reasons"].values()):
-            yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
-    fan_out = {}
-    if dataset.kind == DIALOGUES:
-        recipe = _recipe(dataset, Recipe, dataset.manifest["recipe"])
-        fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
-    for before, counts in pairwise(ledger):
-        expected = before["emitted"] * fan_out.get(counts["stage"], 1)
-        if counts["planned"] != expected:
-            yield f"ledger: {counts['stage']} planned {counts['planned']}, but {before['stage']} hands on {expected}"
-    rows = sum(file["rows"] for file in dataset.manifest["files"] if file["path"].startswith("data/"))
-    if rows != ledger[-1]["emitted"]:
-        yield f"ledger: {ledger[-1]['emitted']} emitted, but data/ has {rows} rows"
-    rejected: Counter[tuple[str, str]] = Counter()
-    for file in dataset.manifest["files"]:
-        if file["path"].startswith("rejected/"):
-            table = pq.read_table(dataset.path / file["path"], columns=["stage", "reason"])
-            rejected.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    listed = {(counts["stage"], reason): count for counts in ledger for reason, count in counts["reasons"].items()}
-    if rejected != listed:
-        yield f"ledger: the rejected table counts {dict(rejected)}, the ledger {listed}"
+def _table_problem(path: Path, file: File, dataset: Dataset) -> str:
+    columns = REJECTED_COLUMNS if file.path.startswith(REJECTED) else dataset.columns
+    try:
+        table, problems = open_table(path, columns)
+    except pa.ArrowException as error:
+        return f"cannot be read as Parquet: {error}"
+    with table:
+        if (rows := table.metadata.num_rows) != file.rows:
+            return f"has {rows} rows, expected {file.rows}"
+    return "; ".join(problems)
+
+
+def _visible(folder: Path, below: str = "") -> Iterator[str]:
+    """Every file of a folder that is not hidden, relative to it; links are files."""
+    with os.scandir(folder / below) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _visible(folder, f"{below}{entry.name}/")
+            else:
+                yield f"{below}{entry.name}"
+
+
+def check_manifest(dataset: Dataset) -> Iterator[str]:
+    """What the manifest and vocabulary.json say against themselves, each other and the rejected tables."""
+    manifest = dataset.manifest
+    for found in contradictions(manifest):
+        yield f"{MANIFEST}: {found}"
+    yield from ledger_failures(dataset.path, manifest.ledger, manifest.files, fan_out(manifest))
+    yield from _check_described(dataset)
+    yield from _check_vocabulary(dataset)
+
+
+def _check_described(dataset: Dataset) -> Iterator[str]:
+    """What vocabulary.json says beside the recipe, and beside the tokenizers that it names."""
+    described, recipe = dataset.described, dataset.manifest.made_of
+    tokens = recipe.tokens
+    said = [
+        ("layout", described.layout, recipe.layout),
+        ("sample_rate", described.sample_rate, recipe.output.sample_rate),
+        ("speech_tokenizer.name", described.speech_tokenizer.name, tokens.speech_tokenizer),
+        ("text_tokenizer.name", described.text_tokenizer.name, tokens.text_tokenizer),
+    ]
+    if isinstance(dataset.manifest, DialoguesManifest):
+        shaped_by = dataset.manifest.stages["data"].shaped_by
+        prints = described.model_dump(include={"speech_tokenizer": PRINTS, "text_tokenizer": PRINTS})
+        said += [(part, agree(prints[part], shaped_by.get(part)), True) for part in prints]
+    speech = SPEECH_TOKENIZERS.get(tokens.speech_tokenizer)
+    if speech and not (tokenizer := speech(tokens)).check():
+        said += [
+            ("speech_tokenizer.codebooks", described.speech_tokenizer.codebooks, tokenizer.codebooks),
+            ("audio.size", described.audio.size <= tokenizer.codebook_size, True),
+            (
+                "samples_per_frame",
+                described.samples_per_frame * tokenizer.sample_rate,
+                tokenizer.samples_per_frame * recipe.output.sample_rate,
+            ),
+        ]
+    for name, value, expected in said:
+        if value != expected:
+            yield f"{VOCABULARY}: {name} is not that of the recipe"
+
+
+def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
+    """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/."""
+    file = f"{VOCABULARY_FOLDER}/tokenizer.json"
+    stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
+    try:
+        own = stored["model"]["vocab"]  # ids by token, or pairs of token and score in the order of their ids
+        names = {id_: token for token, id_ in own.items()} if isinstance(own, dict) else dict(enumerate(own))
+        text_size = max(names) + 1
+        names |= {token["id"]: token["content"] for token in stored["added_tokens"]}
+    except (KeyError, TypeError, ValueError):
+        yield f"{file}: is no tokenizer: it has no vocabulary"
+        return
+    vocabulary = described.vocabulary
+    if text_size != vocabulary.text_size:
+        yield f"{VOCABULARY}: text_tokenizer.vocab_size is {vocabulary.text_size}, that of {file} {text_size}"
+    for state, id_ in described.state.items():
+        if names.get(id_) not in (state_token(state), BAYLING_STATES[state]):
+            yield f"{VOCABULARY}: the state {state} has the id {id_}, which {file} has for another token"
+    ids = vocabulary.audio_ids(range(vocabulary.audio_size)).tolist()
+    if (wrong := next((code for code, id_ in enumerate(ids) if names.get(id_) != audio_token(code)), None)) is not None:
+        yield f"{VOCABULARY}: the audio code {wrong} has the id {ids[wrong]}, which {file} has for another token"
+    if names.get(ids[-1] + 1) == audio_token(len(ids)):
+        yield f"{VOCABULARY}: audio.size is {len(ids)}, and {file} has an id for the next code, too"
 
 
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:
-    checker, add = (_pairs if dataset.kind == PREFERENCES else _dialogues)(dataset)
+    checker, add = _checks(dataset)
     statistics = Statistics()
-    all_whole = True
+    all_whole, capped = True, 0
     ids = sqlite3.connect("")
     ids.execute("create table ids (id text primary key) without rowid")
-    for count, row in enumerate(dataset.rows(), start=1):
-        dialogue_id = row["dialogue_id"]
-        whole = True
-        for failure in checker.check(row):
-            whole = False
-            yield f"{dialogue_id}: {failure}"
-        if ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
-            yield f"{dialogue_id}: stands in the data set twice"
-        if whole:  # others need not be measurable
+    rows = (found for batch in dataset.batches() for found in rows_of(batch))
+    for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
+        named = f"row {count - 1}" if dialogue_id is None else printable(dialogue_id, LONGEST_NAME)
+        failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
+        for failure in failures:
+            yield f"{named}: {failure}"
+        if dialogue_id and ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
+            yield f"{named}: stands in the data set twice"
+        if row and not failures:  # others need not be measurable
             add(statistics, row, dataset.layout, dataset.sample_rate)
-        all_whole &= whole
+            capped += bool(row.get(CAPPED))
+        all_whole &= not failures
         report(count)
-    of_rows = {name: tally for name, tally in dataset.manifest["statistics"].items() if name not in QUALITIES}
-    if all_whole and not _same(statistics.to_json(), of_rows):
+    if not all_whole:
+        return
+    yield from check_statistics(dataset.manifest, statistics)
+    if dataset.manifest.ledger[-1].notes.get(CAPPED, 0) != capped:
+        yield f"ledger: {capped} rows are capped, and it notes {dataset.manifest.ledger[-1].notes.get(CAPPED, 0)}"
+
+
+def check_statistics(manifest: Manifest, of_rows: Statistics) -> Iterator[str]:
+    """Whether a manifest's statistics are those of all its rows, but for what was measured before they were rows."""
+    stored = {name: tally.model_dump() for name, tally in manifest.statistics.items() if name not in QUALITIES}
+    if not _same(of_rows.to_json(), stored):
         yield f"{MANIFEST}: its statistics are not those of the rows"
 
 
@@ -135,47 +265,32 @@ class RowChecker(Protocol):
 Measure = Callable[[Statistics, dict[str, Any], Layout, int], None]
 
 
-def _dialogues(dataset: Dataset) -> tuple[RowChecker, Measure]:
-    checker = Checker(
-        _recipe(dataset, Recipe, dataset.manifest["recipe"]),
-        dataset.layout,
-        _tokenizer(dataset, TEXT_TOKENIZERS, "text_tokenizer"),
-        _tokenizer(dataset, SPEECH_TOKENIZERS, "speech_tokenizer"),
-    )
-    return checker, measure
-
-
-def _pairs(dataset: Dataset) -> tuple[RowChecker, Measure]:
+def _checks(dataset: Dataset) -> tuple[RowChecker, Measure]:
     manifest, layout = dataset.manifest, dataset.layout
-    if not isinstance(layout, BaylingLayout):
-        raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
-    recipe = _recipe(dataset, PairsRecipe, manifest["recipe"])
-    made_of = _recipe(dataset, Recipe, manifest["source"]["recipe"])
-    return PairChecker(recipe, made_of, layout), measure_pair
+    if isinstance(manifest, PreferencesManifest):
+        if not isinstance(layout, BaylingLayout):
+            raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
+        return PairChecker(manifest.recipe, manifest.made_of, layout), measure_pair
+    checker = Checker(
+        manifest.made_of,
+        layout,
+        _tokenizer(dataset, TEXT_TOKENIZERS, dataset.described.text_tokenizer),
+        _tokenizer(dataset, SPEECH_TOKENIZERS, dataset.described.speech_tokenizer),
+    )
+    return RowOrder(checker, manifest.made_of.sources), measure
 
 
-def _recipe(dataset: Dataset, model: type[S], recipe: dict[str, Any]) -> S:
-    try:
-        return model.model_validate(recipe)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(
-            f"{dataset.path / MANIFEST}: duplexgen {__version__} does not know its recipe "
-            f"({dotted(problem['loc'])}: {problem['msg']}). It was built by duplexgen "
-            f"{dataset.manifest['software']['duplexgen']}: verify it with that version."
-        ) from error
-
-
-def _tokenizer(dataset: Dataset, table: Mapping[str, Any], part: str) -> Any:
-    described = dataset.described[part]
+def _tokenizer(
+    dataset: Dataset, table: Mapping[str, Any], described: DescribedSpeechTokenizer | DescribedTextTokenizer
+) -> Any:
     try:
         return installed(table, described, dataset.tokens)
     except UserError as error:
-        if getattr(dataset.tokens, described["name"], None) is None:  # it is duplexgen's own
+        if getattr(dataset.tokens, described.name, None) is None:  # it is duplexgen's own
             raise
         raise UserError(
             f"{error}\nThe data set's files were checked, and its rows were not: that needs the model of its recipe, "
-            f"where {dataset.path / MANIFEST} says (tokens.{described['name']}). Relative paths start at the folder "
+            f"where {dataset.path / MANIFEST} says (tokens.{described.name}). Relative paths start at the folder "
             "you work in: run the command where the data set was built, or put the model, or a link to it, there."
         ) from error
 
@@ -185,5 +300,5 @@ def _same(left: Any, right: Any) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     if isinstance(left, float) and isinstance(right, int | float):
-        return abs(left - right) <= 1e-9 * max(abs(left), abs(right))
+        return abs(left - right) <= ROUNDING * max(abs(left), abs(right))
     return bool(left == right)

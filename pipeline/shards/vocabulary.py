@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..tokens.vocabulary import TOKENIZER_FILES
-from .dataset import VOCABULARY, VOCABULARY_FOLDER
+from .manifest import VOCABULARY, VOCABULARY_FOLDER
 
 VOCABULARY_FILES = (*(f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES), VOCABULARY)
 """Relative to a data set."""

@@ -5,7 +5,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 import numpy as np
 import soxr
@@ -18,7 +17,8 @@ from ..layouts.streams import Layout, Reply, Streams
 from ..randomness import generator
 from ..recipe import Recipe
 from ..shards.atomic import explained, write_json
-from ..shards.dataset import VOCABULARY, VOCABULARY_FOLDER
+from ..shards.invariants import audio_name
+from ..shards.manifest import VOCABULARY, VOCABULARY_FOLDER
 from ..shards.schema import data_schema
 from ..shards.statistics import QUANTITIES, measure
 from ..shards.vocabulary import VOCABULARY_FILES
@@ -144,8 +144,8 @@ class DataStage:
             "assistant_uncut_codes": self._uncut_codes(waveforms, talked),
         }
         if self.with_audio:
-            name = f"{quote(dialogue.id, safe='')}.flac"
-            row["audio"] = {"bytes": to_flac(track.samples.T, track.sample_rate), "path": name}
+            flac = to_flac(track.samples.T, track.sample_rate)
+            row["audio"] = {"bytes": flac, "path": audio_name(dialogue.id)}
         return row
 
     def _replies(self, dialogue: SpokenDialogue, timeline: Timeline) -> tuple[Reply, ...]:

@@ -1,6 +1,5 @@
 """What a stage is: rows of one partition in, rows of the same partition out, and an account of the rest."""
 
-import hashlib
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from ..dialogue import Rejection
 from ..errors import DialogueRejected, is_of_the_machine
-from ..shards.atomic import canonical_json
+from ..shards.manifest import key_of
 from ..shards.partitions import Outcome, PartitionFolder, Readable
 from ..shards.statistics import Statistics
 
@@ -89,10 +88,14 @@ class Account:
         self.rejections += [Rejection(id_, self.stage, reason, detail) for id_ in dialogue_ids]
 
 
+def stage_shape(stage: Stage, key_before: str) -> dict[str, Any]:
+    """All that shaped the contents of the stage's folder."""
+    return {"stage": stage.name, "version": stage.version, "shaped_by": stage.shaped_by(), "before": key_before}
+
+
 def stage_key(stage: Stage, key_before: str) -> str:
-    """Names the stage's folder: a hash of all that shaped its contents."""
-    shape = {"stage": stage.name, "version": stage.version, "shaped_by": stage.shaped_by(), "before": key_before}
-    return hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
+    """Names the stage's folder: a hash of its shape."""
+    return key_of(stage_shape(stage, key_before))
 
 
 def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:

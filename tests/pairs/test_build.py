@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import datasets
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +14,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.pairs.build import PairsBuild, build
 from duplexgen.pipeline.shards.atomic import file_sha256
 from duplexgen.pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
+from duplexgen.pipeline.shards.manifest import PreferencesManifest
 from duplexgen.pipeline.shards.verify import verify
 from tests.command import duplexgen
 from tests.conftest import tree
@@ -49,10 +49,11 @@ def test_pairs_of_a_data_set(pair_sets: Sets, data_sets: Sets, scenario: str) ->
         assert scenario == "turn_taking" or pair["chosen_ids"] == ids
         assert pair["rejected_ids"] != pair["chosen_ids"]
     manifest = made.manifest
-    assert (manifest["kind"], source.manifest["kind"]) == ("preferences", "dialogues")
-    assert manifest["source"]["manifest_sha256"] == file_sha256(source.path / MANIFEST)
-    assert manifest["source"]["key"] == source.manifest["key"]
-    assert manifest["ledger"][0]["planned"] == 3 == len(pairs) + manifest["ledger"][1]["rejected"]
+    assert isinstance(manifest, PreferencesManifest)
+    assert (manifest.kind, source.manifest.kind) == ("preferences", "dialogues")
+    assert manifest.source.manifest_sha256 == file_sha256(source.path / MANIFEST)
+    assert manifest.source.key == source.manifest.key
+    assert manifest.ledger[0].planned == 3 == len(pairs) + manifest.ledger[1].rejected
     for file in ("vocabulary.json", "vocabulary/tokenizer.json"):
         assert (made.path / file).read_bytes() == (source.path / file).read_bytes()
 
@@ -160,14 +161,8 @@ def test_tokenizing_anew_gives_the_same_codes_where_frames_know_nothing_of_each_
 
 def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None:
     old = Path(shutil.copytree(data_sets("interruption"), tmp_path / "old"))
-    table = pq.read_table(old / SHARD)
-    turns = [
-        [{key: value for key, value in turn.items() if key != "uncut_end_sample"} for turn in row]
-        for row in table["turns"].to_pylist()
-    ]
-    pq.write_table(table.set_column(table.schema.get_field_index("turns"), "turns", pa.array(turns)), old / SHARD)
-    seal(old, lambda manifest: None)
-    with pytest.raises(UserError, match="was built by an earlier version"):
+    seal(old, lambda manifest: manifest.update(format_version=1))
+    with pytest.raises(UserError, match=r"was built by another version of duplexgen .* Build it again"):
         make(old, tmp_path)
 
 
@@ -175,7 +170,7 @@ def test_one_broken_row_is_rejected_alone(dataset: Path, tmp_path: Path) -> None
     rewrite(dataset, lambda rows: rows[1].update(input_ids=rows[1]["input_ids"][:-1]))
     made = Dataset(make(dataset, tmp_path))
     assert [row["dialogue_id"] for row in made.rows()] == ["talk/0", "talk/2"]
-    assert made.manifest["ledger"][1]["reasons"] == {"internal_error": 1}
+    assert made.manifest.ledger[1].reasons == {"internal_error": 1}
 
 
 def test_too_few_pairs_stop_the_command(data_sets: Sets, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from duplexgen.pipeline.layouts.bayling import BaylingLayout
-from duplexgen.pipeline.recipe import Recipe
 from duplexgen.pipeline.shards.dataset import Dataset
 from duplexgen.pipeline.shards.pair_invariants import PairChecker
 from duplexgen.pipeline.shards.verify import verify
@@ -28,7 +27,7 @@ def scenario(request: pytest.FixtureRequest) -> str:
 def checked(folder: Path, row: Row) -> list[str]:
     dataset = Dataset(folder)
     assert isinstance(dataset.layout, BaylingLayout)
-    made_of = Recipe.model_validate(dataset.manifest["source"]["recipe"])
+    made_of = dataset.manifest.made_of
     return list(PairChecker(pairs_recipe(), made_of, dataset.layout).check(row))
 
 

@@ -52,7 +52,7 @@ def checkers(data_sets: Callable[[str], Path]) -> dict[str, Checker]:
     for scenario in ("turn_taking", "interruption"):
         dataset = Dataset(data_sets(scenario))
         tokenizers = TEXT_TOKENIZERS["bpe"](Tokens()), SPEECH_TOKENIZERS["melvq"](Tokens())
-        made[scenario] = Checker(Recipe.model_validate(dataset.manifest["recipe"]), dataset.layout, *tokenizers)
+        made[scenario] = Checker(dataset.manifest.made_of, dataset.layout, *tokenizers)
     return made
 
 

@@ -102,7 +102,10 @@ def test_hidden_files_are_not_the_data_sets(dataset: Path) -> None:
             "ledger: data planned 3, but speech hands on 6",
         ),
         (ledger(3, planned=2, emitted=2), "ledger: 2 emitted, but data/ has 3 rows"),
-        (ledger(0, rejected=1, planned=4, reasons={"code": 1}), "ledger: the rejected table counts {}, the ledger"),
+        (
+            ledger(0, rejected=1, planned=4, reasons={"code": 1}),
+            "ledger: source: the rejected table counts 0 of 'code', the ledger 1",
+        ),
         (lambda manifest: manifest["statistics"].pop("turns"), "manifest.json: its statistics are not those of"),
     ],
 )

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.shards.dataset import DIALOGUES, Dataset
+from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.manifest import DIALOGUES
 from duplexgen.training.data import Batches, TrainingData
+from tests.shards.test_verify import rewrite, seal
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,40 @@ def test_an_unfinished_set_is_refused(tmp_path):
     (tmp_path / "vocabulary.json").write_text("{}")
     with pytest.raises(UserError, match="no finished data set"):
         TrainingData([tmp_path], DIALOGUES, ["input_ids"]).check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["files"][0].update(path="../../etc/passwd"),
+        lambda manifest: manifest.update(recipe=None),
+        lambda manifest: manifest["statistics"].update(turns=[[]]),
+        lambda manifest: manifest["recipe"].update(seed=manifest["recipe"]["seed"] + 1),
+    ],
+)
+def test_a_manifest_that_nobody_wrote_stops_training_before_it_starts(many, tmp_path, change):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(many[1], damaged)
+    seal(damaged, change)
+    with pytest.raises(UserError, match="is not what was built"):
+        TrainingData([damaged], DIALOGUES, ["input_ids"]).check()
+
+
+@pytest.mark.parametrize("id_", [-1, 2**31 - 1, None])
+def test_ids_that_are_none_of_the_vocabulary_stop_training(many, tmp_path, id_):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(many[1], damaged)
+    rewrite(damaged, lambda rows: rows[0]["input_ids"].__setitem__(3, id_))
+    data = TrainingData([damaged], DIALOGUES, ["input_ids"])
+    data.check()
+    with pytest.raises(UserError, match="input_ids are no ids of the vocabulary"):
+        list(islice(Batches(data, 0, 1, 100).from_step(0), data.num_rows))
+
+
+def test_sequences_of_another_length_stop_training(many, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(many[1], damaged)
+    rewrite(damaged, lambda rows: rows[0].update(num_blocks=rows[0]["num_blocks"] + 1))
+    data = TrainingData([damaged], DIALOGUES, ["input_ids"])
+    with pytest.raises(UserError, match=r"input_ids are \d+ ids, not \d+ blocks"):
+        list(islice(Batches(data, 0, 1, 100).from_step(0), data.num_rows))

@@ -65,6 +65,11 @@ def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], m
         stimulus(row | {"audio": {"bytes": b"RIFF", "path": "a.flac"}}, model.format)
     with pytest.raises(DialogueRejected, match="nothing_interrupted"):
         stimulus(row | {"scenario": "interruption"}, model.format)
+    with pytest.raises(DialogueRejected, match="no_turns"):
+        stimulus(row | {"turns": []}, model.format)
+    for end_sample in (-1, 0, 2**62):
+        with pytest.raises(DialogueRejected, match="no_such_audio"):
+            stimulus(row | {"turns": [row["turns"][0] | {"end_sample": end_sample}]}, model.format)
 
 
 def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:

@@ -50,7 +50,7 @@ def batch(sequences):
 
 def by_hand(logits, sequence, described, weights):
     """Equation 4 and the weights of equation 5, position by position, in float64: [(weight, loss)]."""
-    state = described["state"]
+    state = described.state
     omega = {
         state["silence"]: weights.silence,
         state["assistant"]: weights.assistant,
@@ -136,7 +136,7 @@ def test_sums_by_kind_tell_the_kinds_apart(network, sequence_format, sequences):
     losses = token_losses(network, ids, targets)
     sums = sums_by_kind(losses, targets)
     logits = network(ids).logits.detach().numpy()
-    state = sequence_format.described["state"]
+    state = sequence_format.described.state
     for kind, column in zip(KINDS, sums.T.tolist(), strict=True):
         expected = [
             loss

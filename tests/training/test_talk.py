@@ -106,9 +106,11 @@ def test_talk_writes_both_channels_and_what_was_said(
 
 
 def test_a_missing_tokenizer_is_told_before_a_word_is_said(model: DuplexModel, tmp_path: Path) -> None:
-    tokenizer = model.format.described["text_tokenizer"] | {"name": "pretrained"}
+    tokenizer = model.format.described.text_tokenizer.model_copy(update={"name": "pretrained"})
     tokens = Tokens(pretrained=Pretrained(folder=str(tmp_path / "gone")))
-    moved = replace(model.format, described=model.format.described | {"text_tokenizer": tokenizer}, tokens=tokens)
+    moved = replace(
+        model.format, described=model.format.described.model_copy(update={"text_tokenizer": tokenizer}), tokens=tokens
+    )
     steps: list[int] = []
     with pytest.raises(UserError, match="gone has no tokenizer"):
         talk(replace(model, format=moved), np.zeros(BLOCK, np.int16), 0.8, 0, steps.append)

@@ -10,6 +10,7 @@ from ..display import Display
 from ..errors import UserError
 from ..layouts.bayling import BaylingLayout
 from ..making import Making, make, staged
+from ..places import is_inside
 from ..plan import Plan
 from ..shards.atomic import canonical_json, explained, file_sha256
 from ..shards.dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, VOCABULARY, VOCABULARY_FOLDER, Dataset, opened
@@ -22,7 +23,7 @@ from .recipe import PairsRecipe
 from .source import PARTITION_ROWS, SourceRows, write_partitions
 from .stage import PreferencesStage
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Di
     """
 
     for folder in (out, work):
-        if folder.is_relative_to(dataset):
+        if is_inside(folder, dataset):
             raise UserError(f"{folder} is inside the data set {dataset}, which it would spoil: choose another folder.")
 
     def checked() -> PairsBuild:
@@ -101,7 +102,7 @@ def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Di
                 _check_whole(Dataset(dataset))
         return prepare(recipe, dataset, work)
 
-    make(checked, out, display)
+    make(checked, out, work, display)
 
 
 def _check_kind(dataset: Dataset) -> None:

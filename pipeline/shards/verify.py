@@ -5,9 +5,7 @@ small share of them may differ (`invariants.ROUNDED_SHARE`), since no two machin
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,6 +23,7 @@ from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from .atomic import file_sha256
 from .dataset import DIALOGUES, MANIFEST, PREFERENCES, SUCCESS, Dataset, read_json
 from .invariants import Checker
+from .ledger import ledger_failures
 from .pair_invariants import PairChecker
 from .statistics import QUALITIES, Statistics, measure, measure_pair
 
@@ -77,32 +76,11 @@ def check_files(dataset: Dataset) -> Iterator[str]:
 
 
 def _check_ledger(dataset: Dataset) -> Iterator[str]:
-    ledger = dataset.manifest["ledger"]
-    for counts in ledger:
-        stage = counts["stage"]
-        if counts["planned"] != counts["emitted"] + counts["rejected"]:
-            yield f"ledger: {stage}: planned is not emitted + rejected: {counts}"
-        if counts["rejected"] != sum(counts["reasons"].values()):
-            yield f"ledger: {stage}: the reasons do not add up to {counts['rejected']}"
     fan_out = {}
     if dataset.kind == DIALOGUES:
         recipe = _recipe(dataset, Recipe, dataset.manifest["recipe"])
         fan_out = {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
-    for before, counts in pairwise(ledger):
-        expected = before["emitted"] * fan_out.get(counts["stage"], 1)
-        if counts["planned"] != expected:
-            yield f"ledger: {counts['stage']} planned {counts['planned']}, but {before['stage']} hands on {expected}"
-    rows = sum(file["rows"] for file in dataset.manifest["files"] if file["path"].startswith("data/"))
-    if rows != ledger[-1]["emitted"]:
-        yield f"ledger: {ledger[-1]['emitted']} emitted, but data/ has {rows} rows"
-    rejected: Counter[tuple[str, str]] = Counter()
-    for file in dataset.manifest["files"]:
-        if file["path"].startswith("rejected/"):
-            table = pq.read_table(dataset.path / file["path"], columns=["stage", "reason"])
-            rejected.update(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    listed = {(counts["stage"], reason): count for counts in ledger for reason, count in counts["reasons"].items()}
-    if rejected != listed:
-        yield f"ledger: the rejected table counts {dict(rejected)}, the ledger {listed}"
+    yield from ledger_failures(dataset.path, dataset.manifest["ledger"], dataset.manifest["files"], fan_out)
 
 
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:

@@ -38,7 +38,7 @@ def test_what_is_written_is_read(folder: PartitionFolder) -> None:
 
 
 def test_same_partition_is_the_same_bytes(folder: PartitionFolder, tmp_path: Path) -> None:
-    again = PartitionFolder(tmp_path / "again")
+    again = PartitionFolder(tmp_path / "again" / folder.path.name)
     again.write(3, TABLE, OUTCOME)
     assert again.file(3).read_bytes() == folder.file(3).read_bytes()
     assert again.record_file(3).read_bytes() == folder.record_file(3).read_bytes()

@@ -153,8 +153,8 @@ def staged(stages: Sequence[Stage], plan: Plan, work: Path) -> tuple[tuple[Parti
 def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display) -> None:
     """Make the data set that `prepare` plans in `out`, going on where it was stopped before.
 
-    Raises UserError if nothing can be made in these folders (`check_places`), if `out` holds something else, if too many
-    dialogues are rejected, or if the same folders are being written already.
+    Raises UserError if nothing can be made in these folders (`check_places`), if `out` holds something else, if a
+    record of what is there is damaged, if too many dialogues are rejected, or if the same folders are being written.
     """
     check_places(out, work)
     with ExitStack() as locks:

@@ -64,17 +64,17 @@ def keep_finished(shards: Sequence[Shard], staging: Path) -> dict[str, Entry]:
 
     A shard counts if its record does, was made of the same partitions, and the file is, byte for byte, what it says.
     """
-    files = {name for shard in shards for name in (shard.file, _record_name(shard.file))}
+    files = {name for shard in shards for name in (shard.file, record_name(shard.file))}
     remove_others(staging, files)
     found = {shard.file: _finished(shard, staging) for shard in shards}
     kept = {file: entry for file, entry in found.items() if entry}
-    remove_others(staging, {name for file in kept for name in (file, _record_name(file))})
+    remove_others(staging, {name for file in kept for name in (file, record_name(file))})
     return kept
 
 
 def _finished(shard: Shard, staging: Path) -> Entry | None:
     try:
-        stored = read_record(staging / _record_name(shard.file))
+        stored = read_record(staging / record_name(shard.file))
     except (FileNotFoundError, RecordDamaged):
         return None
     if stored.pop("made_of", None) != shard.made_of or not (staging / shard.file).is_file():
@@ -111,7 +111,7 @@ def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa
             writer.write_table(table, row_group_size=-(-table.num_rows // groups))
             rows += table.num_rows
     written = entry(staging, shard.file, rows)
-    write_record(staging / _record_name(shard.file), written | {"made_of": shard.made_of})
+    write_record(staging / record_name(shard.file), written | {"made_of": shard.made_of})
     return written
 
 
@@ -160,5 +160,5 @@ def check_there(folder: Path, entries: Sequence[Entry]) -> None:
             )
 
 
-def _record_name(file: str) -> str:
+def record_name(file: str) -> str:
     return f"{COMMITS}/{file.replace('/', '--')}.json"

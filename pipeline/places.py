@@ -26,13 +26,13 @@ def check_places(out: Path, work: Path) -> None:
         raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
     if is_inside(work, out):
         raise UserError(
-            f"the folder of the stages, {work}, is inside {out}, which is to hold the data set and nothing else. Choose "
-            "another folder with --work or with --out."
+            f"the folder of the stages, {work}, is inside {out}, which is to hold the data set and nothing else. "
+            "Choose another folder with --work or with --out."
         )
     if is_inside(out, work):
         raise UserError(
-            f"the folder of the data set, {out}, is inside {work}, where the stages keep what they made. Choose another "
-            "folder with --out or with --work."
+            f"the folder of the data set, {out}, is inside {work}, where the stages keep what they made. "
+            "Choose another folder with --out or with --work."
         )
 
 

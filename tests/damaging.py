@@ -1,6 +1,5 @@
 """Damage that a disk, a person or another program may do to files; seeded, so that a test that fails fails again."""
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -44,7 +43,7 @@ def spoil(folder: Path, rng: random.Random) -> str:
         shutil.copyfile(file, file.with_name(f"{file.stem} (copy){file.suffix}"))
         shutil.copyfile(file, file.with_name(f".{file.name}"))
         (folder / "notes").mkdir(exist_ok=True)
-        os.symlink("/etc/passwd", folder / "notes" / str(rng.random()))
+        (folder / "notes" / str(rng.random())).symlink_to("/etc/passwd")
     elif kind == "swapped":
         other = rng.choice([one for one in files if one.parent == file.parent])
         if other != file:

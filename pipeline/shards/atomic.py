@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # how file systems say that they keep none
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # how file systems say that they keep none
 
 
 @contextmanager

@@ -143,9 +143,9 @@ def test_plan_of_another_build(recipe: Recipe, work: Path, rebuild: Rebuild) -> 
 
 FORGED: list[tuple[str, dict[str, Any], str]] = [
     ("script", {"rows": 3}, "does not add up"),
-    ("script", {"outcome": {"planned": 3}}, "is damaged (3 planned, but"),
+    ("script", {"outcome": {"planned": 3}}, "is damaged (3 planned are not 1 emitted and 1 rejected)"),
     ("script", {"outcome": {"planned": 5, "emitted": 4}, "rows": 4}, "does not add up"),
-    ("script", {"outcome": {"rejections": []}}, "is damaged (2 planned, but 1 emitted and 0 rejected)"),
+    ("script", {"outcome": {"rejections": []}}, "is damaged (2 planned are not 1 emitted and 0 rejected)"),
     ("data", {"outcome": {"planned": 0, "emitted": 0}, "rows": 0}, "does not add up"),
     ("plan", {"outcome": {"planned": 2, "rejections": []}}, "says that 5 rows were read, and its partitions"),
     ("data", {"bytes": 7}, "is not what was committed"),

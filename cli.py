@@ -91,11 +91,14 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     from .pipeline import checking
     from .pipeline.build import prepare
     from .pipeline.display import Display
+    from .pipeline.places import check_places
     from .pipeline.report import describe_plan
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
-    print(describe_plan(prepare(checked, base, _work(work, target), limit, Display())))
+    folder = _work(work, target)
+    check_places(target, folder)
+    print(describe_plan(prepare(checked, base, folder, limit, Display())))
 
 
 @app.command()
@@ -137,10 +140,11 @@ def dpo_pairs(
     from .pipeline.display import Display
     from .pipeline.pairs.build import build as run
     from .pipeline.pairs.recipe import PairsRecipe
+    from .pipeline.places import expanded
     from .pipeline.recipe_file import RECIPES, load
 
     checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
-    folder = dataset.expanduser().resolve()
+    folder = expanded(dataset)
     target = _out(out, f"{folder.name}.pairs")
     run(checked, folder, target, _work(work, target), Display())
 
@@ -386,6 +390,7 @@ def prepare_voices(
     from collections import Counter
 
     from .pipeline.display import Display
+    from .pipeline.places import expanded
     from .pipeline.speech.prepare import Settings, prepare
 
     settings = Settings(
@@ -398,7 +403,7 @@ def prepare_voices(
         held_out_share=held_out,
         seed=seed,
     )
-    target = out.expanduser().resolve()
+    target = expanded(out)
     made = prepare(recordings, target, settings, Display(), config, split, revision)
     for reason, count in Counter(one.reason for one in made.rejected).most_common():
         print(f"rejected {count:6,}  {reason}")
@@ -408,12 +413,16 @@ def prepare_voices(
 
 
 def _out(out: Path | None, name: str) -> Path:
-    return (out or Path("out") / name).expanduser().resolve()
+    from .pipeline.places import expanded
+
+    return expanded(out or Path("out") / name)
 
 
 def _work(work: Path | None, out: Path) -> Path:
-    """Absolute, as workers may run elsewhere."""
-    return (work or out.parent / ".work").expanduser().absolute()
+    """Absolute, as workers may run elsewhere; links are kept, as they may lead elsewhere there."""
+    from .pipeline.places import expanded
+
+    return expanded(work or out.parent / ".work", resolved=False)
 
 
 def _print_version(asked: bool) -> None:

@@ -66,4 +66,4 @@ def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, 
     Raises UserError if `out` holds something else, if too many dialogues are rejected, or if another build is
     writing the same folders.
     """
-    make(lambda: prepare(recipe, base, work, limit, display), out, display)
+    make(lambda: prepare(recipe, base, work, limit, display), out, work, display)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import checking
+from .errors import UserError
+from .places import check_places, deepest
 from .recipe import Recipe
 from .recipe_file import RecipeFile
 from .rewriting import REWRITERS
@@ -44,7 +46,12 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     if recipe:
         yield from _endpoint(recipe, file)
         yield from _gpus(recipe)
-    yield from _disk(recipe, *places(str(file.raw.get("name", file.path.stem))))
+    out, work = places(str(file.raw.get("name", file.path.stem)))
+    try:
+        check_places(out, work)
+    except UserError as error:
+        yield Finding("folders", False, str(error))
+    yield from _disk(recipe, out, work)
 
 
 def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
@@ -94,6 +101,5 @@ def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
         (work, f"an hour of speech takes {SPEECH_GB_AN_HOUR:g} GB, an hour of dialogue {an_hour:g} GB"),
         (out, f"an hour of dialogue takes {an_hour:g} GB"),
     ):
-        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        free = shutil.disk_usage(there).free / GB
+        free = shutil.disk_usage(deepest(folder)).free / GB
         yield Finding("disk", free > 1, f"{folder}: {free:.0f} GB free; {takes}")

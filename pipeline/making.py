@@ -1,12 +1,12 @@
 """Making a data set of any kind: a plan, stages, shards. What is committed is never made again."""
 
 import math
-import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,12 +14,23 @@ from .dialogue import Rejection
 from .differences import differences, listed
 from .display import Display
 from .errors import UserError
+from .places import check_places
 from .plan import SOURCE, Plan
-from .shards.atomic import explained, file_sha256, locked, remove_temporary, write_json
+from .shards.atomic import explained, file_sha256, locked, remove_temporary, sync, write_json
 from .shards.dataset import MANIFEST, SUCCESS, Dataset
-from .shards.finish import COMMITS, commit, committed, group_shards, write_rejected, write_shard
-from .shards.manifest import Manifest, data_set_key, manifest, software
-from .shards.partitions import Ledger, PartitionFolder, Readable
+from .shards.finish import (
+    Entry,
+    check_there,
+    entry,
+    group_shards,
+    keep_finished,
+    remove_others,
+    write_rejected,
+    write_shard,
+)
+from .shards.ledger import ledger_failures
+from .shards.manifest import File, Manifest, StageCounts, data_set_key, manifest, software
+from .shards.partitions import MAKE_AGAIN, CommitRecord, Ledger, PartitionFolder, Readable
 from .shards.statistics import Statistics
 from .stages.stage import Stage, Step, stage_key, stage_shape
 
@@ -148,12 +159,13 @@ def staged(stages: Sequence[Stage], plan: Plan, work: Path) -> tuple[tuple[Parti
     return tuple(folders), tuple(keys)
 
 
-def make(prepare: Callable[[], Making], out: Path, display: Display) -> None:
+def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display) -> None:
     """Make the data set that `prepare` plans in `out`, going on where it was stopped before.
 
-    Raises UserError if `out` holds something else, if too many dialogues are rejected, or if the same folders are
-    being written already.
+    Raises UserError if nothing can be made in these folders (`check_places`), if `out` holds something else, if a
+    record of what is there is damaged, if too many dialogues are rejected, or if the same folders are being written.
     """
+    check_places(out, work)
     with ExitStack() as locks:
         locks.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being written by another build"))
         made = prepare()
@@ -164,14 +176,14 @@ def make(prepare: Callable[[], Making], out: Path, display: Display) -> None:
             message = f"{folder.path} is being filled by another build over the same dialogues"
             locks.enter_context(locked(folder.path.with_suffix(".lock"), message))
             remove_temporary(folder.path)
+        for partition in made.plan.partitions:
+            _records(made, partition)  # what is damaged is said before any work
         _run_stages(made, display)
         _finish(made, out, display)
 
 
 def _is_finished(out: Path, made: Making) -> bool:
     """Whether `out` is this build's data set; raises UserError if it holds anything else."""
-    if out.is_mount():
-        raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / SUCCESS).exists():
@@ -218,22 +230,19 @@ def _run_stages(made: Making, display: Display) -> None:
 
 
 def _finish(made: Making, out: Path, display: Display) -> None:
-    ledgers = _ledgers(made)
+    ledgers, statistics = _sums(made)
     staging = out.parent / f".{out.name}.{made.key}"
-    remove_temporary(staging)
+    shards = group_shards(made.folders[-1], made.plan.partitions, made.shard_bytes)
+    finished = keep_finished(shards, staging)
     rejected = write_rejected(_rejections(made), staging)
     reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter[str]())
     last = list(ledgers.values())[-1]
-    _stop_if_too_many(made, ledgers[SOURCE].planned, last.emitted, reasons, staging / rejected[0])
-    shards = group_shards(made.folders[-1], made.plan.partitions, made.shard_bytes)
+    _stop_if_too_many(made, ledgers[SOURCE].planned, last.emitted, reasons, staging / rejected[0]["path"])
     with display.counting("shards", len(shards)) as report:
         for done, shard in enumerate(shards):
-            write_shard(shard, made.folders[-1], staging, made.stages[-1].schema)
+            if shard.file not in finished:
+                finished[shard.file] = write_shard(shard, made.folders[-1], staging, made.stages[-1].schema)
             report(done + 1)
-    statistics = Statistics()
-    for folder in made.folders:
-        for record in folder.records(made.plan.partitions):
-            statistics.merge(record.outcome.statistics)
     vocabulary = made.write_vocabulary(staging)
     about = manifest(
         made.kind,
@@ -244,27 +253,64 @@ def _finish(made: Making, out: Path, display: Display) -> None:
         statistics,
     )
     cards = made.write_card(staging, about, statistics)
-    for file in (*vocabulary, *cards):
-        commit(staging, file)
-    files = [*(shard.file for shard in shards), *rejected, *vocabulary, *cards]
-    write_json(staging / MANIFEST, about | {"files": committed(staging, files)})
+    tables = [*(finished[shard.file] for shard in shards), *rejected]
+    files = [*tables, *(entry(staging, file) for file in (*vocabulary, *cards))]
+    _stop_if_not_whole(made, staging, about["ledger"], files)
+    write_json(staging / MANIFEST, about | {"files": files})
     write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
+    remove_others(staging, {MANIFEST, SUCCESS, *(file["path"] for file in files)})
     with explained(out):
-        shutil.rmtree(staging / COMMITS)
         staging.replace(out)
+        sync(out.parent)
     rejected_count = sum(counts["rejected"] for counts in about["ledger"])
     display.done(out, f"{made.summary(about)}, {rejected_count} rejected")
 
 
-def _ledgers(made: Making) -> dict[str, Ledger]:
-    """Sums of what became of the dialogues, stage by stage, the sources first."""
-    ledgers = {}
+def _records(made: Making, partition: int) -> list[CommitRecord | None]:
+    """Commit records of a partition, the plan's first; None where a stage has yet to make it.
+
+    Raises UserError if one is damaged, or accounts for another number of rows than the stage before hands on.
+    """
     folders = (made.plan.folder, *made.folders)
-    for name, folder in zip((SOURCE, *made.stage_keys), folders, strict=True):
-        ledgers[name] = Ledger()
-        for record in folder.records(made.plan.partitions):
-            ledgers[name].add(record.outcome)
-    return ledgers
+    records = [folder.record(partition) for folder in folders]
+    for stage, folder, (before, record) in zip(made.stages, made.folders, pairwise(records), strict=True):
+        if before is None or record is None:
+            continue
+        given, outcome = before.outcome.emitted * stage.fan_out, record.outcome
+        if (outcome.planned, outcome.emitted) != (given, record.rows):
+            file = folder.record_file(partition)
+            raise UserError(
+                f"{file} does not add up: it accounts for {outcome.planned} dialogues, of which {outcome.emitted} came "
+                f"out as {record.rows} rows, and {given} are handed to its stage. {MAKE_AGAIN.format(file)}"
+            )
+    return records
+
+
+def _sums(made: Making) -> tuple[dict[str, Ledger], Statistics]:
+    """What became of the dialogues, stage by stage, the sources first; and what they are like."""
+    ledgers = {name: Ledger() for name in (SOURCE, *made.stage_keys)}
+    statistics = Statistics()
+    folders = (made.plan.folder, *made.folders)
+    for partition in made.plan.partitions:
+        for ledger, folder, record in zip(ledgers.values(), folders, _records(made, partition), strict=True):
+            outcome = (record or folder.committed_record(partition)).outcome
+            ledger.add(outcome)
+            statistics.merge(outcome.statistics)
+    return ledgers, statistics
+
+
+def _stop_if_not_whole(made: Making, staging: Path, ledger: list[dict[str, Any]], files: list[Entry]) -> None:
+    """Raise UserError if `verify` would find something wrong with the account of what is about to be finished."""
+    check_there(staging, files)
+    fan_out = {stage.name: stage.fan_out for stage in made.stages}
+    counts, listed_files = [StageCounts(**of) for of in ledger], [File(**file) for file in files]
+    if failures := list(ledger_failures(staging, counts, listed_files, fan_out)):
+        said = "".join(f"\n  {failure}" for failure in failures)
+        again = ", ".join(str(folder.path) for folder in made.folders)
+        raise UserError(
+            f"{staging} does not add up, and was made no data set:{said}\nRemove it and run the same command again. If "
+            f"that says the same, remove what the stages made ({again}): they make it again."
+        )
 
 
 def _rejections(made: Making) -> Iterator[Rejection]:

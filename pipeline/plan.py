@@ -3,7 +3,6 @@
 Rows are streamed from the sources into partition files, so a plan of any length takes the same memory.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,15 +15,15 @@ import pyarrow as pa
 from .dialogue import Rejection
 from .errors import UserError
 from .recipe import Recipe
-from .shards.atomic import write_json
 from .shards.manifest import key_of
 from .shards.partitions import Outcome, PartitionFolder
+from .shards.records import RecordDamaged, read_record, write_record
 from .sources import Read, fingerprint, joined, read
 from .speech import rendition_id
 from .stages.rows import TEXT, text_row
 from .stages.takes import take_of
 
-VERSION = 1
+VERSION = 2
 LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing else does not fill the memory
 SOURCE = "source"
 """The name under which what happens to rows of the sources is accounted for."""
@@ -63,34 +62,54 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
     key = key_of(shape)
     folder = PartitionFolder(work / f"plan-{key}")
     done = folder.path / "plan.json"
-    number = _planned(done)
-    if number is None or not folder.committed() >= set(range(number)):
-        number = _write_partitions(recipe, base, folder, limit, report)
+    number = _planned(done, folder)
+    if number is None:
+        number, rows = _write_partitions(recipe, base, folder, limit, report)
         if number == 0:
             places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
             raise UserError(f"there is no dialogue in {places}: nothing to build. Expected at least one row.")
-        write_json(done, {"partitions": number})
+        write_record(done, {"partitions": number, "rows": rows})
     return Plan(folder, key, number, prints, shape)
 
 
-def _planned(done: Path) -> int | None:
-    """How many partitions were planned, or None if that never came to its end."""
+def _planned(done: Path, folder: PartitionFolder) -> int | None:
+    """How many partitions were planned, or None if that never came to its end.
+
+    Raises UserError if the plan, or a record of its partitions, is damaged, or if they do not hold the rows it read.
+    """
     try:
-        return int(json.loads(done.read_text(encoding="utf-8"))["partitions"])
+        stored = read_record(done)
+        number, rows = int(stored["partitions"]), int(stored["rows"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (RecordDamaged, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{done} is damaged ({error}). Remove it and run the same command again.") from error
+    if not folder.committed() >= set(range(number)):
+        return None
+    held = sum(record.outcome.planned for record in folder.records(range(number)))
+    if held != rows:
+        raise UserError(
+            f"{done} says that {rows} rows were read, and its partitions account for {held}. "
+            f"Remove {folder.path} and run the same command again: it reads the sources again."
+        )
+    return number
 
 
 def _write_partitions(
     recipe: Recipe, base: Path, folder: PartitionFolder, limit: int | None, report: Callable[[int], None]
-) -> int:
-    number = 0
-    for rows, outcome in _partitions(recipe, base, limit, report):
+) -> tuple[int, int]:
+    """Returns the numbers of partitions and of rows read."""
+    number = read_rows = 0
+
+    def count(rows: int) -> None:
+        nonlocal read_rows
+        read_rows = rows
+        report(rows)
+
+    for rows, outcome in _partitions(recipe, base, limit, count):
         folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
         number += 1
-    return number
+    return number, read_rows
 
 
 def _partitions(

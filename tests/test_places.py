@@ -13,6 +13,12 @@ import pytest
 import yaml
 
 from benchmarks.chaos import Site, differences
+from duplexgen.pipeline import places
+from duplexgen.pipeline.places import check_places, is_inside
+from duplexgen.pipeline.shards.atomic import locked
+from duplexgen.pipeline.shards.finish import Shard, record_name
+from duplexgen.pipeline.shards.partitions import PartitionFolder
+from duplexgen.pipeline.shards.records import write_record
 from tests.command import Ended, duplexgen
 from tests.conftest import recipe_dict, tree
 
@@ -120,6 +126,110 @@ def test_folders_are_made_and_relative_ones_are_where_the_command_was_called(sit
     again = build(site, "--out", "a/b/c", "--work", "scratch/work")
     assert again.status == 0, again.said
     assert tree(site / "a" / "b" / "c") == tree(site / "elsewhere" / "deep")
+
+
+INSIDE = [
+    ("same", "same"),
+    ("a", "a/b/work"),
+    ("w/x/out", "w"),
+    ("x/../a", "a/w"),
+    ("deep/a", "link/a/w"),
+    ("link/a", "deep"),
+    ("dangling", "elsewhere/w"),
+    ("New", "new/work"),
+    ("n\u00fc", "nu\u0308/work"),
+    (".", "w"),
+]
+
+
+@pytest.mark.parametrize("command", ["build", "plan", "doctor"])
+@pytest.mark.parametrize(("out", "work"), INSIDE)
+def test_folders_inside_each_other(site: Path, command: str, out: str, work: str) -> None:
+    (site / "deep").mkdir()
+    (site / "link").symlink_to("deep")
+    (site / "dangling").symlink_to("elsewhere")
+    before = sorted(site.rglob("*"))
+    ended = duplexgen(command, "turn_taking.yaml", "--out", out, "--work", work, cwd=site)
+    assert ended.status == (1 if command == "doctor" else 2), ended.said
+    assert ", is inside " in ended.said and "Choose another folder with" in ended.said
+    assert sorted(site.rglob("*")) == before
+
+
+def test_work_where_the_data_set_goes_unless_said(site: Path) -> None:
+    refused(build(site, "--out", "a/.work"), " is inside ")
+    assert not (site / "a").exists()
+
+
+def test_folders_beside_each_other(tmp_path: Path) -> None:
+    (tmp_path / "Data").mkdir()
+    for out, work in [("a", "ab"), ("a/b", "a/c"), ("a/b", "a/b.work"), ("..a", "..a.work"), ("Data", "data/work")]:
+        is_one = (tmp_path / "data").exists()  # where case makes no difference
+        assert is_inside(tmp_path / work, tmp_path / out) == (is_one and out == "Data")
+        assert not is_inside(tmp_path / out, tmp_path / work)
+
+
+def test_folders_inside_each_other_by_a_mount(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    command = ["mount", "--bind", str(tmp_path / "here"), str(tmp_path / "there")]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        assert is_inside(tmp_path / "there" / "a" / "work", tmp_path / "here" / "a")
+        assert not is_inside(tmp_path / "there" / "b" / "work", tmp_path / "here" / "a")
+    finally:
+        subprocess.run(["umount", str(tmp_path / "there")], check=True)
+
+
+LONGEST = 255 - len(places.STAGING.format(""))
+
+
+@pytest.mark.parametrize("letter", ["n", "\u56fe"])
+@pytest.mark.parametrize("command", ["build", "plan", "doctor"])
+def test_names_that_are_too_long(site: Path, command: str, letter: str) -> None:
+    before = sorted(site.rglob("*"))
+    name = letter * (LONGEST // len(letter.encode()) + 1)
+    for out, work in [(name, "w"), (f"{'x' * 256}/a", "w"), ("a", "y" * 256), ("a", "deep/" * 800 + "w")]:
+        ended = duplexgen(command, "turn_taking.yaml", "--out", out, "--work", work, cwd=site)
+        assert ended.status == (1 if command == "doctor" else 2), ended.said
+        assert "Choose a shorter one" in ended.said
+        assert sorted(site.rglob("*")) == before
+
+
+def test_name_of_a_recipe_that_is_too_long(site: Path) -> None:
+    write_recipe(site / "turn_taking.yaml", "turn_taking", name="n" * 300)
+    before = sorted(site.rglob("*"))
+    refused(build(site))
+    assert sorted(site.rglob("*")) == before
+
+
+@pytest.mark.parametrize("letter", ["n", "\u56fe"])
+def test_longest_names_can_be_made(tmp_path: Path, letter: str) -> None:
+    out = tmp_path / (letter * (LONGEST // len(letter.encode())))
+    check_places(out, tmp_path / "work")
+    staging = out.with_name(places.STAGING.format(out.name))
+    shard = Shard(99_999, 99_999, (), "")
+    write_record(staging / record_name(shard.file), {})
+    with locked(out.with_name(f".{out.name}.lock"), "held"):
+        staging.rename(out)
+    made = f"{record_name(shard.file).replace('/', '/.')}.{places.UUID}.tmp"
+    assert len(made) <= len(places.BELOW_STAGING)
+    stage = PartitionFolder(Path(f"preferences-{places.KEY}"))
+    assert len(f"{stage.path}/.{stage.file(0).name}.{places.UUID}.tmp") <= len(places.BELOW_WORK)
+
+
+@pytest.mark.parametrize("place", ["loop/a", "~nobody-of-this-name/a"])
+@pytest.mark.parametrize("option", ["--out", "--work"])
+def test_paths_that_lead_nowhere(site: Path, option: str, place: str) -> None:
+    (site / "loop").symlink_to("loop")
+    refused(build(site, option, place), "no path that can be used")
+
+
+def test_lock_that_may_not_be_written(site: Path) -> None:
+    path = site / ".data_set.lock"
+    path.touch(mode=0o444)
+    ended = unprivileged("build", "turn_taking.yaml", "--out", "data_set", cwd=site)
+    refused(ended, f"{path}: may not be written (Permission denied)")
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port"])

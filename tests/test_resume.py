@@ -86,14 +86,19 @@ def test_stopped_from_the_keyboard(alone: Site, tmp_path: Path) -> None:
 
 
 KILLED_AT_EACH_COMMIT = """
-import os, sys
+import os, random, sys
 from pathlib import Path
 from benchmarks.replay import register
+from tests.damaging import spoil
 import matplotlib.figure
 from duplexgen import cli
 from duplexgen.pipeline import build, checking
 
 register()
+build.Build.shard_bytes = int(sys.argv.pop(1))
+mode = sys.argv.pop(1)
+rng = random.Random(0)
+out = Path(sys.argv[sys.argv.index("--out") + 1])
 replace = Path.replace
 killed = set()
 
@@ -107,7 +112,8 @@ while True:
     read, pipe = os.pipe()
     child = os.fork()
     if child == 0:
-        Path.replace = replace_or_die
+        if mode != "alone":
+            Path.replace = replace_or_die
         cli.main()
         os._exit(0)
     os.close(pipe)
@@ -116,15 +122,38 @@ while True:
         sys.exit(os.waitstatus_to_exitcode(ended))
     killed.add(os.read(read, 4096).decode())
     os.close(read)
-    print(len(killed), flush=True)
+    (staging,) = (path for path in out.parent.glob(f".{out.name}.*") if path.is_dir())
+    done = [spoil(staging, rng) for _ in range(2)] if mode == "damaged" else []
+    print("killed", *done, sep="\\n", flush=True)
 """
+ALL_IN_ONE, ONE_EACH = 10**9, 1  # bytes of a shard
+
+
+def finished(alone: Site, out: Path, shard_bytes: int, mode: str) -> list[str]:
+    """Finish a data set of what was made already; returns what was done to it.
+
+    mode: `killed` before each rename, the same and then `damaged` where it was left, or `alone`.
+    """
+    arguments = ["build", str(alone.recipe), "--out", str(out), "--work", str(alone.folder / "work")]
+    command = [sys.executable, "-c", KILLED_AT_EACH_COMMIT, str(shard_bytes), mode, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SLOWEST_S)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split("\n")
 
 
 def test_killed_before_each_rename_while_shards_are_joined(alone: Site, tmp_path: Path) -> None:
-    out = tmp_path / "data_set"
-    arguments = ["build", str(alone.recipe), "--out", str(out), "--work", str(alone.folder / "work")]
-    command = [sys.executable, "-c", KILLED_AT_EACH_COMMIT, *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SLOWEST_S)
-    assert ended.returncode == 0, ended.stderr
-    assert len(ended.stdout.split()) > len([path for path in alone.out.rglob("*") if path.is_file()])
-    assert differences(out, alone.out) == []
+    done = finished(alone, tmp_path / "data_set", ALL_IN_ONE, "killed")
+    renamed = [path for path in alone.out.rglob("*") if path.is_file() and path.parent.name != "vocabulary"]
+    assert done.count("killed") > len(renamed)
+    assert differences(tmp_path / "data_set", alone.out) == []
+
+
+def test_killed_before_each_rename_and_damaged_where_it_was_left(alone: Site, tmp_path: Path) -> None:
+    whole, out = tmp_path / "alone" / "data_set", tmp_path / "damaged" / "data_set"
+    finished(alone, whole, ONE_EACH, "alone")
+    assert len(list((whole / "data").iterdir())) == DIALOGUES
+    done = finished(alone, out, ONE_EACH, "damaged")
+    assert done.count("killed") > 2 * DIALOGUES
+    assert len(set(done) - {"", "killed"}) >= 5
+    assert differences(out, whole) == []
+    assert not [path for path in out.rglob("*") if path.is_symlink()]

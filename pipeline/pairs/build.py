@@ -8,6 +8,7 @@ from ..display import Display
 from ..errors import UserError
 from ..layouts.bayling import BaylingLayout
 from ..making import Making, make, staged
+from ..places import is_inside
 from ..plan import Plan
 from ..shards.atomic import explained, file_sha256
 from ..shards.dataset import MANIFEST, SUCCESS, Dataset
@@ -32,7 +33,7 @@ from .recipe import PairsRecipe
 from .source import PARTITION_ROWS, SourceRows, write_partitions
 from .stage import PreferencesStage
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Di
     """
 
     for folder in (out, work):
-        if folder.is_relative_to(dataset):
+        if is_inside(folder, dataset):
             raise UserError(f"{folder} is inside the data set {dataset}, which it would spoil: choose another folder.")
 
     def checked() -> PairsBuild:
@@ -110,7 +111,7 @@ def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Di
                 _check_whole(Dataset(dataset))
         return prepare(recipe, dataset, work)
 
-    make(checked, out, display)
+    make(checked, out, work, display)
 
 
 def _check_kind(dataset: Dataset) -> None:

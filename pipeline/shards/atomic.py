@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,11 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # how file systems say that they keep none
 
 
 @contextmanager
@@ -48,19 +48,55 @@ def explained(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, message: str) -> Iterator[None]:
-    """Hold a lock file; raises UserError, which starts with the message, if another process holds it."""
-    lock = FileLock(path, timeout=0)
+def locked(path: Path, message: str | None) -> Iterator[None]:
+    """Hold a lock file; raises UserError, which starts with the message, if another process holds it.
+
+    message: None waits until it is free. Whatever else forbids the lock is raised as a UserError that says what it was.
+    """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise UserError(f"{message}. Wait until it ends; nothing was changed.") from None
+    descriptor = _lock(path, wait=message is None)
+    if descriptor is None:
+        raise UserError(f"{message}. Wait until it ends; nothing was changed.")
     try:
         yield
     finally:
-        lock.release()
+        os.close(descriptor)
+
+
+def _lock(path: Path, wait: bool) -> int | None:
+    """A descriptor that holds the lock as long as it is open, or None if another process holds it."""
+    while True:
+        descriptor = _open_lock(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise _no_lock(error, path) from error
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # whoever held it has removed the file since it was opened here: it guards nothing
+
+
+def _no_lock(error: OSError, path: Path) -> UserError:
+    if error.errno in NO_LOCKS:
+        return UserError(
+            f"{path}: the file system there keeps no locks ({error.strerror}), and without them two builds could "
+            "write the same files. Choose a folder on another one, or, if it is NFS, let its lock service run."
+        )
+    return UserError(f"{path}: could not be locked ({error.strerror}). Choose another folder, or allow it.")
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if path.is_symlink() or path.is_dir():
+            kind = "a link" if path.is_symlink() else "a folder"
+            raise UserError(f"{path} is {kind}, where a lock file is expected. Remove it.") from error
+        raise _explained(error, path) from error
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -100,4 +136,6 @@ def _explained(error: OSError, target: Path) -> UserError:
         )
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return UserError(f"{target}: may not be written ({error.strerror}). Choose another folder, or allow it.")
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(f"{target}: the name is too long for the file system. Choose a shorter one.")
     return UserError(f"{target}: could not be written: {error}. What was committed is safe.")

@@ -1,4 +1,4 @@
-"""What must hold of the account of a data set."""
+"""What must hold of the account of a data set: asked by the build before it says that it is done, and by `verify`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

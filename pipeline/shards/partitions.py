@@ -1,6 +1,7 @@
 """A stage's folder: one Parquet file and one commit record a partition. Only what has a record counts."""
 
-import json
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,9 +13,11 @@ import pyarrow.parquet as pq
 
 from ..dialogue import Rejection
 from ..errors import UserError
-from .atomic import atomic_path, file_sha256, write_json
+from .atomic import atomic_path, file_sha256
+from .records import RecordDamaged, read_record, write_record
 
 COMPRESSION = "zstd"
+RECORD_NAME = re.compile(r"part-([0-9]{6}|[1-9][0-9]{6,})\.json")  # and no "part-000000 (copy).json"
 MAKE_AGAIN = "Remove {} and run the same command again: it makes this partition again, and no other."
 
 
@@ -62,51 +65,69 @@ class PartitionFolder:
         """The commit record, or None if the partition is not committed; raises UserError if it is damaged."""
         file = self.record_file(partition)
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            outcome = stored.pop("outcome")
-            rejections = tuple(Rejection(**rejection) for rejection in outcome.pop("rejections"))
-            return CommitRecord(**stored, outcome=Outcome(**outcome, rejections=rejections))
+            return _commit_record(read_record(file))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (RecordDamaged, KeyError, TypeError) as error:
             raise UserError(f"{file} is damaged ({error}). {MAKE_AGAIN.format(file)}") from error
 
     def is_committed(self, partition: int) -> bool:
-        return self.record_file(partition).exists()
+        return self.record_file(partition).is_file()
 
     def committed(self) -> set[int]:
         """Numbers of the partitions that have a record."""
         if not self.path.is_dir():
             return set()
-        return {int(path.stem.removeprefix("part-")) for path in self.path.glob("part-*.json")}
+        with os.scandir(self.path) as entries:
+            files = (RECORD_NAME.fullmatch(entry.name) for entry in entries if entry.is_file())
+            return {int(name[1]) for name in files if name}
 
     def write(self, partition: int, table: pa.Table, outcome: Outcome) -> CommitRecord:
         with atomic_path(self.file(partition)) as path:
             pq.write_table(table, path, compression=COMPRESSION)
         file = self.file(partition)
         record = CommitRecord(table.num_rows, file.stat().st_size, file_sha256(file), outcome)
-        write_json(self.record_file(partition), asdict(record))
+        write_record(self.record_file(partition), asdict(record))
         return record
 
     def read(self, partition: int) -> pa.Table:
         """A committed partition; raises UserError if it is not, byte for byte, what was committed."""
         file = self.file(partition)
-        record = next(self.records([partition]))
+        record = self.committed_record(partition)
         if not file.is_file() or file.stat().st_size != record.bytes or file_sha256(file) != record.sha256:
             raise UserError(
                 f"{file} is not what was committed: it is damaged or missing. "
                 f"{MAKE_AGAIN.format(self.record_file(partition))}"
             )
         with pq.ParquetFile(file) as opened:  # read_table would bring a thread pool and a data set for one small file
-            return opened.read(use_threads=False)
+            table = opened.read(use_threads=False)
+        if table.num_rows != record.rows:
+            raise UserError(
+                f"{file} has {table.num_rows} rows, and its record says {record.rows}. "
+                f"{MAKE_AGAIN.format(self.record_file(partition))}"
+            )
+        return table
 
     def records(self, partitions: Sequence[int]) -> Iterator[CommitRecord]:
         """Commit records in order; raises UserError if one is missing."""
-        for partition in partitions:
-            record = self.record(partition)
-            if record is None:
-                raise UserError(f"{self.record_file(partition)} is missing. Run the same command again: it is made.")
-            yield record
+        return (self.committed_record(partition) for partition in partitions)
+
+    def committed_record(self, partition: int) -> CommitRecord:
+        """The commit record; raises UserError if it is missing or damaged."""
+        record = self.record(partition)
+        if record is None:
+            raise UserError(f"{self.record_file(partition)} is missing. Run the same command again: it is made.")
+        return record
+
+
+def _commit_record(stored: dict[str, Any]) -> CommitRecord:
+    rejections = tuple(Rejection(**rejection) for rejection in stored["outcome"]["rejections"])
+    outcome = Outcome(**stored["outcome"] | {"rejections": rejections})
+    if outcome.planned != outcome.emitted + len(rejections):
+        raise RecordDamaged(
+            f"{outcome.planned} planned are not {outcome.emitted} emitted and {len(rejections)} rejected"
+        )
+    return CommitRecord(**stored | {"outcome": outcome})
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """A file is whole or not there, whatever stops its writer."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.shards.atomic import atomic_path, canonical_json, file_sha256, remove_temporary, write_json
+from duplexgen.pipeline.shards.atomic import (
+    atomic_path,
+    canonical_json,
+    file_sha256,
+    locked,
+    remove_temporary,
+    write_json,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +88,7 @@ def test_exception_leaves_nothing_behind(tmp_path: Path, error: BaseException) -
         (errno.EDQUOT, "the disk is full"),
         (errno.EACCES, "may not be written (Permission denied). Choose another folder"),
         (errno.EROFS, "may not be written (Read-only file system)"),
+        (errno.ENAMETOOLONG, "the name is too long for the file system. Choose a shorter one"),
         (errno.EIO, "could not be written: [Errno 5] Input/output error"),
     ],
 )
@@ -119,3 +128,73 @@ def test_json_is_the_same_bytes_for_the_same_value(tmp_path: Path) -> None:
     assert file_sha256(tmp_path / "a") == file_sha256(tmp_path / "b")
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))
+
+
+HELD = "it is being written by another build"
+
+
+def lock_refused(path: Path) -> str:
+    with pytest.raises(UserError) as error, locked(path, HELD):
+        pass
+    return str(error.value)
+
+
+def test_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ".out.lock"
+    with locked(path, HELD):
+        assert lock_refused(path) == f"{HELD}. Wait until it ends; nothing was changed."
+        script = "import sys; from pathlib import Path; from duplexgen.pipeline.shards.atomic import locked"
+        script += "\nwith locked(Path(sys.argv[1]), 'held'): pass"
+        ended = subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, capture_output=True, check=False)
+        assert b"UserError: held. Wait until it ends" in ended.stderr
+    with locked(path, HELD):
+        pass
+
+
+def test_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path: Path) -> None:
+    path, flock = tmp_path / ".out.lock", fcntl.flock
+    with pytest.MonkeyPatch.context() as patch:
+
+        def remove_first(descriptor: int, operation: int) -> None:
+            patch.undo()
+            path.unlink()
+            flock(descriptor, operation)
+
+        patch.setattr(fcntl, "flock", remove_first)
+        with locked(path, HELD):
+            assert HELD in lock_refused(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOLCK, "the file system there keeps no locks (No locks available)"),
+        (errno.ENOSYS, "the file system there keeps no locks (Function not implemented)"),
+        (errno.EOPNOTSUPP, "the file system there keeps no locks (Operation not supported)"),
+        (errno.EACCES, "could not be locked (Permission denied)"),
+        (errno.EIO, "could not be locked (Input/output error)"),
+    ],
+)
+def test_lock_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / ".out.lock"
+    assert lock_refused(path).startswith(f"{path}: {says}")
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a link", "a dangling link"])
+def test_lock_that_is_no_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ".out.lock"
+    (tmp_path / "mine").write_text("mine")
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / ("mine" if kind == "a link" else "nowhere"))
+    assert lock_refused(path) == f"{path} is {kind.replace('dangling ', '')}, where a lock file is expected. Remove it."
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_lock_where_no_file_can_be_made() -> None:
+    assert lock_refused(Path("/proc/.out.lock")).startswith("/proc/.out.lock: could not be written")

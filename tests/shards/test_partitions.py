@@ -9,6 +9,7 @@ import pytest
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.shards.partitions import Ledger, Outcome, PartitionFolder
+from tests.damaging import flip
 
 TABLE = pa.table({"dialogue_id": ["a/b", "图"]})
 OUTCOME = Outcome(
@@ -38,7 +39,7 @@ def test_what_is_written_is_read(folder: PartitionFolder) -> None:
 
 
 def test_same_partition_is_the_same_bytes(folder: PartitionFolder, tmp_path: Path) -> None:
-    again = PartitionFolder(tmp_path / "again")
+    again = PartitionFolder(tmp_path / "again" / folder.path.name)
     again.write(3, TABLE, OUTCOME)
     assert again.file(3).read_bytes() == folder.file(3).read_bytes()
     assert again.record_file(3).read_bytes() == folder.record_file(3).read_bytes()
@@ -84,6 +85,21 @@ def test_damaged_record(folder: PartitionFolder, content: bytes) -> None:
     folder.record_file(3).write_bytes(content)
     with pytest.raises(UserError, match=r"part-000003\.json is damaged .*Remove .*part-000003\.json and run"):
         folder.record(3)
+
+
+def test_every_flipped_bit_of_a_record(folder: PartitionFolder) -> None:
+    whole, expected = folder.record_file(3).read_bytes(), folder.record(3)
+    unharmed = 0
+    for place in range(len(whole)):
+        for bit in range(8):
+            flip(folder.record_file(3), place, 1 << bit)
+            try:
+                assert folder.record(3) == expected  # white space for other white space
+                unharmed += 1
+            except UserError as error:
+                assert str(error).startswith(f"{folder.record_file(3)} is damaged")
+            folder.record_file(3).write_bytes(whole)
+    assert unharmed < len(whole) / 8
 
 
 @pytest.mark.parametrize("change", [{"rows": None}, {"surprise": 1}])

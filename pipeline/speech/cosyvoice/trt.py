@@ -13,12 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 
 from ...errors import UserError
 from ...model_files import checksum
-from ...shards.atomic import atomic_path, canonical_json
+from ...shards.atomic import atomic_path, canonical_json, locked
 from ..guard import BadSpeechError
 from .folder import ModelFolder
 from .upstream import Code, contained
@@ -91,7 +90,7 @@ def speed_up(parts: "Parts", folder: ModelFolder, code: Code) -> None:
             shapes, fp16 = model.get_trt_kwargs(), parts.dtype is torch.float16
             path = engine_file(folder.estimator, shapes, fp16, torch.cuda.get_device_name(parts.device))
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # workers of one machine make it once
+            with locked(path.with_suffix(".lock"), message=None):  # workers of one machine make it once
                 if not path.is_file():
                     with atomic_path(path) as temporary:
                         convert_onnx_to_trt(str(temporary), shapes, str(folder.estimator), fp16)

@@ -69,7 +69,7 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     turns = row["turns"][: last + 1]
     user = _user_channel(row, sequence_format.sample_rate)
     end = turns[-1]["end_sample"]
-    if not 0 <= turns[-1]["start_sample"] < end <= LONGEST_TRACK_S * sequence_format.sample_rate:
+    if not 0 <= turns[-1]["start_sample"] <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
         raise DialogueRejected("no_such_audio", f"a turn ends at sample {end}, of {len(user)}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..pipeline.dialogue import CHANNELS
 from ..pipeline.errors import DialogueRejected, UserError
 from ..pipeline.shards.dataset import Dataset
-from ..pipeline.shards.invariants import read_audio
+from ..pipeline.shards.invariants import LONGEST_TRACK_S, read_audio
 from ..pipeline.shards.verify import check_whole
 from .sequences import SequenceFormat
 
@@ -38,7 +38,8 @@ def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
         raise UserError(f"{dataset.path} is no whole data set, as `duplexgen verify` says:\n{listed}")
     theirs, ours = dataset.described, sequence_format.described
     if differing := theirs.unlike(ours):
-        said = "; ".join(f"{key}: {getattr(theirs, key)!r}, the model's {getattr(ours, key)!r}" for key in differing)
+        here, there = ours.model_dump(), theirs.model_dump()
+        said = "; ".join(f"{key}: {there[key]}, the model's {here[key]}" for key in differing)
         raise UserError(
             f"{dataset.path} is not in the model's format: vocabulary.json differs in {said}. Build the evaluation "
             "set with the tokenizers and the layout that the model was trained with."
@@ -68,8 +69,8 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     turns = row["turns"][: last + 1]
     user = _user_channel(row, sequence_format.sample_rate)
     end = turns[-1]["end_sample"]
-    if not 0 <= turns[-1]["start_sample"] < end <= len(user):
-        raise DialogueRejected("no_such_audio", f"a turn ends at sample {end} of {len(user)}")
+    if not 0 <= turns[-1]["start_sample"] <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
+        raise DialogueRejected("no_such_audio", f"a turn ends at sample {end}, of {len(user)}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples

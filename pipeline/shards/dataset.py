@@ -278,7 +278,7 @@ class Dataset:
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """Rows in order, a few in memory at a time; raises UserError at one that cannot be read.
 
-        columns: `dialogue_id` and others; all, if none are named.
+        columns: all, if none are named.
         """
         number = 0
         for batch in self.batches(columns):

@@ -16,7 +16,7 @@ LONGEST_TEXT = 100_000  # characters of a turn: more than anybody says in an hou
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
     """Each row of a batch: its dialogue_id, and the row, or in words what keeps it from being one."""
     if not _problem(batch):
-        yield from ((row["dialogue_id"], row, "") for row in batch.to_pylist())
+        yield from ((row.get("dialogue_id"), row, "") for row in batch.to_pylist())
         return
     for number in range(batch.num_rows):
         row = batch.slice(number, 1)
@@ -24,7 +24,7 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] 
             yield _dialogue_id(row), None, problem
         else:
             (read,) = row.to_pylist()
-            yield read["dialogue_id"], read, ""
+            yield read.get("dialogue_id"), read, ""
 
 
 def _problem(rows: pa.RecordBatch) -> str:
@@ -35,9 +35,10 @@ def _problem(rows: pa.RecordBatch) -> str:
         return f"cannot be read: {error}"
     if (size := rows.nbytes) > MOST_BYTES:
         return f"has {size:,} bytes, more than {MOST_BYTES:,}"
-    lengths = pc.min_max(pc.utf8_length(rows["dialogue_id"])).as_py()
-    if rows.num_rows and not 0 < lengths["min"] <= lengths["max"] <= LONGEST_ID:
-        return f"its dialogue_id is empty or longer than {LONGEST_ID:,} characters"
+    if "dialogue_id" in rows.schema.names and rows.num_rows:
+        lengths = pc.min_max(pc.utf8_length(rows["dialogue_id"])).as_py()
+        if not 0 < lengths["min"] <= lengths["max"] <= LONGEST_ID:
+            return f"its dialogue_id is empty or longer than {LONGEST_ID:,} characters"
     for name, column in zip(rows.schema.names, rows.columns, strict=True):
         if pa.types.is_list(column.type) and (problem := _list_problem(name, column)):
             return problem
@@ -64,5 +65,5 @@ def _text_problem(turns: pa.StructArray) -> str:
 def _dialogue_id(row: pa.RecordBatch) -> str | None:
     try:
         return str(row["dialogue_id"][0].as_py())[:LONGEST_ID]
-    except (ValueError, pa.ArrowException):
+    except (ValueError, KeyError, pa.ArrowException):  # KeyError: not among the columns that were asked for
         return None

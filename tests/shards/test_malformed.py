@@ -86,9 +86,9 @@ def said(problems: Callable[[], object]) -> list[str]:
     """What is wrong, in words; anything but words is a failure of the test."""
     try:
         found = problems()
+        return [str(one) for one in islice(found, 1)] if isinstance(found, Iterator) else []
     except UserError as error:
         return [str(error)]
-    return [str(one) for one in islice(found, 1)] if isinstance(found, Iterator) else []
 
 
 def verified(dataset: Path) -> list[str]:

@@ -74,6 +74,7 @@ def length(name: str, of: Callable[[list[Any]], list[Any]]) -> Callable[[Rows], 
     return lambda rows: rows[1].update({name: of(rows[1][name])})
 
 
+EMPTY: tuple[list[Any], ...] = ([], [[]], [None])
 IDS = (-1, -(2**31), 2**31 - 1, None)
 DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
     **{f"{name} {value!r}": column(name, value) for name in ("source", "language", "scenario") for value in ("", "x")},
@@ -84,11 +85,7 @@ DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
         for name in ("user_codes", "assistant_codes")
         for value in (-1, 2048, None)
     },
-    **{
-        f"{name} {value}": column(name, value)
-        for name in ("user_codes", "assistant_codes")
-        for value in ([], [[]], [None])
-    },
+    **{f"{name} {value}": column(name, value) for name in ("user_codes", "assistant_codes") for value in EMPTY},
     **{f"{name} {value}": turn(name, value) for name in ("start_sample", "end_sample") for value in INTS},
     **{f"{name} {value}": turn(name, value) for name in ("reaction_samples", "uncut_end_sample") for value in INTS},
     **{f"role {value!r}": turn("role", value) for value in ("user", "system", "", "\x1b[31m")},
@@ -285,7 +282,7 @@ def test_many_rows_of_a_small_file(site: Site, tmp_path: Path) -> None:
 
 
 def test_flipped_bytes_of_a_shard(site: Site, tmp_path: Path) -> None:
-    """Wherever a byte of a page or of the footer flips, something is said, or the rows are still what they were."""
+    """Wherever a byte of a page or of the footer flips, something is said, or what can be known is what it was."""
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     whole = (dataset / SHARD).read_bytes()
     rows = list(Dataset(dataset).rows())
@@ -299,9 +296,22 @@ def test_flipped_bytes_of_a_shard(site: Site, tmp_path: Path) -> None:
         flipped = bytearray(whole)
         flipped[place] ^= 1 << draw.randrange(8)
         put_file(dataset, SHARD, bytes(flipped))
-        if not said(lambda: verify(dataset, lambda _: None)) and list(Dataset(dataset).rows()) != rows:
-            passed.append(place)
+        if not said(lambda: verify(dataset, lambda _: None)):
+            passed += [
+                place for one, row in zip(Dataset(dataset).rows(), rows, strict=True) if known(one) != known(row)
+            ]
     assert passed == []
+
+
+def known(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without audio, but for what its sequence and the recipe do not tell."""
+    codes = {name: row[name][0] for name in ("user_codes", "assistant_codes")}
+    told = ("role", "start_sample", "end_sample", "interrupted", "reaction_samples", "uncut_end_sample")
+    turns = [
+        {name: turn[name] for name in (*told, *(("text", "spoken_text") if turn["role"] == "assistant" else ()))}
+        for turn in row["turns"]
+    ]
+    return {name: value for name, value in row.items() if name != "dialogue_id"} | codes | {"turns": turns}
 
 
 @pytest.mark.parametrize("stage", ["data", "\x1b[31m", "x" * 1000])

@@ -21,7 +21,7 @@ from ..layouts.bayling import BaylingLayout
 from ..layouts.streams import Layout
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
-from ..tokens.vocabulary import BAYLING_STATES, audio_token, state_token
+from ..tokens.vocabulary import END_OF_TEXT, STATE_TOKENS, audio_token
 from .atomic import file_sha256
 from .dataset import (
     LARGEST_JSON_BYTES,
@@ -216,8 +216,10 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     if text_size != vocabulary.text_size:
         yield f"{VOCABULARY}: text_tokenizer.vocab_size is {vocabulary.text_size}, that of {file} {text_size}"
     for state, id_ in described.state.items():
-        if names.get(id_) not in (state_token(state), BAYLING_STATES[state]):
+        if names.get(id_) != STATE_TOKENS[state]:
             yield f"{VOCABULARY}: the state {state} has the id {id_}, which {file} has for another token"
+    if names.get(vocabulary.end_of_text) != END_OF_TEXT:
+        yield f"{VOCABULARY}: end_of_text has the id {vocabulary.end_of_text}, which {file} has for another token"
     ids = vocabulary.audio_ids(range(vocabulary.audio_size)).tolist()
     if (wrong := next((code for code, id_ in enumerate(ids) if names.get(id_) != audio_token(code)), None)) is not None:
         yield f"{VOCABULARY}: the audio code {wrong} has the id {ids[wrong]}, which {file} has for another token"

@@ -23,7 +23,7 @@ Id = Annotated[int, Field(ge=0, lt=LARGEST_ID)]
 class AudioIds(Section):
     first_id: Id
     size: Annotated[int, Field(gt=0, le=2**15)]
-    exceptions: dict[Annotated[str, Field(pattern=r"^[0-9]{1,5}$")], Id] = Field(default_factory=dict)
+    exceptions: dict[Annotated[str, Field(pattern=r"^[0-9]{1,5}$")], Id] = Field(default_factory=dict)  # no longer used
 
 
 class DescribedSpeechTokenizer(Section):
@@ -49,6 +49,7 @@ class Described(Section):
     channels: list[str]
     state: dict[Name, Id]
     audio: AudioIds
+    end_of_text: Id | None = None
     speech_tokenizer: DescribedSpeechTokenizer
     text_tokenizer: DescribedTextTokenizer
 

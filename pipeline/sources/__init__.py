@@ -14,6 +14,7 @@ A row's id is its `id`, `prompt_id` or `conversation_id`; a row that has none is
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -23,20 +24,24 @@ from ..errors import DialogueRejected, UserError
 from ..recipe import Source
 from .joining import JOINED, joined
 from .rows import files, problem, read_rows, shown
-from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
+from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue, needed_keys
 
 __all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
 
 
-def read(source: Source, base: Path) -> Iterator[Read | Rejection]:
+def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[Read | Rejection]:
     """Every row of a source, in order: as a dialogue, or as the reason why it is none.
 
     A rejection is named by its place (`file.jsonl:17`), since a row that cannot be read has no id. `source.limit`
-    counts rows, usable or not. A relative path starts at `base`, the recipe's folder.
+    counts rows, usable or not. A relative path starts at `base`, the recipe's folder. lost: is given a message for each
+    file that is lost as a whole, or from some row on, unless `source.unreadable_files` allows it.
 
-    Raises UserError if the file, folder or Hub data set cannot be read at all.
+    Raises UserError if the file, folder or Hub data set cannot be opened.
     """
-    for row in islice(read_rows(source, base), source.limit):
+    if lost is None or source.unreadable_files == "skip":
+        lost = []
+    limit = None if source.limit is None else min(source.limit, sys.maxsize)
+    for row in islice(read_rows(source, base, needed_keys(source.shape), lost), limit):
         if isinstance(row, Rejection):
             yield row
             continue

@@ -96,7 +96,7 @@ def test_what_is_left_out_is_noted(tmp_path):
     [
         ('{"id": "a", "data": [', "broken_json"),
         ("[" * 100_000, "broken_json"),
-        ('{"data": ' + "1" * 5000 + "}", "broken_json"),
+        ('{"data": ' + "1" * 5000 + "}", "wrong_shape"),
         ('"text"', "wrong_shape"),
         ({"id": "a"}, "wrong_shape"),
         ({"messages": []}, "wrong_shape"),
@@ -149,7 +149,7 @@ def test_bytes_that_are_not_utf8_are_rejected_alone(tmp_path):
 
 
 def test_a_line_without_end_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("duplexgen.pipeline.sources.rows.LONGEST_ROW_BYTES", 100)
+    monkeypatch.setattr("duplexgen.pipeline.sources.json_files.LONGEST_ROW", 100)
     path = lines(tmp_path, "x" * 1000, {"data": PAIR})
     first, second = read(source(path), tmp_path)
     assert (first.dialogue_id, first.reason) == ("a.jsonl:1", "row_too_long")

@@ -27,22 +27,23 @@ def parquet_rows(path: Path, name: str, keys: Sequence[str]) -> Iterator[Row | R
     with path.open("rb") as stream:
         try:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
-            groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
             names = file.schema_arrow.names
+            used = [key for key in keys if key in names]
+            groups = [_extent(file.metadata.row_group(group), used) for group in range(file.num_row_groups)]
         except DAMAGE as error:
             raise RestLost(f"cannot be read as Parquet: {_why(error)}") from error
-        used = [key for key in keys if key in names]
         first = 1
-        for index, group in enumerate(groups):
-            size = sum(_size(group.column(column), used) for column in range(group.num_columns))
-            numbers = range(first, first + group.num_rows)
-            if size > LONGEST_ROW * group.num_rows:
+        for index, (rows, size) in enumerate(groups):
+            numbers = range(first, first + rows)
+            if size > LONGEST_ROW * rows:
                 yield from _lost(name, numbers, "row_too_long", f"longer than {LONGEST_ROW} bytes, as those beside it")
             else:
-                at_once = min(ROWS_AT_ONCE, max(1, BYTES_AT_ONCE * group.num_rows // max(1, size)))
+                at_once = min(ROWS_AT_ONCE, max(1, BYTES_AT_ONCE * rows // max(1, size)))
                 batches = file.iter_batches(at_once, row_groups=[index], columns=used, use_threads=False)
                 yield from _group_rows(batches, name, numbers, names)
             first = numbers.stop
+        if (rows := file.metadata.num_rows) != first - 1:
+            raise RestLost(f"it says that it has {rows} rows, and has {first - 1}")
 
 
 def _group_rows(
@@ -80,8 +81,11 @@ def _lost(name: str, numbers: range, reason: str, why: str) -> Iterator[Rejectio
         yield Rejection(f"{name}#{number}", "source", reason, why)
 
 
-def _size(column: Any, used: Sequence[str]) -> int:
-    return int(column.total_uncompressed_size) if column.path_in_schema.split(".")[0] in used else 0
+def _extent(group: Any, keys: Sequence[str]) -> tuple[int, int]:
+    """How many rows a row group has, and how many bytes they take in the columns of `keys`."""
+    columns = [group.column(column) for column in range(group.num_columns)]
+    used = [column for column in columns if column.path_in_schema.split(".")[0] in keys]
+    return group.num_rows, sum(column.total_uncompressed_size for column in used)
 
 
 def _why(error: Exception) -> str:

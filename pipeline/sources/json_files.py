@@ -37,7 +37,7 @@ def line_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
             yield _too_long(where)
             continue
         line = line.strip("\ufeff \t\n")
-        if not line.strip():
+        if not line:
             continue
         try:
             yield Row(where, DECODER.decode(line))
@@ -52,25 +52,30 @@ def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
     Raises RestLost if it cannot be found, or if a list has no end.
     """
     text = _Text(stream)
-    number, in_list, separated = 0, False, False
+    number, in_list, separated, outside = 0, False, False, False
+    usual: int | None = None  # how deep the last value that could be read is indented
     while char := text.next():
         separated |= text.separated
-        if char == ("]" if in_list else "["):
+        if char == ("]" if in_list else "[") and not outside:
             in_list = not in_list
             text.go(text.at + 1)
             continue
         number += 1
+        outside |= not in_list  # and then a list is a value like others
         line, starts_line, indent = text.line, text.starts_line, text.indent
         where = f"{name}#{number}" if in_list else f"{name}:{line}"
         try:
-            yield Row(where, text.value())
+            row = Row(where, text.value())
+            usual = indent
+            yield row
             continue
         except _TooLong:
             rejection = _too_long(where)
         except (ValueError, RecursionError) as error:
             broken, its_line = text.until_line_of(error)
             rejection = _rejection(where, broken, f"line {its_line}: {_why(error)}")
-        if not text.to_next_line(indent, "{[]" if in_list else None) and (in_list or not starts_line):
+        found = text.to_next_line(max(indent, usual or 0), "{[]" if in_list else None)
+        if (found == "]" and usual is None) or (not found and (in_list or not starts_line)):
             raise RestLost(f"{where} (line {line}) and all that follows is lost: {rejection.detail}")
         yield rejection
     if in_list and (separated or number <= 1):  # without a comma it was no list, but lines of which one starts with [
@@ -133,10 +138,10 @@ class _Text:
         end = self.text.find("\n", pos)
         return self.text[self.at : end if end >= 0 else None], self.line + self.text.count("\n", self.at, pos)
 
-    def to_next_line(self, indent: int, start: str | None) -> bool:
+    def to_next_line(self, indent: int, start: str | None) -> str:
         """Go to the next line that is indented no deeper and starts with one of `start`; None: with no end of a value.
 
-        Returns False, at the end of the text, if there is none.
+        Returns the character it starts with, or nothing, at the end of the text, if there is none.
         """
         first = f"[{re.escape(start)}]" if start else r"[^\s\]},]"
         found_at = re.compile(rf"\n[ \t]{{0,{min(indent, DEEPEST)}}}(?={first})")
@@ -144,9 +149,9 @@ class _Text:
             self.go(max(self.at, len(self.text) - DEEPEST - 2))
             if not self._more():
                 self.go(len(self.text))
-                return False
+                return ""
         self.go(found.end())
-        return True
+        return self.text[self.at]
 
     def go(self, end: int) -> None:
         """Pass what stands before `end`."""

@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from ..dialogue import Rejection
 from ..errors import UserError
@@ -14,8 +15,8 @@ from .json_files import Bytes, line_rows, value_rows
 from .row import RestLost, Row
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
-LARGEST_UNPACKED = 64 * 2**20  # bytes; an archive of no more may unpack to any multiple of its size
-LARGEST_RATIO = 200  # of a larger one; text is packed to a tenth of its size, seldom to a fiftieth
+UNPACKED_UNASKED = 16 * 2**20  # bytes; so much of an archive may be any multiple of what it was packed to
+LARGEST_RATIO = 200  # of more; text is packed to a tenth of its size, seldom to a fiftieth
 DAMAGE = (RestLost, OSError, EOFError, zlib.error)
 
 
@@ -125,7 +126,7 @@ def _rows_of(path: Path, keys: Sequence[str]) -> Iterator[Row | Rejection]:
         plain = stack.enter_context(path.open("rb"))
         if lower.endswith(".gz") and not plain.peek(1):
             raise RestLost("it is empty, and no archive is")
-        stream: Bytes = stack.enter_context(_Unpacked(fileobj=plain)) if lower.endswith(".gz") else plain
+        stream: Bytes = stack.enter_context(_Unpacked(plain)) if lower.endswith(".gz") else plain
         rows = line_rows if lower.removesuffix(".gz").endswith(".jsonl") else value_rows
         yield from rows(name, stream)
 
@@ -133,10 +134,13 @@ def _rows_of(path: Path, keys: Sequence[str]) -> Iterator[Row | Rejection]:
 class _Unpacked(gzip.GzipFile):
     """What a gzip archive holds; raises RestLost if it unpacks to more than text does."""
 
+    def __init__(self, plain: IO[bytes]) -> None:
+        super().__init__(fileobj=plain)
+        self.plain = plain
+
     def read1(self, size: int = -1) -> bytes:
         data = super().read1(size)
-        unpacked, packed = self.tell(), os.fstat(self.fileno()).st_size
-        if unpacked > max(LARGEST_UNPACKED, LARGEST_RATIO * packed):
+        if self.tell() > max(UNPACKED_UNASKED, LARGEST_RATIO * self.plain.tell()):
             raise RestLost(f"it unpacks to more than {LARGEST_RATIO} times its size, as no text does")
         return data
 

@@ -23,7 +23,7 @@ from ..dialogue import Rejection
 from ..errors import DialogueRejected, UserError
 from ..recipe import Source
 from .joining import JOINED, joined
-from .rows import files, problem, read_rows, shown
+from .rows import escaped, files, problem, read_rows, shown
 from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue, needed_keys
 
 __all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
@@ -64,21 +64,36 @@ def check(source: Source, base: Path) -> str | None:
 def fingerprint(source: Source, base: Path) -> dict[str, str]:
     """What a source's rows depend on: the sha256 of each file, or the name and revision of a Hub data set.
 
-    Name a `revision` to pin a Hub data set: without one, what its main branch holds is not part of the fingerprint.
+    A Hub data set that is a folder here has the sha256 of its files, too. Of one without a `revision`, what its main
+    branch holds is not part of the fingerprint, as that cannot be asked without a network: `datasets` reads all rows
+    from one commit, and a work folder keeps the rows that were read first.
     Raises UserError if a local source cannot be read.
     """
-    if source.hub is not None:
-        return {
-            "hub": source.hub,
-            "config": source.config or "",
-            "split": source.split,
-            "revision": source.revision or "",
-        }
+    if source.hub is None:
+        return _digests({shown(path): path for path in files(source, base)}, source)
+    named = {
+        "hub": source.hub,
+        "config": source.config or "",
+        "split": source.split,
+        "revision": source.revision or "",
+    }
+    folder = Path(source.hub)  # `datasets` starts at the working folder, too
+    return named | _digests({escaped(str(path.relative_to(folder))): path for path in _within(folder)}, source)
+
+
+def _within(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _digests(paths: dict[str, Path], source: Source) -> dict[str, str]:
     digests = {}
-    for path in files(source, base):
+    for name, path in paths.items():
         try:
             with path.open("rb") as stream:
-                digests[shown(path)] = hashlib.file_digest(stream, "sha256").hexdigest()
+                digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
     return digests

@@ -28,8 +28,13 @@ def location(source: Source, base: Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    r"""A file's name, as no other file beside it is shown: bytes that are not UTF-8 as \xff, a \ as \\."""
-    return os.fsencode(path.name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    """A file's name, as no other file beside it is shown."""
+    return escaped(path.name)
+
+
+def escaped(name: str) -> str:
+    r"""A name of the file system as text: bytes that are not UTF-8 as \xff, a \ as \\."""
+    return os.fsencode(name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def problem(source: Source, base: Path) -> str | None:

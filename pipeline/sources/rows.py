@@ -107,7 +107,7 @@ def _file_rows(path: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's; a damaged archive's has none
             raise
-        rows = f"the first {read} rows could be read" if read else "no row could be read"
+        rows = f"only {read} of its rows could be read" if read else "no row could be read"
         lost.append(f"{path}: {rows}: {error}")
         yield Rejection(shown(path), "source", "broken_file", f"{rows}: {error}")
         return

@@ -291,7 +291,7 @@ def test_a_file_that_is_lost_stops_the_build_and_is_named(lossy_plan: Callable[.
     for words in (
         "17.jsonl: no row could be read",
         "30.parquet: no row could be read",
-        "50.json: the first 1 rows could",
+        "50.json: only 1 of its rows could",
     ):
         assert words in message
     assert "`unreadable_files: skip`" in message

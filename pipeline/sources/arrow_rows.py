@@ -28,19 +28,20 @@ def parquet_rows(path: Path, name: str, keys: Sequence[str]) -> Iterator[Row | R
         try:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             names = file.schema_arrow.names
-            used = [key for key in keys if key in names]
-            groups = [_extent(file.metadata.row_group(group), used) for group in range(file.num_row_groups)]
+            # Nothing is asked of a column's metadata: pyarrow ends the process if they are damaged.
+            groups = [
+                (group.num_rows, group.total_byte_size)
+                for group in map(file.metadata.row_group, range(file.num_row_groups))
+            ]
         except DAMAGE as error:
             raise RestLost(f"cannot be read as Parquet: {_why(error)}") from error
+        used = [key for key in keys if key in names]
         first = 1
         for index, (rows, size) in enumerate(groups):
             numbers = range(first, first + rows)
-            if size > LONGEST_ROW * rows:
-                yield from _lost(name, numbers, "row_too_long", f"longer than {LONGEST_ROW} bytes, as those beside it")
-            else:
-                at_once = min(ROWS_AT_ONCE, max(1, BYTES_AT_ONCE * rows // max(1, size)))
-                batches = file.iter_batches(at_once, row_groups=[index], columns=used, use_threads=False)
-                yield from _group_rows(batches, name, numbers, names)
+            at_once = min(ROWS_AT_ONCE, max(1, BYTES_AT_ONCE * rows // max(1, size)))
+            batches = file.iter_batches(at_once, row_groups=[index], columns=used, use_threads=False)
+            yield from _group_rows(batches, name, numbers, names)
             first = numbers.stop
         if (rows := file.metadata.num_rows) != first - 1:
             raise RestLost(f"it says that it has {rows} rows, and has {first - 1}")
@@ -56,7 +57,11 @@ def _group_rows(
             read += batch.num_rows
     except DAMAGE as error:
         why = _why(error)
-    yield from _lost(name, numbers[read:], "broken_file", why)
+    lost = numbers[read:]
+    if len(lost) > MOST_COUNTED:
+        raise RestLost(f"item {lost.start} and all that follows is lost: {why}")
+    for number in lost:
+        yield Rejection(f"{name}#{number}", "source", "broken_file", why)
 
 
 def table_rows(
@@ -72,20 +77,6 @@ def table_rows(
             yield Rejection(where, "source", "row_too_long", f"longer than {LONGEST_ROW} bytes")
         else:
             yield Row(where, blank | _named((name, column[index]) for name, column in columns))
-
-
-def _lost(name: str, numbers: range, reason: str, why: str) -> Iterator[Rejection]:
-    if len(numbers) > MOST_COUNTED:
-        raise RestLost(f"item {numbers.start} and all that follows is lost: {why}")
-    for number in numbers:
-        yield Rejection(f"{name}#{number}", "source", reason, why)
-
-
-def _extent(group: Any, keys: Sequence[str]) -> tuple[int, int]:
-    """How many rows a row group has, and how many bytes they take in the columns of `keys`."""
-    columns = [group.column(column) for column in range(group.num_columns)]
-    used = [column for column in columns if column.path_in_schema.split(".")[0] in keys]
-    return group.num_rows, sum(column.total_uncompressed_size for column in used)
 
 
 def _why(error: Exception) -> str:

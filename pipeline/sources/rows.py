@@ -95,14 +95,15 @@ def read_rows(source: Source, base: Path, keys: Sequence[str], lost: list[str]) 
 
 
 def _file_rows(path: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row | Rejection]:
-    read = 0
-    first: Rejection | None = None
+    read, wrong = 0, ""
     try:
         for item in _rows_of(path, keys):
             if isinstance(item, Rejection):
-                first = first or item
-            else:
+                wrong = wrong or f"{item.dialogue_id}: {item.reason}: {item.detail}"
+            elif isinstance(item.value, dict):
                 read += 1
+            else:  # as a line of an object that takes several
+                wrong = wrong or f"{item.where}: expected a JSON object"
             yield item
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's; a damaged archive's has none
@@ -111,8 +112,15 @@ def _file_rows(path: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row
         lost.append(f"{path}: {rows}: {error}")
         yield Rejection(shown(path), "source", "broken_file", f"{rows}: {error}")
         return
-    if first and not read:
-        lost.append(f"{path}: no row could be read; {first.dialogue_id}: {first.reason}: {first.detail}")
+    if wrong and not read:
+        hint = (
+            ". A .jsonl has one row per line; rows over several lines are read from a .json" if _is_lines(path) else ""
+        )
+        lost.append(f"{path}: no row could be read; {wrong}{hint}")
+
+
+def _is_lines(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(".jsonl")
 
 
 def _has_suffix(path: Path) -> bool:
@@ -132,8 +140,7 @@ def _rows_of(path: Path, keys: Sequence[str]) -> Iterator[Row | Rejection]:
         if lower.endswith(".gz") and not plain.peek(1):
             raise RestLost("it is empty, and no archive is")
         stream: Bytes = stack.enter_context(_Unpacked(plain)) if lower.endswith(".gz") else plain
-        rows = line_rows if lower.removesuffix(".gz").endswith(".jsonl") else value_rows
-        yield from rows(name, stream)
+        yield from (line_rows if _is_lines(path) else value_rows)(name, stream)
 
 
 class _Unpacked(gzip.GzipFile):

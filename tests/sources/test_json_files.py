@@ -170,6 +170,15 @@ def test_a_file_that_is_encoded_otherwise_is_lost(tmp_path: Path, name: str) -> 
     assert rejected
 
 
+@pytest.mark.parametrize("form", ["objects over several lines", "a list over several lines"])
+def test_a_jsonl_of_rows_over_several_lines_is_lost(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(FORMS[form]([row(number) for number in range(3)]))
+    found, _, (message,) = read_all(path)
+    assert found == []
+    assert "rows over several lines are read from a .json" in message
+
+
 @pytest.mark.parametrize("content", ["", " \n\r\n\t", "\ufeff", "[]", " [ ]\n"])
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
 def test_a_file_without_rows_has_lost_none(tmp_path: Path, content: str, name: str) -> None:

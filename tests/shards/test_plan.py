@@ -249,14 +249,15 @@ def test_a_source_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, chan
 
 
 def test_a_plan_that_is_made_again_in_vain_is_none(plan: Callable[..., Plan], tmp_path: Path) -> None:
-    made = plan(rows("a", "b", "c"), partition_size=2)
+    long = [row | {"note": "x" * 20_000} for row in rows("a", "b", "c")]  # not all is read at once
+    made = plan(long, partition_size=2)
     source = tmp_path / "source-0.jsonl"
     before = source.read_text()
     made.folder.record_file(1).unlink()
     listed = [{"name": "source-0", "shape": "ultrachat", "path": source.name}]
     recipe = Recipe.model_validate(recipe_dict(tmp_path) | {"sources": listed, "partition_size": 2})
     with pytest.raises(UserError, match="changed while it was read"):
-        make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: source.write_text(before.replace('"b"', '"x"')))
+        make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: source.write_text(before.replace('"c"', '"x"')))
     source.write_text(before)
     assert ids(make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: None)) == [["a", "b"], ["c"]]
 

@@ -130,6 +130,17 @@ def test_a_broken_item_over_several_lines_costs_itself_alone(
     assert lost == []
 
 
+def test_an_item_that_has_lost_its_indentation_takes_no_other_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(
+        json.dumps([row(number) for number in range(5)], indent=2).replace('  {\n    "id": "row-2"', '({"id": "x"')
+    )
+    found, rejected, lost = read_all(path)
+    assert found == ["row-0", "row-1", "row-3", "row-4"]
+    assert [one.dialogue_id for one in rejected] == ["a.json#3"]
+    assert lost == []
+
+
 @pytest.mark.parametrize(
     ("content", "rows", "words"),
     [

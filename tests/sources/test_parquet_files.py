@@ -146,6 +146,14 @@ def test_a_damaged_part_costs_its_rows(tmp_path: Path) -> None:
     assert lost == []
 
 
+def test_a_damaged_part_that_nobody_uses_costs_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    content = groups_of_ten(path, write_page_checksum=True, use_dictionary=False)
+    content[content.index(random.Random(23).randbytes(200).hex().encode())] ^= 1
+    path.write_bytes(content)
+    assert read_all(path) == (ids(*range(50)), [], [])
+
+
 def test_a_file_all_of_whose_parts_are_damaged_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     content = groups_of_ten(path, write_page_checksum=True, use_dictionary=False)
@@ -193,14 +201,29 @@ def test_any_damage_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     whole = groups_of_ten(path, write_page_checksum=True)
     draw = random.Random(5)
-    for _ in range(300):
+    end = int.from_bytes(whole[-8:-4], "little") + 8  # what the file says of itself
+    for number in range(600):
         content = bytearray(whole)
         for _ in range(draw.choice([1, 1, 20])):
-            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+            content[-1 - draw.randrange(end if number % 2 else len(content))] ^= 1 << draw.randrange(8)
         path.write_bytes(content)
         found, rejected, lost = read_all(path)
         assert len(found) + len(rejected) >= 50 or lost
         assert len(found) <= 50
+
+
+def test_rows_that_a_file_no_longer_knows_of_are_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    whole = groups_of_ten(path)
+    end = int.from_bytes(whole[-8:-4], "little") + 8
+    tens = [at for at in range(len(whole) - end, len(whole)) if whole[at] == 2 * 10]  # as Thrift writes a 10
+    contradictions = 0
+    for at in tens:
+        path.write_bytes(whole[:at] + bytes([2 * 8]) + whole[at + 1 :])
+        found, rejected, lost = read_all(path)
+        assert len(found) + len(rejected) >= 50 or lost
+        contradictions += any("it says that it has 50 rows, and has 48" in message for message in lost)
+    assert contradictions == 5
 
 
 @pytest.mark.parametrize("dictionary", [True, False])

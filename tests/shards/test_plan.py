@@ -256,8 +256,12 @@ def test_a_plan_that_is_made_again_in_vain_is_none(plan: Callable[..., Plan], tm
     made.folder.record_file(1).unlink()
     listed = [{"name": "source-0", "shape": "ultrachat", "path": source.name}]
     recipe = Recipe.model_validate(recipe_dict(tmp_path) | {"sources": listed, "partition_size": 2})
+
+    def report(_: int) -> None:
+        source.write_text(before.replace('"c"', '"x"'))
+
     with pytest.raises(UserError, match="changed while it was read"):
-        make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: source.write_text(before.replace('"c"', '"x"')))
+        make_plan(recipe, tmp_path, tmp_path / "work", None, report)
     source.write_text(before)
     assert ids(make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: None)) == [["a", "b"], ["c"]]
 

@@ -176,6 +176,6 @@ def _hub_rows(source: Source, keys: Sequence[str]) -> Iterator[Row | Rejection]:
     except Exception as error:  # whatever a loader, a network or a server can raise ends the command alike
         raise UserError(
             f"source {source.name}: cannot read the data set {source.hub!r} (config {source.config!r}, split "
-            f"{source.split!r}) beyond {number} rows: {type(error).__name__}: {error}. Check the name, the split and the network; a set "
-            "that is private needs HF_TOKEN in the environment"
+            f"{source.split!r}) beyond {number} rows: {type(error).__name__}: {error}. Check the name, the split and "
+            "the network; a set that is private needs HF_TOKEN in the environment"
         ) from error

@@ -49,6 +49,7 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
 
     base: the folder that the recipe's paths start at. limit: plan no more than this many dialogues.
     report: called with the number of rows read so far.
+    Raises UserError if there is nothing to read, if a file is lost, or if a source has changed while it was read.
     """
     prints = {source.name: fingerprint(source, base) for source in recipe.sources}
     shape = {
@@ -64,7 +65,11 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
     done = folder.path / "plan.json"
     number = _planned(done, folder)
     if number is None:
-        number, rows = _write_partitions(recipe, base, folder, limit, report)
+        done.unlink(missing_ok=True)  # it says that the partitions are those of these sources, which they cease to be
+        lost: list[str] = []
+        number, rows = _write_partitions(recipe, base, folder, limit, report, lost)
+        _stop_if_changed(prints, {source.name: fingerprint(source, base) for source in recipe.sources})
+        _stop_if_lost(lost)
         if number == 0:
             places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
             raise UserError(f"there is no dialogue in {places}: nothing to build. Expected at least one row.")
@@ -95,8 +100,40 @@ def _planned(done: Path, folder: PartitionFolder) -> int | None:
     return number
 
 
+def _stop_if_changed(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> None:
+    """Raise UserError if the sources are not what they were before they were read."""
+    changed = [
+        f"{file} of source {source}"
+        for source, prints in before.items()
+        for file in sorted(prints.keys() | after[source].keys())
+        if prints.get(file) != after[source].get(file)
+    ]
+    if changed:
+        raise UserError(
+            f"{', '.join(changed)} changed while it was read; nothing of it was kept. Wait until nothing writes there, "
+            "and run the same command again."
+        )
+
+
+def _stop_if_lost(lost: list[str]) -> None:
+    """Raise UserError if files of the sources could not be read."""
+    if not lost:
+        return
+    listed = "".join(f"\n  {message}" for message in lost)
+    count = "1 file" if len(lost) == 1 else f"{len(lost)} files"
+    raise UserError(
+        f"{count} of the sources cannot be read, or not to the end:{listed}\nMend or remove them; or say "
+        "`unreadable_files: skip` in their source, and the build goes on with what can be read of them."
+    )
+
+
 def _write_partitions(
-    recipe: Recipe, base: Path, folder: PartitionFolder, limit: int | None, report: Callable[[int], None]
+    recipe: Recipe,
+    base: Path,
+    folder: PartitionFolder,
+    limit: int | None,
+    report: Callable[[int], None],
+    lost: list[str],
 ) -> tuple[int, int]:
     """Returns the numbers of partitions and of rows read."""
     number = read_rows = 0
@@ -106,14 +143,14 @@ def _write_partitions(
         read_rows = rows
         report(rows)
 
-    for rows, outcome in _partitions(recipe, base, limit, count):
+    for rows, outcome in _partitions(recipe, base, limit, count, lost):
         folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
         number += 1
     return number, read_rows
 
 
 def _partitions(
-    recipe: Recipe, base: Path, limit: int | None, report: Callable[[int], None]
+    recipe: Recipe, base: Path, limit: int | None, report: Callable[[int], None], lost: list[str]
 ) -> Iterator[tuple[list[dict[str, Any]], Outcome]]:
     rows: list[dict[str, Any]] = []
     rejections: list[Rejection] = []
@@ -123,7 +160,7 @@ def _partitions(
     def outcome() -> Outcome:
         return Outcome(len(rows) + len(rejections), len(rows), tuple(rejections), dict(notes))
 
-    for count, item in enumerate(_items(recipe, base), start=1):
+    for count, item in enumerate(_items(recipe, base, lost), start=1):
         report(count)
         if isinstance(item, Rejection):
             rejections.append(item)
@@ -140,11 +177,11 @@ def _partitions(
         yield rows, outcome()
 
 
-def _items(recipe: Recipe, base: Path) -> Iterator[Read | Rejection]:
+def _items(recipe: Recipe, base: Path, lost: list[str]) -> Iterator[Read | Rejection]:
     """Every source in turn, joined if it says so; a row or a dialogue whose id was there before is rejected."""
     with _IdSet(recipe.speech.renditions) as dialogues, _IdSet(renditions=1) as rows:
         for source in recipe.sources:
-            items = read(source, base)
+            items = read(source, base, lost)
             if source.join > 1:
                 items = joined(_unique(items, rows), source.join)
             yield from _unique(items, dialogues)

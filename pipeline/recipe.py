@@ -61,6 +61,8 @@ class Source(Section):
     limit: Positive | None = None
     join: Positive = 1  # neighbouring dialogues of one exchange become one of this many
     license: str = "unknown"
+    # A file of which no row, or none from some place on, can be read: stop the build, or go on without those rows.
+    unreadable_files: Literal["stop", "skip"] = "stop"
 
     @model_validator(mode="after")
     def one_place(self) -> "Source":

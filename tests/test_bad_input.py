@@ -26,7 +26,13 @@ UNREADABLE = [
     (b'{"id": "broken", "messages": [{"role": "us', "broken_json"),
     (b"\x1f\x8b\x08 no text at all \x00\x01", "invalid_text"),
     (b"[" * 100_000, "broken_json"),
-    (b'{"id": ' + b"9" * 5000 + b', "messages": []}', "broken_json"),
+    (b'{"id": ' + b"9" * 5000 + b', "messages": []}', "no_turns"),
+    (
+        b'{"id": '
+        + b"9" * 5000
+        + b', "messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes."}]}',
+        "invalid_id",
+    ),
     (b'{"id": "latin-1", "messages": [{"role": "user", "content": "caf\xe9"}]}', "invalid_text"),
     (b'{"id": "deep", "messages": ' + b"[" * 700 + b"]" * 700 + b"}", "wrong_shape"),
     ("text", "wrong_shape"),

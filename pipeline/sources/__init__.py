@@ -14,6 +14,7 @@ A row's id is its `id`, `prompt_id` or `conversation_id`; a row that has none is
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,21 +23,25 @@ from ..dialogue import Rejection
 from ..errors import DialogueRejected, UserError
 from ..recipe import Source
 from .joining import JOINED, joined
-from .rows import files, problem, read_rows, shown
-from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue
+from .rows import escaped, files, problem, read_rows, shown
+from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue, needed_keys
 
 __all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
 
 
-def read(source: Source, base: Path) -> Iterator[Read | Rejection]:
+def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[Read | Rejection]:
     """Every row of a source, in order: as a dialogue, or as the reason why it is none.
 
     A rejection is named by its place (`file.jsonl:17`), since a row that cannot be read has no id. `source.limit`
-    counts rows, usable or not. A relative path starts at `base`, the recipe's folder.
+    counts rows, usable or not. A relative path starts at `base`, the recipe's folder. lost: is given a message for each
+    file that is lost as a whole, or from some row on, unless `source.unreadable_files` allows it.
 
-    Raises UserError if the file, folder or Hub data set cannot be read at all.
+    Raises UserError if the file, folder or Hub data set cannot be opened.
     """
-    for row in islice(read_rows(source, base), source.limit):
+    if lost is None or source.unreadable_files == "skip":
+        lost = []
+    limit = None if source.limit is None else min(source.limit, sys.maxsize)
+    for row in islice(read_rows(source, base, needed_keys(source.shape), lost), limit):
         if isinstance(row, Rejection):
             yield row
             continue
@@ -59,21 +64,36 @@ def check(source: Source, base: Path) -> str | None:
 def fingerprint(source: Source, base: Path) -> dict[str, str]:
     """What a source's rows depend on: the sha256 of each file, or the name and revision of a Hub data set.
 
-    Name a `revision` to pin a Hub data set: without one, what its main branch holds is not part of the fingerprint.
+    A Hub data set that is a folder here has the sha256 of its files, too. Of one without a `revision`, what its main
+    branch holds is not part of the fingerprint, as that cannot be asked without a network: `datasets` reads all rows
+    from one commit, and a work folder keeps the rows that were read first.
     Raises UserError if a local source cannot be read.
     """
-    if source.hub is not None:
-        return {
-            "hub": source.hub,
-            "config": source.config or "",
-            "split": source.split,
-            "revision": source.revision or "",
-        }
+    if source.hub is None:
+        return _digests({shown(path): path for path in files(source, base)}, source)
+    named = {
+        "hub": source.hub,
+        "config": source.config or "",
+        "split": source.split,
+        "revision": source.revision or "",
+    }
+    folder = Path(source.hub)  # `datasets` starts at the working folder, too
+    return named | _digests({escaped(str(path.relative_to(folder))): path for path in _within(folder)}, source)
+
+
+def _within(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _digests(paths: dict[str, Path], source: Source) -> dict[str, str]:
     digests = {}
-    for path in files(source, base):
+    for name, path in paths.items():
         try:
             with path.open("rb") as stream:
-                digests[shown(path)] = hashlib.file_digest(stream, "sha256").hexdigest()
+                digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
     return digests

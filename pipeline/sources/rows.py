@@ -2,30 +2,22 @@
 
 import contextlib
 import gzip
-import json
 import os
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ..dialogue import Rejection
 from ..errors import UserError
 from ..recipe import Source
+from .json_files import Bytes, line_rows, value_rows
+from .row import RestLost, Row
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
-ByteStream = IO[bytes] | gzip.GzipFile
-
-LONGEST_ROW_BYTES = 16 * 2**20  # a longer line is no dialogue; it would only fill the memory
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One item of a source: `where` is `file.jsonl:17` (a line) or `file.json#17` (an item), counted from 1."""
-
-    where: str
-    value: Any
+UNPACKED_UNASKED = 16 * 2**20  # bytes; so much of an archive may be any multiple of what it was packed to
+LARGEST_RATIO = 200  # of more; text is packed to a tenth of its size, seldom to a fiftieth
+DAMAGE = (RestLost, OSError, EOFError, zlib.error)
 
 
 def location(source: Source, base: Path) -> Path:
@@ -36,19 +28,38 @@ def location(source: Source, base: Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A file's name; bytes of it that are not UTF-8 are written as escapes."""
-    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    """A file's name, as no other file beside it is shown."""
+    return escaped(path.name)
+
+
+def escaped(name: str) -> str:
+    r"""A name of the file system as text: bytes that are not UTF-8 as \xff, a \ as \\."""
+    return os.fsencode(name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def problem(source: Source, base: Path) -> str | None:
     """Why a local source cannot be read, or None."""
-    path = location(source, base)
+    try:
+        path = location(source, base)
+    except RuntimeError as error:  # ~nobody
+        return f"{source.path}: {error}"
     if not path.exists():
-        return f"no such file or folder: {path}"
-    if not path.is_dir():
-        return None if _has_suffix(path) else f"{path} is none of {', '.join(SUFFIXES)}"
-    if not any(_has_suffix(entry) for entry in path.iterdir()):
-        return f"the folder {path} has no file that ends in {', '.join(SUFFIXES)}"
+        return f"no such file or folder: {path}" + (" (a link that leads nowhere)" if path.is_symlink() else "")
+    if path.is_dir():
+        return _folder_problem(path)
+    if not _has_suffix(path):
+        return f"{path} is none of {', '.join(SUFFIXES)}"
+    return None if path.is_file() else f"{path} is no ordinary file"
+
+
+def _folder_problem(folder: Path) -> str | None:
+    named = [entry for entry in folder.iterdir() if _has_suffix(entry)]
+    if not named:
+        return f"the folder {folder} has no file that ends in {', '.join(SUFFIXES)}"
+    if wrong := sorted(shown(entry) for entry in named if not entry.is_file()):
+        return (
+            f"in {folder} are no ordinary files: {', '.join(wrong)}. Remove them; a folder is named by its own `path`"
+        )
     return None
 
 
@@ -66,104 +77,105 @@ def files(source: Source, base: Path) -> list[Path]:
         raise UserError(f"source {source.name}: cannot be read: {error}") from error
 
 
-def read_rows(source: Source, base: Path) -> Iterator[Row | Rejection]:
-    """Every row of a source in the order of its files, or what is wrong with it. Lines are streamed."""
+def read_rows(source: Source, base: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row | Rejection]:
+    """Every row of a source in the order of its files, or what is wrong with it.
+
+    keys: those of a row that its shape needs; of the others a row may have the name alone. lost: is given a message
+    for every file of which no row, or not every row that is lost, could be counted.
+    Raises UserError if the disk, or a Hub data set, cannot be read.
+    """
     if source.hub is not None:
-        yield from _hub_rows(source)
+        yield from _hub_rows(source, keys)
         return
     for path in files(source, base):
         try:
-            yield from _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
-        except (PermissionError, FileNotFoundError) as error:
+            yield from _file_rows(path, keys, lost)
+        except OSError as error:
             raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
-        except (OSError, EOFError, zlib.error) as error:  # a damaged archive: what was read of it stands
-            yield Rejection(shown(path), "source", "broken_file", f"{shown(path)}: {error}")
+
+
+def _file_rows(path: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row | Rejection]:
+    read, wrong = 0, ""
+    try:
+        for item in _rows_of(path, keys):
+            if isinstance(item, Rejection):
+                wrong = wrong or f"{item.dialogue_id}: {item.reason}: {item.detail}"
+            elif isinstance(item.value, dict):
+                read += 1
+            else:  # as a line of an object that takes several
+                wrong = wrong or f"{item.where}: expected a JSON object"
+            yield item
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's; a damaged archive's has none
+            raise
+        rows = f"only {read} of its rows could be read" if read else "no row could be read"
+        lost.append(f"{path}: {rows}: {error}")
+        yield Rejection(shown(path), "source", "broken_file", f"{rows}: {error}")
+        return
+    if wrong and not read:
+        hint = (
+            ". A .jsonl has one row per line; rows over several lines are read from a .json" if _is_lines(path) else ""
+        )
+        lost.append(f"{path}: no row could be read; {wrong}{hint}")
+
+
+def _is_lines(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(".jsonl")
 
 
 def _has_suffix(path: Path) -> bool:
-    return path.is_file() and path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
-def _json_rows(path: Path) -> Iterator[Row | Rejection]:
+def _rows_of(path: Path, keys: Sequence[str]) -> Iterator[Row | Rejection]:
+    """The rows of a file; raises one of DAMAGE where it cannot be read further."""
+    name, lower = shown(path), path.name.lower()
+    if lower.endswith(".parquet"):
+        from .arrow_rows import parquet_rows
+
+        yield from parquet_rows(path, name, keys)
+        return
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(path.open("rb"))
-        stream: ByteStream = stack.enter_context(gzip.open(plain)) if path.suffix == ".gz" else plain
-        if _is_list(stream):
-            yield from _list_rows(shown(path), stream.read())
-        else:
-            yield from _line_rows(shown(path), stream)
+        if lower.endswith(".gz") and not plain.peek(1):
+            raise RestLost("it is empty, and no archive is")
+        stream: Bytes = stack.enter_context(_Unpacked(plain)) if lower.endswith(".gz") else plain
+        yield from (line_rows if _is_lines(path) else value_rows)(name, stream)
 
 
-def _is_list(stream: ByteStream) -> bool:
-    """Whether a stream holds one JSON list instead of lines; leaves the stream at its start."""
-    head = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
-    stream.seek(0)
-    return head.startswith(b"[")
+class _Unpacked(gzip.GzipFile):
+    """What a gzip archive holds; raises RestLost if it unpacks to more than text does."""
+
+    def __init__(self, plain: IO[bytes]) -> None:
+        super().__init__(fileobj=plain)
+        self.plain = plain
+
+    def read1(self, size: int = -1) -> bytes:
+        data = super().read1(size)
+        if self.tell() > max(UNPACKED_UNASKED, LARGEST_RATIO * self.plain.tell()):
+            raise RestLost(f"it unpacks to more than {LARGEST_RATIO} times its size, as no text does")
+        return data
 
 
-def _list_rows(name: str, content: bytes) -> Iterator[Row | Rejection]:
-    value = _parsed(name, content)
-    if isinstance(value, Rejection):
-        yield value
-        return
-    for number, item in enumerate(value, 1):
-        yield Row(f"{name}#{number}", item)
-
-
-def _line_rows(name: str, stream: ByteStream) -> Iterator[Row | Rejection]:
-    number = 0
-    while line := stream.readline(LONGEST_ROW_BYTES):
-        number += 1
-        where = f"{name}:{number}"
-        if len(line) == LONGEST_ROW_BYTES and not line.endswith(b"\n"):
-            while (rest := stream.readline(LONGEST_ROW_BYTES)) and not rest.endswith(b"\n"):
-                pass
-            yield Rejection(where, "source", "row_too_long", f"longer than {LONGEST_ROW_BYTES} bytes")
-            continue
-        if not line.strip():
-            continue
-        value = _parsed(where, line)
-        yield value if isinstance(value, Rejection) else Row(where, value)
-
-
-def _parsed(where: str, content: bytes) -> Any | Rejection:
-    try:
-        return json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        return Rejection(where, "source", "invalid_text", f"not UTF-8 at byte {error.start}")
-    except (ValueError, RecursionError) as error:
-        return Rejection(where, "source", "broken_json", str(error))
-
-
-def _parquet_rows(path: Path) -> Iterator[Row | Rejection]:
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=256):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield Row(f"{shown(path)}#{number}", value)
-    except pyarrow.ArrowException as error:
-        yield Rejection(shown(path), "source", "broken_file", f"{shown(path)}: {error}")
-
-
-def _hub_rows(source: Source) -> Iterator[Row]:
+def _hub_rows(source: Source, keys: Sequence[str]) -> Iterator[Row | Rejection]:
     """Rows of a data set that `datasets` can load: a Hub name, or a local folder it understands."""
     import datasets
 
+    from .arrow_rows import table_rows
+
     label = "/".join(part for part in (source.hub, source.config, source.split) if part)
+    number = 0
     try:
         loaded = datasets.load_dataset(
             str(source.hub), source.config, split=source.split, revision=source.revision, streaming=True
         )
-        for number, value in enumerate(loaded, 1):
-            yield Row(f"{label}#{number}", value)
+        for table in loaded.with_format("arrow").iter(batch_size=64):
+            used = [index for index, name in enumerate(table.column_names) if name in keys]
+            yield from table_rows(table.select(used), table.column_names, label, number + 1)
+            number += table.num_rows
     except Exception as error:  # whatever a loader, a network or a server can raise ends the command alike
         raise UserError(
-            f"source {source.name}: cannot load the data set {source.hub!r} (config {source.config!r}, split "
-            f"{source.split!r}): {type(error).__name__}: {error}. Check the name, the split and the network; a set "
-            "that is private needs HF_TOKEN in the environment"
+            f"source {source.name}: cannot read the data set {source.hub!r} (config {source.config!r}, split "
+            f"{source.split!r}) beyond {number} rows: {type(error).__name__}: {error}. Check the name, the split and "
+            "the network; a set that is private needs HF_TOKEN in the environment"
         ) from error

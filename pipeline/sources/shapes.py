@@ -5,11 +5,13 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 from ..dialogue import Dialogue, Role, Turn
 from ..errors import DialogueRejected
 from ..recipe import Source
+from .row import Unusable
 
 SYSTEM_LEFT_OUT = "system_message_left_out"
 UNANSWERED_LEFT_OUT = "unanswered_user_turn_left_out"
@@ -47,7 +49,7 @@ def dialogue(row: Any, source: Source) -> Read:
     """
     if not isinstance(row, dict):
         raise DialogueRejected("wrong_shape", f"expected a JSON object, got {_kind(row)}")
-    said = SHAPES[source.shape](row)
+    said = SHAPES[source.shape].said(row)
     if not said:
         raise DialogueRejected("no_turns", "the dialogue has no turns")
     for number, (_, text) in enumerate(said, 1):
@@ -81,7 +83,7 @@ def _message(item: Any, number: int) -> tuple[Role | None, str]:
         raise DialogueRejected("wrong_shape", f"turn {number}: expected an object, got {_kind(item)}")
     name = item.get("role", item.get("from"))
     if not isinstance(name, str) or name.lower() not in _ROLES:
-        raise DialogueRejected("unknown_role", f"turn {number}: {name!r} is none of {', '.join(_ROLES)}")
+        raise DialogueRejected("unknown_role", f"turn {number}: {_quoted(name)} is none of {', '.join(_ROLES)}")
     content = item.get("content", item.get("value"))
     if isinstance(content, list):
         content = _joined_parts(content, number)
@@ -100,7 +102,8 @@ def _joined_parts(parts: list[Any], number: int) -> str:
 
 def _alpaca(row: dict[str, Any]) -> Said:
     fields = {key: row.get(key) for key in ("instruction", "input", "output")}
-    fields["input"] = fields["input"] or ""
+    if fields["input"] is None:
+        fields["input"] = ""
     for key, value in fields.items():
         if not isinstance(value, str):
             hint = f"; the row has {_keys(row)}" if value is None else ""
@@ -109,11 +112,22 @@ def _alpaca(row: dict[str, Any]) -> Said:
     return [("user", request), ("assistant", str(fields["output"]))]
 
 
-SHAPES: dict[str, Callable[[dict[str, Any]], Said]] = {
-    "ultrachat": _ultrachat,
-    "messages": _messages,
-    "alpaca": _alpaca,
+@dataclass(frozen=True, slots=True)
+class Shape:
+    said: Callable[[dict[str, Any]], Said]
+    keys: tuple[str, ...]  # of a row; columns of other names are not read
+
+
+SHAPES = {
+    "ultrachat": Shape(_ultrachat, ("data",)),
+    "messages": Shape(_messages, ("messages", "conversations")),
+    "alpaca": Shape(_alpaca, ("instruction", "input", "output")),
 }
+
+
+def needed_keys(shape: str) -> tuple[str, ...]:
+    """The keys of a row that a shape looks at."""
+    return (*SHAPES[shape].keys, *_ID_KEYS)
 
 
 def _list(row: dict[str, Any], key: str, shape: str) -> list[Any]:
@@ -146,7 +160,8 @@ def _check_text(text: str, what: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DialogueRejected("invalid_text", f"{what}: lone surrogate at character {error.start}") from error
+        byte = "a byte that is not UTF-8, or a lone surrogate,"
+        raise DialogueRejected("invalid_text", f"{what}: {byte} at character {error.start + 1}") from error
 
 
 def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
@@ -168,9 +183,16 @@ def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, Unusable):
+        return value.why
     names = {dict: "an object", list: "a list", str: "text", type(None): "nothing", bool: "true or false"}
-    return names.get(type(value), "a number")
+    number = "a number" if isinstance(value, Number) else f"a {type(value).__name__}"
+    return names.get(type(value), number)
 
 
 def _keys(row: dict[str, Any]) -> str:
-    return ascii(", ".join(list(row)[:8])) if row else "no keys"
+    return ascii(", ".join(key[:40] for key in list(row)[:8])) if row else "no keys"
+
+
+def _quoted(value: Any) -> str:
+    return repr(value[:80]) if isinstance(value, str) else _kind(value)

@@ -1,6 +1,7 @@
 """The plan: which dialogue stands in which partition, the same each time."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,116 @@ def test_sources_without_anything(plan: Callable[..., Plan], tmp_path: Path, lin
         plan(lines)
     assert not (tmp_path / "work").exists()
     assert ids(plan(lines, rows("a"))) == [["a"]]
+
+
+GROWN = json.dumps(GOOD | {"id": "late"}) + "\n"
+
+
+def same_size_and_time(path: Path) -> None:
+    before = path.stat()
+    path.write_text(path.read_text().replace("a", "e"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def replaced(path: Path) -> None:
+    (path.parent / "new").write_text(GROWN)
+    (path.parent / "new").replace(path)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "grown": lambda path: path.write_text(path.read_text() + GROWN),
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "replaced": replaced,
+    "same size and time": same_size_and_time,
+    "a file beside it": lambda path: (path.parent / "b.jsonl").write_text(GROWN),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("moment", [1, 2, 5])
+def test_a_source_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, change: str, moment: int) -> None:
+    folder = tmp_path / "talk"
+    folder.mkdir()
+    file = folder / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows("a", "b", "c", "d", "e")))
+    before = file.read_bytes()
+    listed = [{"name": "talk", "shape": "ultrachat", "path": "talk"}]
+    recipe = Recipe.model_validate(recipe_dict(tmp_path) | {"sources": listed, "partition_size": 2})
+
+    def report(row: int) -> None:
+        if row == moment:
+            CHANGES[change](file)
+
+    with pytest.raises(UserError, match=r"[ab]\.jsonl of source talk changed while it was read"):
+        make_plan(recipe, tmp_path, tmp_path / "work", None, report)
+    assert not list(tmp_path.glob("work/*/plan.json"))
+
+    file.write_bytes(before)
+    (folder / "b.jsonl").unlink(missing_ok=True)
+    again = make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: None)
+    assert ids(again) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_plan_that_is_made_again_in_vain_is_none(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    long = [row | {"note": "x" * 20_000} for row in rows("a", "b", "c")]  # not all is read at once
+    made = plan(long, partition_size=2)
+    source = tmp_path / "source-0.jsonl"
+    before = source.read_text()
+    made.folder.record_file(1).unlink()
+    listed = [{"name": "source-0", "shape": "ultrachat", "path": source.name}]
+    recipe = Recipe.model_validate(recipe_dict(tmp_path) | {"sources": listed, "partition_size": 2})
+
+    def report(_: int) -> None:
+        source.write_text(before.replace('"c"', '"x"'))
+
+    with pytest.raises(UserError, match="changed while it was read"):
+        make_plan(recipe, tmp_path, tmp_path / "work", None, report)
+    source.write_text(before)
+    assert ids(make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: None)) == [["a", "b"], ["c"]]
+
+
+@pytest.fixture
+def lossy_plan(tmp_path: Path) -> Callable[..., Plan]:
+    """Plan over a folder of 100 files of which a few cannot be read, and one that ends in its middle."""
+    folder = tmp_path / "talk"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number:02d}.jsonl").write_text(json.dumps(GOOD | {"id": number}) + "\n")
+    (folder / "17.jsonl").write_text("version https://git-lfs.github.com/spec/v1\nsize 12\n")
+    (folder / "30.jsonl").rename(folder / "30.parquet")
+    (folder / "50.jsonl").unlink()
+    (folder / "50.json").write_text(json.dumps([GOOD | {"id": 50}, GOOD | {"id": 51.5}])[:-9])
+
+    def make(limit: int | None = None, max_rejected_share: float = 1.0, **source: Any) -> Plan:
+        listed = [{"name": "talk", "shape": "ultrachat", "path": "talk"} | source]
+        changes = {"sources": listed, "max_rejected_share": max_rejected_share, "partition_size": 200}
+        return make_plan(
+            Recipe.model_validate(recipe_dict(tmp_path) | changes), tmp_path, tmp_path / "work", limit, lambda _: None
+        )
+
+    return make
+
+
+def test_a_file_that_is_lost_stops_the_build_and_is_named(lossy_plan: Callable[..., Plan]) -> None:
+    with pytest.raises(UserError) as stopped:
+        lossy_plan()
+    message = str(stopped.value)
+    assert message.startswith("3 files of the sources cannot be read, or not to the end:\n")
+    for words in (
+        "17.jsonl: no row could be read",
+        "30.parquet: no row could be read",
+        "50.json: only 1 of its rows could",
+    ):
+        assert words in message
+    assert "`unreadable_files: skip`" in message
+    with pytest.raises(UserError, match="1 file of the sources"):
+        lossy_plan(limit=20)  # which ends before the others
+
+
+def test_a_file_that_may_be_lost_is_counted(lossy_plan: Callable[..., Plan]) -> None:
+    made = lossy_plan(unreadable_files="skip")
+    assert len(ids(made)[0]) == 98
+    assert [place for place, _, _ in rejected(made)] == ["17.jsonl:1", "17.jsonl:2", "30.parquet", "50.json"]
+    with pytest.raises(UserError, match="3 files"):  # what was planned without them is not taken for this
+        lossy_plan()

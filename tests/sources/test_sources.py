@@ -1,5 +1,7 @@
+import contextlib
 import gzip
 import json
+import os
 
 import pyarrow
 import pyarrow.parquet
@@ -10,6 +12,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.recipe import Source
 from duplexgen.pipeline.sources import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
 
+ROLES = ("user", "assistant")
 PAIR = ["How are you?", "I am fine."]
 
 
@@ -96,7 +99,7 @@ def test_what_is_left_out_is_noted(tmp_path):
     [
         ('{"id": "a", "data": [', "broken_json"),
         ("[" * 100_000, "broken_json"),
-        ('{"data": ' + "1" * 5000 + "}", "broken_json"),
+        ('{"data": ' + "1" * 5000 + "}", "wrong_shape"),
         ('"text"', "wrong_shape"),
         ({"id": "a"}, "wrong_shape"),
         ({"messages": []}, "wrong_shape"),
@@ -149,19 +152,20 @@ def test_bytes_that_are_not_utf8_are_rejected_alone(tmp_path):
 
 
 def test_a_line_without_end_is_passed_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("duplexgen.pipeline.sources.rows.LONGEST_ROW_BYTES", 100)
+    monkeypatch.setattr("duplexgen.pipeline.sources.json_files.LONGEST_ROW", 100)
     path = lines(tmp_path, "x" * 1000, {"data": PAIR})
     first, second = read(source(path), tmp_path)
     assert (first.dialogue_id, first.reason) == ("a.jsonl:1", "row_too_long")
     assert texts(second) == PAIR
 
 
-def test_a_broken_list_is_one_rejection_that_says_where(tmp_path):
+def test_a_broken_item_of_a_list_is_one_rejection_that_says_where(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text('[{"instruction": "a", "output": "b"},\n {"instruction": }]')
-    item = only(path, "alpaca")
-    assert (item.dialogue_id, item.reason) == ("a.json", "broken_json")
-    assert "line 2" in item.detail
+    path.write_text('[\n {"instruction": "a", "output": "b"},\n {"instruction": }\n]')
+    first, second = read(source(path, "alpaca"), tmp_path)
+    assert texts(first) == ["a", "b"]
+    assert (second.dialogue_id, second.reason) == ("a.json#2", "broken_json")
+    assert "line 3" in second.detail
 
 
 def test_a_folder_is_read_in_order_of_names_in_every_format(tmp_path):
@@ -213,6 +217,76 @@ def test_a_missing_place_is_a_user_error_that_names_it(tmp_path):
     assert check(source(lines(tmp_path, {})), tmp_path) is None
 
 
+@pytest.mark.parametrize("limit", [10**30, 2**63 - 1, 2**63])
+def test_a_limit_beyond_all_rows(tmp_path, limit):
+    assert texts(only(lines(tmp_path, {"data": PAIR}), limit=limit)) == PAIR
+
+
+def test_a_place_that_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name, words in (
+        ("pipe.jsonl", "no ordinary file"),
+        ("zero.json", "no ordinary file"),
+        ("loop.jsonl", "a link that leads nowhere"),
+        ("~nosuchuser/a.jsonl", "~nosuchuser/a.jsonl: "),
+        ("a\0b.jsonl", "no such file"),
+        ("x" * 5000 + ".jsonl", "too long"),
+    ):
+        assert words in (check(source(name), tmp_path) or "")
+        for use in (fingerprint, lambda *of: list(read(*of))):
+            with pytest.raises(UserError, match=words):
+                use(source(name), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "loop", "pipe", "folder"])
+def test_nothing_of_a_folder_is_passed_over_that_is_named_like_data(tmp_path, kind):
+    lines(tmp_path, {"data": PAIR})
+    other = tmp_path / "other.parquet"
+    if kind == "pipe":
+        os.mkfifo(other)
+    elif kind == "folder":
+        other.mkdir()
+    else:
+        other.symlink_to("nowhere" if kind == "link" else other)
+    assert "other.parquet" in (check(source("."), tmp_path) or "")
+    with pytest.raises(UserError, match=r"other\.parquet"):
+        list(read(source("."), tmp_path))
+
+
+@contextlib.contextmanager
+def nobody():
+    """Be a user to whom permissions apply, as they do not to root."""
+    user = os.geteuid()
+    if not user:
+        os.seteuid(65534)
+    yield
+    os.seteuid(user)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    (tmp_path / "closed").mkdir()
+    lines(tmp_path, {"data": PAIR}, name="closed/a.jsonl").chmod(0)
+    (tmp_path / "closed").chmod(0)
+    with nobody():
+        for name in ("closed", "closed/a.jsonl"):
+            assert "cannot be read" in (check(source(name), tmp_path) or "")
+            for use in (fingerprint, lambda *of: list(read(*of))):
+                with pytest.raises(UserError, match="cannot be read"):
+                    use(source(name), tmp_path)
+
+
+def test_names_that_are_not_utf8_are_told_apart(tmp_path):
+    lines(tmp_path, {"id": "a", "data": PAIR}, name=os.fsdecode(b"\xff.jsonl"))
+    lines(tmp_path, {"id": "b", "data": PAIR}, name="\\xff.jsonl")
+    lines(tmp_path, {"id": "c", "data": PAIR}, name="C.JSONL")
+    prints = fingerprint(source("."), tmp_path)
+    assert set(prints) == {"\\xff.jsonl", "\\\\xff.jsonl", "C.JSONL"}
+    json.dumps(prints, ensure_ascii=False).encode("utf-8")
+    assert sorted(item.dialogue.id for item in read(source("."), tmp_path)) == ["a", "b", "c"]
+
+
 def test_a_fingerprint_follows_the_content(tmp_path):
     path = lines(tmp_path, {"data": PAIR})
     before = fingerprint(source(path), tmp_path)
@@ -234,6 +308,41 @@ def test_a_data_set_is_loaded_through_datasets(tmp_path, monkeypatch):
     assert (first.dialogue.id, texts(second)) == ("0", ["Hi.", "Hello."])
     assert (third.dialogue_id, third.reason) == (f"{tmp_path}/train#3", "no_reply")
     assert check(hub, tmp_path) is None
+
+
+def test_a_data_set_in_a_folder_is_known_by_its_files(tmp_path):
+    (tmp_path / "data").mkdir()
+    lines(tmp_path, {"data": PAIR}, name="data/train.jsonl")
+    hub = Source(name="h", shape="ultrachat", hub=str(tmp_path))
+    before = fingerprint(hub, tmp_path)
+    assert before["data/train.jsonl"] == fingerprint(source("data/train.jsonl"), tmp_path)["train.jsonl"]
+    lines(tmp_path, {"data": PAIR[::-1]}, name="data/train.jsonl")
+    assert fingerprint(hub, tmp_path) != before
+
+
+def test_values_of_a_data_set_that_cannot_be_told_cost_no_more_than_their_row(tmp_path):
+    bad = pyarrow.array([1, 2**31 - 1, 3], pyarrow.int32()).cast(pyarrow.date32())
+    starts = pyarrow.array([0, 1, 2, 3], pyarrow.int32()).buffers()[1]
+    text = pyarrow.Array.from_buffers(pyarrow.string(), 3, [None, starts, pyarrow.py_buffer(b"a\xffc")])
+    columns = {
+        "id": ["a", "b", "c"],
+        "instruction": text,
+        "output": ["x", "y", "z"],
+        "unused": bad,
+        "image": [b"no"] * 3,
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    first, second, third = read(Source(name="h", shape="alpaca", hub=str(tmp_path)), tmp_path)
+    assert (first.dialogue.id, second.reason, third.dialogue.id) == ("a", "invalid_text", "c")
+
+
+def test_content_of_a_data_set_is_as_its_rows_have_it(tmp_path):
+    parts = [{"type": "text", "text": "Hi."}]
+    contents = [("a", "b"), (parts, "c")]  # `datasets` keeps a column of both as JSON
+    rows = [{"messages": [{"role": r, "content": c} for r, c in zip(ROLES, cs, strict=True)]} for cs in contents]
+    lines(tmp_path, *rows, name="train.jsonl")
+    items = list(read(Source(name="h", shape="messages", hub=str(tmp_path)), tmp_path))
+    assert [texts(item) for item in items] == [["a", "b"], ["Hi.", "c"]]
 
 
 def test_a_data_set_that_cannot_be_loaded_is_a_user_error(tmp_path):

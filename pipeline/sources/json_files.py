@@ -1,0 +1,221 @@
+"""Rows of JSON files, read piece by piece, so that a file of any length takes the same memory.
+
+Bytes that are not UTF-8 become lone surrogates: they cost a row only where they stand in text that is spoken.
+"""
+
+import codecs
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import IO, Any
+
+from ..dialogue import Rejection
+from .row import LONGEST_ROW, RestLost, Row, Unusable
+
+PIECE = 2**16  # bytes that are read at once
+LONGEST_TOKEN = 20  # characters: a mistake that near to the end of what was read may be none
+LONGEST_NUMBER = 4300  # digits that Python makes a number of
+DEEPEST = 1000  # white space before a line that is told apart
+SPACE = re.compile("[ \t\n,\ufeff]*")
+NOT_UTF8 = re.compile("[\udc80-\udcff]")
+
+Bytes = IO[bytes] | gzip.GzipFile
+
+
+def line_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
+    r"""Every line (it ends in \n, \r\n or \r) is one JSON value, or a rejection."""
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape")
+    number = 0
+    while line := text.readline(LONGEST_ROW):
+        number += 1
+        where = f"{name}:{number}"
+        if len(line) == LONGEST_ROW and not line.endswith("\n"):
+            while (rest := text.readline(LONGEST_ROW)) and not rest.endswith("\n"):
+                pass
+            yield _too_long(where)
+            continue
+        line = line.strip("\ufeff \t\n")
+        if not line:
+            continue
+        try:
+            yield Row(where, DECODER.decode(line))
+        except (ValueError, RecursionError) as error:
+            yield _rejection(where, line, _why(error))
+
+
+def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
+    """Every item of a list, or every value of a file of JSON values one after the other.
+
+    A value that is broken is rejected alone if the next can be found: it starts a line that is indented no deeper.
+    Raises RestLost if it cannot be found, or if a list has no end.
+    """
+    text = _Text(stream)
+    number, in_list, separated, outside = 0, False, False, False
+    usual: int | None = None  # how deep the last value that could be read is indented
+    while char := text.next():
+        separated |= text.separated
+        if char == ("]" if in_list else "[") and not outside:
+            in_list = not in_list
+            text.go(text.at + 1)
+            continue
+        number += 1
+        outside |= not in_list  # and then a list is a value like others
+        line, starts_line, indent = text.line, text.starts_line, text.indent
+        where = f"{name}#{number}" if in_list else f"{name}:{line}"
+        try:
+            row = Row(where, text.value())
+            usual = indent
+            yield row
+            continue
+        except _TooLong:
+            rejection = _too_long(where)
+        except (ValueError, RecursionError) as error:
+            broken, its_line = text.until_line_of(error)
+            rejection = _rejection(where, broken, f"line {its_line}: {_why(error)}")
+        found = text.to_next_line(max(indent, usual or 0), "{[]" if in_list else None)
+        if (found == "]" and usual is None) or (not found and (in_list or not starts_line)):
+            raise RestLost(f"{where} (line {line}) and all that follows is lost: {rejection.detail}")
+        yield rejection
+    if in_list and (separated or number <= 1):  # without a comma it was no list, but lines of which one starts with [
+        raise RestLost(f"the list has no end: what follows item {number} is missing")
+
+
+class _TooLong(ValueError):
+    pass
+
+
+class _Text:
+    """A text of which a stretch is held: `text[at:]` comes next."""
+
+    def __init__(self, stream: Bytes) -> None:
+        self._stream = stream
+        utf8 = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+        self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+        self._failure: Exception | None = None
+        self._ended = False
+        self.text = ""
+        self.at = 0
+        self.line = 1  # of what comes next, as the next two
+        self.indent = 0
+        self.starts_line = True
+        self.separated = False  # whether `next` passed a comma
+
+    def next(self) -> str:
+        """Pass white space and commas; returns the character that comes next, or nothing at the end."""
+        self.separated = False
+        while True:
+            space = SPACE.match(self.text, self.at)
+            end = space.end() if space else self.at
+            self.separated |= "," in self.text[self.at : end]
+            self.go(end)
+            if end < len(self.text):
+                return self.text[end]
+            if not self._more():
+                return ""
+
+    def value(self) -> Any:
+        """The JSON value that comes next, which is passed; raises ValueError or RecursionError, and stays."""
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError as error:
+                unfinished = error.pos + LONGEST_TOKEN > len(self.text) or error.msg.startswith("Unterminated string")
+                if not unfinished or not self._more():
+                    if unfinished and not self._ended:
+                        raise _TooLong from error
+                    raise
+                continue
+            if end == len(self.text) and self.text[-1] not in '}]"' and self._more():  # a number may go on
+                continue
+            self.go(end)
+            return value
+
+    def until_line_of(self, error: Exception) -> tuple[str, int]:
+        """What comes next up to the end of the line of a mistake that `value` raised, and that line's number."""
+        pos: int = getattr(error, "pos", self.at)
+        end = self.text.find("\n", pos)
+        return self.text[self.at : end if end >= 0 else None], self.line + self.text.count("\n", self.at, pos)
+
+    def to_next_line(self, indent: int, start: str | None) -> str:
+        """Go to the next line that is indented no deeper and starts with one of `start`; None: with no end of a value.
+
+        Returns the character it starts with, or nothing, at the end of the text, if there is none.
+        """
+        first = f"[{re.escape(start)}]" if start else r"[^\s\]},]"
+        found_at = re.compile(rf"\n[ \t]{{0,{min(indent, DEEPEST)}}}(?={first})")
+        while not (found := found_at.search(self.text, self.at)):
+            self.go(max(self.at, len(self.text) - DEEPEST - 2))
+            if not self._more():
+                self.go(len(self.text))
+                return ""
+        self.go(found.end())
+        return self.text[self.at]
+
+    def go(self, end: int) -> None:
+        """Pass what stands before `end`."""
+        passed = self.text[self.at : end]
+        last = passed.rpartition("\n")[2]
+        self.line += passed.count("\n")
+        if len(last) < len(passed):
+            self.indent, self.starts_line = 0, True
+        if self.starts_line:
+            self.indent += len(last) - len(last.lstrip(" \t"))
+            self.starts_line = not last.strip(" \t")
+        self.at = end
+
+    def _more(self) -> bool:
+        """Hold twice as much of what comes next; False if that is all, or the longest row.
+
+        What comes before a failure of the stream is read before it is raised.
+        """
+        rest = self.text[self.at :]
+        if self._ended or len(rest) >= LONGEST_ROW:
+            return False
+        if self._failure:
+            raise self._failure
+        pieces, wanted = [rest], max(PIECE, len(rest))
+        try:
+            while wanted > 0 and not self._ended:
+                data = self._stream.read1(wanted)  # type: ignore[union-attr]
+                self._ended = not data
+                pieces.append(self._decoder.decode(data, final=self._ended))
+                wanted -= len(data)
+        except Exception as error:
+            self._failure = error
+        self.text, self.at = "".join(pieces), 0
+        return True
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        found[key] = value if seen.setdefault(key, value) == value else Unusable("a key that is there twice")
+    return found
+
+
+def _whole(digits: str) -> int | Unusable:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else Unusable(f"a number of {len(digits)} digits")
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.colno}"
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
+def _rejection(where: str, text: str, why: str) -> Rejection:
+    if wrong := NOT_UTF8.search(text):
+        return Rejection(where, "source", "invalid_text", f"not UTF-8 at character {wrong.start() + 1}")
+    return Rejection(where, "source", "broken_json", why)
+
+
+def _too_long(where: str) -> Rejection:
+    return Rejection(where, "source", "row_too_long", f"longer than {LONGEST_ROW} characters")

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 from platformdirs import user_cache_path
 
@@ -12,6 +14,9 @@ from .errors import UserError
 from .shards.atomic import atomic_path, canonical_json, file_sha256
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
+LARGEST_JSON_BYTES = 1 << 26  # tokenizers of large vocabularies have 10 to 30 MB
+LARGEST_INTEGER = 10**12
+MOST_LAYERS = 10_000  # of anything that a configuration repeats
 
 
 def place(path: str) -> Path:
@@ -43,6 +48,50 @@ def checksum(path: Path) -> str:
     with suppress(UserError), atomic_path(known) as file:  # a cache that may not be written costs time alone
         file.write_text(computed, encoding="ascii")
     return computed
+
+
+def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
+    """A JSON object; raises ValueError, in words, if the file is missing, damaged, deeper or larger than any is."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > largest_bytes:
+        raise ValueError(f"{path} is too large: expected at most {largest_bytes:,} bytes")
+    try:
+        found = json.loads(content.decode("utf-8"), parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError(f"{path} is no JSON that can be read: it is nested too deep") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def check_numbers(config: Mapping[str, Any]) -> None:
+    """Raise ValueError, with the key, at a number of a model's configuration that no model has.
+
+    A library that makes a model of it would take all memory, or go on for ever, before it noticed.
+    """
+    waiting: list[tuple[str, Any]] = list(config.items())
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += [(key, item) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{key}: expected a finite number, got {value}")
+        elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            raise ValueError(f"{key}: expected at most {LARGEST_INTEGER:,}, got a number of {value.bit_length()} bits")
+        elif isinstance(value, int) and ("layer" in key or "experts" in key) and value > MOST_LAYERS:
+            raise ValueError(f"{key}: expected at most {MOST_LAYERS:,}, got {value}")
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -44,7 +44,7 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     if recipe:
         yield from _endpoint(recipe, file)
         yield from _gpus(recipe)
-    yield from _disk(recipe, *places(str(file.raw.get("name", file.path.stem))))
+    yield from _disk(recipe, *places(recipe.name if recipe else file.path.stem))
 
 
 def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:

@@ -14,8 +14,8 @@ LONGEST_NAME_BYTES = 255  # of each part of a path, on every file system that is
 LONGEST_PATH_BYTES = 4095
 STORE = (
     "is an address, and no path of a file system (it would become the folder {folder}). Expected a local or shared "
-    "folder. Copy what is built to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs -put), "
-    "and copy what lies in one to a folder first"
+    "folder. Copy what is built to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs "
+    "-put), and copy what lies in one to a folder first"
 )
 
 
@@ -34,12 +34,12 @@ def problem(text: str) -> str | None:
     except UnicodeEncodeError:
         return "is no path: it holds half a character"
     except RuntimeError:
-        return "names the home of a user who is not here"
+        return "starts with the home of a user who is not known here"
     return None
 
 
 def path(text: str) -> Path:
-    """A path of the command line, `~` replaced. Raises UserError at what is none, and at links that lead in a circle."""
+    """A path of the command line, `~` replaced. Raises UserError at what is none, or a circle of links."""
     if said := problem(text):
         raise UserError(f"{shortened(text)} {said}.")
     expanded = Path(text).expanduser()

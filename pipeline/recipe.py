@@ -1,6 +1,6 @@
 """What a recipe may say: everything that changes the output of a build, and nothing else.
 
-Each number has a range that is wide for whoever means it. What lies beyond would take more memory or time than there is.
+Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
 """
 
 from typing import Annotated, Any, Literal

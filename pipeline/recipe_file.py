@@ -17,8 +17,20 @@ from .recipe import Section
 from .yaml_file import Location, dotted
 
 __all__ = [
-    *("EXTENDS", "RECIPES", "Location", "Mistake", "Place", "Problem", "RecipeFile"),
-    *("checked", "dotted", "find", "load", "read", "shipped", "validate"),
+    "EXTENDS",
+    "RECIPES",
+    "Location",
+    "Mistake",
+    "Place",
+    "Problem",
+    "RecipeFile",
+    "checked",
+    "dotted",
+    "find",
+    "load",
+    "read",
+    "shipped",
+    "validate",
 ]
 
 Problem = tuple[Location, str]  # where in a recipe, and what is wrong
@@ -123,10 +135,10 @@ def _read(path: Path, folder: Path, below: tuple[Path, ...]) -> RecipeFile:
     named, place = own.raw.pop(EXTENDS), own.places.pop((EXTENDS,))
     extended = _extended(named, path.parent, folder)
     if extended is None:
-        names = ", ".join(shipped(folder))
+        names, got = ", ".join(shipped(folder)), paths.shortened(repr(named))
         raise UserError(
-            f"{place}: {EXTENDS}: no such recipe, got {paths.shortened(repr(named))}. Expected a YAML file, relative to "
-            f"{path.parent}, or the name of one that ships: {names}."
+            f"{place}: {EXTENDS}: no such recipe, got {got}. Expected a YAML file, relative to {path.parent}, or "
+            f"the name of one that ships: {names}."
         )
     chain = (*below, path.resolve())
     if extended.resolve() in chain:

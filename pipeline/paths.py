@@ -31,10 +31,8 @@ def problem(text: str) -> str | None:
         if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in Path(text).parts):
             return f"has a name that is too long: expected at most {LONGEST_NAME_BYTES} bytes between two slashes"
         Path(text).expanduser()
-    except UnicodeEncodeError:
-        return "is no path: it holds half a character"
-    except RuntimeError:
-        return "starts with the home of a user who is not known here"
+    except (UnicodeEncodeError, RuntimeError):
+        return "is no path here: it holds half a character, or starts with the home of a user who is not known"
     return None
 
 

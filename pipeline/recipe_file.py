@@ -25,6 +25,7 @@ __all__ = [
     "Problem",
     "RecipeFile",
     "checked",
+    "described",
     "dotted",
     "find",
     "load",
@@ -218,6 +219,11 @@ def validate(file: RecipeFile, model: type[S]) -> tuple[S | None, list[Mistake]]
     except ValidationError as error:
         found = [file.mistake(_location(problem["loc"]), _message(problem)) for problem in error.errors()]
         return None, [*file.repeated, *found]
+
+
+def described(error: ValidationError, most: int = 3) -> str:
+    """The first mistakes of a file that a program wrote, in a line: keys and what was expected there."""
+    return "; ".join(f"{dotted(_location(one['loc']))}: {_message(one)}" for one in error.errors()[:most])
 
 
 def _location(loc: tuple[int | str, ...]) -> Location:

@@ -72,16 +72,15 @@ class Document:
 
 def read(path: Path) -> Document:
     """Raises UserError, with file, line and key, if a file is no YAML, too large, or holds more than plain values."""
-    root = compose(path)
+    root = compose(read_text(path), path)
     document = Document(path)
     if root is not None:
         document.value = _Builder(document).value(root, ())
     return document
 
 
-def compose(path: Path) -> yaml.Node | None:
-    """The nodes of a file, whatever their tags, within the bounds; None if it is empty. Raises UserError."""
-    text = _text(path)
+def compose(text: str, path: Path) -> yaml.Node | None:
+    """The nodes of a file's text, whatever their tags, within the bounds; None if it is empty. Raises UserError."""
     try:
         loader = _Loader(text)
         root: yaml.Node | None = loader.get_single_node()
@@ -95,7 +94,8 @@ def compose(path: Path) -> yaml.Node | None:
     return root
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Raises UserError, with the file's name, unless it is a file of UTF-8 within the bounds."""
     try:
         if not path.is_file():
             raise UserError(f"{path}: cannot be read: expected a file of YAML, no folder, pipe or device")

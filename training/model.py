@@ -3,20 +3,23 @@
 A trained model is a folder: what `save_pretrained` writes, the vocabulary of its sequences, and where it comes from.
 """
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from ..pipeline.errors import UserError, enough_memory
+from ..pipeline.model_files import check_numbers, read_json_object
 from ..pipeline.recipe import Pretrained, Tokens
+from ..pipeline.recipe_file import described
 from ..pipeline.shards.atomic import canonical_json
 from ..pipeline.shards.dataset import VOCABULARY, VOCABULARY_FOLDER, read_json
 from ..pipeline.tokens.pretrained import PretrainedTokenizer
@@ -25,7 +28,8 @@ from .recipe import Precision
 from .saving import saved
 from .sequences import SequenceFormat
 
-ABOUT = "training.json"
+ABOUT, CONFIG = "training.json", "config.json"
+FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,20 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is no model that `duplexgen train` has finished: there is no {ABOUT} in it.")
     about = read_json(folder / ABOUT)
-    sequence_format = SequenceFormat.read(folder, Tokens.model_validate(about.get("tokens", {})))
+    sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
     network = _pretrained(str(folder), DTYPES[precision])
     check_fits(network, sequence_format, str(folder))
     with enough_memory("for the model. --precision bf16 halves it."):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
+
+
+def _tokens(path: Path, about: dict[str, Any]) -> Tokens:
+    """The section of the data's recipe that says where the tokenizers are."""
+    try:
+        return Tokens.model_validate(about.get("tokens", {}))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged, or of another version: tokens: {described(error)}") from error
 
 
 def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
@@ -102,13 +114,23 @@ def _own_tokenizer(name: str) -> Tokenizer:
 
 def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
     """A model with random weights. config: what `AutoConfig.for_model` takes, `model_type` among it."""
-    torch.manual_seed(seed)
     try:
         made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        with torch.device("meta"):  # how large it is, before any of it is made
+            sized = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        _check_size(sum(weight.numel() for weight in sized.parameters()))
+        torch.manual_seed(seed)
         network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever a class of transformers raises at numbers it was not made for
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return network
+
+
+def _check_size(weights: int) -> None:
+    """Raise ValueError if so many weights do not fit the memory of this machine, let alone their gradients."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights * FLOAT32_BYTES > there:
+        raise ValueError(f"it has {weights:,} weights, and this machine has room for {there // FLOAT32_BYTES:,}")
 
 
 def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where: str) -> None:
@@ -146,10 +168,21 @@ def _rows(module: nn.Module) -> int:
 def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
     disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
+        if Path(name).is_dir():  # a Hub's is read by transformers alone
+            _check_config(Path(name) / CONFIG)
         network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+    except Exception as error:  # whatever a class of transformers raises at files it was not made for
         raise UserError(
             f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
             "causal language model that transformers has a class for: code that comes with a model is never run."
         ) from error
     return network
+
+
+def _check_config(path: Path) -> None:
+    """Raises ValueError, with file and key."""
+    config = read_json_object(path)
+    try:
+        check_numbers(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -27,7 +27,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
         try:
             row = json.loads(line)
             id_, answers = row["id"], row["answers"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             id_ = answers = None
         is_row = isinstance(id_, str) and isinstance(answers, list) and bool(answers)
         if not is_row or not all(isinstance(answer, str) and answer for answer in answers):

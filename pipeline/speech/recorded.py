@@ -84,7 +84,7 @@ class RecordedBank:
             value = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise UserError(f"{folder} is no voice bank: expected {BANK_FILE} there. Make one with: {MAKE}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} cannot be read: {error}. Make the bank again with: {MAKE}") from error
         found = value.get("format_version") if isinstance(value, dict) else None
         if found != FORMAT_VERSION:

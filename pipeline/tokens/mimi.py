@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..model_files import folder_checksum, place, tensor_shapes
+from ..model_files import folder_checksum, place, read_json_object, tensor_shapes
 from ..recipe import Tokens
 from ..recipe_file import Problem
 from . import neural
@@ -140,7 +140,7 @@ class MimiTokenizer:
     def _mistakes(self) -> list[tuple[str, str]]:
         """Keys of the section and what is wrong with what they say."""
         try:
-            config = neural.read_json_object(self._folder / CONFIG)
+            config = read_json_object(self._folder / CONFIG)
             tensor_shapes(self._folder / WEIGHTS)
         except (UserError, ValueError) as error:
             return [("checkpoint", str(error))]
@@ -149,7 +149,10 @@ class MimiTokenizer:
         wanted: dict[str, Any] = STRUCTURE | {"upsampling_ratios": list(RATIOS)}
         said = {"use_causal_conv": True, "upsampling_ratios": list(RATIOS)} | config
         found = [("checkpoint", message) for message in neural.unlike(said, wanted, self._folder / CONFIG)]
-        if not found and self.codebooks > (most := config.get("num_quantizers", 32)):
+        most = config.get("num_quantizers", 32)
+        if not isinstance(most, int):
+            return [*found, ("checkpoint", f"{self._folder / CONFIG} says num_quantizers {most!r}, expected a number")]
+        if not found and self.codebooks > most:
             found.append(("codebooks", f"expected at most the {most} of {self._folder}, got {self.codebooks}"))
         return found
 

@@ -14,6 +14,7 @@ from .errors import UserError
 from .shards.atomic import atomic_path, canonical_json, file_sha256
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
+LONGEST_HEADER_BYTES = 100_000_000  # that safetensors reads itself
 LARGEST_JSON_BYTES = 1 << 26  # tokenizers of large vocabularies have 10 to 30 MB
 LARGEST_INTEGER = 10**12
 MOST_LAYERS = 10_000  # of anything that a configuration repeats
@@ -74,11 +75,12 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def check_numbers(config: Mapping[str, Any]) -> None:
-    """Raise ValueError, with the key, at a number of a model's configuration that no model has.
+def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
+    """Raise ValueError, with the file and the key, at a number of a model's configuration that no model has.
 
     A library that makes a model of it would take all memory, or go on for ever, before it noticed.
     """
+    where = f"{path}: " if path else ""
     waiting: list[tuple[str, Any]] = list(config.items())
     while waiting:
         key, value = waiting.pop()
@@ -87,11 +89,13 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         elif isinstance(value, list):
             waiting += [(key, item) for item in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{key}: expected a finite number, got {value}")
+            raise ValueError(f"{where}{key}: expected a finite number, got {value}")
         elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-            raise ValueError(f"{key}: expected at most {LARGEST_INTEGER:,}, got a number of {value.bit_length()} bits")
+            raise ValueError(
+                f"{where}{key}: expected at most {LARGEST_INTEGER:,}, got a number of {value.bit_length()} bits"
+            )
         elif isinstance(value, int) and ("layer" in key or "experts" in key) and value > MOST_LAYERS:
-            raise ValueError(f"{key}: expected at most {MOST_LAYERS:,}, got {value}")
+            raise ValueError(f"{where}{key}: expected at most {MOST_LAYERS:,}, got {value}")
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -102,14 +106,14 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
-        if not 2 <= header_bytes <= size - HEADER_LENGTH_BYTES:
+        if not 2 <= header_bytes <= min(size - HEADER_LENGTH_BYTES, LONGEST_HEADER_BYTES):
             raise ValueError(f"{path} is no safetensors file, or only the beginning of one: copy it again")
         try:
             header = json.loads(file.read(header_bytes))
             tensors = {name: described for name, described in header.items() if name != "__metadata__"}
             shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
-            data_bytes = max((described["data_offsets"][1] for described in tensors.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            data_bytes = max((int(described["data_offsets"][1]) for described in tensors.values()), default=0)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is no safetensors file: {error}") from error
     if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
         raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")

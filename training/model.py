@@ -45,7 +45,7 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
         raise UserError(f"{folder} is no model that `duplexgen train` has finished: there is no {ABOUT} in it.")
     about = read_json(folder / ABOUT)
     sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
-    network = _pretrained(str(folder), DTYPES[precision])
+    network = _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
     with enough_memory("for the model. --precision bf16 halves it."):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
@@ -146,7 +146,8 @@ def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where:
 
 def max_positions(network: PreTrainedModel) -> int | None:
     """The longest sequence that a model takes, in ids; None if it does not say."""
-    return getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    found = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) else None
 
 
 def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
@@ -165,24 +166,22 @@ def _rows(module: nn.Module) -> int:
     return weight.shape[0]
 
 
-def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
+def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTrainedModel:
+    """whole: the weights there must be those of the network, and no others, as in what `train` has written."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
+    from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
     try:
-        if Path(name).is_dir():  # a Hub's is read by transformers alone
-            _check_config(Path(name) / CONFIG)
-        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
+        if (config := Path(name) / CONFIG).is_file():  # what is on the Hub, transformers reads
+            check_numbers(read_json_object(config), config)
+        network, found = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        if unlike := sorted({*found["missing_keys"], *(found["unexpected_keys"] if whole else ())}):
+            raise ValueError(
+                f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
+            )
     except Exception as error:  # whatever a class of transformers raises at files it was not made for
         raise UserError(
             f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
             "causal language model that transformers has a class for: code that comes with a model is never run."
         ) from error
-    return network
-
-
-def _check_config(path: Path) -> None:
-    """Raises ValueError, with file and key."""
-    config = read_json_object(path)
-    try:
-        check_numbers(config)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    loaded: PreTrainedModel = network
+    return loaded

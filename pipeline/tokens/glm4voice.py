@@ -82,7 +82,7 @@ class GLM4VoiceTokenizer:
         """Raises UserError if the folder does not say it."""
         try:
             return int(self._config["quantize_vocab_size"])
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"tokens.glm4voice.checkpoint: {error}") from error
 
     def check(self) -> list[Problem]:
@@ -185,23 +185,28 @@ class GLM4VoiceTokenizer:
             return [str(error)]
         if not shapes:
             return [f"{self._folder} has no model.safetensors"]
-        if missing := [name for name in SIZES if name not in config]:
-            return [f"{self._folder / CONFIG} does not say {', '.join(missing)}: it is not GLM-4-Voice's tokenizer"]
-        if strange := [name for name in SIZES if not _is_size(config[name])]:
-            said = ", ".join(f"{name} {shortened(json.dumps(config[name]))}" for name in strange)
-            return [f"{self._folder / CONFIG} says {said}, expected whole numbers from 1 to {LARGEST_SIZE:,}"]
-        if config["d_model"] % config["encoder_attention_heads"] or config["quantize_position"] > MOST_LAYERS:
-            return [
-                f"{self._folder / CONFIG}: expected d_model, {config['d_model']}, to be a multiple of "
-                f"encoder_attention_heads, {config['encoder_attention_heads']}, and quantize_position, "
-                f"{config['quantize_position']}, to be at most {MOST_LAYERS:,}"
-            ]
+        if strange := _strange_sizes(config):
+            return [f"{self._folder / CONFIG} {strange}"]
         wanted = STRUCTURE | {"pooling_position": config["quantize_position"]}
         found = neural.unlike(config, wanted, self._folder / CONFIG)
         found += neural.unlike(features, INPUT | {"feature_size": config["num_mel_bins"]}, self._folder / FEATURES)
         if config["quantize_vocab_size"] > LARGEST_CODEBOOK:
             found.append(f"{self._folder} has {config['quantize_vocab_size']} codes, expected at most 32768")
         return found + _unlike_shapes(shapes, config, self._folder)
+
+
+def _strange_sizes(config: dict[str, Any]) -> str | None:
+    """What no network can be made of, in words that follow the file's name."""
+    if missing := [name for name in SIZES if name not in config]:
+        return f"does not say {', '.join(missing)}: it is not GLM-4-Voice's tokenizer"
+    if strange := [name for name in SIZES if not _is_size(config[name])]:
+        said = ", ".join(f"{name} {shortened(json.dumps(config[name]))}" for name in strange)
+        return f"says {said}, expected whole numbers from 1 to {LARGEST_SIZE:,}"
+    if config["quantize_position"] > MOST_LAYERS:
+        return f"says quantize_position {config['quantize_position']}, expected at most {MOST_LAYERS:,}"
+    if config["d_model"] % config["encoder_attention_heads"]:
+        return f"says d_model {config['d_model']}, expected a multiple of encoder_attention_heads"
+    return None
 
 
 def _is_size(value: object) -> bool:

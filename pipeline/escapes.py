@@ -10,7 +10,7 @@ from html import escape
 
 # Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
-_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<!\w)_|_(?!\w)")  # held_out is no emphasis, _this_ is
+_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is no emphasis, _this_ is
 _BAR = re.compile(r"(?<!\\)\|")
 _STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
 _PLACE = re.compile(r"`\$(\w+)`|\$(\w+)")

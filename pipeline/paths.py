@@ -1,4 +1,7 @@
-"""Paths as a person gives them, on the command line or in a recipe: what no file system here can have is refused."""
+"""Paths as a person gives them, on the command line or in a recipe, and the small text files that they name.
+
+What no file system here can have is refused, and nothing is read that could fill the memory or never end.
+"""
 
 import os
 import re
@@ -12,6 +15,7 @@ from .errors import UserError
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, gs://, file:/; a drive of Windows has one letter
 LONGEST_NAME_BYTES = 255  # of each part of a path, on every file system that is in use
 LONGEST_PATH_BYTES = 4095
+LARGEST_TEXT_BYTES = 1 << 20  # of a recipe, a prompt, a list of answers
 STORE = (
     "is an address, and no path of a file system (it would become the folder {folder}). Expected a local or shared "
     "folder. Copy what is built to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs "
@@ -46,6 +50,24 @@ def path(text: str) -> Path:
     except (OSError, RuntimeError) as error:
         raise UserError(f"{shortened(text)} cannot be followed: {error}.") from error
     return expanded
+
+
+def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
+    """A small text file that a person has written; raises UserError, with its name, if it is none."""
+    try:
+        if not file.is_file():
+            raise UserError(f"{file}: cannot be read: expected a plain file, no folder, pipe or device")
+        with file.open("rb") as opened:
+            content = opened.read(largest_bytes + 1)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    if len(content) > largest_bytes:
+        raise UserError(f"{file}: is too large: expected at most {largest_bytes:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{file}: line {line}: cannot be read as text: expected UTF-8 ({error.reason})") from None
 
 
 def shortened(text: str, most: int = 120) -> str:

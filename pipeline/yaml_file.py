@@ -14,9 +14,8 @@ from typing import Any, NoReturn
 import yaml
 
 from .errors import UserError
-from .paths import shortened
+from .paths import read_text, shortened
 
-LARGEST_BYTES = 1 << 20
 MOST_VALUES = 50_000  # what an alias stands for is counted wherever it stands
 DEEPEST = 32  # sections within sections
 LONGEST_NUMBER = 60  # characters
@@ -92,24 +91,6 @@ def compose(text: str, path: Path) -> yaml.Node | None:
         where = f"line {mark.line + 1}: " if mark else ""
         raise UserError(f"{path}: {where}not YAML: {getattr(error, 'problem', None) or error}") from None
     return root
-
-
-def read_text(path: Path) -> str:
-    """Raises UserError, with the file's name, unless it is a file of UTF-8 within the bounds."""
-    try:
-        if not path.is_file():
-            raise UserError(f"{path}: cannot be read: expected a file of YAML, no folder, pipe or device")
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > LARGEST_BYTES:
-        raise UserError(f"{path}: is too large: expected at most {LARGEST_BYTES:,} bytes")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}: line {line}: cannot be read as text: expected UTF-8 ({error.reason})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +169,16 @@ class _Builder:
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 continue
-            here = (*location, self._key(key_node, location))
-            line = key_node.start_mark.line + 1
+            key, line = self._key(key_node, location), key_node.start_mark.line + 1
+            here = (*location, key)
             first_line = lines.setdefault(here, line)
-            if here[-1] in made:
+            if key in made:
                 self.document.repeated.append(Repeated(here, line, first_line))
                 lines[here] = line
-            made[here[-1]] = self.value(value_node, here)
+            made[key] = self.value(value_node, here)
         for part in self._merged(node, location):  # what is said itself wins, then what is merged first
-            for key, value in self._mapping(part, location).items():
-                made.setdefault(key, value)
+            for name, value in self._mapping(part, location).items():
+                made.setdefault(name, value)
         return made
 
     def _merged(self, node: yaml.Node, location: Location) -> Iterator[yaml.MappingNode]:

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 import rich.console
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.table import Table
@@ -68,6 +68,8 @@ HOSTILE = [
 ]
 texts = st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(), max_size=4), max_size=8).map("".join)
 
+unhurried = settings(deadline=None)
+
 
 def types_of(source: str) -> set[str]:
     tokens = GFM.parse(source)
@@ -80,6 +82,7 @@ def words_of(source: str) -> str:
     return "".join("".join(child.content for child in inline if child.type in ("text", "code_inline")).split())
 
 
+@unhurried
 @given(texts)
 def test_a_terminal_is_not_steered(text: str) -> None:
     shown = printable(text)
@@ -97,6 +100,7 @@ def test_ordinary_text_is_shown_as_it_is(text: str) -> None:
     assert words_of(markdown(text)) == "".join(text.split())
 
 
+@unhurried
 @given(texts)
 def test_markdown_shows_the_text_and_nothing_else(text: str) -> None:
     expected = "".join(printable(text).split())
@@ -107,6 +111,7 @@ def test_markdown_shows_the_text_and_nothing_else(text: str) -> None:
         assert expected in words_of(source)
 
 
+@unhurried
 @given(texts)
 def test_code_shows_the_text(text: str) -> None:
     source = f"before {code(text)} after"
@@ -114,6 +119,7 @@ def test_code_shows_the_text(text: str) -> None:
     assert words_of(source) == "".join(f"before{printable(text)}after".split())
 
 
+@unhurried
 @given(st.lists(st.lists(texts, min_size=3, max_size=3), min_size=1, max_size=4))
 def test_a_table_has_as_many_cells_as_it_was_given(rows: list[list[str]]) -> None:
     made = table(("one", "two", "three"), [[*row[:2], code(row[2])] for row in rows])
@@ -125,6 +131,7 @@ def test_a_table_has_as_many_cells_as_it_was_given(rows: list[list[str]]) -> Non
     assert shown == ["".join(printable(text).split()) for row in rows for text in row]
 
 
+@unhurried
 @given(texts)
 def test_templates_take_markdown_as_it_is_and_escape_the_rest(text: str) -> None:
     filled = fill(
@@ -145,6 +152,7 @@ def test_templates_take_markdown_as_it_is_and_escape_the_rest(text: str) -> None
         fill("$missing", {})
 
 
+@unhurried
 @given(texts)
 def test_a_plot_draws_the_text(text: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -156,6 +164,7 @@ def test_a_plot_draws_the_text(text: str) -> None:
     assert not label._preprocess_math(label.get_text())[1] or "$" not in text
 
 
+@unhurried
 @given(texts)
 def test_the_console_shows_text_in_tables_and_lines(text: str) -> None:
     console = Console()

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 import random
 from collections.abc import Callable
 from itertools import product
@@ -30,7 +31,7 @@ LOADS: dict[str, Callable[[str], Any]] = {
     "training/sft_small": lambda name: load(name, SFTRecipe, TRAINING_RECIPES),
     "training/dpo_small": lambda name: load(name, DPORecipe, TRAINING_RECIPES),
 }
-VALUES = [
+VALUES: list[Any] = [
     *(
         None,
         True,
@@ -234,6 +235,17 @@ def test_what_cannot_be_extended(tmp_path: Path) -> None:
         assert said is not None and says in said and len(said) < 2000
 
 
+def test_prompts_that_never_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    llm = {"url": "http://localhost:1/v1", "model": "x"}
+    path = tmp_path / "recipe.yaml"
+    for prompt in ("/dev/zero", str(tmp_path / "pipe"), str(tmp_path)):
+        rewriting = {"engine": "llm", "llm": llm | {"prompt": prompt}}
+        path.write_text(yaml.safe_dump({"extends": "turn_taking", "rewriting": rewriting}))
+        said = outcome(checking.load, path)
+        assert said is not None and f"rewriting.llm.prompt: {prompt}: cannot be read" in said
+
+
 def test_doctor_looks_at_all_of_them(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     for name in (["x"], "x" * 300, "..", "/etc", "a\nb", 7, None):
@@ -251,5 +263,5 @@ def test_nothing_is_made_of_a_bomb(tmp_path: Path) -> None:
     for command in (["build"], ["plan"], ["doctor"], ["train", "sft"], ["train", "dpo"], ["dpo-pairs", "."]):
         ended = duplexgen(*command, "bomb.yaml", cwd=tmp_path)
         assert ended.status == 2
-        assert "bomb.yaml: line 6: not YAML: more than 50,000 values" in ended.said
+        assert "bomb.yaml: line 5: not YAML: more than 50,000 values" in ended.said
     assert [path.name for path in tmp_path.iterdir()] == ["bomb.yaml"]

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from duplexgen.pipeline.escapes import printable
 from duplexgen.pipeline.recipe import Recipe
 from duplexgen.pipeline.shards import card
+from duplexgen.pipeline.shards.atomic import write_json
 from duplexgen.pipeline.shards.statistics import Statistics
 from tests.command import duplexgen
 from tests.conftest import TURNS, recipe_dict
@@ -162,3 +163,9 @@ def test_names_of_files_that_are_no_text(tmp_path: Path) -> None:
         ended = duplexgen("verify", name, cwd=tmp_path)
         assert ended.status == 2 and not STEERING.search(ended.said)
     assert "[red]x[/red]" in ended.said
+
+
+def test_json_of_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """A recording of such a name is talked to, and what is written down of it can be read."""
+    write_json(tmp_path / "x.json", {"user": "bad\udcff.wav", "text": "café 图"})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"user": "bad\udcff.wav", "text": "café 图"}

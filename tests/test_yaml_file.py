@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.paths import LARGEST_TEXT_BYTES
 from duplexgen.pipeline.recipe_file import RECIPES
-from duplexgen.pipeline.yaml_file import DEEPEST, LARGEST_BYTES, MOST_VALUES, read
+from duplexgen.pipeline.yaml_file import DEEPEST, MOST_VALUES, read
 
 MOST_MEMORY = 1 << 28  # bytes, for the largest file that is read; a bomb would take all there is
 
@@ -58,7 +59,7 @@ BOMBS = {
     "compact": ("- " * 100_000, "nested more than"),
     "chain": ("a0: &a0 [1]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 300)), "nested more than"),
     "many": ("[" + "1," * (MOST_VALUES + 1) + "]", "more than 50,000 values"),
-    "large": ("# " + "x" * LARGEST_BYTES, "is too large: expected at most 1,048,576 bytes"),
+    "large": ("# " + "x" * LARGEST_TEXT_BYTES, "is too large: expected at most 1,048,576 bytes"),
 }
 
 
@@ -78,7 +79,7 @@ def test_a_sparse_file_of_a_gigabyte(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
-        assert refused(path) == "cannot be read: expected a file of YAML, no folder, pipe or device"
+        assert refused(path) == "cannot be read: expected a plain file, no folder, pipe or device"
 
 
 @pytest.mark.parametrize(

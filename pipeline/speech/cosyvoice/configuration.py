@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
-from ...yaml_file import compose, read_text
+from ...paths import read_text
+from ...yaml_file import compose
 from .folder import QWEN, ModelFolder
 
 PARTS = ("llm", "flow", "hift", "get_tokenizer", "feat_extractor", "allowed_special")

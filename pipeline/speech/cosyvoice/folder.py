@@ -8,8 +8,8 @@ import yaml
 
 from ...errors import UserError
 from ...model_files import folder_checksum, tensor_shapes
-from ...paths import shortened
-from ...yaml_file import compose, read_text
+from ...paths import read_text, shortened
+from ...yaml_file import compose
 
 CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
 WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")

@@ -6,12 +6,16 @@ for HTML or Markdown is written out; all else, in whatever language, is shown as
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 
 # Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
 _MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is no emphasis, _this_ is
-_BAR = re.compile(r"(?<!\\)\|")
+_AS_ENTITY = {
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+    "|": "&#124;",
+}  # a bar with a backslash would mean another in a table
 _STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
 _PLACE = re.compile(r"`\$(\w+)`|\$(\w+)")
 
@@ -39,13 +43,12 @@ def plot_text(text: str) -> str:
 
 def markdown(text: str) -> Markdown:
     """Markdown that shows the text, in a line that has begun or in a cell of a table."""
-    marked = _MARKED.sub(lambda found: escape(found[0]) if found[0] in "<>&" else f"\\{found[0]}", _joined(text))
-    return Markdown(marked)
+    return Markdown(_MARKED.sub(lambda found: _AS_ENTITY.get(found[0], f"\\{found[0]}"), _joined(text)))
 
 
 def paragraphs(text: str) -> Markdown:
     """Markdown that shows the text, line by line."""
-    return Markdown("\n".join(_started(markdown(line)) for line in text.strip().split("\n")))
+    return Markdown("\n".join(_started(markdown(line)) for line in printable(text).strip().split("\n")))
 
 
 def code(text: str) -> Markdown:
@@ -92,5 +95,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
 
 def _cell(value: object) -> str:
     if isinstance(value, Markdown):
-        return _BAR.sub(r"\|", value)
+        return value.replace("|", r"\|")
     return markdown(str(value))

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from .errors import UserError
+from .escapes import one_line
 from .paths import read_text, shortened
 
 MOST_VALUES = 50_000  # what an alias stands for is counted wherever it stands
@@ -46,7 +47,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 def dotted(location: Location) -> str:
     """`("sources", 0, "path")` as people write it: `sources[0].path`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{shortened(part, 60)}" for part in location)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{one_line(shortened(part, 60))}" for part in location)
     return text.lstrip(".") or "recipe"
 
 

@@ -20,6 +20,7 @@ from tests.conftest import TURNS, recipe_dict
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 EVIL = "<script>alert(1)</script> | a | [bold]b[/] [/] $x^$ `c` **d** \u202e *e* &lt; <img src=x>"
 STEERS = "\x1b[31mred\x1b]0;title\x07 \r\x9b2J\x08 \x1b(0"
+ID = f"evil {EVIL}".replace("\u202e", "")  # what does not print is no id
 FILE = "talk \x1b[31m\r| <b> `x` [red].jsonl"
 GFM = MarkdownIt("commonmark", {"html": True}).enable("table")
 
@@ -29,7 +30,7 @@ def site(folder: Path) -> Path:
     (folder / "rows").mkdir()
     rows: list[Any] = [
         {"id": "good", "data": TURNS[:4]},
-        {"id": f"evil {EVIL}", "data": TURNS[:4]},
+        {"id": ID, "data": TURNS[:4]},
         {"id": f"steering {STEERS}", "data": TURNS[:2]},
         {"id": "text", "data": [f"{TURNS[0]} {STEERS}", TURNS[1]]},
         {"id": "markup", "data": [TURNS[0], f"{TURNS[1]} {EVIL}"]},
@@ -82,24 +83,24 @@ def test_from_a_source_to_the_card(tmp_path: Path) -> None:
     for command in (
         ["plan", recipe.name],
         ["doctor", recipe.name],
-        ["build", recipe.name, "--out", "out"],
-        ["build", recipe.name, "--out", "out"],
-        ["inspect", "out"],
-        ["inspect", "out", "0"],
-        ["inspect", "out", "1"],
-        ["inspect", "out", f"evil {EVIL}"],
-        ["inspect", "out", f"nobody {STEERS}"],
-        ["verify", "out"],
-        ["dpo-pairs", "out", "--out", "pairs"],
+        ["build", recipe.name, "--out", "set"],
+        ["build", recipe.name, "--out", "set"],
+        ["inspect", "set"],
+        ["inspect", "set", "0"],
+        ["inspect", "set", "1"],
+        ["inspect", "set", ID],
+        ["inspect", "set", f"nobody {STEERS}"],
+        ["verify", "set"],
+        ["dpo-pairs", "set", "--out", "pairs"],
         ["inspect", "pairs", "0"],
         ["verify", "pairs"],
     ):
         ended = duplexgen(*command, cwd=tmp_path)
         assert not STEERING.search(ended.said), command
-        said[" ".join(command)] = ended
-    assert said["verify out"].status == said["verify pairs"].status == 0
-    assert printable(f"evil {EVIL}") in said["inspect out 1"].said
-    assert "[bold]b[/] [/]" in said["inspect out 1"].said
+        assert ended.status == ("nobody" in command[-1]) * 2, (command, ended.said)
+        said[" ".join(command)] = ended.said
+    assert ID in said["inspect set 1"]
+    assert "[bold]b[/] [/]" in said["inspect set 1"]
 
     headings = {
         "Read it",
@@ -108,7 +109,7 @@ def test_from_a_source_to_the_card(tmp_path: Path) -> None:
         "Timing and size",
         "turn_taking",
     }
-    body = check_card(tmp_path / "out", headings)
+    body = check_card(tmp_path / "set", headings)
     words = "".join(child.content for token in GFM.parse(body) for child in token.children or [])
     assert words.count(printable("<script>alert(1)</script> | a | [bold]b[/] [/] $x^$ `c` **d**")) >= 3
     check_card(tmp_path / "pairs", headings - {"Where the text comes from"} | {"timing"} - {"turn_taking"})
@@ -118,11 +119,11 @@ def test_from_a_source_to_the_card(tmp_path: Path) -> None:
 def test_what_verify_lists_keeps_to_its_line(tmp_path: Path) -> None:
     recipe = site(tmp_path)
     assert duplexgen("build", recipe.name, "--out", "out", cwd=tmp_path).status == 0
-    (tmp_path / "out" / "x\n\x1b[31m[/]\r out: every checksum and every invariant holds").write_text("")
+    (tmp_path / "out" / "x\n\x1b[31m[red]\r out: every checksum and every invariant holds").write_text("")
     ended = duplexgen("verify", "out", cwd=tmp_path)
     assert ended.status == 1
     assert not STEERING.search(ended.said)
-    assert r"x\n\x1b[31m[/]\r out: every checksum" in ended.said
+    assert r"x\n\x1b[31m[red]\r out: every checksum" in ended.said
     assert not [line for line in ended.said.splitlines() if line.startswith(("out: every", " out: every"))]
 
 

@@ -77,7 +77,7 @@ def write_card(
     recipe, emitted = about["recipe"], about["ledger"][-1]["emitted"]
     front = front_matter | {
         "size_categories": [next((name for most, name in SIZES if emitted < most), "n>1M")],
-        "pretty_name": recipe["name"],
+        "pretty_name": one_line(recipe["name"]),
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
     }
     shown = says | {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -61,7 +61,7 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     if len(content) > largest_bytes:
         raise ValueError(f"{path} is too large: expected at most {largest_bytes:,} bytes")
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_no_number)
+        found = json.loads(content.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
     except RecursionError as error:
         raise ValueError(f"{path} is no JSON that can be read: it is nested too deep") from error
     except ValueError as error:
@@ -71,8 +71,12 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     return found
 
 
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+def _finite(text: str) -> float:
+    """A number of JSON, which NaN and Infinity are none of."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number of JSON")
+    return value
 
 
 def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:

@@ -111,7 +111,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, _Size] = {}  # by the id() of nodes that are whole
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, super().compose_node(parent, index))
         values, deepest = self._values, self._deepest
@@ -125,7 +125,7 @@ class _Loader(yaml.SafeLoader):
         self._deepest = max(deepest, self._deepest)
         return node
 
-    def _alias(self, event: yaml.AliasEvent, node: yaml.Node) -> yaml.Node:
+    def _alias(self, event: yaml.AliasEvent, node: yaml.Node | None) -> yaml.Node | None:
         size = self._sizes.get(id(node))
         if size is None:
             _refuse(event, f"*{event.anchor} stands within what it names; expected an end of it")
@@ -146,7 +146,7 @@ for _name, _pattern, _first in _RESOLVED:
 
 
 def _refuse(event: yaml.Event, message: str) -> NoReturn:
-    raise yaml.composer.ComposerError(None, None, message, event.start_mark)
+    raise yaml.MarkedYAMLError(problem=message, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Reading a finished data set."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from ..errors import UserError
 from ..layouts import make_layout
 from ..layouts.streams import Layout
+from ..model_files import read_json_object
 from ..recipe import Layout as LayoutSection
 from ..recipe import Tokens
 from ..tokens.vocabulary import Vocabulary
@@ -28,15 +28,12 @@ DIALOGUES, PREFERENCES = "dialogues", "preferences"
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a data set; raises UserError if it is missing or damaged."""
+    if not path.exists():
+        raise UserError(f"{path} is missing: {path.parent} is no finished data set of duplexgen.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: {path.parent} is no finished data set of duplexgen.") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object: it is damaged.")
-    return value
+        return read_json_object(path)
+    except ValueError as error:
+        raise UserError(f"{error}: it is damaged.") from None
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

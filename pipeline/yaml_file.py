@@ -90,8 +90,13 @@ def compose(text: str, path: Path) -> yaml.Node | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{path}: {where}not YAML: {getattr(error, 'problem', None) or error}") from None
+        what = "" if isinstance(error, _TooMuch) else "not YAML: "
+        raise UserError(f"{path}: {where}{what}{getattr(error, 'problem', None) or error}") from None
     return root
+
+
+class _TooMuch(yaml.MarkedYAMLError):
+    """YAML, and beyond the bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ class _Loader(yaml.SafeLoader):
     def _alias(self, event: yaml.AliasEvent, node: yaml.Node | None) -> yaml.Node | None:
         size = self._sizes.get(id(node))
         if size is None:
-            _refuse(event, f"*{event.anchor} stands within what it names; expected an end of it")
+            _refuse(event, f"*{event.anchor} stands within what it names")
         self._values += size.values
         self._deepest = max(self._deepest, self._depth + size.depth)
         self._check(event)
@@ -136,9 +141,11 @@ class _Loader(yaml.SafeLoader):
 
     def _check(self, event: yaml.Event) -> None:
         if self._deepest > DEEPEST:
-            _refuse(event, f"nested more than {DEEPEST} deep")
+            _refuse(event, f"expected at most {DEEPEST} sections and lists within each other")
         if self._values > MOST_VALUES:
-            _refuse(event, f"more than {MOST_VALUES:,} values, those that aliases (*name) stand for counted each time")
+            _refuse(
+                event, f"expected at most {MOST_VALUES:,} values, counting what an alias (*name) stands for each time"
+            )
 
 
 for _name, _pattern, _first in _RESOLVED:
@@ -146,7 +153,7 @@ for _name, _pattern, _first in _RESOLVED:
 
 
 def _refuse(event: yaml.Event, message: str) -> NoReturn:
-    raise yaml.MarkedYAMLError(problem=message, problem_mark=event.start_mark)  # type: ignore[arg-type]
+    raise _TooMuch(problem=message, problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,5 +263,5 @@ def test_nothing_is_made_of_a_bomb(tmp_path: Path) -> None:
     for command in (["build"], ["plan"], ["doctor"], ["train", "sft"], ["train", "dpo"], ["dpo-pairs", "."]):
         ended = duplexgen(*command, "bomb.yaml", cwd=tmp_path)
         assert ended.status == 2
-        assert "bomb.yaml: line 5: not YAML: more than 50,000 values" in ended.said
+        assert "bomb.yaml: line 5: expected at most 50,000 values" in ended.said
     assert [path.name for path in tmp_path.iterdir()] == ["bomb.yaml"]

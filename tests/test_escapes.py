@@ -153,6 +153,7 @@ def test_templates_take_markdown_as_it_is_and_escape_the_rest(text: str) -> None
 
 
 @unhurried
+@pytest.mark.filterwarnings("ignore:Glyph")
 @given(texts)
 def test_a_plot_draws_the_text(text: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 
 KEY = "OPENAI_API_KEY"
 TIMEOUT_S = 60.0
@@ -75,6 +75,8 @@ class Judge:
             content: bytes = response.read(LONGEST_ANSWER + 1)
         if len(content) > LONGEST_ANSWER:
             raise ValueError(f"an answer of more than {LONGEST_ANSWER:,} bytes")
+        if response.length:  # of what was announced and did not come
+            raise IncompleteRead(content, response.length)
         return content.decode("utf-8")
 
 

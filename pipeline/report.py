@@ -82,7 +82,7 @@ def describe_dataset(dataset: Dataset) -> str:
     statistics = Statistics()
     statistics.merge(manifest["statistics"])
     recipe = manifest["recipe"]
-    lines = [f"{recipe['name']}: {recipe['description'].strip()}", ""]
+    lines = [f"{recipe['name']}: {' '.join(recipe['description'].split())}", ""]
     if dataset.kind == PREFERENCES:
         made_of = manifest["source"]["recipe"]
         lines[1:1] = [f"preference pairs of {made_of['name']}, scenario {made_of['timing']['scenario']}"]

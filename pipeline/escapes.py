@@ -10,12 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 # Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
 _MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is no emphasis, _this_ is
-_AS_ENTITY = {
-    "<": "&lt;",
-    ">": "&gt;",
-    "&": "&amp;",
-    "|": "&#124;",
-}  # a bar with a backslash would mean another in a table
+# A bar, too: with a backslash before it, it would end a cell or show the backslash, depending on where it stands.
+_AS_ENTITY = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 _STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
 _PLACE = re.compile(r"`\$(\w+)`|\$(\w+)")
 

@@ -82,8 +82,7 @@ def read(path: Path) -> Document:
 def compose(text: str, path: Path) -> yaml.Node | None:
     """The nodes of a file's text, whatever their tags, within the bounds; None if it is empty. Raises UserError."""
     try:
-        loader = _Loader(text)
-        root: yaml.Node | None = loader.get_single_node()
+        return _composed(_Loader(text))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UserError(f"{path}: line {line}: not YAML: it holds the character U+{error.character:04X}") from None
@@ -92,6 +91,14 @@ def compose(text: str, path: Path) -> yaml.Node | None:
         where = f"line {mark.line + 1}: " if mark else ""
         what = "" if isinstance(error, _TooMuch) else "not YAML: "
         raise UserError(f"{path}: {where}{what}{getattr(error, 'problem', None) or error}") from None
+
+
+def _composed(loader: "_Loader") -> yaml.Node | None:
+    try:
+        root: yaml.Node | None = loader.get_single_node()
+    except (ValueError, OverflowError) as error:  # of PyYAML's own conversions, such as of "\\UFFFFFFFF"
+        mark: Any = loader.get_mark()  # type: ignore[no-untyped-call]
+        raise yaml.MarkedYAMLError(problem=str(error), problem_mark=mark) from error
     return root
 
 

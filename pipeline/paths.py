@@ -56,7 +56,8 @@ def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
     """A small text file that a person has written; raises UserError, with its name, if it is none."""
     try:
         if not file.is_file():
-            raise UserError(f"{file}: cannot be read: expected a plain file, no folder, pipe or device")
+            why = "expected a plain file, no folder, pipe or device" if file.exists() else "there is no such file"
+            raise UserError(f"{file}: cannot be read: {why}")
         with file.open("rb") as opened:
             content = opened.read(largest_bytes + 1)
     except OSError as error:

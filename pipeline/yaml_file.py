@@ -97,7 +97,7 @@ def _composed(loader: "_Loader") -> yaml.Node | None:
     try:
         root: yaml.Node | None = loader.get_single_node()
     except (ValueError, OverflowError) as error:  # of PyYAML's own conversions, such as of "\\UFFFFFFFF"
-        mark: Any = loader.get_mark()  # type: ignore[no-untyped-call]
+        mark: Any = loader.get_mark()
         raise yaml.MarkedYAMLError(problem=str(error), problem_mark=mark) from error
     return root
 

@@ -8,8 +8,12 @@ import typer
 
 from .pipeline import __version__
 from .pipeline.errors import UserError
+from .pipeline.paths import path, problem
+from .pipeline.terminal import Console, say, say_line
 
 INTERRUPTED = 130  # exit status after Ctrl-C
+MOST_ROWS = 10**12
+LARGEST_SEED = 2**63 - 1
 TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
 
 app = typer.Typer(
@@ -42,28 +46,32 @@ app.add_typer(train_app, name="train")
 voices_app = typer.Typer(no_args_is_help=True, help="Voices to speak with.")
 app.add_typer(voices_app, name="voices")
 
+
 Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
-Folder = Annotated[Path, typer.Argument(help="A data set that `build` has made.", show_default=False)]
-Model = Annotated[Path, typer.Argument(help="A model that `train` has made.", show_default=False)]
-Temperature = Annotated[float, typer.Option(min=0, help="Of sampling; 0 takes the likeliest.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of sampling.")]
+Folder = Annotated[Path, typer.Argument(parser=path, help="A data set that `build` has made.", show_default=False)]
+Model = Annotated[Path, typer.Argument(parser=path, help="A model that `train` has made.", show_default=False)]
+Temperature = Annotated[float, typer.Option(min=0, max=100, help="Of sampling; 0 takes the likeliest.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of sampling.")]
 Precision = Annotated[
     Literal["fp32", "bf16"],
     typer.Option(help="Of the weights; runs on the GPU if there is one, else on the processor."),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
+    typer.Option(parser=path, help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
 ]
 Work = Annotated[
     Path | None,
     typer.Option(
+        parser=path,
         help="Where stages keep what they made, for resuming and for other recipes. On a cluster, shared storage. "
         "Default: .work beside the data set.",
         show_default=False,
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use the first dialogues only.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option(min=1, max=MOST_ROWS, help="Use the first dialogues only.", show_default=False)
+]
 
 
 @app.command()
@@ -98,7 +106,7 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     target = _out(out, checked.name)
     folder = _work(work, target)
     check_places(target, folder)
-    print(describe_plan(prepare(checked, base, folder, limit, Display())))
+    say(describe_plan(prepare(checked, base, folder, limit, Display())))
 
 
 @app.command()
@@ -115,7 +123,7 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
 
     well = True
     for finding in examine(recipe, places):
-        print(f"{'ok     ' if finding.is_well else 'MISSING'}  {finding.part:10} {finding.says}")
+        say_line(f"{'ok     ' if finding.is_well else 'MISSING'}  {finding.part:10} {finding.says}")
         well &= finding.is_well
     raise typer.Exit(0 if well else 1)
 
@@ -128,7 +136,9 @@ def dpo_pairs(
     ] = "timing",
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the pairs go. Default: out/, the data set's name and .pairs", show_default=False),
+        typer.Option(
+            parser=path, help="Where the pairs go. Default: out/, the data set's name and .pairs", show_default=False
+        ),
     ] = None,
     work: Work = None,
 ) -> None:
@@ -158,12 +168,12 @@ def verify(dataset: Folder) -> None:
     failed = 0
     with Display().verifying() as report:
         for failure in run(dataset, report):
-            print(failure)
+            say_line(failure)
             failed += 1
     if failed:
-        print(f"{dataset}: {failed} failures")
+        say_line(f"{dataset}: {failed} failures")
         raise typer.Exit(1)
-    print(f"{dataset}: every checksum and every invariant holds")
+    say_line(f"{dataset}: every checksum and every invariant holds")
 
 
 @app.command()
@@ -178,23 +188,30 @@ def inspect(
     from .pipeline.shards.dataset import Dataset
 
     opened = Dataset(dataset)
-    print(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
+    say(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
 
 
 @app.command()
 def talk(
     model: Model,
-    user: Annotated[Path, typer.Option(help="What the user says: a .wav or .flac file.", show_default=False)],
+    user: Annotated[
+        Path, typer.Option(parser=path, help="What the user says: a .wav or .flac file.", show_default=False)
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where it goes. Default: out/talk, the model's and the recording's name.", show_default=False
+            parser=path,
+            help="Where it goes. Default: out/talk, the model's and the recording's name.",
+            show_default=False,
         ),
     ] = None,
     channel: Annotated[
         int | None, typer.Option(min=0, help="The user's channel, if there are several.", show_default=False)
     ] = None,
-    silence: Annotated[float, typer.Option(min=0, help="Seconds of silence to listen to after the recording.")] = 8.0,
+    silence: Annotated[
+        float,
+        typer.Option(min=0, max=600, help="Seconds of silence to listen to after the recording."),
+    ] = 8.0,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
     precision: Precision = "fp32",
@@ -218,14 +235,15 @@ def talk(
     rate, block_s = loaded.format.sample_rate, loaded.format.block_samples / loaded.format.sample_rate
     samples, had_rate = read_recording(user, rate, channel)
     if had_rate != rate:
-        print(f"{user}: resampled from {had_rate} to {rate} Hz")
+        say_line(f"{user}: resampled from {had_rate} to {rate} Hz")
     heard = with_silence(samples, silence, loaded.format)
     with Display().counting("blocks", len(heard) // loaded.format.block_samples) as report:
         made = run(loaded, heard, temperature, seed, report)
     about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
     said = write(made, loaded, about, folder)
-    print("\n".join(transcript(said)))
-    print(
+    for line in transcript(said):
+        say_line(line)
+    say_line(
         f"{folder}: a block of {block_s:g} s took {made.took_s.mean():.3f} s, at most {made.took_s.max():.3f} s: "
         f"real-time factor {made.real_time_factor(block_s):.2f}"
     )
@@ -235,18 +253,20 @@ def talk(
 def evaluate(
     model: Model,
     evalset: Annotated[
-        list[Path], typer.Argument(help="Data sets of held-out dialogues, with audio.", show_default=False)
+        list[Path], typer.Argument(parser=path, help="Data sets of held-out dialogues, with audio.", show_default=False)
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Default: out/evaluation and the model's name.", show_default=False)
+        Path | None, typer.Option(parser=path, help="Default: out/evaluation and the model's name.", show_default=False)
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="The first items of each set only.", show_default=False)
+        int | None, typer.Option(min=1, max=MOST_ROWS, help="The first items of each set only.", show_default=False)
     ] = None,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
     precision: Precision = "fp32",
-    batch: Annotated[int, typer.Option(min=1, help="Dialogues at once; changes only the time it takes.")] = 16,
+    batch: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Dialogues at once; changes only the time it takes.")
+    ] = 16,
     keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep both channels of each item as .wav.")] = False,
     transcripts: Annotated[
         str | None,
@@ -270,7 +290,9 @@ def evaluate(
     ] = None,
     answers: Annotated[
         Path | None,
-        typer.Option(help='Spoken questions\' answers, {"id": …, "answers": […]} a line.', show_default=False),
+        typer.Option(
+            parser=path, help='Spoken questions\' answers, {"id": …, "answers": […]} a line.', show_default=False
+        ),
     ] = None,
 ) -> None:
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
@@ -278,8 +300,6 @@ def evaluate(
     Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png.
     """
     _needs_training()
-    from rich.console import Console
-
     from .pipeline.display import Display
     from .training.devices import inference_device
     from .training.evaluation import content_of
@@ -293,8 +313,8 @@ def evaluate(
     result = run(model, evalset, folder, settings, content, keep_audio, Display())
     Console().print(table(result))
     for line in problems(result):
-        print(line)
-    print(f"{folder}: evaluation.json, timing.png")
+        say_line(line)
+    say_line(f"{folder}: evaluation.json, timing.png")
 
 
 def _needs_training() -> None:
@@ -310,7 +330,9 @@ TrainingRecipe = Annotated[
 ]
 ModelOut = Annotated[
     Path | None,
-    typer.Option("--out", help="Where the model goes. Default: out/ and the recipe's name.", show_default=False),
+    typer.Option(
+        "--out", parser=path, help="Where the model goes. Default: out/ and the recipe's name.", show_default=False
+    ),
 ]
 
 
@@ -360,7 +382,7 @@ def prepare_voices(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="BANK", help="Where the bank goes.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="BANK", parser=path, help="Where the bank goes.", show_default=False)],
     whisper: Annotated[
         str, typer.Option(help="Of the recogniser: a size that faster-whisper knows, or a model's folder.")
     ] = "large-v3",
@@ -371,13 +393,15 @@ def prepare_voices(
     license: Annotated[str, typer.Option(help="Of recordings that do not say theirs.")] = "unknown",
     min_dnsmos: Annotated[float, typer.Option(min=1, max=5, help="Overall quality (DNSMOS, OVRL) at least.")] = 3.0,
     max_similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="Cosine of speaker embeddings from which on two clips are one voice.")
+        float,
+        typer.Option(min=0, max=1, help="Cosine of speaker embeddings from which on two clips are one voice."),
     ] = 0.90,
     min_coherence: Annotated[
-        float, typer.Option(min=0, max=1, help="Cosine of two parts of a clip below which they are two speakers.")
+        float,
+        typer.Option(min=0, max=1, help="Cosine of two parts of a clip below which they are two speakers."),
     ] = 0.81,
     held_out: Annotated[float, typer.Option(min=0, max=1, help="Share of the voices kept for evaluation.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Of who is held out.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of who is held out.")] = 0,
     config: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
     split: Annotated[str, typer.Option(help="Of a data set.")] = "train",
     revision: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
@@ -390,7 +414,6 @@ def prepare_voices(
     from collections import Counter
 
     from .pipeline.display import Display
-    from .pipeline.places import expanded
     from .pipeline.speech.prepare import Settings, prepare
 
     settings = Settings(
@@ -403,11 +426,13 @@ def prepare_voices(
         held_out_share=held_out,
         seed=seed,
     )
-    target = expanded(out)
+    if said := problem(recordings):
+        raise UserError(f"{recordings} {said}.")
+    target = _out(out, "bank")
     made = prepare(recordings, target, settings, Display(), config, split, revision)
     for reason, count in Counter(one.reason for one in made.rejected).most_common():
-        print(f"rejected {count:6,}  {reason}")
-    print(f"{target}: {made.kept} voices, {made.held_out} of them held out")
+        say_line(f"rejected {count:6,}  {reason}")
+    say_line(f"{target}: {made.kept} voices, {made.held_out} of them held out")
     if not made.kept:
         raise typer.Exit(1)
 
@@ -427,7 +452,7 @@ def _work(work: Path | None, out: Path) -> Path:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -445,12 +470,12 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"duplexgen: {error}", file=sys.stderr)
+        say(f"duplexgen: {error}", error=True)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
             raise
-        print("duplexgen: stopped. What was committed is safe; the same command goes on from there.", file=sys.stderr)
+        say("duplexgen: stopped. What was committed is safe; the same command goes on from there.", error=True)
         sys.exit(INTERRUPTED)
 
 

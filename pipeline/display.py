@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .escapes import one_line
 from .shards.partitions import PartitionFolder
+from .terminal import Console
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 20.0  # where the output is no terminal
@@ -66,15 +67,15 @@ class Display:
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """Call what it yields with the number done."""
         with self._progress() as progress:
-            task = progress.add_task(what, total=total, rate="")
+            task = progress.add_task(one_line(what), total=total, rate="")
             yield lambda done: progress.update(task, completed=done)
 
     def _progress(self) -> Progress:
         return Progress(
-            TextColumn("{task.description:>8}"),
+            TextColumn("{task.description:>8}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -84,21 +85,21 @@ class Display:
         )
 
     def already_there(self, out: Path) -> None:
-        self.console.print(
-            f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}", soft_wrap=True
-        )
+        self._say(f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}")
 
     def already_trained(self, out: Path) -> None:
-        self.console.print(f"{out} is this recipe's trained model already.", soft_wrap=True)
+        self._say(f"{out} is this recipe's trained model already.")
 
     def trained(self, out: Path) -> None:
-        self.console.print(
-            f"{out}: trained. Losses: tensorboard --logdir {out}. Talk to it: duplexgen talk {out} --user user.wav",
-            soft_wrap=True,
+        self._say(
+            f"{out}: trained. Losses: tensorboard --logdir {out}. Talk to it: duplexgen talk {out} --user user.wav"
         )
 
     def done(self, out: Path, made: str) -> None:
-        self.console.print(f"{out}: {made}. Look at it with: duplexgen inspect {out}", soft_wrap=True)
+        self._say(f"{out}: {made}. Look at it with: duplexgen inspect {out}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(one_line(text), soft_wrap=True)
 
 
 class _Watch:

@@ -46,7 +46,7 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     if recipe:
         yield from _endpoint(recipe, file)
         yield from _gpus(recipe)
-    out, work = places(str(file.raw.get("name", file.path.stem)))
+    out, work = places(recipe.name if recipe else file.path.stem)
     try:
         check_places(out, work)
     except UserError as error:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -12,6 +14,10 @@ from .errors import UserError
 from .shards.atomic import atomic_path, canonical_json, file_sha256
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
+LONGEST_HEADER_BYTES = 100_000_000  # that safetensors reads itself
+LARGEST_JSON_BYTES = 1 << 26  # tokenizers of large vocabularies have 10 to 30 MB
+LARGEST_INTEGER = 10**12
+MOST_LAYERS = 10_000  # of anything that a configuration repeats
 
 
 def place(path: str) -> Path:
@@ -45,6 +51,57 @@ def checksum(path: Path) -> str:
     return computed
 
 
+def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
+    """A JSON object; raises ValueError, in words, if the file is missing, damaged, deeper or larger than any is."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(largest_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > largest_bytes:
+        raise ValueError(f"{path} is too large: expected at most {largest_bytes:,} bytes")
+    try:
+        found = json.loads(content.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError(f"{path} is no JSON that can be read: it is nested too deep") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
+def _finite(text: str) -> float:
+    """A number of JSON, which NaN and Infinity are none of."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number of JSON")
+    return value
+
+
+def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
+    """Raise ValueError, with the file and the key, at a number of a model's configuration that no model has.
+
+    A library that makes a model of it would take all memory, or go on for ever, before it noticed.
+    """
+    where = f"{path}: " if path else ""
+    waiting: list[tuple[str, Any]] = list(config.items())
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += [(key, item) for item in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where}{key}: expected a finite number, got {value}")
+        elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            raise ValueError(
+                f"{where}{key}: expected at most {LARGEST_INTEGER:,}, got a number of {value.bit_length()} bits"
+            )
+        elif isinstance(value, int) and ("layer" in key or "experts" in key) and value > MOST_LAYERS:
+            raise ValueError(f"{where}{key}: expected at most {MOST_LAYERS:,}, got {value}")
+
+
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a safetensors file, from its header alone.
 
@@ -53,14 +110,14 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
-        if not 2 <= header_bytes <= size - HEADER_LENGTH_BYTES:
+        if not 2 <= header_bytes <= min(size - HEADER_LENGTH_BYTES, LONGEST_HEADER_BYTES):
             raise ValueError(f"{path} is no safetensors file, or only the beginning of one: copy it again")
         try:
             header = json.loads(file.read(header_bytes))
             tensors = {name: described for name, described in header.items() if name != "__metadata__"}
             shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
-            data_bytes = max((described["data_offsets"][1] for described in tensors.values()), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            data_bytes = max((int(described["data_offsets"][1]) for described in tensors.values()), default=0)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is no safetensors file: {error}") from error
     if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
         raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")

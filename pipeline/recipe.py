@@ -1,16 +1,34 @@
-"""What a recipe may say: everything that changes the output of a build, and nothing else."""
+"""What a recipe may say: everything that changes the output of a build, and nothing else.
+
+Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
+"""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .paths import PathText
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+def _fit_for_files(name: str) -> str:
+    if name.endswith(".") or name.partition(".")[0].upper() in RESERVED:
+        raise ValueError("expected a name that every system takes for a file: not CON or NUL, and no dot at the end")
+    return name
+
+
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100), AfterValidator(_fit_for_files)
+]  # of a folder
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Few = Annotated[int, Field(gt=0, le=100)]  # tries, exchanges
+Many = Annotated[int, Field(gt=0, le=10_000)]  # words, renditions, requests
+Rows = Annotated[int, Field(gt=0, le=10**12)]
+Seconds = Annotated[float, Field(ge=0, le=600)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -20,7 +38,7 @@ def _shareable(gpus: float) -> float:
     return gpus
 
 
-GPUs = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_shareable)]  # of an actor
+GPUs = Annotated[float, Field(ge=0, le=64), AfterValidator(_shareable)]  # of an actor
 
 
 class Range(Section):
@@ -50,16 +68,16 @@ class Range(Section):
 class Source(Section):
     """Where text dialogues come from: a file or a folder (`path`), or a Hub data set (`hub`)."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
     shape: Literal["ultrachat", "messages", "alpaca"]
-    path: str | None = None  # relative to the recipe's folder
+    path: PathText | None = None  # relative to the recipe's folder
     hub: str | None = None
     config: str | None = None
     split: str = "train"
     revision: str | None = None
     language: Literal["en", "zh"] = "en"
-    limit: Positive | None = None
-    join: Positive = 1  # neighbouring dialogues of one exchange become one of this many
+    limit: Rows | None = None
+    join: Few = 1  # neighbouring dialogues of one exchange become one of this many
     license: str = "unknown"
     # A file of which no row, or none from some place on, can be read: stop the build, or go on without those rows.
     unreadable_files: Literal["stop", "skip"] = "stop"
@@ -77,34 +95,36 @@ class LanguageModel(Section):
     url: str  # up to and without /chat/completions
     model: str  # by the endpoint's name for it
     rewrites: Literal["dialogue", "replies"] = "dialogue"  # both roles (BayLing-Duplex), or replies alone (FLM-Audio)
-    prompt: str | None = None  # a file of one's own, relative to the working folder; None: the one that ships
+    prompt: PathText | None = None  # a file of one's own, relative to the working folder; None: the one that ships
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
-    max_tokens: Positive = 2048  # of an answer
-    at_once: Positive = 16  # requests under way at the same time, at most partition_size
-    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
-    attempts: Positive = 3  # answers asked for before a dialogue is rejected
+    max_tokens: Annotated[int, Field(gt=0, le=1_000_000)] = 2048  # of an answer
+    at_once: Many = 16  # requests under way at the same time, at most partition_size
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    attempts: Few = 3  # answers asked for before a dialogue is rejected
 
 
 class Rewriting(Section):
     engine: str = "rules"
     llm: LanguageModel | None = None
-    max_user_words: Positive = 60  # a longer question is rejected; Chinese counts characters
-    max_reply_words: Positive = 60  # a longer reply is cut at the end of a sentence
-    max_exchanges: Positive = 6  # later exchanges are left out
+    max_user_words: Many = 60  # a longer question is rejected; Chinese counts characters
+    max_reply_words: Many = 60  # a longer reply is cut at the end of a sentence
+    max_exchanges: Few = 6  # later exchanges are left out
 
 
 class CosyVoice(Section):
     """CosyVoice v1, v2 or v3. Paths are relative to the working folder."""
 
-    model: str  # a folder as it is published, such as models/CosyVoice2-0.5B
-    bank: str  # a folder that `duplexgen voices prepare` made
-    source: str | None = None  # a clone of the CosyVoice repository; None: the package `cosyvoice` that is installed
+    model: PathText  # a folder as it is published, such as models/CosyVoice2-0.5B
+    bank: PathText  # a folder that `duplexgen voices prepare` made
+    source: PathText | None = (
+        None  # a clone of the CosyVoice repository; None: the package `cosyvoice` that is installed
+    )
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     compile: bool = False  # torch.compile of the language model's steps (v2, v3) and the flow's blocks; slower to start
     tensorrt: bool = False  # the flow's estimator as a TensorRT engine, made on first use; needs a GPU and the package
     # Positions decoded together, which is what takes memory: utterances of a batch times the longest of them. 25 for
     # each second of an utterance and of its voice's clip (v1: 50), and one for each token of what is said in either.
-    batch_tokens: Positive = 8192
+    batch_tokens: Annotated[int, Field(gt=0, le=10_000_000)] = 8192
     num_gpus: GPUs = 1.0  # 0.5 puts two on a GPU, 0 runs on the processor
 
 
@@ -114,14 +134,14 @@ class Gate(Section):
     # Word error rate of a transcript; Chinese counts characters. In a short text two words may be misheard all the same
     # (unless it is 0), if of all its letters no larger share than this is wrong, or one letter alone.
     max_wer: Share | None = None
-    whisper: str = "large-v3"  # a size that faster-whisper knows, or a folder
+    whisper: PathText = "large-v3"  # a size that faster-whisper knows, or a folder
     # For Whisper, in the actor of the engine: the larger of the two shares is asked for. None: the engine's; 0: Whisper
     # runs on the processor.
     num_gpus: GPUs | None = None
     min_dnsmos: Annotated[float, Field(ge=1, le=5)] | None = None  # overall (OVRL)
     min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None  # cosine of speaker embeddings, to the prompt
-    max_silence_s: Annotated[float, Field(gt=0)] | None = None  # at the start, or between two words
-    max_repeats: Positive | None = None  # how often a phrase may be said again at once, beyond its text
+    max_silence_s: Annotated[float, Field(gt=0, le=600)] | None = None  # at the start, or between two words
+    max_repeats: Many | None = None  # how often a phrase may be said again at once, beyond its text
 
 
 class Speech(Section):
@@ -130,16 +150,16 @@ class Speech(Section):
     gate: Gate | None = None
     assistant_voice: str
     user_voices: Literal["all", "held_out"] | list[str] = "all"  # every training voice, or every one kept from them
-    renditions: Positive = 1  # each transcript spoken by this many different user voices
+    renditions: Many = 1  # each transcript spoken by this many different user voices
     loudness_lufs: Annotated[float, Field(ge=-40, le=-12)] = -23.0
-    max_attempts: Positive = 3
+    max_attempts: Few = 3
 
 
 class Timing(Section):
     """BayLing-Duplex section 3; what it leaves open is marked ours in the documentation."""
 
     scenario: Literal["turn_taking", "interruption"]
-    takes: Positive = 1  # each spoken dialogue laid out this many times, every time with other draws
+    takes: Many = 1  # each spoken dialogue laid out this many times, every time with other draws
     lead_in_s: Range = Range(low=0.0, high=0.8)
     reply_delay_s: Seconds = 0.8
     next_turn_gap_s: Range = Range(low=0.5, high=3.0)
@@ -154,16 +174,18 @@ class Timing(Section):
 class GLM4Voice(Section):
     """The speech tokenizer of GLM-4-Voice."""
 
-    checkpoint: str  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
+    checkpoint: PathText  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
     mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes know nothing of what follows it
-    block_frames: Positive = 10  # that streaming commits at a time; layout.user_tokens is a multiple of it
+    block_frames: Annotated[int, Field(gt=0, le=1000)] = (
+        10  # that streaming commits at a time; layout.user_tokens is a multiple of it
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_gpus: GPUs = 0.0
 
 
 class Mimi(Section):
-    checkpoint: str  # a folder or a name on the Hub that transformers' MimiModel loads
-    codebooks: Positive = 8
+    checkpoint: PathText  # a folder or a name on the Hub that transformers' MimiModel loads
+    codebooks: Annotated[int, Field(gt=0, le=32)] = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_gpus: GPUs = 0.0
 
@@ -171,7 +193,7 @@ class Mimi(Section):
 class Pretrained(Section):
     """The text tokenizer of a language model."""
 
-    folder: str  # with tokenizer.json, or GLM-4-Voice's tokenizer.model; relative to the working folder
+    folder: PathText  # with tokenizer.json, or GLM-4-Voice's tokenizer.model; relative to the working folder
 
 
 class Tokens(Section):
@@ -184,27 +206,27 @@ class Tokens(Section):
 
 class Layout(Section):
     name: str = "bayling"
-    user_tokens: Positive = 10  # N: speech tokens a block a channel
-    text_tokens: Positive = 5  # M: text tokens a block
+    user_tokens: Annotated[int, Field(gt=0, le=1000)] = 10  # N: speech tokens a block a channel
+    text_tokens: Annotated[int, Field(gt=0, le=1000)] = 5  # M: text tokens a block
     ast_offset: Annotated[int, Field(ge=-1, le=0)] = -1
 
 
 class Output(Section):
-    sample_rate: Positive = 16000
+    sample_rate: Annotated[int, Field(ge=8000, le=192_000)] = 16000
     audio: Literal["flac", "none"] = "flac"
-    shard_mb: Positive = 500
+    shard_mb: Annotated[int, Field(gt=0, le=100_000)] = 500
 
 
 class Recipe(Section):
     """Everything that changes the output of a build."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Name
     description: str = ""
     license: str = "other"  # of the data set that is built, an SPDX-like name for the data card
-    seed: Annotated[int, Field(ge=0)] = 0
-    partition_size: Positive = 64  # transcripts a partition
+    seed: Seed = 0
+    partition_size: Annotated[int, Field(gt=0, le=100_000)] = 64  # transcripts a partition
     max_rejected_share: Share = 0.5  # a build that rejects more stops with an error
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[Source], Field(min_length=1, max_length=1000)]
     rewriting: Rewriting = Rewriting()
     speech: Speech
     timing: Timing

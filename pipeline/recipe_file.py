@@ -9,17 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from . import paths, yaml_file
 from .errors import UserError
 from .recipe import Section
+from .yaml_file import Location, dotted
 
-Location = tuple[int | str, ...]
+__all__ = [
+    "EXTENDS",
+    "RECIPES",
+    "Location",
+    "Mistake",
+    "Place",
+    "Problem",
+    "RecipeFile",
+    "checked",
+    "described",
+    "dotted",
+    "find",
+    "load",
+    "read",
+    "shipped",
+    "validate",
+]
+
 Problem = tuple[Location, str]  # where in a recipe, and what is wrong
 S = TypeVar("S", bound=Section)
 WITH_MODELS = ("paper", "smollm2")  # folders of recipes whose models must be downloaded first
 EXTENDS = "extends"
+LONGEST_CHAIN = 16  # recipes that extend one another
+MOST_SHOWN = 50  # mistakes
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
@@ -73,12 +93,6 @@ class RecipeFile:
         return Mistake(self.place_of(location), dotted(location), message)
 
 
-def dotted(location: Location) -> str:
-    """`("sources", 0, "path")` as people write it: `sources[0].path`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.lstrip(".") or "recipe"
-
-
 def shipped(folder: Path = RECIPES) -> list[str]:
     """Names of the recipes that come with the package; those of one kind share a folder, WITH_MODELS below it."""
     files = [*folder.glob("*.yaml"), *(file for name in WITH_MODELS for file in folder.glob(f"{name}/*.yaml"))]
@@ -87,14 +101,23 @@ def shipped(folder: Path = RECIPES) -> list[str]:
 
 def find(name: str, folder: Path = RECIPES) -> Path:
     """The file that a path or a bare name means; a file in the working folder wins over one shipped in `folder`."""
+    if said := paths.problem(name):
+        raise UserError(f"{paths.shortened(name)} {said}.")
     path = Path(name)
-    if path.is_file():
+    if _is_file(path):
         return path
     if (bundled := name.removesuffix(".yaml")) in shipped(folder):
         return folder / f"{bundled}.yaml"
     raise UserError(
         f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(shipped(folder))}."
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder on the way to it may not be read
+        return False
 
 
 def read(path: Path, folder: Path = RECIPES) -> RecipeFile:
@@ -113,21 +136,23 @@ def _read(path: Path, folder: Path, below: tuple[Path, ...]) -> RecipeFile:
     named, place = own.raw.pop(EXTENDS), own.places.pop((EXTENDS,))
     extended = _extended(named, path.parent, folder)
     if extended is None:
-        names = ", ".join(shipped(folder))
+        names, got = ", ".join(shipped(folder)), paths.shortened(repr(named))
         raise UserError(
-            f"{place}: {EXTENDS}: no such recipe, got {named!r}. Expected a YAML file, relative to {path.parent}, or "
+            f"{place}: {EXTENDS}: no such recipe, got {got}. Expected a YAML file, relative to {path.parent}, or "
             f"the name of one that ships: {names}."
         )
     chain = (*below, path.resolve())
     if extended.resolve() in chain:
         raise UserError(f"{place}: {EXTENDS}: {named} extends this recipe itself. Expected one that does not.")
+    if len(chain) == LONGEST_CHAIN:
+        raise UserError(f"{place}: {EXTENDS}: more than {LONGEST_CHAIN} recipes extend one another. Expected fewer.")
     return _merged(_read(extended, folder, chain), own)
 
 
 def _extended(named: object, beside: Path, folder: Path) -> Path | None:
-    if not isinstance(named, str):
+    if not isinstance(named, str) or paths.problem(named):
         return None
-    if (beside / named).is_file():
+    if _is_file(beside / named):
         return beside / named
     bundled = named.removesuffix(".yaml")
     return folder / f"{bundled}.yaml" if bundled in shipped(folder) else None
@@ -138,57 +163,31 @@ def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:
 
     def merge(old: Any, new: Any, location: Location) -> Any:
         if not (isinstance(old, dict) and isinstance(new, dict)):
-            replaced.append(location)
+            replaced.add(location)
             return new
         both = old | {key: merge(old[key], new[key], (*location, key)) if key in old else new[key] for key in new}
         return {key: value for key, value in both.items() if value is not None or key not in old}
 
-    replaced: list[Location] = []
+    replaced: set[Location] = set()
     raw = merge(under.raw, over.raw, ())
     kept = {
         location: place
         for location, place in under.places.items()
-        if not any(location[: len(gone)] == gone for gone in replaced)
+        if not any(location[:length] in replaced for length in range(len(location) + 1))
     }
     return RecipeFile(over.path, raw, kept | over.places, (*under.repeated, *over.repeated))
 
 
 def _read_one(path: Path) -> RecipeFile:
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise UserError(f"{path}: {line}not YAML: {getattr(error, 'problem', None) or error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from None
-    if not isinstance(raw, dict):
+    document = yaml_file.read(path)
+    if not isinstance(document.value, dict):
         raise UserError(f"{path}: line 1: expected a mapping of sections, such as `name:` and `sources:`.")
-    places: dict[Location, Place] = {}
-    repeated: list[Mistake] = []
-    _walk(path, node, (), places, repeated)
-    return RecipeFile(path, raw, places, tuple(repeated))
-
-
-def _walk(
-    path: Path, node: yaml.Node | None, location: Location, places: dict[Location, Place], repeated: list[Mistake]
-) -> None:
-    if node is None:
-        return
-    places.setdefault(location, Place(path, node.start_mark.line + 1))
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _walk(path, item, (*location, index), places, repeated)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*location, key.value)
-            place = Place(path, key.start_mark.line + 1)
-            if here in places:
-                repeated.append(Mistake(place, dotted(here), f"is said twice, first on line {places[here].line}"))
-            places[here] = place
-            _walk(path, value, here, places, repeated)
+    places = {location: Place(path, line) for location, line in document.lines.items()}
+    repeated = (
+        Mistake(Place(path, one.line), dotted(one.location), f"is said twice, first on line {one.first_line}")
+        for one in document.repeated
+    )
+    return RecipeFile(path, document.value, places, tuple(repeated))
 
 
 def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
@@ -206,7 +205,9 @@ def checked(file: RecipeFile, recipe: S | None, mistakes: Iterable[Mistake]) -> 
     found = sorted(set(mistakes), key=lambda one: (one.place.path != file.path, one.place, one.key, one.message))
     if recipe is not None and not found:
         return recipe
-    listed = "\n".join(f"  {mistake}" for mistake in found)
+    listed = "\n".join(f"  {mistake}" for mistake in found[:MOST_SHOWN])
+    if len(found) > MOST_SHOWN:
+        listed += f"\n  and {len(found) - MOST_SHOWN:,} more"
     count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
     raise UserError(f"{count} in the recipe, nothing was done:\n{listed}")
 
@@ -218,6 +219,11 @@ def validate(file: RecipeFile, model: type[S]) -> tuple[S | None, list[Mistake]]
     except ValidationError as error:
         found = [file.mistake(_location(problem["loc"]), _message(problem)) for problem in error.errors()]
         return None, [*file.repeated, *found]
+
+
+def described(error: ValidationError, most: int = 3) -> str:
+    """The first mistakes of a file that a program wrote, in a line: keys and what was expected there."""
+    return "; ".join(f"{dotted(_location(one['loc']))}: {_message(one)}" for one in error.errors()[:most])
 
 
 def _location(loc: tuple[int | str, ...]) -> Location:
@@ -232,4 +238,4 @@ def _message(problem: Any) -> str:
         return "is missing"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
-    return message if isinstance(given, dict | list) else f"{message}, got {given!r}"
+    return message if isinstance(given, dict | list) else f"{message}, got {paths.shortened(repr(given))}"

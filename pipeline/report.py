@@ -1,6 +1,6 @@
 """What a person reads about a plan, a data set, or one dialogue."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from .build import Build
 from .errors import UserError
+from .escapes import one_line
 from .shards.dataset import LARGEST_TOKENIZER_BYTES, Dataset, read_bytes
 from .shards.manifest import PREFERENCES, VOCABULARY_FOLDER, PreferencesManifest
 from .shards.statistics import Statistics
@@ -58,7 +59,12 @@ def describe_plan(made: Build) -> str:
     for stage, folder, missing in zip(made.stages, made.folders, made.missing, strict=True):
         done = made.plan.num_partitions - len(missing)
         lines.append(f"  {stage.name:10} {done} of {made.plan.num_partitions} partitions, in {folder.path}")
-    return "\n".join(lines)
+    return _shown(lines)
+
+
+def _shown(lines: Iterable[str]) -> str:
+    """Texts of the data set keep to their line."""
+    return "\n".join(map(one_line, lines))
 
 
 def _words(text: str) -> int:
@@ -76,7 +82,7 @@ def describe_dataset(dataset: Dataset) -> str:
     manifest = dataset.manifest
     statistics = Statistics()
     statistics.merge({name: tally.model_dump() for name, tally in manifest.statistics.items()})
-    lines = [f"{manifest.name}: {manifest.description.strip()}", ""]
+    lines = [f"{manifest.name}: {' '.join(manifest.description.split())}", ""]
     if isinstance(manifest, PreferencesManifest):
         made_of = manifest.made_of
         lines[1:1] = [f"preference pairs of {made_of.name}, scenario {made_of.timing.scenario}"]
@@ -93,7 +99,7 @@ def describe_dataset(dataset: Dataset) -> str:
         )
     if early := statistics.get("assistant_before_user_end"):
         lines.append(f"[ASSISTANT] before the user's last audio is observed: {early.mean:.1%} of replies")
-    return "\n".join(lines)
+    return _shown(lines)
 
 
 def describe_dialogue(dataset: Dataset, wanted: str) -> str:
@@ -104,8 +110,8 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
     Raises UserError if there is no such dialogue.
     """
     if dataset.kind == PREFERENCES:
-        return "\n".join(_pair_lines(dataset, _find(dataset, wanted, None)))
-    return "\n".join(_dialogue_lines(dataset, _find(dataset, wanted, SHOWN_COLUMNS)))
+        return _shown(_pair_lines(dataset, _find(dataset, wanted, None)))
+    return _shown(_dialogue_lines(dataset, _find(dataset, wanted, SHOWN_COLUMNS)))
 
 
 def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
@@ -200,4 +206,4 @@ def _text_signs(dataset: Dataset, ids: list[int]) -> list[str]:
     signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
     blocks = np.asarray(ids).reshape(-1, layout.ids_per_block)
     text = blocks[:, layout.block_frames : layout.ids_per_block - layout.block_frames].reshape(-1)
-    return [signs.get(int(id_)) or tokenizer.decode([int(id_)]).strip() or "␣" for id_ in text]
+    return [signs.get(int(id_)) or one_line(tokenizer.decode([int(id_)]).strip()) or "␣" for id_ in text]

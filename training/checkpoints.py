@@ -1,17 +1,29 @@
 """Checkpoints that are whole or not there, so that training goes on exactly where it stopped."""
 
+import re
 import shutil
 from pathlib import Path
 
 from accelerate import Accelerator
+from pydantic import ValidationError
 
 from ..pipeline.errors import UserError
+from ..pipeline.recipe import Section
+from ..pipeline.recipe_file import described
 from ..pipeline.shards.atomic import explained, file_sha256, sync, write_json
 from ..pipeline.shards.dataset import read_json
 from .saving import saved
 
 RECORD = "checkpoint.json"
 KEPT = 2
+NAME = re.compile(r"step-(\d{8,})")
+
+
+class Record(Section):
+    """checkpoint.json: the step it was taken after, and the sha256 of each file."""
+
+    step: int
+    files: dict[str, str]
 
 
 class Checkpoints:
@@ -23,7 +35,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps after which there is a checkpoint, ascending."""
-        return sorted(int(path.parent.name.removeprefix("step-")) for path in self.folder.glob(f"step-*/{RECORD}"))
+        found = (NAME.fullmatch(path.parent.name) for path in self.folder.glob(f"step-*/{RECORD}"))
+        return sorted(int(name[1]) for name in found if name)
 
     def save(self, step: int) -> None:
         """Write model, optimizer and random states as they are after `step` steps; the schedule follows from `step`."""
@@ -62,12 +75,23 @@ class Checkpoints:
         if not steps:
             return 0
         folder = self.folder / f"step-{steps[-1]:08d}"
-        for name, expected in read_json(folder / RECORD)["files"].items():
+        for name, expected in _record(folder).files.items():
             path = folder / name
             if not path.is_file() or file_sha256(path) != expected:
-                raise UserError(
-                    f"{path} is missing or is not what was written: the checkpoint is damaged. "
-                    f"Remove {folder} and run the same command again: it goes on from the checkpoint before."
-                )
+                raise UserError(f"{path} is missing or is not what was written: {_damaged(folder)}")
         self.accelerator.load_state(str(folder))
         return steps[-1]
+
+
+def _record(folder: Path) -> Record:
+    try:
+        return Record.model_validate(read_json(folder / RECORD))
+    except ValidationError as error:
+        raise UserError(f"{folder / RECORD}: {described(error)}: {_damaged(folder)}") from error
+
+
+def _damaged(folder: Path) -> str:
+    return (
+        f"the checkpoint is damaged. Remove {folder} and run the same command again: it goes on from the checkpoint "
+        "before."
+    )

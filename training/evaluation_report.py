@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ..pipeline.escapes import plot_text
 from ..pipeline.shards.atomic import atomic_path
 from .metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
 
@@ -68,7 +69,7 @@ def write_plot(result: dict[str, Any], out: Path) -> None:
     for axis, (title, values, limit_s) in zip(canvas.subplots(len(shown), squeeze=False)[:, 0], shown, strict=True):
         axis.hist(values, bins=40, color="#3b6ea5")
         axis.axvline(limit_s, color="#b03a2e", linestyle="--")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(plot_text(title), fontsize=9)
         axis.set_ylabel("items", fontsize=8)
         axis.tick_params(labelsize=8)
     with atomic_path(out / PLOT) as path:

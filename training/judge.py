@@ -9,10 +9,11 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 
 KEY = "OPENAI_API_KEY"
 TIMEOUT_S = 60.0
+LONGEST_ANSWER = 1 << 22  # bytes
 BUSY = {HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= HTTPStatus.INTERNAL_SERVER_ERROR)}
 
 # The paper names the criteria; the words are ours.
@@ -71,13 +72,20 @@ class Judge:
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", body, headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-            text: str = response.read().decode("utf-8")
-        return text
+            content: bytes = response.read(LONGEST_ANSWER + 1)
+        if len(content) > LONGEST_ANSWER:
+            raise ValueError(f"an answer of more than {LONGEST_ANSWER:,} bytes")
+        if response.length:  # of what was announced and did not come
+            raise IncompleteRead(content, response.length)
+        return content.decode("utf-8")
 
 
 def _verdict(answer: str) -> Verdict:
     """Raises ValueError if the answer is no JSON."""
-    parsed = json.loads(answer)
+    try:
+        parsed = json.loads(answer)
+    except RecursionError:
+        raise ValueError("an answer that is nested too deep") from None
     try:
         said = parsed["choices"][0]["message"]["content"]
         found = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", said)

@@ -3,19 +3,22 @@
 A trained model is a folder: what `save_pretrained` writes, the vocabulary of its sequences, and where it comes from.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
 from ..pipeline.errors import UserError, enough_memory
+from ..pipeline.model_files import check_numbers, read_json_object
 from ..pipeline.recipe import Pretrained, Tokens
+from ..pipeline.recipe_file import described
 from ..pipeline.shards.atomic import canonical_json
 from ..pipeline.shards.dataset import read_json
 from ..pipeline.shards.manifest import VOCABULARY_FOLDER
@@ -26,7 +29,8 @@ from .recipe import Precision
 from .saving import saved
 from .sequences import SequenceFormat
 
-ABOUT = "training.json"
+ABOUT, CONFIG = "training.json", "config.json"
+FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,20 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is no model that `duplexgen train` has finished: there is no {ABOUT} in it.")
     about = read_json(folder / ABOUT)
-    sequence_format = SequenceFormat.read(folder, Tokens.model_validate(about.get("tokens", {})))
-    network = _pretrained(str(folder), DTYPES[precision])
+    sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
+    network = _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
     with enough_memory("for the model. --precision bf16 halves it."):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
+
+
+def _tokens(path: Path, about: dict[str, Any]) -> Tokens:
+    """The section of the data's recipe that says where the tokenizers are."""
+    try:
+        return Tokens.model_validate(about.get("tokens", {}))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged, or of another version: tokens: {described(error)}") from error
 
 
 def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
@@ -103,11 +115,14 @@ def _own_tokenizer(name: str) -> Tokenizer:
 
 def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
     """A model with random weights. config: what `AutoConfig.for_model` takes, `model_type` among it."""
-    torch.manual_seed(seed)
     try:
         made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        with torch.device("meta"):  # how large it is, before any of it is made
+            sized = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        _check_size(sum(weight.numel() for weight in sized.parameters()))
+        torch.manual_seed(seed)
         network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever a class of transformers raises at numbers it was not made for
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return _ending(network, sequence_format)
 
@@ -119,6 +134,13 @@ def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTra
     for config in (network.config, network.config.get_text_config(), network.generation_config):
         config.bos_token_id, config.eos_token_id, config.pad_token_id = None, end, end
     return network
+
+
+def _check_size(weights: int) -> None:
+    """Raise ValueError if so many weights do not fit the memory of this machine, let alone their gradients."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights * FLOAT32_BYTES > there:
+        raise ValueError(f"it has {weights:,} weights, and this machine has room for {there // FLOAT32_BYTES:,}")
 
 
 def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where: str) -> None:
@@ -134,7 +156,8 @@ def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where:
 
 def max_positions(network: PreTrainedModel) -> int | None:
     """The longest sequence that a model takes, in ids; None if it does not say."""
-    return getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    found = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) else None
 
 
 def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
@@ -153,13 +176,22 @@ def _rows(module: nn.Module) -> int:
     return weight.shape[0]
 
 
-def _pretrained(name: str, dtype: torch.dtype) -> PreTrainedModel:
+def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTrainedModel:
+    """whole: the weights there must be those of the network, and no others, as in what `train` has written."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
+    from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
     try:
-        network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=False)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        if (config := Path(name) / CONFIG).is_file():  # what is on the Hub, transformers reads
+            check_numbers(read_json_object(config), config)
+        network, found = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        if unlike := sorted({*found["missing_keys"], *(found["unexpected_keys"] if whole else ())}):
+            raise ValueError(
+                f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
+            )
+    except Exception as error:  # whatever a class of transformers raises at files it was not made for
         raise UserError(
             f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
             "causal language model that transformers has a class for: code that comes with a model is never run."
         ) from error
-    return network
+    loaded: PreTrainedModel = network
+    return loaded

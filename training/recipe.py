@@ -8,18 +8,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..pipeline.recipe import Positive, Section, Share
+from ..pipeline.model_files import check_numbers
+from ..pipeline.paths import PathText
+from ..pipeline.recipe import Name, Section, Seed, Share
 from ..pipeline.recipe_file import RECIPES
 
 TRAINING_RECIPES = RECIPES / "training"
 Precision = Literal["fp32", "bf16"]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6)]
+Count = Annotated[int, Field(gt=0, le=10**9)]  # steps, rows
+Beta = Annotated[float, Field(ge=0, lt=1)]  # of AdamW
+Batch = Annotated[int, Field(gt=0, le=1_000_000)]  # sequences
 
 
 class Model(Section):
     """What training starts from: a model of transformers by name or folder, or a configuration and random weights."""
 
-    pretrained: str | None = None
+    pretrained: PathText | None = None
     config: dict[str, Any] | None = None  # for AutoConfig.for_model: model_type, hidden_size …
 
     @model_validator(mode="after")
@@ -28,6 +33,7 @@ class Model(Section):
             raise ValueError("expected exactly one of `pretrained` (name or folder) and `config` (random weights)")
         if self.config is not None and "model_type" not in self.config:
             raise ValueError("expected `model_type` in `config`, such as llama")
+        check_numbers(self.config or {})
         return self
 
 
@@ -51,19 +57,21 @@ class Weights(Section):
 class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    batch_size: Positive = 32  # sequences, or pairs, a step, over all devices
-    micro_batch_size: Positive = 8  # of these at once on a device; what fits its memory
-    epochs: Positive | None = None
-    steps: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)]
+    batch_size: Batch = 32  # sequences, or pairs, a step, over all devices
+    micro_batch_size: Batch = 8  # of these at once on a device; what fits its memory
+    epochs: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    steps: Count | None = None
     warmup_share: Share = 0.1
     weight_decay: NotNegative = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
-    checkpoint_every: Positive = 200  # steps
-    shuffle_rows: Positive = 4096  # rows that are shuffled and sorted by length together
+    checkpoint_every: Count = 200  # steps
+    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
+        4096  # rows that are shuffled and sorted by length together
+    )
 
     @field_validator("betas", mode="before")
     @classmethod
@@ -80,15 +88,15 @@ class Optimization(Section):
 class Preference(Section):
     """Equation 6: β, the weight of the divergence from the reference model, and λ_ftx, that of the SFT loss."""
 
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    beta: Annotated[float, Field(gt=0, le=1e6)] = 0.5
     ftx: NotNegative = 0.5
 
 
 class Common(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Name
     description: str = ""
-    seed: Annotated[int, Field(ge=0)] = 0
-    data: Annotated[list[str], Field(min_length=1)]
+    seed: Seed = 0
+    data: Annotated[list[PathText], Field(min_length=1, max_length=1000)]
     mix: Literal["all", "equal"] = "all"  # every row; or of each data set as many as the smallest has, an epoch
     weights: Weights = Weights()
     optimization: Optimization
@@ -107,5 +115,5 @@ class SFTRecipe(Common):
 class DPORecipe(Common):
     """Stage II (section 2.2): `data` are preference pairs of the data sets that `model` was trained on."""
 
-    model: str  # a folder that `duplexgen train sft` wrote; it is the reference model too
+    model: PathText  # a folder that `duplexgen train sft` wrote; it is the reference model too
     preference: Preference = Preference()

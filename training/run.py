@@ -76,9 +76,12 @@ def open_run(
 
 def _fixed(about: dict[str, Any]) -> dict[str, Any]:
     """What must be the same from the start of a run to its end."""
-    recipe = dict(about.get("recipe", {}))
+    recipe = about.get("recipe")
+    recipe = dict(recipe) if isinstance(recipe, dict) else {}
     recipe.pop("description", None)
-    recipe["optimization"] = {key: value for key, value in recipe.get("optimization", {}).items() if key not in FREE}
+    optimization = recipe.get("optimization")
+    of_run = optimization if isinstance(optimization, dict) else {}
+    recipe["optimization"] = {key: value for key, value in of_run.items() if key not in FREE}
     return {"recipe": recipe, "data": about.get("data")}
 
 

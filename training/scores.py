@@ -9,25 +9,23 @@ from typing import Any
 
 from ..pipeline.display import Display
 from ..pipeline.errors import UserError
+from ..pipeline.paths import read_text
 from .judge import Judge, Verdict
 from .metrics import figure
 
 REQUESTS_AT_ONCE = 8
+LARGEST_ANSWERS = 1 << 27  # bytes of a file of them
 S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # of a scenario's items; the second question's reply is judged
 
 
 def read_answers(path: Path) -> dict[str, list[str]]:
     """Accepted answers by dialogue id, from lines of `{"id": …, "answers": […]}`. Raises UserError at any other."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text: {error}") from None
     found = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path, LARGEST_ANSWERS).splitlines(), start=1):
         try:
             row = json.loads(line)
             id_, answers = row["id"], row["answers"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             id_ = answers = None
         is_row = isinstance(id_, str) and isinstance(answers, list) and bool(answers)
         if not is_row or not all(isinstance(answer, str) and answer for answer in answers):

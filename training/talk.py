@@ -20,6 +20,9 @@ from .model import DuplexModel
 from .sequences import SequenceFormat
 
 PLOT_DPI = 110
+RATES = (4000, 768_000)  # Hz, of recordings
+LONGEST_S = 3600  # of a recording
+READ_FRAMES = 1 << 16  # at a time
 STATE_COLOURS = {"silence": "#d9d9d9", "assistant": "#b03a2e", "text": "#3b6ea5", "pad": "#a9c4e0", "epad": "#1e8449"}
 
 
@@ -48,22 +51,42 @@ class Talk:
 def read_recording(path: Path, sample_rate: int, channel: int | None) -> tuple[NDArray[np.int16], int]:
     """One channel of a recording, int16 [samples] at `sample_rate`, and the rate it had.
 
-    channel: which one, needed if there are several. Raises UserError if it cannot be read, or is empty.
+    channel: which one, needed if there are several. Raises UserError if it cannot be read, is empty, or is no recording
+    of speech: its rate, its length, its samples.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
+        with soundfile.SoundFile(path) as file:
+            rate, channels = file.samplerate, file.channels
+            _check_recording(path, rate, channels, channel)
+            user = _read_channel(file, channel or 0)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read: {error}. Expected a recording such as .wav or .flac.") from None
-    channels = samples.shape[1]
-    if len(samples) == 0:
+    if len(user) == 0:
         raise UserError(f"{path} is empty: it has no samples.")
+    if len(user) > LONGEST_S * rate:
+        raise UserError(f"{path} is longer than {LONGEST_S} s. Expected a shorter recording.")
+    if not np.isfinite(user).all():
+        raise UserError(f"{path} holds samples that are no numbers. Expected a recording.")
+    resampled = user if rate == sample_rate else soxr.resample(user, rate, sample_rate)
+    return np.clip(np.rint(resampled * INT16), -INT16, INT16 - 1).astype(np.int16), rate
+
+
+def _check_recording(path: Path, rate: int, channels: int, channel: int | None) -> None:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UserError(f"{path} says that it has {rate} samples a second. Expected {RATES[0]} … {RATES[1]}.")
     if channel is None and channels > 1:
         raise UserError(f"{path} has {channels} channels. Say which is the user's, counted from 0: --channel 0")
     if channel is not None and not 0 <= channel < channels:
         raise UserError(f"{path} has no channel {channel}, expected 0 … {channels - 1}.")
-    user = samples[:, channel or 0]
-    resampled = user if rate == sample_rate else soxr.resample(user, rate, sample_rate)
-    return np.clip(np.rint(resampled * INT16), -INT16, INT16 - 1).astype(np.int16), rate
+
+
+def _read_channel(file: soundfile.SoundFile, channel: int) -> NDArray[np.float32]:
+    """Samples of one channel, a little more than the longest recording at most: what a header says is not believed."""
+    most, pieces, length = LONGEST_S * file.samplerate, [np.zeros(0, np.float32)], 0
+    while length <= most and len(piece := file.read(READ_FRAMES, dtype="float32", always_2d=True)):
+        pieces.append(piece[:, channel].copy())
+        length += len(piece)
+    return np.concatenate(pieces)
 
 
 def with_silence(user: NDArray[np.int16], silence_s: float, sequence_format: SequenceFormat) -> NDArray[np.int16]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..escapes import Markdown, paragraphs
 from ..shards.card import dialogues_front_matter, write_card
 from ..shards.statistics import Statistics
 
@@ -26,13 +27,13 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     built = source["recipe"]
     interruption = built["timing"]["scenario"] == "interruption"
     says = {
-        "description": recipe["description"].strip(),
+        "description": paragraphs(recipe["description"]),
         "scenario": built["timing"]["scenario"].replace("_", "-"),
         "source": built["name"],
         "source_key": source["key"],
         "source_sha256": source["manifest_sha256"],
-        "what": TALKS_ON if interruption else STARTS_LATE,
-        "moved": RETOKENIZED if recipe["retokenize"] else VERBATIM,
+        "what": Markdown(TALKS_ON if interruption else STARTS_LATE),
+        "moved": Markdown(RETOKENIZED if recipe["retokenize"] else VERBATIM),
         "user_tokens": built["layout"]["user_tokens"],
         "text_tokens": built["layout"]["text_tokens"],
     }

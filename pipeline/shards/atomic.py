@@ -100,9 +100,9 @@ def _open_lock(path: Path) -> int:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write JSON that is the same bytes for the same value."""
+    """Write JSON that is the same bytes for the same value; bytes of names that are no text become escapes."""
     with atomic_path(target) as path:
-        path.write_text(canonical_json(value, indent=2) + "\n", encoding="utf-8")
+        path.write_text(canonical_json(value, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:

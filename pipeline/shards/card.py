@@ -1,12 +1,11 @@
 """The data card of a built data set: README.md with the statistics of the run, and its plots."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import yaml
 
+from ..escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, table
 from .atomic import atomic_path
 from .statistics import Statistics, Tally
 
@@ -45,11 +44,11 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     early = statistics.get("assistant_before_user_end")
     with_audio = recipe["output"]["audio"] == "flac"
     about_card = {
-        "description": recipe["description"].strip(),
+        "description": paragraphs(recipe["description"]),
         "scenario": recipe["timing"]["scenario"].replace("_", "-"),
         "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
-        "sources": "\n".join(_source_lines(recipe, about["sources"])),
-        "audio": AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO,
+        "sources": _sources(recipe, about["sources"]),
+        "audio": Markdown(AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO),
         "early_share": f"{early.mean:.1%}" if early else "none",
         "user_tokens": recipe["layout"]["user_tokens"],
         "text_tokens": recipe["layout"]["text_tokens"],
@@ -69,7 +68,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
 def dialogues_front_matter(recipe: dict[str, Any]) -> dict[str, Any]:
     """Licence and languages, by the recipe that the dialogues were built from."""
     languages = sorted({source["language"] for source in recipe["sources"]})
-    return {"license": recipe["license"], "language": languages}
+    return {"license": one_line(recipe["license"]), "language": languages}
 
 
 def write_card(
@@ -92,57 +91,56 @@ def write_card(
         parts["rejected"] = "rejected"  # `datasets` refuses to read a table without rows
     front = front_matter | {
         "size_categories": [next((name for most, name in SIZES if emitted < most), "n>1M")],
-        "pretty_name": recipe["name"],
+        "pretty_name": one_line(recipe["name"]),
         "configs": [
             {"config_name": name, "data_files": [{"split": "train", "path": f"{part}/*.parquet"}]}
             for name, part in parts.items()
         ],
     }
-    text = Template((TEMPLATES / template).read_text(encoding="utf-8")).substitute(
-        says,
-        front_matter=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
-        name=recipe["name"],
-        read_rejected=READ_REJECTED if "rejected" in parts else "",
-        dialogues=emitted,
-        ledger="\n".join(_ledger_lines(about["ledger"])),
-        statistics="\n".join(_statistics_lines(statistics)),
-        plot=plot,
-        seed=recipe["seed"],
-        version=about["software"]["duplexgen"],
-    )
+    shown = says | {
+        "front_matter": Markdown(yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()),
+        "name": recipe["name"],
+        "read_rejected": Markdown(READ_REJECTED if "rejected" in parts else ""),
+        "dialogues": emitted,
+        "ledger": _ledger(about["ledger"]),
+        "statistics": _statistics(statistics),
+        "plot": Markdown(plot),
+        "seed": recipe["seed"],
+        "version": about["software"]["duplexgen"],
+    }
+    text = fill((TEMPLATES / template).read_text(encoding="utf-8"), shown)
     with atomic_path(folder / CARD) as path:
         path.write_text(text, encoding="utf-8")
     return [CARD, plot]
 
 
-def _source_lines(recipe: dict[str, Any], prints: dict[str, Any]) -> Iterator[str]:
-    yield "| source | shape | language | licence | read from |"
-    yield "|---|---|---|---|---|"
+def _sources(recipe: dict[str, Any], prints: dict[str, Any]) -> Markdown:
+    rows = []
     for source in recipe["sources"]:
-        what = ", ".join(f"{name} `{value[:12]}`" for name, value in prints[source["name"]].items() if value)
-        yield f"| {source['name']} | {source['shape']} | {source['language']} | {source['license']} | {what} |"
+        read_from = (f"{markdown(name)} {code(value[:12])}" for name, value in prints[source["name"]].items() if value)
+        named = [source[key] for key in ("name", "shape", "language", "license")]
+        rows.append([*named, Markdown(", ".join(read_from))])
+    return table(("source", "shape", "language", "licence", "read from"), rows)
 
 
-def _ledger_lines(ledger: list[dict[str, Any]]) -> Iterator[str]:
-    yield "| stage | planned | emitted | rejected | why | changed, not rejected |"
-    yield "|---|---|---|---|---|---|"
-    for counts in ledger:
-        why, notes = (_counted(counts[key]) for key in ("reasons", "notes"))
-        figures = " | ".join(str(counts[key]) for key in ("stage", "planned", "emitted", "rejected"))
-        yield f"| {figures} | {why} | {notes} |"
+def _ledger(ledger: list[dict[str, Any]]) -> Markdown:
+    figures = ("stage", "planned", "emitted", "rejected")
+    rows = [
+        [*(counts[key] for key in figures), _counted(counts["reasons"]), _counted(counts["notes"])] for counts in ledger
+    ]
+    return table((*figures, "why", "changed, not rejected"), rows)
 
 
 def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _statistics_lines(statistics: Statistics) -> Iterator[str]:
-    yield "| | count | mean | least | 5 % | median | 95 % | most |"
-    yield "|---|---|---|---|---|---|---|---|"
+def _statistics(statistics: Statistics) -> Markdown:
+    rows = []
     for _, tally in statistics.distributions():
         figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
-        cells = " | ".join(f"{figure:.4g}" for figure in figures)
-        yield f"| {_label(tally)} | {tally.count} | {cells} |"
+        rows.append([_label(tally), tally.count, *(f"{figure:.4g}" for figure in figures)])
+    return table(("", "count", "mean", "least", "5 %", "median", "95 %", "most"), rows)
 
 
 def _label(tally: Tally) -> str:
@@ -164,7 +162,7 @@ def _write_plot(target: Path, statistics: Statistics) -> None:
         filled = tally.histogram.nonzero()[0]
         width = tally.quantity.edges[1] - tally.quantity.edges[0]
         axis.set_xlim(tally.quantity.edges[filled[0]] - 2 * width, tally.quantity.edges[filled[-1] + 1] + 2 * width)
-        axis.set_title(_label(tally), fontsize=9)
+        axis.set_title(plot_text(_label(tally)), fontsize=9)
         axis.set_ylabel("count", fontsize=8)
         axis.tick_params(labelsize=8)
     for axis in axes[len(tallies) :]:

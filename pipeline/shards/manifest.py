@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from .. import __version__
 from ..pairs.recipe import PairsRecipe
-from ..recipe import Positive, Recipe, Section
+from ..recipe import Recipe, Section
 from ..tokens.described import Name, Sha256
 from .atomic import canonical_json
 from .partitions import Ledger
@@ -203,7 +203,7 @@ class Manifest(Section):
 class DialoguesManifest(Manifest):
     kind: Literal["dialogues"]
     recipe: Recipe
-    limit: Positive | None
+    limit: Annotated[int, Field(gt=0)] | None
     sources: dict[Name, dict[str, str]]  # fingerprints, by the source's name
 
     STAGES: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "data")

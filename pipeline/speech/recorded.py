@@ -29,7 +29,7 @@ MAKE = "duplexgen voices prepare"
 class RecordedVoice(BaseModel):
     """One row of bank.json."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     languages: Annotated[tuple[str, ...], Field(min_length=1)]  # ISO 639-1
@@ -53,7 +53,7 @@ class RecordedVoice(BaseModel):
 class Index(BaseModel):
     """bank.json."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format_version: Literal[1]
     voices: Annotated[tuple[RecordedVoice, ...], Field(min_length=1)]
@@ -84,7 +84,7 @@ class RecordedBank:
             value = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise UserError(f"{folder} is no voice bank: expected {BANK_FILE} there. Make one with: {MAKE}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} cannot be read: {error}. Make the bank again with: {MAKE}") from error
         found = value.get("format_version") if isinstance(value, dict) else None
         if found != FORMAT_VERSION:

@@ -8,6 +8,7 @@ Everything is computed in float32, on processors and GPUs alike, a segment of a 
 depend on the channels beside it; those of two machines may differ where two entries are about equally near.
 """
 
+import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..model_files import folder_checksum, place, tensor_shapes
+from ..model_files import MOST_LAYERS, folder_checksum, place, read_json_object, tensor_shapes
+from ..paths import shortened
 from ..recipe import Tokens
 from ..recipe_file import Problem
 from . import neural
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 CONFIG, FEATURES = "config.json", "preprocessor_config.json"
 PREFIX = "model.encoder."  # of every name in checkpoints that were saved with their decoder
 LARGEST_CODEBOOK = 32768  # codes are int16
+LARGEST_SIZE = 1_000_000  # of anything in its configuration
 STRUCTURE = {  # of the published model; sizes may differ
     "activation_function": "gelu",
     "pooling_type": "avg",
@@ -79,7 +82,7 @@ class GLM4VoiceTokenizer:
         """Raises UserError if the folder does not say it."""
         try:
             return int(self._config["quantize_vocab_size"])
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UserError(f"tokens.glm4voice.checkpoint: {error}") from error
 
     def check(self) -> list[Problem]:
@@ -165,7 +168,7 @@ class GLM4VoiceTokenizer:
 
     @cached_property
     def _config(self) -> dict[str, Any]:
-        return neural.read_json_object(self._folder / CONFIG)
+        return read_json_object(self._folder / CONFIG)
 
     @property
     def _weights(self) -> list[Path]:
@@ -176,20 +179,38 @@ class GLM4VoiceTokenizer:
         if not self._folder.is_dir():
             return [f"{self._folder} is no folder. hf download THUDM/glm-4-voice-tokenizer --local-dir {self._folder}"]
         try:
-            config, features = self._config, neural.read_json_object(self._folder / FEATURES)
+            config, features = self._config, read_json_object(self._folder / FEATURES)
             shapes = {name: shape for path in self._weights for name, shape in tensor_shapes(path).items()}
         except (ValueError, OSError) as error:
             return [str(error)]
         if not shapes:
             return [f"{self._folder} has no model.safetensors"]
-        if strange := [name for name in SIZES if not isinstance(config.get(name), int)]:
-            return [f"{self._folder / CONFIG} does not say {', '.join(strange)}: it is not GLM-4-Voice's tokenizer"]
+        if strange := _strange_sizes(config):
+            return [f"{self._folder / CONFIG} {strange}"]
         wanted = STRUCTURE | {"pooling_position": config["quantize_position"]}
         found = neural.unlike(config, wanted, self._folder / CONFIG)
         found += neural.unlike(features, INPUT | {"feature_size": config["num_mel_bins"]}, self._folder / FEATURES)
         if config["quantize_vocab_size"] > LARGEST_CODEBOOK:
             found.append(f"{self._folder} has {config['quantize_vocab_size']} codes, expected at most 32768")
         return found + _unlike_shapes(shapes, config, self._folder)
+
+
+def _strange_sizes(config: dict[str, Any]) -> str | None:
+    """What no network can be made of, in words that follow the file's name."""
+    if missing := [name for name in SIZES if name not in config]:
+        return f"does not say {', '.join(missing)}: it is not GLM-4-Voice's tokenizer"
+    if strange := [name for name in SIZES if not _is_size(config[name])]:
+        said = ", ".join(f"{name} {shortened(json.dumps(config[name]))}" for name in strange)
+        return f"says {said}, expected whole numbers from 1 to {LARGEST_SIZE:,}"
+    if config["quantize_position"] > MOST_LAYERS:
+        return f"says quantize_position {config['quantize_position']}, expected at most {MOST_LAYERS:,}"
+    if config["d_model"] % config["encoder_attention_heads"]:
+        return f"says d_model {config['d_model']}, expected a multiple of encoder_attention_heads"
+    return None
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIZE
 
 
 def _unlike_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..model_files import folder_checksum, place, tensor_shapes
+from ..model_files import check_numbers, folder_checksum, place, read_json_object, tensor_shapes
 from ..recipe import Tokens
 from ..recipe_file import Problem
 from . import neural
@@ -70,7 +70,6 @@ class MimiTokenizer:
         assert self._section is not None
         with neural.importing("Mimi"):
             import torch
-            from safetensors import SafetensorError
             from transformers import MimiModel
             from transformers.utils.logging import disable_progress_bar
         disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -80,7 +79,7 @@ class MimiTokenizer:
             model, found = from_pretrained(
                 self._folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # whatever a class of transformers raises at files it was not made for
             raise UserError(f"tokens.mimi.checkpoint: {self._folder} cannot be loaded: {error}") from error
         if missing := sorted(found["missing_keys"]):
             raise UserError(
@@ -140,7 +139,8 @@ class MimiTokenizer:
     def _mistakes(self) -> list[tuple[str, str]]:
         """Keys of the section and what is wrong with what they say."""
         try:
-            config = neural.read_json_object(self._folder / CONFIG)
+            config = read_json_object(self._folder / CONFIG)
+            check_numbers(config, self._folder / CONFIG)
             tensor_shapes(self._folder / WEIGHTS)
         except (UserError, ValueError) as error:
             return [("checkpoint", str(error))]
@@ -149,7 +149,10 @@ class MimiTokenizer:
         wanted: dict[str, Any] = STRUCTURE | {"upsampling_ratios": list(RATIOS)}
         said = {"use_causal_conv": True, "upsampling_ratios": list(RATIOS)} | config
         found = [("checkpoint", message) for message in neural.unlike(said, wanted, self._folder / CONFIG)]
-        if not found and self.codebooks > (most := config.get("num_quantizers", 32)):
+        most = config.get("num_quantizers", 32)
+        if not isinstance(most, int):
+            return [*found, ("checkpoint", f"{self._folder / CONFIG} says num_quantizers {most!r}, expected a number")]
+        if not found and self.codebooks > most:
             found.append(("codebooks", f"expected at most the {most} of {self._folder}, got {self.codebooks}"))
         return found
 

@@ -18,19 +18,6 @@ EXTRA = "codecs"  # of the package, which installs what is needed to load a mode
 PACKAGES = ("torch", "transformers")
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object; raises ValueError, in words, if the file is missing or damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return found
-
-
 def unlike(config: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) -> list[str]:
     """What a configuration says otherwise than it should, in words."""
     return [

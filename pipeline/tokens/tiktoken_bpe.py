@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..model_files import read_json_object
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 RANKS, CONFIG = "tokenizer.model", "tokenizer_config.json"
 FILES = (RANKS, CONFIG)
+LARGEST_ID = 10_000_000
 # which pieces of text are merged apart from each other: the pattern of GLM-4's published tokenizer
 PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -58,10 +60,14 @@ def _special_tokens(path: Path, first_id: int) -> list[dict[str, Any]]:
     try:
         named = {
             int(id_): token if isinstance(token, str) else token["content"]
-            for id_, token in json.loads(path.read_text(encoding="utf-8"))["added_tokens_decoder"].items()
+            for id_, token in read_json_object(path)["added_tokens_decoder"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not say the special tokens (added_tokens_decoder): {error!r}") from error
+    if (last := max(named, default=0)) > LARGEST_ID:
+        raise UserError(f"{path} gives {named[last]!r} the id {last:,}: expected at most {LARGEST_ID:,}.")
+    if strange := [content for content in named.values() if not isinstance(content, str)]:
+        raise UserError(f"{path} has the special token {strange[0]!r}: expected a text.")
     if early := [content for id_, content in named.items() if id_ < first_id]:
         raise UserError(f"{path} gives {early[0]!r} the id of a piece of text: it belongs to another {RANKS}.")
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)

@@ -128,7 +128,7 @@ def test_every_change_of_the_manifest_is_found(site: Site, dataset: Path, part: 
             if part != "stages":  # which no report shows
                 said(lambda: describe_dataset(Dataset(dataset)))
             if part != "stages" and original.kind == DIALOGUES:
-                said(lambda: make(lambda: site.made, dataset, Display()))
+                said(lambda: make(lambda: site.made, dataset, site.made.work, Display()))
             if is_unknown(place) or alike(manifest, original):
                 continue
             found = [*contradictions(manifest), *check_statistics(manifest, measured)]
@@ -193,7 +193,7 @@ def test_json_that_is_none(site: Site, dataset: Path, file: str, content: bytes)
     assert file in found
     assert file == SUCCESS or said(lambda: describe_dialogue(Dataset(dataset), "0"))
     if file == MANIFEST:
-        (found,) = said(lambda: make(lambda: site.made, dataset, Display()))
+        (found,) = said(lambda: make(lambda: site.made, dataset, site.made.work, Display()))
         assert found.endswith("was left as it is. Choose another folder with --out, or remove it.")
 
 
@@ -249,7 +249,10 @@ def test_folder_that_a_link_leads_to(dataset: Path, tmp_path: Path) -> None:
 def test_data_set_of_another_version(site: Site, dataset: Path) -> None:
     whole = json.loads((dataset / MANIFEST).read_bytes())
     put(dataset, changed(whole, ("format_version",), 1))
-    for command in (lambda: verify(dataset, lambda _: None), lambda: make(lambda: site.made, dataset, Display())):
+    for command in (
+        lambda: verify(dataset, lambda _: None),
+        lambda: make(lambda: site.made, dataset, site.made.work, Display()),
+    ):
         (found,) = said(command)
         assert "was built by another version of duplexgen" in found
         assert "Build it again." in found

@@ -59,7 +59,9 @@ def test_what_is_no_score_is_none(endpoint: Endpoint, said: Any) -> None:
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("body", ["<html>", "", "[]", "{}", '{"choices": []}', "null"])
+@pytest.mark.parametrize(
+    "body", ["<html>", "", "[]", "{}", '{"choices": []}', "null", "[" * 9**6, "x" * 2**23], ids=range(8)
+)
 def test_garbage_gives_no_score(endpoint: Endpoint, body: str) -> None:
     endpoint.says = in_turn(Said(body))
     verdict = judge(endpoint).score("?", "Here.")

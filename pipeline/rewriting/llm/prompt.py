@@ -9,6 +9,7 @@ from typing import Any
 
 from ...dialogue import Dialogue, Role, Turn
 from ...errors import UserError
+from ...paths import read_text
 from ...recipe import LanguageModel, Rewriting
 
 FOLDER = Path(__file__).resolve().parent.parent / "prompts"
@@ -36,10 +37,9 @@ class Prompt:
     def read(cls, llm: LanguageModel) -> "Prompt":
         """The file that the recipe names, or the one that ships for what is rewritten. Raises UserError."""
         path = Path(llm.prompt) if llm.prompt else FOLDER / f"{llm.rewrites}.md"
+        text = read_text(path)
         try:
-            return cls(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
+            return cls(text)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 

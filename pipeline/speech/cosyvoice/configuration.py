@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
+from ...paths import read_text
+from ...yaml_file import compose
 from .folder import QWEN, ModelFolder
 
 PARTS = ("llm", "flow", "hift", "get_tokenizer", "feat_extractor", "allowed_special")
@@ -27,7 +29,7 @@ def build(folder: ModelFolder) -> dict[str, Any]:
     from hyperpyyaml import load_hyperpyyaml
 
     path = folder.path / folder.configuration
-    text = only_parts(path.read_text(encoding="utf-8"), path)
+    text = only_parts(read_text(path), path)
     overrides = {"qwen_pretrain_path": str(folder.path / QWEN)} if folder.version > 1 else {}
     parts: dict[str, Any] = load_hyperpyyaml(text, overrides=overrides)
     return parts
@@ -35,13 +37,11 @@ def build(folder: ModelFolder) -> dict[str, Any]:
 
 def only_parts(text: str, path: Path) -> str:
     """The YAML of the parts and of the plain values they refer to. Raises UserError for what may not be named."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML: {error}") from error
+    root = compose(text, path)
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: expected a mapping")
-    kept = [(key, node) for key, node in root.value if key.value in PARTS or node.tag.startswith(PLAIN)]
+    pairs = [(key, node) for key, node in root.value if isinstance(key, yaml.ScalarNode)]
+    kept = [(key, node) for key, node in pairs if key.value in PARTS or node.tag.startswith(PLAIN)]
     kept = [(key, node) for key, node in kept if key.value in PARTS or isinstance(node, yaml.ScalarNode)]
     if missing := sorted(set(PARTS) - {key.value for key, _ in kept}):
         raise UserError(f"{path} lacks {', '.join(missing)}: expected the configuration of a published model")

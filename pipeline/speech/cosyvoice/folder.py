@@ -8,6 +8,8 @@ import yaml
 
 from ...errors import UserError
 from ...model_files import folder_checksum, tensor_shapes
+from ...paths import read_text, shortened
+from ...yaml_file import compose
 
 CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
 WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")
@@ -77,17 +79,19 @@ class ModelFolder:
     def sample_rate(self) -> int:
         """Hz, of the speech."""
         value = _scalar(self.path / self.configuration, "sample_rate")
-        if not value.isdecimal():
-            raise UserError(f"{self.path / self.configuration}: sample_rate is {value!r}, expected a number. {GET}")
+        if not (value.isdecimal() and len(value) < 8 and int(value) > 0):
+            raise UserError(
+                f"{self.path / self.configuration}: sample_rate is {shortened(value)!r}, expected a number of Hz. {GET}"
+            )
         return int(value)
 
 
 def _scalar(path: Path, key: str) -> str:
     """A plain value at the top of a configuration, read without building anything."""
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}. {GET}") from error
+        root = compose(read_text(path), path)
+    except UserError as error:
+        raise UserError(f"{error}. {GET}") from error
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     return next((str(node.value) for name, node in pairs if name.value == key), "")
 

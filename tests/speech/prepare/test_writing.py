@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.speech.prepare.choosing import Chosen
 from duplexgen.pipeline.speech.prepare.judging import Candidate, Figures, Rejected, Settings
 from duplexgen.pipeline.speech.prepare.writing import REPORT, voice_name, writing
 from duplexgen.pipeline.speech.recorded import RecordedBank
+from tests.test_shown import table_sizes
 
 SAMPLES = np.random.Generator(np.random.Philox(0)).integers(-32768, 32767, 44100 * 4).astype(np.int16)
 CLIP = (SAMPLES / 32768).astype(np.float32)
@@ -136,3 +138,20 @@ def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path) -> None:
 )
 def test_names_are_file_names(changes: dict[str, Any], name: str) -> None:
     assert voice_name(candidate(**changes)) == name
+
+
+def test_the_card_of_recordings_with_hostile_names(tmp_path: Path) -> None:
+    """Names, licences and languages come from whoever recorded: the tables keep their cells, and no HTML is in them."""
+    evil = "<script>x</script> | a \x1b[31m\r\n# **b** `c` \u202e"
+    one = candidate(1, speaker=evil, license=evil, language="en")
+    with writing(tmp_path / "bank") as writer:
+        writer.keep(one, CLIP, 44100)
+        writer.finish(
+            [Chosen(one, "train")], [Rejected(evil, "silence", evil)], Settings(whisper="x/<b>|`"), f"a/{evil}"
+        )
+    card = (tmp_path / "bank" / "README.md").read_text(encoding="utf-8")
+    assert "\x1b" not in card and "\u202e" not in card
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(card)
+    types = [child.type for token in tokens for child in token.children or []] + [token.type for token in tokens]
+    assert not {"html_inline", "html_block", "strong_open"} & set(types)
+    assert [set(rows) for rows in table_sizes(card)] == [{2}, {2}, {3}, {7}]

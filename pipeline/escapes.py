@@ -1,0 +1,95 @@
+"""Text that is not ours, shown as what it is: on a terminal, in Markdown, in a plot.
+
+Texts, ids and names of files come from people and models. What would steer a terminal, turn a line round, or be taken
+for HTML or Markdown is written out; all else, in whatever language, is shown as it is.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+# Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
+_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is no emphasis, _this_ is
+# A bar, too: with a backslash before it, it would end a cell or show the backslash, depending on where it stands.
+_AS_ENTITY = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
+_STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
+_PLACE = re.compile(r"`\$(\w+)`|\$(\w+)")
+
+
+class Markdown(str):
+    """Markdown of our own: what `fill` and `table` take as it is."""
+
+    __slots__ = ()
+
+
+def printable(text: str) -> str:
+    """Text for a terminal, line by line: what would steer it is written out, as in `\\x1b`."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    """Text for a terminal that keeps to its line."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def plot_text(text: str) -> str:
+    """A label of matplotlib, to which `$…$` is mathematics."""
+    return one_line(text).replace("$", r"\$")
+
+
+def markdown(text: str) -> Markdown:
+    """Markdown that shows the text, in a line that has begun or in a cell of a table."""
+    return Markdown(_MARKED.sub(lambda found: _AS_ENTITY.get(found[0], f"\\{found[0]}"), _joined(text)))
+
+
+def paragraphs(text: str) -> Markdown:
+    """Markdown that shows the text, line by line."""
+    return Markdown("\n".join(_started(markdown(line)) for line in printable(text).strip().split("\n")))
+
+
+def code(text: str) -> Markdown:
+    """A span of code."""
+    line = _joined(text)
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence, room = "`" * (longest + 1), " " if longest else ""
+    return Markdown(f"{fence}{room}{line}{room}{fence}" if line else "")
+
+
+def _joined(text: str) -> str:
+    return re.sub(r"[ \t\n]+", " ", printable(text)).strip(" ")
+
+
+def _started(line: str) -> str:
+    """A line of Markdown that starts no list, no heading and no other block."""
+    return _STARTING.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", line)
+
+
+def fill(template: str, values: Mapping[str, object]) -> str:
+    """A template of data_cards/ with each `$name` replaced: Markdown as it is, all else as text, in backticks as code.
+
+    Raises KeyError if a value is missing.
+    """
+
+    def put(found: re.Match[str]) -> str:
+        in_code, name = found[1] is not None, found[1] or found[2]
+        value = values[name]
+        if isinstance(value, Markdown):
+            return value
+        if in_code:
+            return code(str(value))
+        shown = markdown(str(value))
+        return shown if template[: found.start()].rpartition("\n")[2] else _started(shown)
+
+    return _PLACE.sub(put, template)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+    """A table of Markdown; cells that are none are shown as text."""
+    cells = ([_cell(value) for value in row] for row in rows)
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells)))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Markdown):
+        return value.replace("|", r"\|")
+    return markdown(str(value))

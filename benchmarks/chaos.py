@@ -42,6 +42,7 @@ class Site:
     recipe: Path
     folder: Path
     address: str = ""  # of a cluster; else each build starts its own
+    limit: int | None = None  # dialogues
 
     @property
     def out(self) -> Path:
@@ -49,6 +50,8 @@ class Site:
 
     def start(self) -> subprocess.Popen[bytes]:
         arguments = [str(self.recipe), "--out", str(self.out), "--work", str(self.folder / "work")]
+        if self.limit:
+            arguments += ["--limit", str(self.limit)]
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             environment = os.environ | ({"RAY_ADDRESS": self.address} if self.address else {})
@@ -138,19 +141,19 @@ def differences(left: Path, right: Path) -> list[str]:
 class Raylets:
     """A cluster on this machine, of one core a node."""
 
-    def __init__(self, number: int, **head: float) -> None:
-        arguments = {"num_cpus": 1, "include_dashboard": False} | head
-        self.cluster = Cluster(initialize_head=True, head_node_args=arguments)
-        self.nodes = [self.cluster.head_node]
+    def __init__(self, number: int, num_cpus: float = 1) -> None:
+        self.cluster = Cluster()
+        self.head = self.cluster.add_node(num_cpus=num_cpus, include_dashboard=False)
+        self.nodes = [self.head]
         while len(self.nodes) < number:
             self.add()
 
     @property
     def address(self) -> str:
-        return str(self.cluster.address)
+        return str(self.cluster.address, alone.limit)
 
-    def add(self, **arguments: float) -> None:
-        self.nodes.append(self.cluster.add_node(**{"num_cpus": 1} | arguments))
+    def add(self, num_gpus: float = 0) -> None:
+        self.nodes.append(self.cluster.add_node(num_cpus=1, num_gpus=num_gpus))
 
     def lose(self, index: int) -> None:
         """Kill a node as a machine that loses its power: its raylet and all that this has started."""
@@ -159,7 +162,7 @@ class Raylets:
 
     def lose_head(self) -> None:
         """Kill the GCS, without which no node can live long."""
-        kill_all([psutil.Process(self.cluster.head_node.all_processes["gcs_server"][0].process.pid)])
+        kill_all([psutil.Process(self.head.all_processes["gcs_server"][0].process.pid)])
 
     def stop(self) -> None:
         for process in descendants(psutil.Process()):
@@ -176,16 +179,16 @@ def kill_all(processes: list[psutil.Process]) -> None:
 def lost_nodes(recipe: Path, alone: Site, kills: int, rng: random.Random, raylets: int) -> int:
     """So many builds, each of which loses a node; returns how many files differ, or builds that did not end well."""
     cluster, bad = Raylets(raylets), 0
-    longest_s = Site(recipe, alone.folder.parent / "undisturbed", cluster.address).finish()
+    longest_s = Site(recipe, alone.folder.parent / "undisturbed", cluster.address, alone.limit).finish()
     print(f"left alone on {raylets} nodes: {longest_s:.1f} s", flush=True)
     for number in range(kills):
-        site = Site(recipe, alone.folder.parent / f"lost-{number}", cluster.address)
+        site = Site(recipe, alone.folder.parent / f"lost-{number}", cluster.address, alone.limit)
         process = site.start()
         at_write = rng.random() < 0.5
         wait(process, site.folder, rng.uniform(0, longest_s), at_write)
         index = rng.randrange(raylets)
         ended = process.poll() is not None
-        name = "the head's" if cluster.nodes[index] is cluster.cluster.head_node else "another"
+        name = "the head's" if cluster.nodes[index] is cluster.head else "another"
         before = len(list((site.folder / "work").glob("*-*/part-*.json")))
         start = time.monotonic()
         cluster.lose(index)
@@ -208,8 +211,10 @@ def lost_heads(recipe: Path, alone: Site, kills: int, rng: random.Random, raylet
     longest_s = 0.0
     for number in range(kills):
         cluster = Raylets(raylets)
-        site = Site(recipe, alone.folder.parent / f"lost-head-{number}", cluster.address)
-        longest_s = longest_s or Site(recipe, alone.folder.parent / "undisturbed", cluster.address).finish()
+        site = Site(recipe, alone.folder.parent / f"lost-head-{number}", cluster.address, alone.limit)
+        longest_s = (
+            longest_s or Site(recipe, alone.folder.parent / "undisturbed", cluster.address, alone.limit).finish()
+        )
         process = site.start()
         wait(process, site.folder, rng.uniform(longest_s / 4, longest_s), for_write=False)
         ended = process.poll() is not None
@@ -220,7 +225,7 @@ def lost_heads(recipe: Path, alone: Site, kills: int, rng: random.Random, raylet
         said = (site.folder / "log").read_text().strip().splitlines()
         cluster.stop()
         cluster = Raylets(raylets)
-        Site(recipe, site.folder, cluster.address).finish()
+        Site(recipe, site.folder, cluster.address, alone.limit).finish()
         cluster.stop()
         different = differences(alone.out, site.out)
         bad += len(different) + (status != (0 if ended else 2))
@@ -235,7 +240,7 @@ def killed_builds(recipe: Path, alone: Site, kills: int, rng: random.Random, lon
     done = rounds = bad_files = 0
     while done < kills:
         rounds += 1
-        killed = Site(recipe, alone.folder.parent / f"killed-{rounds}")
+        killed = Site(recipe, alone.folder.parent / f"killed-{rounds}", limit=alone.limit)
         while done < kills and not killed.out.exists():
             done += 1
             print(f"kill {done}: {interrupt(killed, rng, longest_s)}", flush=True)
@@ -252,13 +257,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="dialogues of a build")
     parser.add_argument("--raylets", type=int, default=0, help="kill nodes of a cluster of so many")
     parser.add_argument("--head", action="store_true", help="kill the GCS of that cluster in place of a node")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         recipe = replayed_recipe(Path(temporary), "interruption", partition_size=1)
-        alone = Site(recipe, Path(temporary) / "alone")
+        alone = Site(recipe, Path(temporary) / "alone", limit=arguments.limit)
         alone_s = alone.finish()
         print(f"left alone: {alone_s:.1f} s", flush=True)
         if not arguments.raylets:

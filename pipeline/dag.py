@@ -7,9 +7,9 @@ lies in the stages' folders.
 import logging
 import math
 import os
+import signal
 import socket
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,8 +42,7 @@ def run(steps: Sequence[Step], partitions: Sequence[int], address: str | None, s
     something and another round may do better.
     """
     try:
-        with cluster(address):
-            threading.Thread(target=_watch_nodes, args=(say,), daemon=True).start()
+        with cluster(address), _watched_nodes(say):
             for row in _rows(steps, partitions).iter_rows():
                 for warning in row["warnings"].splitlines():
                     say(WARNING, warning)
@@ -70,10 +69,15 @@ def cluster(address: str | None) -> Iterator[None]:
     where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
     with _found(address):
         ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, logging_level=logging.ERROR, **where)
+    signal.signal(signal.SIGTERM, _end)  # in place of Ray's own, which waits half a minute for a node to drain
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit
 
 
 @contextmanager
@@ -124,25 +128,40 @@ def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
     return rows
 
 
-def _watch_nodes(say: Say) -> None:
-    """Say so when a node that one of our actors was on is lost.
+@contextmanager
+def _watched_nodes(say: Say) -> Iterator[None]:
+    """Say so, while the block runs, when a node is lost that one of our actors was on.
 
     Ray would start as many actors anew as before, on what is left: too many, or waiting for room that never comes, with
     the partition that they had taken.
     """
-    job = ray.get_runtime_context().job_id
-    homes: set[str] = set()
-    known: set[str] = set()
-    while True:
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
-        actors = [actor for actor in actor_table(job_id=job).values() if actor["State"] != "DEAD"]
-        gone = known - alive
-        if gone & homes or (gone and any(actor["State"] != "ALIVE" for actor in actors)):
-            say(LOST, f"a node was lost, and {len(alive)} {'is' if len(alive) == 1 else 'are'} left")
-            return
-        homes |= {actor["Address"]["NodeID"] for actor in actors}
-        known |= alive
-        time.sleep(LOOK_S)
+    over = threading.Event()
+    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+    known = _alive()
+
+    def watch() -> None:
+        homes: set[str] = set()
+        while not over.wait(LOOK_S):
+            alive = _alive()
+            actors = [actor for actor in actor_table(job_id=job).values() if actor["State"] != "DEAD"]
+            gone = known - alive
+            if gone & homes or (gone and any(actor["State"] != "ALIVE" for actor in actors)):
+                say(LOST, f"a node was lost, and {len(alive)} {'is' if len(alive) == 1 else 'are'} left")
+                return
+            homes |= {actor["Address"]["NodeID"] for actor in actors}
+            known.update(alive)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join(2 * LOOK_S)
+
+
+def _alive() -> set[str]:
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
 
 
 def _actors(stage: Stage, resources: dict[str, float], dearest: float, gpus: dict[str, float]) -> int:

@@ -131,10 +131,10 @@ def test_partition_that_ends_every_raylet_is_named(
 
 
 @pytest.mark.parametrize(
-    ("lost", "left", "gpus", "says"),
+    ("cpus_left", "gpus", "says"),
     [
-        ({"num_cpus": 1, "num_gpus": 1}, 1, 1.0, r"the stages ask for 1 GPUs.*and the cluster has 0"),
-        ({"num_cpus": 1}, 0, 0.0, "no node of the cluster has a core to work with"),
+        (1, 1.0, r"the stages ask for 1 GPUs.*and the cluster has 0"),
+        (0, 0.0, "no node of the cluster has a core to work with"),
     ],
     ids=["no GPU", "no core"],
 )
@@ -142,14 +142,13 @@ def test_what_is_left_cannot_hold_the_stages(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     warnings: list[str],
-    lost: dict[str, float],
-    left: float,
+    cpus_left: float,
     gpus: float,
     says: str,
 ) -> None:
-    cluster = Raylets(1, num_cpus=left)
+    cluster = Raylets(1, num_cpus=cpus_left)
     try:
-        cluster.add(**lost)
+        cluster.add(num_gpus=gpus)
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         slow = step(tmp_path, Dummy(seconds=0.2, num_gpus=gpus), 100)
         with pytest.raises(UserError, match=says), once_committed(slow.target, 3, lambda: cluster.lose(1)):

@@ -16,6 +16,7 @@ import argparse
 import filecmp
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from benchmarks.replay import replayed_recipe
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_BUILD_S = 600
 LONGEST_DEATH_S = 30
+USER_ERROR = 2  # exit status
 COMMAND = [sys.executable, "-m", "benchmarks.replayed", "build"]
 
 
@@ -142,6 +144,7 @@ class Raylets:
     """A cluster on this machine, of one core a node."""
 
     def __init__(self, number: int, num_cpus: float = 1) -> None:
+        os.environ.update(RAY_health_check_period_ms="1000")  # by itself Ray takes twenty seconds to find a node lost
         self.cluster = Cluster()
         self.head = self.cluster.add_node(num_cpus=num_cpus, include_dashboard=False)
         self.nodes = [self.head]
@@ -150,7 +153,7 @@ class Raylets:
 
     @property
     def address(self) -> str:
-        return str(self.cluster.address, alone.limit)
+        return str(self.cluster.address)
 
     def add(self, num_gpus: float = 0) -> None:
         self.nodes.append(self.cluster.add_node(num_cpus=1, num_gpus=num_gpus))
@@ -176,74 +179,99 @@ def kill_all(processes: list[psutil.Process]) -> None:
             process.kill()
 
 
-def lost_nodes(recipe: Path, alone: Site, kills: int, rng: random.Random, raylets: int) -> int:
-    """So many builds, each of which loses a node; returns how many files differ, or builds that did not end well."""
+def lost_nodes(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
+    """Builds that lose a node each, so many; returns how many files differ, or builds that did not end well."""
     cluster, bad = Raylets(raylets), 0
-    longest_s = Site(recipe, alone.folder.parent / "undisturbed", cluster.address, alone.limit).finish()
-    print(f"left alone on {raylets} nodes: {longest_s:.1f} s", flush=True)
-    for number in range(kills):
-        site = Site(recipe, alone.folder.parent / f"lost-{number}", cluster.address, alone.limit)
+    alone, longest_s = left_alone(recipe, limit, cluster)
+    lost = builds = 0
+    while lost < kills:
+        builds += 1
+        site = Site(recipe, recipe.parent / f"lost-{builds}", cluster.address, limit)
         process = site.start()
         at_write = rng.random() < 0.5
         wait(process, site.folder, rng.uniform(0, longest_s), at_write)
         index = rng.randrange(raylets)
-        ended = process.poll() is not None
-        name = "the head's" if cluster.nodes[index] is cluster.head else "another"
-        before = len(list((site.folder / "work").glob("*-*/part-*.json")))
+        if process.poll() is not None:
+            print("a build ended before its node was lost")
+            continue
+        lost += 1
         start = time.monotonic()
+        what = f"node {index}{' at a write' if at_write else ''}, {commits(site)} commits"
         cluster.lose(index)
         status = process.wait(timeout=LONGEST_BUILD_S)
         different = differences(alone.out, site.out)
         bad += len(different) + bool(status)
-        what = f"{name} node{' at a write' if at_write else ''}{', after the end' if ended else ''}, {before} commits"
-        said = [line for line in (site.folder / "log").read_text().splitlines() if "the build goes on" in line]
-        print(f"loss {number + 1}: {what}; status {status} after {time.monotonic() - start:.1f} s, {different} differ")
-        print("".join(f"    {line}\n" for line in said), end="", flush=True)
+        print(f"loss {lost}: {what}; status {status} after {time.monotonic() - start:.1f} s, {different} differ")
+        print_said(site)
         cluster.add()
     cluster.stop()
     print(f"{kills} nodes lost, {bad} files differ or builds failed")
     return bad
 
 
-def lost_heads(recipe: Path, alone: Site, kills: int, rng: random.Random, raylets: int) -> int:
-    """So many builds, each of which loses the GCS and goes on on a new cluster; returns what went wrong."""
-    bad = 0
-    longest_s = 0.0
-    for number in range(kills):
-        cluster = Raylets(raylets)
-        site = Site(recipe, alone.folder.parent / f"lost-head-{number}", cluster.address, alone.limit)
-        longest_s = (
-            longest_s or Site(recipe, alone.folder.parent / "undisturbed", cluster.address, alone.limit).finish()
-        )
+def lost_heads(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
+    """Builds that lose the GCS, so many, and go on on a new cluster; returns what went wrong."""
+    cluster, bad, lost = Raylets(raylets), 0, 0
+    alone, longest_s = left_alone(recipe, limit, cluster)
+    while lost < kills:
+        site = Site(recipe, recipe.parent / f"lost-head-{lost}", cluster.address, limit)
         process = site.start()
-        wait(process, site.folder, rng.uniform(longest_s / 4, longest_s), for_write=False)
-        ended = process.poll() is not None
+        wait(process, site.folder, rng.uniform(0, longest_s), for_write=False)
+        if process.poll() is not None:
+            print("a build ended before its head was lost")
+            shutil.rmtree(site.folder)
+            continue
+        lost += 1
         start = time.monotonic()
+        what = f"{commits(site)} commits"
         cluster.lose_head()
         status = process.wait(timeout=LONGEST_BUILD_S)
         took_s = time.monotonic() - start
-        said = (site.folder / "log").read_text().strip().splitlines()
         cluster.stop()
         cluster = Raylets(raylets)
-        Site(recipe, site.folder, cluster.address, alone.limit).finish()
-        cluster.stop()
+        Site(recipe, site.folder, cluster.address, limit).finish()
         different = differences(alone.out, site.out)
-        bad += len(different) + (status != (0 if ended else 2))
-        print(f"head {number + 1}: status {status} after {took_s:.1f} s; afterwards {different} differ")
-        print("".join(f"    {line}\n" for line in said), end="", flush=True)
+        bad += len(different) + (status != USER_ERROR)
+        print(f"head {lost}: {what}; status {status} after {took_s:.1f} s; afterwards {different} differ")
+        print_said(site)
+    cluster.stop()
     print(f"{kills} heads lost, {bad} files differ or builds failed")
     return bad
 
 
-def killed_builds(recipe: Path, alone: Site, kills: int, rng: random.Random, longest_s: float) -> int:
+def left_alone(recipe: Path, limit: int | None, cluster: Raylets) -> tuple[Site, float]:
+    """A build on a cluster that loses nothing, and the seconds it took."""
+    alone = Site(recipe, recipe.parent / "alone", cluster.address, limit)
+    alone_s = alone.finish()
+    print(f"left alone on {len(cluster.nodes)} nodes: {alone_s:.1f} s", flush=True)
+    return alone, alone_s
+
+
+def commits(site: Site) -> int:
+    """Partitions of all stages that have a record."""
+    return len(list((site.folder / "work").glob("*/part-*.json")))
+
+
+def print_said(site: Site) -> None:
+    """What a build has said beside its progress."""
+    for line in (site.folder / "log").read_text().splitlines():
+        if "partitions are through" in line or line.startswith("duplexgen:"):
+            print(f"    {line}")
+    sys.stdout.flush()
+
+
+def killed_builds(recipe: Path, limit: int | None, kills: int, rng: random.Random) -> int:
     """Builds of which drivers and workers are killed; returns how many files differ."""
+    alone = Site(recipe, recipe.parent / "alone", limit=limit)
+    alone_s = alone.finish()
+    print(f"left alone: {alone_s:.1f} s", flush=True)
     done = rounds = bad_files = 0
     while done < kills:
         rounds += 1
-        killed = Site(recipe, alone.folder.parent / f"killed-{rounds}", limit=alone.limit)
+        killed = Site(recipe, recipe.parent / f"killed-{rounds}", limit=limit)
         while done < kills and not killed.out.exists():
             done += 1
-            print(f"kill {done}: {interrupt(killed, rng, longest_s)}", flush=True)
+            print(f"kill {done}: {interrupt(killed, rng, alone_s)}", flush=True)
         killed.finish()
         different = differences(alone.out, killed.out)
         bad_files += len(different)
@@ -264,14 +292,11 @@ def main() -> None:
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         recipe = replayed_recipe(Path(temporary), "interruption", partition_size=1)
-        alone = Site(recipe, Path(temporary) / "alone", limit=arguments.limit)
-        alone_s = alone.finish()
-        print(f"left alone: {alone_s:.1f} s", flush=True)
         if not arguments.raylets:
-            bad = killed_builds(recipe, alone, arguments.kills, rng, alone_s)
+            bad = killed_builds(recipe, arguments.limit, arguments.kills, rng)
         else:
             lose = lost_heads if arguments.head else lost_nodes
-            bad = lose(recipe, alone, arguments.kills, rng, arguments.raylets)
+            bad = lose(recipe, arguments.limit, arguments.kills, rng, arguments.raylets)
     sys.exit(bool(bad))
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.chaos import COMMAND, ROOT, Site, descendants, differences, kill, wait, working
+from benchmarks.chaos import COMMAND, ROOT, Site, commits, descendants, differences, kill, wait, working
 from tests.conftest import recipe_dict
 
 SLOWEST_S = 120
@@ -33,14 +33,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Site:
     return site
 
 
-def committed(site: Site) -> int:
-    """Partitions of all stages that have a record."""
-    return sum(1 for _ in (site.folder / "work").glob("*/part-*.json"))
-
-
 def until_committed(site: Site, process: subprocess.Popen[bytes], number: int) -> None:
     deadline = time.monotonic() + SLOWEST_S
-    while committed(site) < number:
+    while commits(site) < number:
         assert process.poll() is None, (site.folder / "log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -52,7 +47,7 @@ def test_killed_driver_then_killed_workers(alone: Site, tmp_path: Path) -> None:
     until_committed(site, process, DIALOGUES + 1)
     wait(process, site.folder, 0, for_write=True)
     assert kill(process) < 10  # and nothing that works is left
-    before = committed(site)
+    before = commits(site)
     assert before < 4 * DIALOGUES
 
     process = site.start()

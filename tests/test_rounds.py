@@ -122,6 +122,7 @@ def test_partition_that_ends_every_raylet_is_named(
 ) -> None:
     """Ray ends under the driver, whose raylet it is; while something is committed, that is tried again."""
     monkeypatch.setattr(rounds, "ROUNDS", 2)
+    monkeypatch.setenv("RAY_health_check_period_ms", "1000")
     deadly = step(tmp_path, Dummy(kills="raylet", max_actors=1), 4)
     with pytest.raises(UserError) as ended:
         rounds.run([deadly], range(4), tmp_path / "ray.log")

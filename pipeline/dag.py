@@ -94,7 +94,7 @@ def _found(address: str | None) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster can be used at RAY_ADDRESS={address}: {error}. Expected host:port of one that runs; "
-            "without RAY_ADDRESS this machine's cores are used."
+            "without RAY_ADDRESS this machine's cores are used. What was committed is safe: the same command goes on."
         ) from error
 
 

@@ -50,7 +50,9 @@ def run(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> None:
                 raise UserError(_given_up(lost, steps, log))
             before = now
             through = len(set(partitions) & steps[-1].target.committed())
-            LOG.warning("%s; %d of %d partitions are through, and the build goes on", lost, through, len(partitions))
+            LOG.warning(
+                "%s; %d of %d partitions are through, and the rest is taken again", lost, through, len(partitions)
+            )
     finally:
         _forget_tries(steps)
 

@@ -104,7 +104,7 @@ def test_a_node_is_lost(corpus: Path, tmp_path: Path) -> None:
         cluster.stop()
     said = (site.folder / "log").read_text()
     assert "a node was lost, and 2 are left" in said
-    assert "of 7 partitions are through, and the build goes on" in said
+    assert "of 7 partitions are through, and the rest is taken again" in said
     assert "Traceback" not in said
     assert differences(alone.out, site.out) == []
 
@@ -128,7 +128,7 @@ def test_partition_that_ends_every_raylet_is_named(
         rounds.run([deadly], range(4), tmp_path / "ray.log")
     assert "2 times in a row without a commit. At work was then, by stage and partition: speech 2." in str(ended.value)
     assert f"its log is {tmp_path / 'ray.log'}" in str(ended.value)
-    assert "of 4 partitions are through, and the build goes on" in warnings[0]
+    assert "of 4 partitions are through, and the rest is taken again" in warnings[0]
 
 
 @pytest.mark.parametrize(

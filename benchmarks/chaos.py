@@ -169,8 +169,9 @@ class Raylets:
 
     def stop(self) -> None:
         for process in descendants(psutil.Process()):
-            if process.name() in {"raylet", "gcs_server"}:
-                kill_all([process, *descendants(process)])
+            with suppress(psutil.NoSuchProcess):
+                if process.name() in {"raylet", "gcs_server"}:
+                    kill_all([process, *descendants(process)])
 
 
 def kill_all(processes: list[psutil.Process]) -> None:

@@ -1,6 +1,10 @@
 """The command `duplexgen`."""
 
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +16,7 @@ from .pipeline.paths import path, problem
 from .pipeline.terminal import Console, say, say_line
 
 INTERRUPTED = 130  # exit status after Ctrl-C
+STOPPED = "duplexgen: stopped. What was committed is safe; the same command goes on from there."
 MOST_ROWS = 10**12
 LARGEST_SEED = 2**63 - 1
 TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
@@ -466,17 +471,47 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's ends it with a message and exit status 2, never a traceback."""
+    """Run the command; a mistake of the user's ends it with a message and exit status 2, never a traceback.
+
+    SIGTERM and SIGHUP stop it as Ctrl-C does.
+    """
+    with _stops() as status:
+        try:
+            app()
+        except UserError as error:
+            say(f"duplexgen: {error}", error=True)
+            sys.exit(2)
+        except (KeyboardInterrupt, SystemExit) as ended:
+            if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+                raise
+            with suppress(OSError):  # after SIGHUP there may be no terminal
+                say(STOPPED, error=True)
+            sys.exit(status())
+
+
+@contextmanager
+def _stops() -> Iterator[Callable[[], int]]:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status of a stop.
+
+    A signal that is ignored, as under nohup, stays so.
+    """
+    status = INTERRUPTED
+
+    def stop(number: int, _: object) -> None:
+        nonlocal status
+        status = 128 + number
+        raise KeyboardInterrupt
+
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        handled = []
+    for number in handled:
+        signal.signal(number, stop)
     try:
-        app()
-    except UserError as error:
-        say(f"duplexgen: {error}", error=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, SystemExit) as ended:
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
-            raise
-        say("duplexgen: stopped. What was committed is safe; the same command goes on from there.", error=True)
-        sys.exit(INTERRUPTED)
+        yield lambda: status
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,22 @@
 """Kill builds with SIGKILL at random moments, finish them, and compare every byte with a build left alone.
 
     python -m benchmarks.chaos --kills 20
+    python -m benchmarks.chaos --kills 20 --raylets 3
+    python -m benchmarks.chaos --kills 3 --raylets 3 --head
 
 Some kills come after a random time; some the moment a half-written file is seen, which is where a commit could go
 wrong. Half hit the driver, half a worker, which Ray must replace without the driver noticing.
+
+With --raylets, each build runs on a cluster of so many nodes on this machine, and loses one of them: its raylet and all
+that it has started, at once. It must end by itself. With --head, it loses the GCS: it must end with a sentence and exit
+status 2, and the same command on a new cluster must end in the same bytes.
 """
 
 import argparse
 import filecmp
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,12 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from ray.cluster_utils import Cluster
 
 from benchmarks.replay import replayed_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_BUILD_S = 600
 LONGEST_DEATH_S = 30
+USER_ERROR = 2  # exit status
 COMMAND = [sys.executable, "-m", "benchmarks.replayed", "build"]
 
 
@@ -33,6 +43,8 @@ class Site:
 
     recipe: Path
     folder: Path
+    address: str = ""  # of a cluster; else each build starts its own
+    limit: int | None = None  # dialogues
 
     @property
     def out(self) -> Path:
@@ -40,9 +52,12 @@ class Site:
 
     def start(self) -> subprocess.Popen[bytes]:
         arguments = [str(self.recipe), "--out", str(self.out), "--work", str(self.folder / "work")]
+        if self.limit:
+            arguments += ["--limit", str(self.limit)]
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=log, stderr=log)
+            environment = os.environ | ({"RAY_ADDRESS": self.address} if self.address else {})
+            return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=log, stderr=log, env=environment)
 
     def finish(self) -> float:
         """Run the build to its end; seconds it took."""
@@ -125,31 +140,165 @@ def differences(left: Path, right: Path) -> list[str]:
     return different + missing
 
 
+class Raylets:
+    """A cluster on this machine, of one core a node."""
+
+    def __init__(self, number: int, num_cpus: float = 1) -> None:
+        os.environ.update(RAY_health_check_period_ms="1000")  # by itself Ray takes twenty seconds to find a node lost
+        self.cluster = Cluster()
+        self.head = self.cluster.add_node(num_cpus=num_cpus, include_dashboard=False)
+        self.nodes = [self.head]
+        while len(self.nodes) < number:
+            self.add()
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self, num_gpus: float = 0) -> None:
+        self.nodes.append(self.cluster.add_node(num_cpus=1, num_gpus=num_gpus))
+
+    def lose(self, index: int) -> None:
+        """Kill a node as a machine that loses its power: its raylet and all that this has started."""
+        raylet = psutil.Process(self.nodes.pop(index).all_processes["raylet"][0].process.pid)
+        kill_all([raylet, *descendants(raylet)])
+
+    def lose_head(self) -> None:
+        """Kill the GCS, without which no node can live long."""
+        kill_all([psutil.Process(self.head.all_processes["gcs_server"][0].process.pid)])
+
+    def stop(self) -> None:
+        for process in descendants(psutil.Process()):
+            with suppress(psutil.NoSuchProcess):
+                if process.name() in {"raylet", "gcs_server"}:
+                    kill_all([process, *descendants(process)])
+
+
+def kill_all(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def lost_nodes(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
+    """Builds that lose a node each, so many; returns how many files differ, or builds that did not end well."""
+    cluster, bad = Raylets(raylets), 0
+    alone, longest_s = left_alone(recipe, limit, cluster)
+    lost = builds = 0
+    while lost < kills:
+        builds += 1
+        site = Site(recipe, recipe.parent / f"lost-{builds}", cluster.address, limit)
+        process = site.start()
+        at_write = rng.random() < 0.5
+        wait(process, site.folder, rng.uniform(0, longest_s), at_write)
+        index = rng.randrange(raylets)
+        if process.poll() is not None:
+            print("a build ended before its node was lost")
+            continue
+        lost += 1
+        start = time.monotonic()
+        what = f"node {index}{' at a write' if at_write else ''}, {commits(site)} commits"
+        cluster.lose(index)
+        status = process.wait(timeout=LONGEST_BUILD_S)
+        different = differences(alone.out, site.out)
+        bad += len(different) + bool(status)
+        print(f"loss {lost}: {what}; status {status} after {time.monotonic() - start:.1f} s, {different} differ")
+        print_said(site)
+        cluster.add()
+    cluster.stop()
+    print(f"{kills} nodes lost, {bad} files differ or builds failed")
+    return bad
+
+
+def lost_heads(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
+    """Builds that lose the GCS, so many, and go on on a new cluster; returns what went wrong."""
+    cluster, bad, lost = Raylets(raylets), 0, 0
+    alone, longest_s = left_alone(recipe, limit, cluster)
+    while lost < kills:
+        site = Site(recipe, recipe.parent / f"lost-head-{lost}", cluster.address, limit)
+        process = site.start()
+        wait(process, site.folder, rng.uniform(0, longest_s), for_write=False)
+        if process.poll() is not None:
+            print("a build ended before its head was lost")
+            shutil.rmtree(site.folder)
+            continue
+        lost += 1
+        start = time.monotonic()
+        what = f"{commits(site)} commits"
+        cluster.lose_head()
+        status = process.wait(timeout=LONGEST_BUILD_S)
+        took_s = time.monotonic() - start
+        cluster.stop()
+        cluster = Raylets(raylets)
+        Site(recipe, site.folder, cluster.address, limit).finish()
+        different = differences(alone.out, site.out)
+        bad += len(different) + (status != USER_ERROR)
+        print(f"head {lost}: {what}; status {status} after {took_s:.1f} s; afterwards {different} differ")
+        print_said(site)
+    cluster.stop()
+    print(f"{kills} heads lost, {bad} files differ or builds failed")
+    return bad
+
+
+def left_alone(recipe: Path, limit: int | None, cluster: Raylets) -> tuple[Site, float]:
+    """A build on a cluster that loses nothing, and the seconds it took."""
+    alone = Site(recipe, recipe.parent / "alone", cluster.address, limit)
+    alone_s = alone.finish()
+    print(f"left alone on {len(cluster.nodes)} nodes: {alone_s:.1f} s", flush=True)
+    return alone, alone_s
+
+
+def commits(site: Site) -> int:
+    """Partitions of all stages that have a record."""
+    return len(list((site.folder / "work").glob("*/part-*.json")))
+
+
+def print_said(site: Site) -> None:
+    """What a build has said beside its progress."""
+    for line in (site.folder / "log").read_text().splitlines():
+        if "partitions are through" in line or line.startswith("duplexgen:"):
+            print(f"    {line}")
+    sys.stdout.flush()
+
+
+def killed_builds(recipe: Path, limit: int | None, kills: int, rng: random.Random) -> int:
+    """Builds of which drivers and workers are killed; returns how many files differ."""
+    alone = Site(recipe, recipe.parent / "alone", limit=limit)
+    alone_s = alone.finish()
+    print(f"left alone: {alone_s:.1f} s", flush=True)
+    done = rounds = bad_files = 0
+    while done < kills:
+        rounds += 1
+        killed = Site(recipe, recipe.parent / f"killed-{rounds}", limit=limit)
+        while done < kills and not killed.out.exists():
+            done += 1
+            print(f"kill {done}: {interrupt(killed, rng, alone_s)}", flush=True)
+        killed.finish()
+        different = differences(alone.out, killed.out)
+        bad_files += len(different)
+        files = sum(path.is_file() for path in alone.out.rglob("*"))
+        print(f"build {rounds}: {files} files, {len(different)} differ {different}", flush=True)
+    print(f"{kills} kills over {rounds} builds, {bad_files} files differ")
+    return bad_files
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="dialogues of a build")
+    parser.add_argument("--raylets", type=int, default=0, help="kill nodes of a cluster of so many")
+    parser.add_argument("--head", action="store_true", help="kill the GCS of that cluster in place of a node")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         recipe = replayed_recipe(Path(temporary), "interruption", partition_size=1)
-        alone = Site(recipe, Path(temporary) / "alone")
-        alone_s = alone.finish()
-        print(f"left alone: {alone_s:.1f} s", flush=True)
-        kills = rounds = bad_files = 0
-        while kills < arguments.kills:
-            rounds += 1
-            killed = Site(recipe, Path(temporary) / f"killed-{rounds}")
-            while kills < arguments.kills and not killed.out.exists():
-                kills += 1
-                print(f"kill {kills}: {interrupt(killed, rng, alone_s)}", flush=True)
-            killed.finish()
-            different = differences(alone.out, killed.out)
-            bad_files += len(different)
-            files = sum(path.is_file() for path in alone.out.rglob("*"))
-            print(f"build {rounds}: {files} files, {len(different)} differ {different}", flush=True)
-        print(f"{kills} kills over {rounds} builds, {bad_files} files differ")
-        sys.exit(bool(bad_files))
+        if not arguments.raylets:
+            bad = killed_builds(recipe, arguments.limit, arguments.kills, rng)
+        else:
+            lose = lost_heads if arguments.head else lost_nodes
+            bad = lose(recipe, arguments.limit, arguments.kills, rng, arguments.raylets)
+    sys.exit(bool(bad))
 
 
 if __name__ == "__main__":

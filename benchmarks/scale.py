@@ -8,11 +8,15 @@ between the first and the last commit of the last stage, so that starting Ray an
 
 import argparse
 import json
+import multiprocessing
+import re
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.replay import register, replayed_recipe
@@ -63,12 +67,30 @@ def corpus(folder: Path, number: int) -> Path:
 
 
 def build() -> None:
-    """The command, in this process; then the most memory it has held, in KiB."""
+    """The command, in this process; then the most memory that it and the one that drives Ray have held, in KiB."""
     register()
+    driver = _Driver()
+    driver.start()
     try:
         cli.main()
     finally:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + driver.peak)
+
+
+class _Driver(threading.Thread):
+    """Asks the kernel for the peak of the process that drives Ray while it is there."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+
+    def run(self) -> None:
+        while True:
+            for process in multiprocessing.active_children():
+                with suppress(OSError):
+                    status = Path(f"/proc/{process.pid}/status").read_text()
+                    self.peak = max([self.peak, *map(int, re.findall(r"VmHWM:\s+(\d+)", status))])
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":

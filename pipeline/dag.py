@@ -1,6 +1,7 @@
 """Partitions through stages on Ray Data: an actor pool a stage, one row a partition.
 
-The only module that knows Ray. Rows carry partition numbers; what is made lies in the stages' folders.
+The only module that knows Ray; `rounds.py` runs it, in a process of its own. Rows carry partition numbers; what is made
+lies in the stages' folders.
 """
 
 import logging
@@ -9,55 +10,81 @@ import os
 import signal
 import socket
 import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
-from pathlib import Path
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import ray
 import ray.data
+from ray._private.state import actors as actor_table
 from ray.data import ActorPoolStrategy
-from ray.exceptions import ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, WorkerCrashedError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.job_config import JobConfig
-from ray.util.annotations import RayDeprecationWarning
 
 from .errors import UserError, is_of_the_machine
-from .shards.atomic import explained
+from .rounds import ERROR, LOST, THROUGH, WARNING, Say
+from .shards.tries import Tries
 from .stages.stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-RETRIES = 3  # of a partition whose worker died
+TRIES = 4  # of a partition whose worker died
 ANSWER_S = 10.0  # for a cluster to accept a connection
+LOOK_S = 1.0  # between two looks at the nodes
+LISTED = 3
 LOG = logging.getLogger(__name__)
 
 
-@contextmanager
-def cluster(log: Path) -> Iterator[None]:
-    """The cluster that RAY_ADDRESS or `ray job submit` names, or this machine's cores.
+def run(steps: Sequence[Step], partitions: Sequence[int], address: str | None, say: Say) -> None:
+    """Bring the partitions through the steps on the cluster at an address (None: this machine's cores).
 
-    log: where Ray's core writes what it has to say.
+    Says what workers warn of, and at the end whether all is through, what a user can mend, or that the cluster lost
+    something and another round may do better.
     """
-    if ray.is_initialized():
-        yield
-        return
-    address = os.environ.get("RAY_ADDRESS")
+    try:
+        with cluster(address), _watched_nodes(say):
+            for row in _rows(steps, partitions).iter_rows():
+                for warning in row["warnings"].splitlines():
+                    say(WARNING, warning)
+                if row["error"]:
+                    raise UserError(row["error"])
+        say(THROUGH, "")
+    except UserError as error:
+        say(ERROR, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        said = " ".join(str(error).split())
+        # A worker that never lived, or what a stage raised, would be the same again.
+        same_again = isinstance(error, RayTaskError) or (isinstance(error, ActorDiedError) and error.actor_init_failed)
+        if isinstance(error, RayError) and not same_again:
+            say(LOST, f"workers were lost ({type(error).__name__}: {said[:200]})")
+        else:
+            say(ERROR, f"{type(error).__name__}: {said[-500:]}")
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """The cluster at an address, or this machine's cores."""
     # "local", or Ray would join any cluster that somebody started on this machine.
-    where: dict[str, Any] = {} if address else {"address": "local", "include_dashboard": False}
-    with _core_log(log):
-        with _found(address):
-            ray.init(
-                job_config=_OwnPath(),
-                runtime_env={"env_vars": ONE_THREAD},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **where,
-            )
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    with _found(address):
+        ray.init(
+            job_config=_OwnPath(),
+            runtime_env={"env_vars": ONE_THREAD},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **where,
+        )
+    signal.signal(signal.SIGTERM, _end)  # in place of Ray's own, which waits half a minute for a node to drain
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit
 
 
 class _OwnPath(JobConfig):
@@ -85,78 +112,74 @@ def _found(address: str | None) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster can be used at RAY_ADDRESS={address}: {error}. Expected host:port of one that runs; "
-            "without RAY_ADDRESS this machine's cores are used."
+            "without RAY_ADDRESS this machine's cores are used. What was committed is safe: the same command goes on."
         ) from error
 
 
-@contextmanager
-def _core_log(log: Path) -> Iterator[None]:
-    """Let what Ray's core, which is not Python, writes to descriptor 2 go to a file; sys.stderr stays the terminal.
-
-    The core reports every actor of Ray Data as one that may fail to restart, at each start of a build.
-    """
-    with explained(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        stream = log.open("ab")
-    with stream as file, os.fdopen(os.dup(2), "w", buffering=1) as terminal, redirect_stderr(terminal):
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal.fileno(), 2)
-
-
-def _quiet() -> None:
-    """The display says what a person needs; Ray's own log of an execution goes to its log folder."""
+def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
+    """A row for each partition, once it is through; nothing runs before they are asked for."""
     ray.data.DataContext.get_current().enable_progress_bars = False
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler) and type(handler).__module__.startswith("ray."):
-            handler.setLevel(logging.ERROR)
-
-
-def run(steps: Sequence[Step], partitions: Sequence[int]) -> Iterator[int]:
-    """Bring every partition through the steps; yields each partition's number once it is through.
-
-    What has a commit record is passed over. What workers warn of is logged here, each warning once. Raises the
-    UserError of a worker, such as a full disk, and one for a partition whose worker dies again and again.
-    """
-    _quiet()
     rows: ray.data.Dataset = ray.data.from_items(
         [{"partition": number, "error": "", "warnings": ""} for number in partitions],
         override_num_blocks=len(partitions),
     )
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if not resources.get("CPU"):
+        raise UserError("no node of the cluster has a core to work with. Add one; the same command goes on.")
     wanted = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
     gpus = gpus_each(wanted, resources.get("GPU", 0))
     dearest = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RayDeprecationWarning)  # of max_task_retries, for which there is no other way
-        for step in steps:
-            actors = min(
-                _actors(step.stage, resources, dearest, gpus), step.stage.max_actors or len(partitions), len(partitions)
-            )
-            rows = rows.map_batches(
-                _Worker,
-                fn_constructor_args=(step,),
-                batch_size=1,
-                num_cpus=step.stage.num_cpus,
-                num_gpus=step.stage.num_gpus,
-                max_task_retries=RETRIES,
-                # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
-                # that may hold one task an actor never grows by itself, so its size is given.
-                compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
-            )
-    warned: set[str] = set()
-    with _interruptible() as stop_if_asked, _outlived():
-        for row in rows.iter_rows():
-            stop_if_asked()
-            for warning in row["warnings"].splitlines():
-                if warning not in warned:
-                    LOG.warning("%s", warning)
-                    warned.add(warning)
-            if row["error"]:
-                raise UserError(row["error"])
-            yield int(row["partition"])
+    for step in steps:
+        actors = min(
+            _actors(step.stage, resources, dearest, gpus), step.stage.max_actors or len(partitions), len(partitions)
+        )
+        rows = rows.map_batches(
+            _Worker,
+            fn_constructor_args=(step,),
+            batch_size=1,
+            num_cpus=step.stage.num_cpus,
+            num_gpus=step.stage.num_gpus,
+            # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
+            # that may hold one task an actor never grows by itself, so its size is given.
+            compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
+        )
+    return rows
+
+
+@contextmanager
+def _watched_nodes(say: Say) -> Iterator[None]:
+    """Say so, while the block runs, when a node is lost that one of our actors was on.
+
+    Ray would start as many actors anew as before, on what is left: too many, or waiting for room that never comes, with
+    the partition that they had taken.
+    """
+    over = threading.Event()
+    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
+    known = _alive()
+
+    def watch() -> None:
+        homes: set[str] = set()
+        while not over.wait(LOOK_S):
+            alive = _alive()
+            actors = [actor for actor in actor_table(job_id=job).values() if actor["State"] != "DEAD"]
+            gone = known - alive
+            if gone & homes or (gone and any(actor["State"] != "ALIVE" for actor in actors)):
+                say(LOST, f"a node was lost, and {len(alive)} {'is' if len(alive) == 1 else 'are'} left")
+                return
+            homes |= {actor["Address"]["NodeID"] for actor in actors}
+            known.update(alive)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join(2 * LOOK_S)
+
+
+def _alive() -> set[str]:
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
 
 
 def _actors(stage: Stage, resources: dict[str, float], dearest: float, gpus: dict[str, float]) -> int:
@@ -188,50 +211,6 @@ def gpus_each(wanted: Mapping[str, float], gpus: float) -> dict[str, float]:
     return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in wanted.items()}
 
 
-@contextmanager
-def _outlived() -> Iterator[None]:
-    """Raise as a UserError what ends workers from without."""
-    try:
-        yield
-    except (ActorDiedError, ActorUnavailableError, NodeDiedError, ObjectLostError, WorkerCrashedError) as error:
-        if isinstance(error, ActorDiedError) and error.actor_init_failed:  # it never lived: the traceback says why
-            raise
-        said = " ".join(str(error).split())[-500:]
-        raise UserError(
-            f"a worker was lost, and so was each that tried its partition again ({RETRIES} times): {said}. "
-            "Is there memory for so many (ulimit, dmesg), and is the cluster whole? What was committed is safe: start "
-            "the same command again."
-        ) from error
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Yields a function that raises KeyboardInterrupt if Ctrl-C was pressed.
-
-    Python raises it at once where it happens to be; inside a callback of Ray's core that is lost.
-    """
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        raise KeyboardInterrupt
-
-    def stop_if_asked() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield stop_if_asked
-        return
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop_if_asked
-        stop_if_asked()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class _Warnings(logging.Handler):
     """Keeps what the pipeline warns of in this process until it is taken."""
 
@@ -257,6 +236,7 @@ class _Worker:
 
     def __init__(self, step: Step) -> None:
         self.step = step
+        self.tries = Tries(step.target.path)
         self.loaded = False
         self.warnings = _Warnings()
         if not step.stage.num_gpus:  # Ray lets it see them all, and what takes a GPU where there is one would
@@ -278,7 +258,23 @@ class _Worker:
         return batch
 
     def _make(self, partition: int) -> None:
+        """Ray gives a partition whose worker died to another one for ever: whether that is enough is found here."""
+        if (number := self.tries.begin(partition)) > TRIES:
+            raise UserError(self._deadly(partition, named=number == TRIES + 1))
         if not self.loaded:
             self.step.load()
             self.loaded = True
         self.step.make(partition)
+        self.tries.end(partition)
+
+    def _deadly(self, partition: int, named: bool) -> str:
+        """named: whether to read whose rows they are, which could be what ends workers."""
+        rows = ""
+        if named:
+            ids = self.step.source.read(partition)["dialogue_id"].to_pylist()
+            rows = ", ".join(ids[:LISTED]) + (f" and {len(ids) - LISTED} more" if len(ids) > LISTED else "")
+        return (
+            f"partition {partition} of the stage {self.step.stage.name} ended each of the {TRIES} workers that took it"
+            f"{f' (dialogues {rows})' if rows else ''}. Is there memory for it (ulimit, dmesg)? What was committed is "
+            "safe: the same command goes on once the cause is mended, or these dialogues are left out of the source."
+        )

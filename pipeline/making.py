@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from . import rounds
 from .dialogue import Rejection
 from .differences import differences, listed
 from .display import Display
@@ -221,12 +222,8 @@ def _run_stages(made: Making, display: Display) -> None:
                 for partition in sorted(partitions):
                     step.make(partition)
             return
-        from . import dag  # Ray takes seconds to import, and a build that only joins needs none
-
         first = next(index for index, partitions in enumerate(missing) if partitions)
-        with dag.cluster(made.work / RAY_LOG):
-            for _ in dag.run(steps[first:], pending):
-                pass
+        rounds.run(steps[first:], pending, made.work / RAY_LOG)
 
 
 def _finish(made: Making, out: Path, display: Display) -> None:

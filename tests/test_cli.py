@@ -1,6 +1,7 @@
 """The command as people call it, each time in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,3 +78,41 @@ def test_plan_says_what_a_build_would_do(tmp_path: Path) -> None:
     assert lines["partitions"].split()[1] == "5"
     assert "0 of 5 partitions" in lines["speech"]
     assert not (tmp_path / "out" / "turn_taking").exists()
+
+
+BUSY = """
+import signal, sys, time
+from duplexgen import cli
+
+def busy():
+    print("busy", flush=True)
+    time.sleep(60)
+
+if sys.argv[1:]:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+cli.app = busy
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_any_command(number: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", BUSY], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert said == "duplexgen: stopped. What was committed is safe; the same command goes on from there.\n"
+
+
+def test_under_nohup_a_hangup_stops_nothing() -> None:
+    process = subprocess.Popen([sys.executable, "-c", BUSY, "nohup"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143

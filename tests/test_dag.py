@@ -1,14 +1,12 @@
 """How the GPUs of a cluster are shared out, and what workers warn of; actor pools themselves are what builds test."""
 
 import json
-import os
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from duplexgen.pipeline import dag
+from duplexgen.pipeline import dag, rounds
 from duplexgen.pipeline.build import build
 from duplexgen.pipeline.dag import gpus_each, slots
 from duplexgen.pipeline.display import Display
@@ -48,23 +46,6 @@ def test_stages_that_ask_for_more_than_there_is_are_named() -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_partition_that_ends_every_worker_ends_the_command(tmp_path: Path) -> None:
-    lives = tmp_path / "lives"
-
-    def die(partition: int) -> None:
-        with lives.open("a") as file:
-            file.write("I")
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    stage = SimpleNamespace(name="speech", num_gpus=0.0, num_cpus=0.5, max_actors=1, cost=1.0)
-    target = SimpleNamespace(is_committed=lambda partition: False)
-    step = SimpleNamespace(stage=stage, target=target, load=lambda: None, make=die)
-    with pytest.raises(UserError, match="a worker was lost"):
-        list(dag.run([step], [0]))  # type: ignore[list-item]
-    assert lives.read_text() == "I" * (1 + dag.RETRIES)
-
-
-@pytest.mark.usefixtures("ray_session")
 def test_what_a_worker_warns_of_is_said_once_where_the_command_runs(
     corpus: Path,
     endpoint: Endpoint,  # noqa: F811
@@ -77,7 +58,7 @@ def test_what_a_worker_warns_of_is_said_once_where_the_command_runs(
     kept.mkdir(parents=True)
     (kept / "answers-torn.jsonl").write_text(json.dumps({"key": "a"})[:-4] + "\n", encoding="utf-8")
     said: list[str] = []
-    monkeypatch.setattr(dag.LOG, "warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(rounds.LOG, "warning", lambda text, *values: said.append(text % values))
     build(recipe, Path("/"), tmp_path / "out", tmp_path / "work", 4, Display(quiet=True))
     assert len(said) == 1
     assert "answers-torn.jsonl" in said[0]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import yaml
 
-from benchmarks.chaos import COMMAND, ROOT, Site, descendants, differences, kill, wait, working
+from benchmarks.chaos import COMMAND, ROOT, Site, commits, descendants, differences, kill, wait, working
 from tests.conftest import recipe_dict
 
 SLOWEST_S = 120
@@ -33,14 +33,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Site:
     return site
 
 
-def committed(site: Site) -> int:
-    """Partitions of all stages that have a record."""
-    return sum(1 for _ in (site.folder / "work").glob("*/part-*.json"))
-
-
 def until_committed(site: Site, process: subprocess.Popen[bytes], number: int) -> None:
     deadline = time.monotonic() + SLOWEST_S
-    while committed(site) < number:
+    while commits(site) < number:
         assert process.poll() is None, (site.folder / "log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -52,7 +47,7 @@ def test_killed_driver_then_killed_workers(alone: Site, tmp_path: Path) -> None:
     until_committed(site, process, DIALOGUES + 1)
     wait(process, site.folder, 0, for_write=True)
     assert kill(process) < 10  # and nothing that works is left
-    before = committed(site)
+    before = commits(site)
     assert before < 4 * DIALOGUES
 
     process = site.start()
@@ -65,7 +60,13 @@ def test_killed_driver_then_killed_workers(alone: Site, tmp_path: Path) -> None:
     assert differences(site.out, alone.out) == []
 
 
-def test_stopped_from_the_keyboard(alone: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "everybody", "status"),
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGHUP, True, 129)],
+    ids=["from the keyboard", "by a supervisor", "with its terminal"],
+)
+def test_stopped(alone: Site, tmp_path: Path, number: signal.Signals, everybody: bool, status: int) -> None:
+    """everybody: as a terminal does, to the command and to all of its group."""
     site = Site(alone.recipe, tmp_path / "site")
     site.folder.mkdir()
     arguments = [str(site.recipe), "--out", str(site.out), "--work", str(site.folder / "work")]
@@ -73,8 +74,8 @@ def test_stopped_from_the_keyboard(alone: Site, tmp_path: Path) -> None:
         process = subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     until_committed(site, process, DIALOGUES + 1)
     family = descendants(psutil.Process(process.pid))
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and to all it has started
-    assert process.wait(SLOWEST_S) == 130
+    (os.killpg if everybody else os.kill)(process.pid, number)
+    assert process.wait(SLOWEST_S) == status
     said = (site.folder / "log").read_text()
     assert "duplexgen: stopped. What was committed is safe; the same command goes on from there." in said
     assert "Traceback" not in said

@@ -1,0 +1,39 @@
+"""How often a partition was begun and not committed: a worker that is killed cannot say so itself."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .atomic import explained
+
+FOLDER = ".tries"
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """Of the partitions of one stage: a file each, one byte longer with each try."""
+
+    stage_folder: Path
+
+    def begin(self, partition: int) -> int:
+        """Count a try; returns how many there were with this one."""
+        file = self._file(partition)
+        with explained(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("ab") as opened:
+                opened.write(b"I")
+                return opened.tell()
+
+    def end(self, partition: int) -> None:
+        with explained(file := self._file(partition)):
+            file.unlink(missing_ok=True)
+
+    def open(self) -> list[int]:
+        """Partitions that were begun and not ended."""
+        return sorted(int(file.name) for file in (self.stage_folder / FOLDER).glob("[0-9]*"))
+
+    def forget(self) -> None:
+        shutil.rmtree(self.stage_folder / FOLDER, ignore_errors=True)
+
+    def _file(self, partition: int) -> Path:
+        return self.stage_folder / FOLDER / f"{partition:06d}"

@@ -7,11 +7,13 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from re import _constants as ops  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
 
 import duplexgen.pipeline.rewriting
 from duplexgen.pipeline.rewriting.steps import Step
+
+ops: Any = importlib.import_module("re._constants")
+parser: Any = importlib.import_module("re._parser")
 
 LOOKED_FOR = "duplexgen.pipeline.rewriting.characters._EN_TOKEN"  # is asked of whole words only, never searched for
 UNITS = [
@@ -75,11 +77,11 @@ def found(value: object) -> Iterator[re.Pattern[str]]:
             yield from found(one)
 
 
-def endless(op: object, argument: object) -> bool:
-    return op in (ops.MAX_REPEAT, ops.MIN_REPEAT) and argument[1] == ops.MAXREPEAT  # type: ignore[index]
+def endless(op: Any, argument: Any) -> bool:
+    return op in (ops.MAX_REPEAT, ops.MIN_REPEAT) and argument[1] == ops.MAXREPEAT
 
 
-def rescans(sequence: list, follows: bool = False) -> bool:  # noqa: PLR0911  one for each kind of node
+def rescans(sequence: Any, follows: bool = False) -> bool:  # noqa: PLR0911  one for each kind of node
     """Whether a pattern starts with an endless repeat and may fail after it: it is then tried from each place."""
     for place, (op, argument) in enumerate(sequence):
         rest = follows or any(needed(*one) for one in sequence[place + 1 :])
@@ -98,9 +100,9 @@ def rescans(sequence: list, follows: bool = False) -> bool:  # noqa: PLR0911  on
     return False
 
 
-def needed(op: object, argument: object) -> bool:
+def needed(op: Any, argument: Any) -> bool:
     if op in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
-        return argument[0] > 0  # type: ignore[index]
+        return argument[0] > 0
     return True
 
 

@@ -69,13 +69,17 @@ class Plain:
     notes: list[str] = field(default_factory=list)
 
 
+def _as_written(url: str) -> str:
+    return url
+
+
 @functools.cache
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
     # Indented code and HTML blocks are off: in chat text an indented line is an indented line.
     parser = MarkdownIt("commonmark", {"html": True, "store_labels": True})
-    parser.normalizeLink = parser.normalizeLinkText = str  # type: ignore[method-assign]  # what is left out is compared
+    parser.normalizeLink = parser.normalizeLinkText = _as_written  # type: ignore[method-assign]  # what is left out is compared
     return parser.enable(["table", "strikethrough"]).disable(["code", "html_block"])
 
 

@@ -78,7 +78,7 @@ def found(value: object) -> Iterator[re.Pattern[str]]:
 
 
 def endless(op: Any, argument: Any) -> bool:
-    return op in (ops.MAX_REPEAT, ops.MIN_REPEAT) and argument[1] == ops.MAXREPEAT
+    return bool(op in (ops.MAX_REPEAT, ops.MIN_REPEAT) and argument[1] == ops.MAXREPEAT)
 
 
 def rescans(sequence: Any, follows: bool = False) -> bool:  # noqa: PLR0911  one for each kind of node
@@ -102,7 +102,7 @@ def rescans(sequence: Any, follows: bool = False) -> bool:  # noqa: PLR0911  one
 
 def needed(op: Any, argument: Any) -> bool:
     if op in (ops.MAX_REPEAT, ops.MIN_REPEAT, ops.POSSESSIVE_REPEAT):
-        return argument[0] > 0
+        return bool(argument[0] > 0)
     return True
 
 

@@ -79,7 +79,7 @@ def _parser() -> "MarkdownIt":
 
     # Indented code and HTML blocks are off: in chat text an indented line is an indented line.
     parser = MarkdownIt("commonmark", {"html": True, "store_labels": True})
-    parser.normalizeLink = parser.normalizeLinkText = _as_written  # type: ignore[method-assign]  # what is left out is compared
+    parser.normalizeLink = parser.normalizeLinkText = _as_written  # type: ignore[assignment, method-assign]  # what is left out is compared
     return parser.enable(["table", "strikethrough"]).disable(["code", "html_block"])
 
 

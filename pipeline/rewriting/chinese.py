@@ -51,7 +51,7 @@ _UNITS = frozenset(
 )
 _HAN = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]"
 _HAN_DIGITS = "零一二三四五六七八九"
-_GROUPS = re.compile(r"0*[1-9]\d{0,14}", re.ASCII)  # but zeros alone, which are silent in 5:00
+_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but zeros alone, which are silent in 5:00
 _DIGIT = re.compile(r"\d", re.ASCII)
 _LATIN_UNIT = re.compile(r"(?<=\d)[A-Za-zμ°²³/^]+")
 

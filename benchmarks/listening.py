@@ -174,7 +174,7 @@ def read_out(text: str) -> str:
     """Text with its numbers, times and symbols as words: Whisper writes `3:45` where "three forty five" was said."""
     clocks = re.sub(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", r"\1:\2", text, flags=re.IGNORECASE)  # Whisper's 3.45pm
     try:
-        return english.spoken(clocks)
+        return english.spoken(clocks, [])
     except DialogueRejected:  # the recogniser wrote something that nobody says, which is an error of its own
         return text
 

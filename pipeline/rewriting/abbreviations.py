@@ -3,6 +3,7 @@
 import re
 
 from .numbers import ROMAN, cardinal, ordinal, roman
+from .steps import LETTERS, Match, Step, applied
 
 _TITLES = {
     "Mr": "Mister",
@@ -138,18 +139,12 @@ _COMMON = re.compile(r"\b(?:THE|A|AN|IS|ARE|YOU|YOUR|MY|TO|OF|AND|IN|ON|FOR|NOT|
 _SHOUTED_SHARE = 0.6
 
 
-def expanded(text: str) -> str:
+def expanded(text: str, notes: list[str]) -> str:
     """English text whose abbreviations are written out; needs the digits still there (`No. 5`)."""
-    text = _SLASH.sub(lambda m: _SLASHED[m[0]], text)
-    text = _NUMBERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
-    text = _STREET.sub(lambda m: m[1] + {"St": "Street", "Dr": "Drive"}[m[2]], text)
-    text = _TITLE.sub(lambda m: _TITLES[m[1] or m[2]], text)
-    text = _ABBREVIATION.sub(_plain, text)
-    text = _NUMERAL.sub(_numeral, text)
-    return _INITIALS.sub(lambda m: " ".join(m[1].replace(".", " ").split()) + " ", text)
+    return applied(text, _EXPANDED, notes)
 
 
-def _plain(m: re.Match[str]) -> str:
+def _plain(m: Match) -> str:
     short, dot, ends = m.groups()
     if short in _NEEDS_DOT and not dot:
         return m[0]
@@ -159,7 +154,11 @@ def _plain(m: re.Match[str]) -> str:
     return _PLAIN[short] + ("." if stops else "") + (ends or "")
 
 
-def _numeral(m: re.Match[str]) -> str:
+def _title(m: Match) -> str:
+    return _TITLES[m[1] or m[2]] + (" " if m.string[m.end() : m.end() + 1].isalnum() else "")
+
+
+def _numeral(m: Match) -> str:
     name, letters = m[1], m[2]
     if not letters or (len(letters) == 1 and not (_REGNAL.fullmatch(name) or _HEADED.fullmatch(name))):
         return m[0]
@@ -177,6 +176,18 @@ def calmed(sentence: str) -> str:
     return _WORD.sub(lambda m: m[0].lower() if re.search("[AEIOUY]", m[0]) else m[0], sentence)
 
 
-def acronyms(text: str) -> str:
+def acronyms(text: str, notes: list[str]) -> str:
     """Text in which the acronyms that a lexicon takes for words are dotted: `US` -> U.S."""
-    return _SAID_WORD.sub(lambda m: _SAID[m[1]], text)
+    return applied(text, _ACRONYMS, notes)
+
+
+_EXPANDED = (
+    Step(_SLASH, lambda m: _SLASHED[m[0]], LETTERS + "/"),
+    Step(_NUMBERED, lambda m: f"{_BEFORE_NUMBER[m[1]]} ", LETTERS),
+    Step(_STREET, lambda m: m[1] + {"St": "Street", "Dr": "Drive"}[m[2]], LETTERS),
+    Step(_TITLE, _title, LETTERS),
+    Step(_ABBREVIATION, _plain, LETTERS),
+    Step(_NUMERAL, _numeral, "IVX"),
+    Step(_INITIALS, lambda m: " ".join(m[1].replace(".", " ").split()) + " "),
+)
+_ACRONYMS = (Step(_SAID_WORD, lambda m: _SAID[m[1]], LETTERS + "-"),)

@@ -5,12 +5,15 @@ import unicodedata
 
 from ..errors import DialogueRejected
 
+EMOJI_LEFT_OUT = "emoji_left_out"
+TRADE_MARK_LEFT_OUT = "trade_mark_left_out"
+
 LONGEST_WORD = 30  # letters; beyond it a grapheme-to-phoneme model guesses at a string that is no word
 
 _ONE_FOR_MANY = {
     "'": "‘’‛ʼ′´",
     '"': "“”„‟″«»‹›",
-    "-": "‐‑‒−﹣",
+    "-": "‐‑‒﹣",
     "—": "―",
     " • ": "•‣◦▪●",
     "/": "⁄∕",
@@ -19,9 +22,10 @@ _ONE_FOR_MANY = {
     "·": "∙⋅",
     "~": "∼",
     "→": "⇒➔➜➡",
-    "°": "º˚",
+    "°": "˚",
+    " No.": "№",
     "...": "…",
-    "": "™®℠",
+    "®": "™℠",
     # Letters that have no decomposition into one of ASCII and its accent.
     "ss": "ß",
     "ae": "æ",
@@ -39,24 +43,37 @@ _ONE_FOR_MANY = {
 }
 _REPLACED = str.maketrans({character: one for one, many in _ONE_FOR_MANY.items() for character in many})
 _SUPERSCRIPTS = {character: str(digit) for digit, character in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
-_SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
-_VULGAR = re.compile(r"[¼½¾⅐-⅞]")
+_SUPERSCRIPTS |= {"⁻": "-", "⁺": "+", "ⁿ": "n"}
+_SUPERSCRIPT_RUN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|ⁿ")
+_VULGAR = re.compile(r"(\w)?([¼½¾⅐-⅞])")
+_DEGREES = re.compile(r"º(?=\s?[CF]\b)")
+_COMPATIBLE = re.compile("[^ºª]+")  # these two would become letters: 1º is no "1o"
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _EMOJI = re.compile(
-    "[\U0001f000-\U0001faff\u2600-\u27bf\u2b05-\u2b55\u2934\u2935\u3030\u303d\u3297\u3299\U000e0020-\U000e007f]"
+    "[\U0001f000-\U0001faff\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b05-\u2b55\u2934\u2935\u3030\u303d\u3297\u3299]"
+    r"|(?<!\S)[:;=]['-]?[()DPp|\\/](?![\w/])"
 )
-_ACCENTED = re.compile(r"[^\W\d_]*[\u00c0-\u024f\u1e00-\u1eff][^\W\d_]*")
+_OWNED = re.compile(r"\s?®")
+_ACCENTED = re.compile(r"(?<![^\W\d_])[^\W\d_]*[\u00c0-\u024f\u1e00-\u1eff][^\W\d_]*")
+_LETTER_WITH_MARKS = re.compile("([A-Za-z])[\u0300-\u036f]+")
 
 
 def unified(text: str) -> str:
-    """Text with one form for each quote, dash, space and width; no control or zero-width character left.
+    """Text with one form for each quote, hyphen, space and width; no control or zero-width character left.
 
-    Superscripts become `^2`, `½` becomes ` 1/2`, every line break becomes a newline.
+    Superscripts become `^2`, `2½` becomes `2 1/2`, every line break becomes a newline. A minus stays one:
+    `−` is never `-`.
     """
-    text = _SUPERSCRIPT_RUN.sub(lambda run: "^" + "".join(_SUPERSCRIPTS[c] for c in run.group()), text)
-    text = _VULGAR.sub(lambda one: " " + unicodedata.normalize("NFKC", one.group()), text)
-    text = unicodedata.normalize("NFKC", _LINE_BREAKS.sub("\n", text).translate(_REPLACED)).translate(_REPLACED)
+    text = _SUPERSCRIPT_RUN.sub(_power, text)
+    text = _VULGAR.sub(lambda m: (f"{m[1]} " if m[1] else "") + unicodedata.normalize("NFKC", m[2]), text)
+    text = _DEGREES.sub("°", _LINE_BREAKS.sub("\n", text)).translate(_REPLACED)
+    text = _COMPATIBLE.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text).translate(_REPLACED)
     return "".join(_plain(character) for character in text)
+
+
+def _power(run: re.Match[str]) -> str:
+    after = run.string[run.end() : run.end() + 1]
+    return "^" + "".join(_SUPERSCRIPTS[c] for c in run.group()) + (" " if after.isalnum() else "")
 
 
 def _plain(character: str) -> str:
@@ -65,15 +82,17 @@ def _plain(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cc":
         return " "
-    if category in ("Cf", "Mn") and (category == "Cf" or "\ufe00" <= character <= "\ufe0f" or character == "\u20e3"):
+    if category == "Cf" or "\ufe00" <= character <= "\ufe0f" or character == "\u20e3":
         return ""
     return " " if category in ("Zs", "Zl", "Zp") else character
 
 
-def without_emoji(text: str) -> tuple[str, bool]:
-    """The text without its emoji and dingbats, and whether it had any."""
-    text, count = _EMOJI.subn(" ", text)
-    return text, count > 0
+def without_marks(text: str, notes: list[str]) -> str:
+    """The text without its emoji, emoticons and dingbats, and without signs of ownership; each is noted."""
+    for pattern, note in ((_EMOJI, EMOJI_LEFT_OUT), (_OWNED, TRADE_MARK_LEFT_OUT)):
+        text, count = pattern.subn(" ", text)
+        notes += [note] * (count > 0)
+    return text
 
 
 def accented_words(text: str) -> list[str]:
@@ -81,9 +100,9 @@ def accented_words(text: str) -> list[str]:
 
 
 def without_accents(text: str) -> str:
-    """`café` -> cafe: the lexicons of English voices are ASCII."""
+    """`café` -> cafe: the lexicons of English voices are ASCII. A mark on what is no letter stays: ≠ is no =."""
     decomposed = unicodedata.normalize("NFD", text)
-    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not "\u0300" <= c <= "\u036f"))
+    return unicodedata.normalize("NFC", _LETTER_WITH_MARKS.sub(r"\1", decomposed))
 
 
 _EN_WORD = r"(?:'?[A-Za-z]+(?:['-][A-Za-z]+)*'?|[A-Za-z]{1,2}(?:\.[A-Za-z])+\.)"

@@ -2,45 +2,62 @@
 
 import functools
 import re
-from typing import Any
+from typing import Any, NoReturn
 
+from ..errors import DialogueRejected
 from .characters import without_accents
+from .dashes import DASH_LEFT_OUT
 from .english import web_addresses
+from .steps import LETTERS, LeftOut, Match, Step, applied, check_heard
 
-_QUOTES = re.compile(r"[\"“”'‘’「」『』《》〈〉【】]")  # wetext puts a backslash before a quotation mark
-_DIGIT = re.compile(r"[0-9０-９%]")
-_RULES = [
-    (re.compile(pattern), said)
-    for pattern, said in (
-        (r"C\+\+", "C加加"),
-        (r"(?<=[\w）)])\s?[+＋]\s?(?=\w)", "加"),
-        (r"[=＝]", "等于"),
-        (r"[×✕]", "乘以"),
-        (r"÷", "除以"),
-        (r"&", "和"),
-        (r"[%％]", "百分号"),
-        (r"[~～](?=[\d一二三四五六七八九十])", "到"),
-        (r"→", "到"),
-        (r"°", "度"),
-        (r"@", " at "),
-        (r"\s?/\s?", "或"),
-        (r"<", "小于"),
-        (r">", "大于"),
-        (r"[*_]", ""),
-        (r"\s*[()（）\[\]—–·•…]+\s*|\.{2,}|-{2,}|[~～]|\s-\s", "，"),
-        (r"(?<=[\u4e00-\u9fff]),", "，"),
-        (r"(?<=[\u4e00-\u9fff]);", "；"),
-        (r"(?<=[\u4e00-\u9fff]):", "："),
-        (r"(?<=[\u4e00-\u9fff])\?", "？"),
-        (r"(?<=[\u4e00-\u9fff])!", "！"),
-        (r"(?<=[\u4e00-\u9fff])\.", "。"),
-        (r"[，、；：,;:]+([。！？；：])", r"\1"),
-        (r"([，、；：。！？])[，、；：,;:。！？]+", r"\1"),
-        (r"^[，、；：。！？,.;:!?\s]+", ""),
-        (r"(?<=[\u4e00-\u9fff，。！？；：])\s+|\s+(?=[\u4e00-\u9fff，。！？；：])", ""),
-        (r"\s+", " "),
-    )
-]
+_CURRENCIES = {"$": "美元", "£": "英镑", "€": "欧元", "¥": "元", "￥": "元", "₹": "卢比"}
+_SIGN = "[$£€¥￥₹]"
+_NUMBER = r"\d+(?:\.\d+)?"
+_UNITS = frozenset(
+    [
+        "kg",
+        "g",
+        "mg",
+        "km",
+        "m",
+        "cm",
+        "mm",
+        "nm",
+        "L",
+        "l",
+        "ml",
+        "mL",
+        "W",
+        "kW",
+        "V",
+        "A",
+        "Hz",
+        "kHz",
+        "MHz",
+        "GHz",
+        "KB",
+        "MB",
+        "GB",
+        "TB",
+        "min",
+        "h",
+        "s",
+        "ms",
+        "km/h",
+        "m/s",
+        "kcal",
+        "cal",
+    ]
+)
+_HAN = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]"
+_HAN_DIGITS = "零一二三四五六七八九"
+_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but zeros alone, which are silent in 5:00
+_DIGIT = re.compile(r"\d", re.ASCII)
+_LATIN_UNIT = re.compile(r"(?<=\d)[A-Za-zμ°²³/^]+")
+
+
+def _step(pattern: str, say: Any, silent: str = "") -> Step:
+    return Step(re.compile(pattern, re.ASCII), say, silent)
 
 
 @functools.cache
@@ -50,11 +67,171 @@ def _normalizer() -> Any:
     return wetext.Normalizer(lang="zh", operator="tn")
 
 
-def spoken(text: str) -> str:
-    """One paragraph as it is said, numbers read by wetext; what has no reading is left in, to be named."""
-    text = _QUOTES.sub("", web_addresses(without_accents(text)))
+def _read(m: Match) -> str:
+    """What wetext says of a clause. It may reorder, but not drop: that is compared here, its units looked up by it."""
+    if not _DIGIT.search(m[0]):
+        return m[0]
+    said = str(_normalizer().normalize(m[0]))
+    check_heard(_LATIN_UNIT.sub(_signs_of_unit, m[0]), said, ":-" if _GROUPED.search(m[0]) else ":")
+    if lost := [group for group in _GROUPS.findall(m[0]) if not _is_heard(group, said)]:
+        raise DialogueRejected("not_heard", f"{', '.join(lost)} of {m[0][:60]!r} would not be heard in {said[:60]!r}")
+    return said
+
+
+def _is_heard(group: str, said: str) -> bool:
+    """Whether digits are heard as a number or one by one."""
+    one_by_one = "".join(_HAN_DIGITS[int(digit)] for digit in group)
+    return one_by_one in said.replace("幺", "一") or _number(group.lstrip("0")).replace("两", "二") in said.replace(
+        "两", "二"
+    )
+
+
+def _signs_of_unit(m: Match) -> str:
+    return re.sub("[A-Za-zμ²³^]", "", m[0])
+
+
+@functools.lru_cache(maxsize=65536)
+def _number(text: str) -> str:
+    return str(_normalizer().normalize(text))
+
+
+def _clock(m: Match) -> str:
+    minute = "" if m[2] == "00" else f"{'零' if m[2][0] == '0' else ''}{_number(str(int(m[2])))}分"
+    return f"{_number(str(int(m[1])))}点{minute}"
+
+
+def _fraction(m: Match) -> str:
+    said = f"{_number(m[3])}分之{_number(m[2])}"
+    return f"{_number(m[1])}又{said}" if m[1] else said
+
+
+def _beside_letters(m: Match) -> str:
+    """A number before letters that are no unit, which wetext would take for one: 21st is no 21 seconds."""
+    return m[0] if m[2] in _UNITS else f"{_number(m[1])}{m[2]}"
+
+
+def _range_or_minus(m: Match) -> str:
+    if float(m[1]) <= float(m[2]):
+        return f"{m[1]}到{m[2]}"
+    return f"{m[1]}减{m[2]}"
+
+
+def _spaced_dash(m: Match) -> LeftOut:
+    before = m.string[max(0, m.start() - 1) : m.start()]
+    if not before or before in "（(":
+        _unclear(m)
+    return LeftOut("，", DASH_LEFT_OUT)
+
+
+def _unclear(m: Match) -> NoReturn:
+    around = m.string[max(0, m.start() - 20) : m.end() + 20]
+    raise DialogueRejected("unclear_sign", f"a minus or a dash: {around!r}")
+
+
+# A telephone number or a date: hyphens part its groups.
+_GROUPED = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}(?!\d)|\d{3,4}-\d{7,8}(?!\d)|\d{3}-\d{4}-\d{4}(?!\d)|1-?\d{3}-\d{3}-\d{4}(?!\d)", re.ASCII
+)
+
+# Before numbers are read: what their signs mean, while the digits can be seen.
+_SIGNS = (
+    _step(r"(\d)' ?(\d{1,2})\"", r"\1英尺\2英寸"),
+    _step(r"(?<=\d)[\"'](?=\d)", "，"),
+    _step(r"[\"'“”‘’「」『』《》〈〉【】]", ""),  # wetext puts a backslash before a quotation mark
+    _step(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m[0].replace(",", "")),
+    _step(
+        r"(?<![\w.,])[1-9]\d{0,2}(?: \d{3})* 000(?! ?\d|[-.,]\d)|(?<![\w.,])[1-9]\d?(?: \d{3}){2,4}(?! ?\d|[-,]\d)",
+        lambda m: m[0].replace(" ", ""),
+    ),
+    _step(r"(?<![\d.,])\d+(?:\.\d+){2,}", lambda m: m[0].replace(".", "点")),
+    _step(r"(?<![\w.])\.(?=\d)", "0."),
+    _step(
+        rf"(?<![\w.])({_NUMBER})[eE]([-−+]?)(\d{{1,4}})(?!\d|\.\d)",
+        lambda m: f"{m[1]}乘以10的{'负' * (m[2] in ('-', '−'))}{m[3]}次方",
+        "eE+",
+    ),
+    _step(r"(?<=\w)\^([-−]?)(\d+|[A-Za-z]\b)", lambda m: f"的{'负' if m[1] else ''}{m[2]}次方"),
+    _step(r"\+ ?/ ?[-−]|\+[-−](?=\.?\d)|±", "正负", "/"),
+    _step(rf"({_SIGN}) ?[-−] ?(?=\d)", r"负\1"),
+    _step(r"(?<=[\dA-Za-z%）)]) ?− ?", "减"),
+    _step(r"− ?", "负"),
+    _step(rf"(?<![\w-])-({_NUMBER})-[-−](?=\d)", r"负\1到负"),
+    _step(r"(?<=\d)(?:-[-−]+)(?=\d)", _unclear),
+    _step(rf"(?<![\d.-])({_NUMBER}) ?[-–] ?(?=\d[\d.]{{0,20}} ?[=＝])", r"\1减"),
+    _step(rf"(?<![\d.-])({_NUMBER}) ?[-–—~～] ?({_NUMBER})(?![\d.]*[-~]\d|\d)", _range_or_minus),
+    _step(rf"(\d ?(?:[%℃°]|{_HAN}{{1,3}}|[A-Za-z]{{1,4}})) ?[-–—~～] ?(?={_SIGN}?\d)", r"\1到"),
+    _step(rf"({_SIGN}{_NUMBER}) ?[-–—~～] ?(?={_SIGN})", r"\1到"),
+    _step(rf"(?<=[=<>≤≥≈×÷+*＝]) ?[-–] ?(?={_SIGN}?\.?\d)", "负"),
+    _step(r"(?<=[A-Za-z])-(?=\d)", " ", "-"),
+    _step(rf"(?<![\dA-Za-z%）)-])[-–](?={_SIGN}?\.?\d)", "负"),
+    _step(rf"(?<!\d) ?(?:[-–—]+ |[-–—]{{2,}}|—)(?={_SIGN}?\.?\d)", _spaced_dash),
+    _step(r"(?<=\d)[-–—]+(?![\d-])", lambda m: LeftOut("，", DASH_LEFT_OUT)),
+    _step(r"(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?![\d:])", _clock),
+    _step(r"(?<![\d/.])(?:(\d+) )?(\d+)/(\d+)(?![\d/])", _fraction),
+    _step(rf"({_SIGN}) ?({_NUMBER})", lambda m: m[2] + _CURRENCIES[m[1]]),
+    _step(rf"(?<=\d) ?({_SIGN})", lambda m: _CURRENCIES[m[1]]),
+    _step(r"(?<=\d)\s+%", "%"),
+    _step(r"[~～](?=[\d零一二三四五六七八九十])", "约"),
+    _step(r"(?<![\d.])(\d+(?:\.\d+)?)([A-Za-z]+(?:/[A-Za-z]+)?)", _beside_letters),
+    _step(r"(?<=\d) ?° ?C(?![A-Za-z])", "摄氏度", "C"),
+    _step(r"(?<=\d) ?° ?F(?![A-Za-z])", "华氏度", "F"),
+    _step(r"(\d) ?\* ?(?=\d)", r"\1乘以"),
+)
+_NUMBERS = _step(r"[^，。！？；、;!?\n ]+", _read, LETTERS + ":-")  # `_read` compares more strictly
+_SYMBOLS = (
+    _step(r"C\+\+", "C加加"),
+    _step(r"(?<=[A-Za-z])\s?[+＋]\s?(?=[A-Za-z])|[+＋]", "加"),
+    _step(r"≠|!=", "不等于", "!"),
+    _step(r"≤|<=", "小于等于"),
+    _step(r"≥|>=", "大于等于"),
+    _step(r"≈", "约等于"),
+    _step(r"[=＝]", "等于"),
+    _step(r"√", "根号"),
+    _step(r"[×✕]", "乘以"),
+    _step(r"÷", "除以"),
+    _step(r"&", "和"),
+    _step(r"[%％]", "百分号"),
+    _step(r"[~～](?=[\d一二三四五六七八九十])", "到"),
+    _step(r"→", "到"),
+    _step(r"°", "度"),
+    _step(r"@", " at "),
+    _step(r"(?<=和) ?/ ?(?=或)", "", "/"),
+    _step(r"\s?/\s?", "或"),
+    _step(r"<", "小于"),
+    _step(r">", "大于"),
+    _step(r"\*", "星号"),
+    _step(r"_", "下划线"),
+    _step(r" ?[()（）\[\]—–·•…]+ ?|\.{2,}|-{2,}|[~～]| - ", "，", "—–-~～"),
+)
+_MARKS = [
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (rf"(?<={_HAN}),", "，"),
+        (rf"(?<={_HAN});", "；"),
+        (rf"(?<={_HAN}):", "："),
+        (rf"(?<={_HAN})\?", "？"),
+        (rf"(?<={_HAN})!", "！"),
+        (rf"(?<={_HAN})\.", "。"),
+        (r"(?<![，、；：,;:])[，、；：,;:]+([。！？；：])", r"\1"),
+        (r"([，、；：。！？])[，、；：,;:。！？]+", r"\1"),
+        (r"^[，、；：。！？,.;:!?\s]+", ""),
+        (r"(?<=[，。！？；：\u4e00-\u9fff]) | (?=[\u4e00-\u9fff，。！？；：])", ""),
+    )
+]
+
+
+def spoken(text: str, notes: list[str]) -> str:
+    """One paragraph as it is said, numbers read by wetext; what has no reading is left in, to be named.
+
+    notes: takes what is left out. Raises DialogueRejected if something would be neither heard nor noted.
+    """
+    text = web_addresses(without_accents(text), notes)
     if _DIGIT.search(text):
-        text = str(_normalizer().normalize(text))
-    for pattern, said in _RULES:
+        text = applied(applied(text, _SIGNS, notes), (_NUMBERS,), notes)
+    else:
+        text = applied(text, _SIGNS[2:3], notes)
+    text = applied(" ".join(text.split()), _SYMBOLS, notes)
+    text = " ".join(text.split())
+    for pattern, said in _MARKS:
         text = pattern.sub(said, text)
     return text.strip()

@@ -1,12 +1,11 @@
 """Dates and times of day as English words, in American order: January fifth, twenty twenty one."""
 
+import functools
 import re
 from collections.abc import Callable
 
 from .numbers import cardinal, ordinal, year
-
-Match = re.Match[str]
-Rule = tuple[str, Callable[[Match], str]]
+from .steps import LETTERS, Match, Step
 
 TO = r"\s?[-–—]\s?"
 NOT_IN = r"(?<![\w.,/:$£€-])"
@@ -32,6 +31,19 @@ _MONTH = (
 )
 _DAY = r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"(1\d{3}|20\d\d)"
+
+
+def rule(pattern: str, say: Callable[[Match], str], silent: str = LETTERS) -> Step:
+    """A rule of quantities: units, months and scales are looked up, so that their letters are silent."""
+    return Step(re.compile(pattern, re.ASCII), functools.partial(_apart, say), silent)
+
+
+def _apart(say: Callable[[Match], str], m: Match) -> str:
+    """Words for a match, apart from the letters it touches: `MP3` -> MP three, `3D` -> three D."""
+    words = say(m)
+    before, after = m.string[max(0, m.start() - 1) : m.start()], m.string[m.end() : m.end() + 1]
+    left = " " if (before.isalnum() or before in (")", "'")) and before and words[:1].isalnum() else ""
+    return left + words + (" " if after.isalnum() and words[-1:].isalnum() else "")
 
 
 def _month(name: str) -> str:
@@ -80,13 +92,13 @@ def _time_range(m: Match) -> str:
 
 
 _AMPM = r"([ap]\.m\.|[ap]m\b|[AP]\.M\.|[AP]M\b)"
-DATES_AND_TIMES: list[Rule] = [
-    (rf"{NOT_IN}{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\d)", _iso_date),
-    (rf"{NOT_IN}(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}|\d\d){END}", _slash_date),
-    (rf"\b{_MONTH}\s{_DAY}(?:{TO}{_DAY})?(?:,?\s{_YEAR})?{END}", _month_day_year),
-    (rf"{NOT_IN}{_DAY}\s(?:of\s)?{_MONTH}(?:,?\s{_YEAR})?{END}", _day_month_year),
-    (rf"{NOT_IN}(\d{{1,2}})(?::([0-5]\d))?\s?{_AMPM}?{TO}(\d{{1,2}})(?::([0-5]\d))?\s?{_AMPM}", _time_range),
-    (rf"{NOT_IN}(\d{{1,2}}):([0-5]\d)()\s?[-–—]\s?(\d{{1,2}}):([0-5]\d)(){END}", _time_range),
-    (rf"{NOT_IN}([01]?\d|2[0-3]):([0-5]\d)(?:\s?{_AMPM})?(?![:\d])", lambda m: _clock(m[1], m[2], m[3])),
-    (rf"{NOT_IN}(\d{{1,2}})\s?{_AMPM}", lambda m: f"{cardinal(m[1])} {_meridiem(m[2])}"),
+DATES_AND_TIMES: list[Step] = [
+    rule(rf"{NOT_IN}{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(?!\d)", _iso_date, LETTERS + "-"),
+    rule(rf"{NOT_IN}(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}|\d\d){END}", _slash_date, LETTERS + "/"),
+    rule(rf"\b{_MONTH}\s{_DAY}(?:{TO}{_DAY})?(?:,?\s{_YEAR})?{END}", _month_day_year),
+    rule(rf"{NOT_IN}{_DAY}\s(?:of\s)?{_MONTH}(?:,?\s{_YEAR})?{END}", _day_month_year),
+    rule(rf"{NOT_IN}(\d{{1,2}})(?::([0-5]\d))?\s?{_AMPM}?{TO}(\d{{1,2}})(?::([0-5]\d))?\s?{_AMPM}", _time_range),
+    rule(rf"{NOT_IN}(\d{{1,2}}):([0-5]\d)()\s?[-–—]\s?(\d{{1,2}}):([0-5]\d)(){END}", _time_range),
+    rule(rf"{NOT_IN}([01]?\d|2[0-3]):([0-5]\d)(?:\s?{_AMPM})?(?![:\d])", lambda m: _clock(m[1], m[2], m[3])),
+    rule(rf"{NOT_IN}(\d{{1,2}})\s?{_AMPM}", lambda m: f"{cardinal(m[1])} {_meridiem(m[2])}"),
 ]

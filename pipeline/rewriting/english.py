@@ -3,10 +3,15 @@
 import re
 
 from ..errors import DialogueRejected
-from . import abbreviations, quantities, symbols
+from . import abbreviations, dashes, quantities, quotes, symbols
 from .characters import accented_words, without_accents
+from .steps import LeftOut, Match, Step, applied, unheard
 
-_URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"()\[\]]*[^\s<>\"()\[\].,;:!?']", re.IGNORECASE)
+ADDRESS_SHORTENED = "web_address_shortened"
+
+_URL = re.compile(
+    r"\b(?:https?://|www\.)[^\s<>\"()\[\]–—…\u2e80-\uffff]*[^\s<>\"()\[\]–—…\u2e80-\uffff.,;:!?']", re.IGNORECASE
+)
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63})+)", re.ASCII)
 _DOMAIN = re.compile(
     r"(?<![\w@.])([A-Za-z0-9-]{2,63})\.(com|org|net|edu|gov|io|co\.uk|ai)(?!\w|\.\w)((?:/[\w-]+)?)/?", re.IGNORECASE
@@ -28,22 +33,24 @@ def asked(sentence: str) -> str:
     return f"{sentence[:-1]}?" if sentence.endswith(".") and _QUESTION.match(sentence) else sentence
 
 
-def spoken(text: str) -> str:
+def spoken(text: str, notes: list[str]) -> str:
     """One paragraph as it is said; a symbol that has no reading is left in, for `check_speakable` to name.
 
-    Raises DialogueRejected if it is written in another language's letters.
+    notes: takes what is left out. Raises DialogueRejected if it is written in another language's letters, or if
+    something would be neither heard nor noted.
     """
     _check_foreign(text)
-    text = abbreviations.expanded(web_addresses(without_accents(text)))
-    text = symbols.between_words(quantities.spoken(symbols.beside_numbers(text)))
-    text = abbreviations.acronyms(_LONE_I.sub("I", abbreviations.calmed(text)))
-    return _SENTENCE_START.sub(lambda m: m[0].upper(), symbols.paused(text))
+    text = web_addresses(without_accents(applied(text, (_ANGSTROMS,), notes)), notes)
+    text = abbreviations.expanded(dashes.settled(text, notes), notes)
+    text = symbols.beside_numbers(quotes.measured(text), notes)
+    text = symbols.between_words(quantities.spoken(text, notes), notes)
+    text = abbreviations.acronyms(_LONE_I.sub("I", abbreviations.calmed(text)), notes)
+    return _SENTENCE_START.sub(lambda m: m[0].upper(), symbols.paused(text, notes))
 
 
-def web_addresses(text: str) -> str:
+def web_addresses(text: str, notes: list[str]) -> str:
     """Text whose e-mail and web addresses are read out: `ann@example.com` -> ann at example dot com."""
-    text = _EMAIL.sub(lambda m: f"{_dotted(m[1])} at {_dotted(m[2])}", _URL.sub(lambda m: _address(m[0]), text))
-    return _DOMAIN.sub(lambda m: _address(m[0]), text)
+    return applied(text, _ADDRESSES, notes)
 
 
 def _check_foreign(text: str) -> None:
@@ -55,16 +62,25 @@ def _check_foreign(text: str) -> None:
         )
 
 
-def _address(url: str) -> str:
-    """`https://www.example.com/help` -> example dot com slash help; a longer path is left out."""
-    url = re.sub(r"^(?:https?://)?(?:www\.)?", "", url, flags=re.IGNORECASE)
+def _email(m: Match) -> str:
+    return f"{_dotted(m[1])} at {_dotted(m[2])}"
+
+
+def _address(m: Match) -> str | LeftOut:
+    """`https://www.example.com/help` -> example dot com slash help; what is left out of it is noted."""
+    url = re.sub(r"^(?:https?://)?(?:www\.)?", "", m[0], flags=re.IGNORECASE)
     host, _, path = url.partition("/")
     path = path.rstrip("/")
-    if path and (len(path) > _LONGEST_PATH or not re.fullmatch(r"[A-Za-z-]+(?:/[A-Za-z-]+)?", path)):
-        path = ""
-    return _dotted(host) + "".join(f" slash {part.replace('-', ' ')}" for part in path.split("/") if part)
+    said = _dotted(host)
+    if path and len(path) <= _LONGEST_PATH and re.fullmatch(r"[A-Za-z-]+(?:/[A-Za-z-]+)?", path):
+        said += "".join(f" slash {part.replace('-', ' dash ')}" for part in path.split("/") if part)
+    return LeftOut(said, ADDRESS_SHORTENED) if unheard(m[0], said) else said
 
 
 def _dotted(text: str) -> str:
     said = text.replace(".", " dot ").replace("_", " underscore ").replace("-", " dash ").replace("+", " plus ")
     return re.sub(r"\s+", " ", said).strip()
+
+
+_ADDRESSES = (Step(_URL, _address), Step(_EMAIL, _email), Step(_DOMAIN, _address))
+_ANGSTROMS = Step(re.compile("(?<=\\d) ?Å"), " angstroms", "Å")

@@ -3,11 +3,14 @@
 import functools
 import html
 import re
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DialogueRejected
+from .characters import unified
 from .numbers import ordinal
+from .steps import LeftOut, Step, applied
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 
 CODE_LEFT_OUT = "code_left_out"
 IMAGE_LEFT_OUT = "image_left_out"
+LINK_LEFT_OUT = "link_left_out"
+HTML_LEFT_OUT = "html_left_out"
+CITATION_LEFT_OUT = "citation_left_out"
+MARK_BEFORE_NUMBER = "layout_mark_before_number"
 
 _ZH_DIGITS = "零一二三四五六七八九十"
 _HTML_TAGS = re.compile(
@@ -23,22 +30,36 @@ _HTML_TAGS = re.compile(
 )
 _BREAKING_TAGS = re.compile("br|hr|p|li|tr|div")
 _TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>]*>")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_ATTRIBUTES = re.compile(r"</?[\w-]+((?:\s+[\w:-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'=<>`]+)))*)\s*/?>")
 _PROSE = re.compile(r"[\w\s.,?!;:'\"()-]*")
 _CODE_LINE = re.compile(
     r"^\s*(?:def|class|local|public|private|static|void|function|const|let|var|#include|#define|using|return|elif|else:|"
     r"SELECT|INSERT|UPDATE|CREATE)\b.*[(){};:=<>*]\s*\S*$"
     r"|^\s*(?:import|from)\s[\w.]+(?:\s(?:import|as)\s\w.*)?;?$|^\s*</?(?:html|head|body|div|script|style|meta|!DOCTYPE)\b"
     r"|[{};]\s*$|^\s*[})\]]+[;,]?\s*$|^\s*(?://|/\*|<\?|#!)|[\w\])]\s*(?:==|!=|\+=|-=|:=|=>|->|&&|\|\|)\s*\S"
-    r"|\w\([^()]*\)\s*[;{:]\s*$|^\s*[\w.\[\]]+\s*=\s*[\w\"'\[({].*$|^\s*[\w.]*[a-z]\.?\w*\(\S*\)$|\w\.\w+\(.*\w\.\w+\("
+    r"|\w\([^()]*\)\s*[;{:]\s*$|^\s*[\w.\[\]]+\s*=\s*[\w\"'\[({].*$|^\s*[\w.]{0,80}[a-z]\.?\w{0,80}\(\S*\)$"
+    r"|\w\.\w+\(.{0,200}\w\.\w{1,80}\("
 )
 _LATEX = re.compile(
     r"\\(?:frac|sqrt|sum|int|begin|end|left|right|mathbf|mathrm|alpha|beta|theta|pi|lambda|infty|cdot|text)\b|\$\$"
     r"|\$[^$\n]{0,80}[\\^_][^$\n]{0,80}\$|\$[A-Za-z][^$\n]{0,40}\$"
 )
-_BULLET = re.compile(r"^[ ]*[•·–—][ ]+", re.MULTILINE)
-_CITATION = re.compile(r"\[\^?\d{1,3}\]")
-_STARS_AS_TIMES = re.compile(r"(?<=\d)\s*\*\s*(?=\d)")
+_PREPARED = (
+    Step(re.compile(r"^ *[•·] +", re.MULTILINE), "* "),
+    Step(re.compile(r"^ *[–—] +", re.MULTILINE), "- ", "–—"),
+    Step(
+        re.compile(r"^\[\^\w{1,20}\]:|\[(?:\^\w{1,20}|\d{1,3})\](?![(:\[])", re.MULTILINE),
+        lambda m: LeftOut("", CITATION_LEFT_OUT),
+    ),
+    Step(re.compile(r"(?<=\d)\*\*(?=\d)"), "^", "*"),
+    Step(re.compile(r"(?<=\d) ?\* ?(?=\d)|(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)"), " × ", "*"),
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,31});")
+_NUMBER = re.compile(r"(?:US\$|[$£€¥₹])?\s?[.]?\d")
+_LAYOUT = frozenset(
+    "*_#>`~|=+-\\[]()!<&;:\"'.,/"
+)  # marks of Markdown; what a dash before a number means is asked apart
+_INLINE_LAYOUT = _LAYOUT - frozenset("+-=/")
 _FULL_STOPS = ".!?:;,。！？：；，"
 
 
@@ -48,26 +69,63 @@ class Plain:
     notes: list[str] = field(default_factory=list)
 
 
+def _as_written(url: str) -> str:
+    return url
+
+
 @functools.cache
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
     # Indented code and HTML blocks are off: in chat text an indented line is an indented line.
-    return MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).disable(["code", "html_block"])
+    parser = MarkdownIt("commonmark", {"html": True, "store_labels": True})
+    parser.normalizeLink = parser.normalizeLinkText = _as_written  # type: ignore[assignment, method-assign]  # what is left out is compared
+    return parser.enable(["table", "strikethrough"]).disable(["code", "html_block"])
 
 
 def plain(text: str, language: str) -> Plain:
     """`text` without its markup; list items, cells and headings become sentences of their own.
 
-    Raises DialogueRejected: `code` if code is more than half of it, `math` if it has LaTeX that cannot be said.
+    Raises DialogueRejected: `code` if code is more than half of it, `math` if it has LaTeX that cannot be said,
+    `not_heard` if the markup hides something, `unclear_sign` if a mark may be layout or a sign of a number.
     """
     if _LATEX.search(text):
         raise DialogueRejected("math", f"has LaTeX: {_around(_LATEX, text)!r}")
     _check_bare_code(text)
-    source = _STARS_AS_TIMES.sub(" × ", _CITATION.sub("", _COMMENT.sub("", _BULLET.sub("- ", text))))
     reader = _Reader(language, len(text))
-    reader.read(_parser().parse(source))
+    source = applied(_without_comments(text, reader.out.notes), _PREPARED, reader.out.notes)
+    environment: dict[str, Any] = {}
+    reader.read(_parser().parse(source, environment))
+    reader.read_definitions(environment, source.split("\n"))
+    _check_all_read(source, reader.taken, _LAYOUT)
     return reader.out
+
+
+def _without_comments(text: str, notes: list[str]) -> str:
+    kept: list[str] = []
+    while True:
+        before, opened, rest = text.partition("<!--")
+        _, closed, after = rest.partition("-->")
+        if not (opened and closed):
+            return "".join([*kept, text])
+        kept.append(before)
+        notes.append(HTML_LEFT_OUT)
+        text = after
+
+
+def _check_all_read(written: str, taken: "Counter[str]", layout: frozenset[str]) -> None:
+    """Raise DialogueRejected if a character that is no layout was read less often than it is written."""
+    if lost := _content(written, layout) - taken:
+        some = "".join(sorted(lost))[:40]
+        raise DialogueRejected("not_heard", f"what the markup of {written[:60]!r} hides: {some!r}")
+
+
+def _decoded(text: str) -> str:
+    return _ENTITY.sub(lambda m: html.unescape(m[0]), text)  # a bare "&#99" is what it says
+
+
+def _content(text: str, layout: frozenset[str] = frozenset()) -> "Counter[str]":
+    return Counter(c for c in _decoded(text).casefold() if not c.isspace() and c not in layout)
 
 
 def _check_bare_code(text: str) -> None:
@@ -86,24 +144,33 @@ class _Reader:
         self.language = language
         self.length = length
         self.out = Plain()
-        self.numbers: list[int | None] = []  # of the lists we are in; None: bullets
+        self.taken: Counter[str] = Counter()  # characters that were read, or left out with a note
+        self.lists: list[_List] = []  # that we are in
+        self.mark = ""  # of layout, before the text that comes next
         self.opening = ""
         self.header: list[str] = []
         self.row: list[str] | None = None
         self.code_length = 0
 
     def read(self, tokens: "list[Token]") -> None:
+        lists = _lists(tokens)
         for index, token in enumerate(tokens):
             match token.type:
-                case "ordered_list_open":
-                    several = sum(t.type == "list_item_open" and t.level == token.level + 1 for t in tokens[index:]) > 1
-                    self.numbers.append(int(token.attrs.get("start", 1)) if several else None)
-                case "bullet_list_open":
-                    self.numbers.append(None)
+                case "ordered_list_open" | "bullet_list_open":
+                    self.lists.append(lists[index])
                 case "ordered_list_close" | "bullet_list_close":
-                    self.numbers.pop()
+                    self.lists.pop()
                 case "list_item_open":
-                    self.opening = self._item_opening()
+                    self._take(token.info)
+                    opening = self.lists[-1].opening(self.language)
+                    self.opening += opening
+                    self.mark = "" if opening else self.lists[-1].mark
+                case "list_item_close" if self.opening:
+                    self._add(" ")  # an item of nothing but its number
+                case "blockquote_open":
+                    self.mark = ">"
+                case "heading_open":
+                    self.mark = "#" if token.markup[0] == "#" else ""
                 case "tr_open":
                     self.row = []
                 case "tr_close":
@@ -111,24 +178,39 @@ class _Reader:
                 case "table_close":
                     self.header = []
                 case "inline":
-                    self._add(_inline(token, self.out.notes))
+                    self._take(token.content)
+                    self._add(self._inline(token))
                 case "fence":
+                    self._take(token.content + token.info)
                     self._fence(token)
 
-    def _item_opening(self) -> str:
-        number = self.numbers[-1]
-        if number is None:
-            return ""
-        self.numbers[-1] = number + 1
-        if self.language == "zh":
-            return f"第{number}，" if number > 10 else f"第{_ZH_DIGITS[number]}，"
-        return f"{ordinal(str(number)).capitalize()}, " if number else ""
+    def read_definitions(self, environment: dict[str, Any], lines: list[str]) -> None:
+        """Targets of links that stand by themselves: `[1]: http://…`."""
+        for definition in [*environment.get("references", {}).values(), *environment.get("duplicate_refs", [])]:
+            first, end = definition["map"]
+            self._take("\n".join(lines[first:end]))
+            self.out.notes.append(LINK_LEFT_OUT)
+
+    def _take(self, text: str) -> None:
+        self.taken += _content(text)
+
+    def _inline(self, token: "Token") -> str:
+        text, taken = _inline(token, self.out.notes)
+        _check_all_read(token.content, taken, _INLINE_LAYOUT)
+        mark, self.mark = self.mark, ""
+        if mark and _NUMBER.match(text.lstrip()):
+            if mark == ">" or (mark in "-+" and self.lists and self.lists[-1].items == 1):
+                raise DialogueRejected(
+                    "unclear_sign", f"layout, or a sign of the number: {mark} {text.lstrip()[:40]!r}"
+                )
+            self.out.notes.append(MARK_BEFORE_NUMBER)
+        return text
 
     def _add(self, text: str) -> None:
         text = text.strip()
         if self.row is not None:
             self.row.append(text)
-        elif text:
+        elif text or self.opening:
             self.out.paragraphs.extend(_lines(self.opening + text, self.language))
             self.opening = ""
 
@@ -154,45 +236,117 @@ class _Reader:
             self.out.notes.append(CODE_LEFT_OUT)
 
 
-def _inline(token: "Token", notes: list[str]) -> str:
+def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
+    """The text of one block, and the characters that are in it or were left out with a note."""
     parts: list[str] = []
-    for child in token.children or []:
+    taken = Counter[str]()
+    children = token.children or []
+    for child, after in zip(children, [*children[1:], None], strict=False):
+        left_out = ""
         match child.type:
             case "text" | "code_inline":
                 parts.append(child.content)
             case "softbreak" | "hardbreak":
                 parts.append("\n")
             case "html_inline":
-                parts.append(_tag_text(child.content))
-            case "image" if child.content.strip():
-                parts.append(child.content)
+                left_out = child.content
+                parts.append(_tag_text(child.content, after.content if after else ""))
+                if _has_attributes(child.content):
+                    notes.append(HTML_LEFT_OUT)
             case "image":
+                left_out = f"{child.attrs.get('src')} {child.attrs.get('title', '')} {child.meta.get('label', '')}"
+                parts.append(f" {child.content} ")
                 notes.append(IMAGE_LEFT_OUT)
-    return html.unescape("".join(parts))
+            case "link_open" if child.info != "auto":
+                left_out = f"{child.attrs.get('href')} {child.attrs.get('title', '')} {child.meta.get('label', '')}"
+                notes.append(LINK_LEFT_OUT)
+        taken += _content(left_out)
+    text = _decoded("".join(parts))
+    return unified(text), taken + _content(text)
 
 
-def _tag_text(tag: str) -> str:
+def _tag_text(tag: str, after: str) -> str:
     """Nothing for a tag of HTML, a break for `<br>`, the words of a placeholder like `<your name>`."""
     matched = _TAG.fullmatch(tag)
     name = matched.group(1).lower() if matched else ""
     if _BREAKING_TAGS.fullmatch(name):
         return "\n"
-    return "" if _HTML_TAGS.fullmatch(name) else tag.strip("</>")
+    if name == "sup" and tag[1] != "/" and re.fullmatch(r"[-+−]?\d+", after):
+        return "^"
+    if _HTML_TAGS.fullmatch(name):
+        return "" if _ATTRIBUTES.fullmatch(tag) else tag  # "a <b and c> d" is no bold type
+    return tag.strip("</>")
+
+
+def _has_attributes(tag: str) -> bool:
+    matched = _ATTRIBUTES.fullmatch(tag)
+    return bool(matched and matched[1])
+
+
+@dataclass(slots=True)
+class _List:
+    """A list that is read: its mark, or its numbers as they are written."""
+
+    mark: str
+    numbers: list[int] = field(default_factory=list)
+    items: int = 0
+    read: int = 0
+    alone: bool = False  # its only number is the only one of the text, so that it may be no list at all: "1990. It was"
+
+    def opening(self, language: str) -> str:
+        """What is said before the next item: nothing in a list of bullets."""
+        if not self.numbers:
+            return ""
+        position, self.read = self.read, self.read + 1
+        number = self.numbers[position]
+        if self.alone:
+            return f"{number}。" if language == "zh" else f"{number}. "
+        if len(set(self.numbers)) == 1:
+            number += position  # 1. 1. 1. is shown as 1. 2. 3.
+        if language == "zh":
+            return f"第{_ZH_DIGITS[number] if number <= 10 else number}，"
+        return f"{ordinal(str(number)).capitalize()}, " if number else "Zero, "
+
+
+def _lists(tokens: "list[Token]") -> dict[int, _List]:
+    """The lists of a text, by the position of the token that opens each."""
+    found: dict[int, _List] = {}
+    inside: list[_List] = []
+    for index, token in enumerate(tokens):
+        match token.type:
+            case "ordered_list_open" | "bullet_list_open":
+                found[index] = _List(token.markup)
+                inside.append(found[index])
+            case "list_item_open":
+                inside[-1].items += 1
+                if token.info:
+                    inside[-1].numbers.append(int(token.info))
+            case "ordered_list_close" | "bullet_list_close":
+                inside.pop()
+    numbered = [one for one in found.values() if one.numbers]
+    if sum(len(one.numbers) for one in numbered) == 1:
+        numbered[0].alone = True
+    return found
 
 
 def _lines(text: str, language: str) -> list[str]:
     """A block as paragraphs: a line broken for its sense (verse, a list without markers) is one of its own."""
-    joined: list[str] = []
+    joined: list[list[str]] = []
+    quotes = 0
+    before = ""
     for line in filter(None, (re.sub(r"[^\S\n]+", " ", line).strip() for line in text.split("\n"))):
-        before = joined[-1] if joined else ""
-        wrapped = before and (before[-1] in ",，" or line[0].islower() or before.count('"') % 2)
-        if wrapped and before[-1] not in ".!?:。！？：":
-            joined[-1] += ("" if language == "zh" else " ") + line
+        wrapped = before and (before in ",，" or line[0].islower() or quotes % 2)
+        if wrapped and before not in ".!?:。！？：":
+            joined[-1].append(line)
         else:
-            joined.append(line)
+            joined.append([line])
+            quotes = 0
+        quotes += line.count('"')
+        before = line[-1]
+    gap = "" if language == "zh" else " "
     return [
         line if line[-1] in _FULL_STOPS or line[-1] in "\"')" else line + ("。" if language == "zh" else ".")
-        for line in joined
+        for line in map(gap.join, joined)
     ]
 
 

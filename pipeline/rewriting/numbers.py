@@ -7,8 +7,8 @@ from typing import Any
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 LONGEST_WHOLE = 15  # digits wetext's grammar counts with; a longer number is read digit by digit
 
-NUMBER = r"(?<!\d)(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-"""A written number: 5, 1,234.5, .5. It starts at a first digit, or a long one would be tried from each of them."""
+NUMBER = r"(?<!\d)(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,2}(?:,\d\d)+,\d{3}(?!\d)|\d+(?:\.\d+)?|(?<![\w.)])\.\d+)"
+"""A written number: 5, 1,234.5, 12,34,567, .5. It starts at a first digit, or a long one is tried from each of them."""
 
 
 @functools.cache

@@ -4,12 +4,11 @@
 ASCII digits only and leaves none behind.
 """
 
-import functools
 import re
-from collections.abc import Callable
 
-from .dates import DATES_AND_TIMES, END, TO, Match, Rule
+from .dates import DATES_AND_TIMES, TO, rule
 from .numbers import NUMBER, amount, cardinal, digits, is_one, number, ordinal, plural, year
+from .steps import LETTERS, Match, Step, applied
 from .units import CURRENCIES, FUSED_ONLY, PARTS, PLURALS, SCALE, SCALES, UNIT_NAMES, UNITS
 
 
@@ -30,7 +29,8 @@ def plural_noun(noun: str) -> str:
 def _is_attribute(m: Match) -> bool:
     """Whether an amount stands between an article and a noun: a $39 fee."""
     return bool(
-        re.search(r"\b[Aa]n?\s$", m.string[: m.start()][-4:]) and re.match(r"[ -][a-z]", m.string[m.end() :][:2])
+        re.search(r"\b[Aa]n?\s$", m.string[max(0, m.start() - 4) : m.start()])
+        and re.match(r"[ -][a-z]", m.string[m.end() : m.end() + 2])
     )
 
 
@@ -58,7 +58,15 @@ def money(sign: str, value: str, to: str | None = None, scale: str = "", single:
 
 
 def _fraction(m: Match) -> str:
-    whole, top, bottom = m.groups()
+    whole, top, bottom, unit = m.groups()
+    if unit:
+        return (
+            f"{_said_fraction(whole, top, bottom)} {counted('2', UNITS[unit], single=not whole).removeprefix('two ')}"
+        )
+    return _said_fraction(whole, top, bottom)
+
+
+def _said_fraction(whole: str | None, top: str, bottom: str) -> str:
     if whole or (int(top) < int(bottom) and int(bottom) in PARTS):
         part = PARTS.get(int(bottom)) or ordinal(bottom)
         many = {"half": "halves"}.get(part, part + "s")
@@ -94,15 +102,19 @@ def _range(m: Match) -> str:
 
 def _degrees(m: Match) -> str:
     value, to, scale = m.groups()
-    sign, value = ("minus ", value[1:]) if value[0] == "-" else ("", value)
     said = (f"{number(value)} to {number(to)}" if to else number(value)) + (
         " degree" if value == "1" and not to else " degrees"
     )
-    return sign + said + {"F": " Fahrenheit", "C": " Celsius", "K": " kelvin"}.get(scale or "", "")
+    return said + {"F": " Fahrenheit", "C": " Celsius", "K": " kelvin"}.get(scale or "", "")
+
+
+def _percent(m: Match) -> str:
+    return f"{number(m[1])} to {number(m[2])} percent" if m[2] else f"{number(m[1])} percent"
 
 
 def _phone(m: Match) -> str:
-    return ", ".join(digits(group) for group in re.findall(r"\d+", m[0]))
+    said = ", ".join(digits(group) for group in re.findall(r"\d+", m[0]))
+    return f"plus {said}" if m[0][0] == "+" else said
 
 
 _POWERS = {"2": "squared", "3": "cubed"}
@@ -110,65 +122,62 @@ _POWERS = {"2": "squared", "3": "cubed"}
 
 def _power(m: Match) -> str:
     base = number(m[1]) if m[1][0].isdigit() else m[1]
-    sign = "minus " if m[2].startswith("-") else ""
-    exponent = m[2].lstrip("-")
+    sign = "minus " if m[2][0] in "-−" else ""
+    exponent = m[2].lstrip("-−")
     return f"{base} " + _POWERS.get(m[2], f"to the power of {sign}{cardinal(exponent)}")
 
 
-_RULES: list[Rule] = [
+_RULES: list[Step] = [
     *DATES_AND_TIMES,
-    (rf"(US\$|[$£€¥₹])\s?({NUMBER})(?:{TO}\1?({NUMBER}))?{SCALE}", _money),
-    (rf"({NUMBER})\s?(USD|EUR|GBP|CAD|AUD|JPY|CNY|[£€¥₹])(?!\w)", lambda m: money(m[2], m[1])),
-    (rf"({NUMBER})\s?¢", lambda m: counted(m[1], "cent")),
-    (r"(?<![\w.-])(?:\+\d{1,3}[\s.-])?(?:\(\d{3}\)\s?|\d{3}[-.\s])\d{3}[-.\s]\d{4}(?!\d)", _phone),
-    (r"(?<![\w.-])\d{3}-\d{4}(?![\d-])|(?<![\w.-])1-8\d\d-\d{3}-\d{4}(?!\d)", _phone),
-    (r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\w|\.\d)", lambda m: " dot ".join(map(digits, m[0].split(".")))),
-    (r"\b[vV]\.?(?=\d+(?:\.\d+)*\b)", lambda m: "version "),
-    (r"(?<![\w.])\d+(?:\.\d+){2,}", lambda m: " point ".join(map(cardinal, m[0].split(".")))),
-    (r"(?<!\w)'?(\d\d)'?s\b", lambda m: plural(cardinal(m[1]))),
-    (r"(?<![\w.,])([12]\d\d0)'?s\b", lambda m: plural(year(m[1]))),
-    (rf"(?<![\d.,])(\d{{1,3}}(?:,\d{{3}})*|\d+)(?:st|nd|rd|th)\b{END}", lambda m: ordinal(m[1])),
-    (rf"((?<!\w)-?{NUMBER})(?:{TO}({NUMBER}))?\s?°\s?(?:([FCK])\b)?", _degrees),
-    (rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?\s?([FC])\b(?=[\s.,;!?)]|$)", _degrees),
-    (
+    rule(
+        rf"(?<![\w.])(?:(\d+)[\s-])?(\d+)/(\d+)(?: ?({UNIT_NAMES})(?![\w/'])|(?![\d/:]|[.,-]\d))",
+        _fraction,
+        LETTERS + "/-",
+    ),
+    rule(r"(?<=\d) ?/ ?(?=\d)", lambda m: " slash "),
+    rule(rf"(US\$|[$£€¥₹])\s?({NUMBER}){TO}\1({NUMBER}){SCALE}", _money, LETTERS + "$£€¥₹"),  # said once for both
+    rule(rf"(US\$|[$£€¥₹])\s?({NUMBER})(?:{TO}({NUMBER}))?{SCALE}", _money),
+    rule(rf"({NUMBER})\s?(USD|EUR|GBP|CAD|AUD|JPY|CNY|[£€¥₹])(?!\w)", lambda m: money(m[2], m[1])),
+    rule(rf"({NUMBER})\s?¢", lambda m: counted(m[1], "cent")),
+    rule(r"(?<![\w.-])(?:\+\d{1,3}[\s.-])?(?:\(\d{3}\)[\s-]?|\d{3}[-.\s])\d{3}[-.\s]\d{4}(?!\d)", _phone, "-()"),
+    rule(r"(?<![\w.-])\d{3}-\d{4}(?![\d-])|(?<![\w.-])1-8\d\d-\d{3}-\d{4}(?!\d)", _phone, "-()"),
+    rule(
+        r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?!\w|\.\d)", lambda m: " dot ".join(map(digits, m[0].split(".")))
+    ),
+    rule(r"\b[vV]\.?(?=\d+(?:\.\d+)*\b)", lambda m: "version "),
+    rule(r"(?<![\w.])\d+(?:\.\d+){2,}", lambda m: " point ".join(map(cardinal, m[0].split(".")))),
+    rule(r"(?<!\w)'?(\d\d)'?s\b", lambda m: plural(cardinal(m[1]))),
+    rule(r"(?<![\w.,])([12]\d\d0)'?s\b", lambda m: plural(year(m[1]))),
+    rule(r"(?<![\d.,])(\d{1,3}(?:,\d{3})*|\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(m[1])),
+    rule(rf"((?<!\w){NUMBER})(?:{TO}({NUMBER}))?\s?°\s?(?:([FCK])\b)?", _degrees),
+    rule(rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?\s?([FC])\b(?=[\s.,;!?)]|$)", _degrees),
+    rule(
         r"(?<![\w.])(\d)[\s-]?(?:ft\.?|feet|foot)\s(\d{1,2})\s?(?:in\b\.?(?!\s[a-z])|inches)",
         lambda m: f"{cardinal(m[1])} foot {cardinal(m[2])}",
+        LETTERS + "-",
     ),
-    (r"(?<![\w.])(\d)'\s?(\d{1,2})(?:\"|'')", lambda m: f"{cardinal(m[1])} foot {cardinal(m[2])}"),
-    (r"(?<![\w.])(\d+)\"(?=\s|$)", lambda m: counted(m[1], "inch")),
-    (rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?-?({UNIT_NAMES})(?:\^?([23]))?(?![\w/])", _unit),
-    (rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?\s({UNIT_NAMES})(?:\^?([23]))?(?![\w/'])", _loose_unit),
-    (rf"(?<=\d\s)(thousand|million|billion|trillion)\s({UNIT_NAMES})(?![\w/'])", _scaled_unit),
-    (rf"({NUMBER})\s?%{TO}({NUMBER})\s?%", lambda m: f"{number(m[1])} to {number(m[2])} percent"),
-    (rf"(?<![\w.])(?:(\d+)[\s-])?(\d+)/(\d+){END}", _fraction),
-    (rf"({NUMBER}|\b[A-Za-z])\^(-?\d+)", _power),
-    (rf"(?<![\d,.-])({NUMBER}){TO}({NUMBER})(?![\d-])", _range),
-    (rf"({NUMBER})\s?(?:×|[xX](?=\s?{NUMBER}\s?=))\s?(?={NUMBER})", lambda m: f"{number(m[1])} times "),
-    (rf"({NUMBER})\s?[xX]\s?(?={NUMBER})", lambda m: f"{number(m[1])} by "),
-    (rf"({NUMBER})[xX×](?!\w)", lambda m: f"{number(m[1])} times"),
-    (r"(?<![\w.])(\d{2,}|\d*\.\d+)[kK](?!\w)", lambda m: f"{number(m[1])} thousand"),
-    (rf"(?<![\w.])({NUMBER})(M|bn)(?!\w)", lambda m: f"{number(m[1])} {SCALES[m[2].lower()]}"),
-    (r"(?<![\d:])(\d+):(\d+):(\d+)(?![\d:])", lambda m: " ".join(cardinal(group) for group in m.groups())),
-    (r"(?<![\d:])(\d+):(\d+)(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
-    (rf"(?:(?<=^)|(?<=[\s(=<>+×÷/]))-(?={NUMBER})", lambda m: "minus "),
-    (NUMBER, lambda m: amount(m[0])),
+    rule(r"(?<![\w.])(\d)'\s?(\d{1,2})(?:\"|''| inche?s?)", lambda m: f"{cardinal(m[1])} foot {cardinal(m[2])}"),
+    rule(rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?-?({UNIT_NAMES})(?:\^?([23]))?(?![\w/])", _unit, LETTERS + "-"),
+    rule(
+        rf"(?<![\w.])({NUMBER})(?:{TO}({NUMBER}))?\s({UNIT_NAMES})(?:\^?([23]))?(?![\w/'])", _loose_unit, LETTERS + "-"
+    ),
+    rule(rf"(?<=\d\s)(thousand|million|billion|trillion)\s({UNIT_NAMES})(?![\w/'])", _scaled_unit, LETTERS + "-"),
+    rule(rf"({NUMBER})\s?%{TO}({NUMBER})\s?%", _percent, "%"),
+    rule(rf"({NUMBER})(?:{TO}({NUMBER}))?\s?%", _percent),
+    rule(rf"({NUMBER}|\b[A-Za-z])\^([-−]?\d+)", _power),
+    rule(rf"(?<![\d,.-])({NUMBER}){TO}({NUMBER})(?![\d-])", _range),
+    rule(rf"({NUMBER})\s?(?:×|[xX](?=\s?{NUMBER}\s?=))\s?(?={NUMBER})", lambda m: f"{number(m[1])} times "),
+    rule(rf"({NUMBER})\s?[xX]\s?(?={NUMBER})", lambda m: f"{number(m[1])} by "),
+    rule(rf"({NUMBER})[xX×](?!\w)", lambda m: f"{number(m[1])} times"),
+    rule(r"(?<![\w.,])(\d{1,3}(?:,\d{3})+|\d{2,}|\d*\.\d+)[kK](?!\w)", lambda m: f"{number(m[1])} thousand"),
+    rule(rf"(?<![\w.])({NUMBER})(M|bn)(?!\w)", lambda m: f"{number(m[1])} {SCALES[m[2].lower()]}"),
+    rule(r"(?<![\d:])(\d+):(\d+):(\d+)(?![\d:])", lambda m: " ".join(cardinal(group) for group in m.groups())),
+    rule(r"(?<![\d:])(\d+):(\d+)(?![\d:])", lambda m: f"{cardinal(m[1])} to {cardinal(m[2])}"),
+    rule(NUMBER, lambda m: amount(m[0])),
 ]
-_COMPILED = [(re.compile(pattern, re.ASCII), say) for pattern, say in _RULES]
 _DIGIT = re.compile(r"\d", re.ASCII)
 
 
-def spoken(text: str) -> str:
+def spoken(text: str, notes: list[str]) -> str:
     """English text in which nothing is written with digits any more; other symbols are left as they are."""
-    if not _DIGIT.search(text):
-        return text
-    for pattern, say in _COMPILED:
-        text = pattern.sub(functools.partial(_apart, say), text)
-    return text
-
-
-def _apart(say: Callable[[Match], str], m: Match) -> str:
-    """Words for a match, apart from the letters it touches: `MP3` -> MP three, `3D` -> three D."""
-    words = say(m)
-    before, after = m.string[: m.start()][-1:], m.string[m.end() :][:1]
-    left = " " if (before.isalnum() or before in (")", "'")) and before and words[:1].isalnum() else ""
-    return left + words + (" " if after.isalnum() and words[-1:].isalnum() else "")
+    return applied(text, _RULES, notes) if _DIGIT.search(text) else text

@@ -10,16 +10,15 @@ from ..errors import DialogueRejected
 from ..recipe import Rewriting
 from ..recipe_file import Problem
 from . import chinese, english
-from .characters import check_speakable, unified, without_emoji
+from .characters import check_speakable, unified, without_marks
 from .markdown import plain
 from .rewritten import Rewritten
 from .sentences import cut, ended, split, words
 
-VERSION = "1"  # raise it whenever the same text comes out otherwise
+VERSION = "2"  # raise it whenever the same text comes out otherwise
 
 REPLY_CUT = "reply_cut"
 EXCHANGES_LEFT_OUT = "exchanges_left_out"
-EMOJI_LEFT_OUT = "emoji_left_out"
 
 _WRITTEN_PER_WORD = 40  # characters; text longer than this for each word allowed is too long whatever it says
 
@@ -79,10 +78,9 @@ class RulesRewriter:
             if turn.role == "user":
                 raise DialogueRejected("user_turn_too_long", f"{len(written)} characters; {limit} words are allowed")
             written = written[: limit * _WRITTEN_PER_WORD]
-        text, had_emoji = without_emoji(unified(written))
-        readable = plain(text, language)
-        notes += [EMOJI_LEFT_OUT] * had_emoji + readable.notes
-        sentences = _sentences(readable.paragraphs, language, limit)
+        readable = plain(without_marks(unified(written), notes), language)
+        notes += readable.notes
+        sentences = _sentences(readable.paragraphs, language, limit, notes)
         if turn.role == "user":
             _check_length(sentences, limit, language)
             if language == "en" and sentences and turn.text.rstrip()[-1:].isalnum():
@@ -95,13 +93,13 @@ class RulesRewriter:
         return said
 
 
-def _sentences(paragraphs: list[str], language: str, limit: int) -> list[str]:
+def _sentences(paragraphs: list[str], language: str, limit: int, notes: list[str]) -> list[str]:
     """Spoken sentences, no more than it takes to pass the limit."""
     say = chinese.spoken if language == "zh" else english.spoken
     sentences: list[str] = []
     total = 0
     for paragraph in paragraphs:
-        found = split(say(paragraph), language)
+        found = split(say(paragraph, notes), language)
         if found:
             found[-1] = _paragraph_end(found[-1], language)
         sentences += found

@@ -14,13 +14,13 @@ def split(text: str, language: str) -> list[str]:
     """A paragraph as sentences. `the U.S. Navy` and `J. Smith` are not split at their dots."""
     if language == "zh":
         return [part.strip() for part in _ZH_END.split(text) if part.strip()]
-    parts: list[str] = []
-    for part in _EN_END.split(text):
-        if parts and _INITIALS.search(parts[-1]):
-            parts[-1] += " " + part
-        elif part.strip():
-            parts.append(part.strip())
-    return parts
+    parts: list[list[str]] = []
+    for part in map(str.strip, _EN_END.split(text)):
+        if parts and _INITIALS.search(parts[-1][-1]):
+            parts[-1].append(part)
+        elif part:
+            parts.append([part])
+    return [" ".join(part) for part in parts]
 
 
 def words(text: str, language: str) -> int:

@@ -14,7 +14,7 @@ from .stage import Account, Row
 
 class ScriptStage:
     name: ClassVar[str] = "script"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     schema = TEXT
     num_cpus = 0.25
     num_gpus = 0.0

@@ -1,7 +1,14 @@
 import pytest
 
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.rewriting.characters import check_speakable, unified, without_accents, without_emoji
+from duplexgen.pipeline.rewriting.characters import (
+    EMOJI_LEFT_OUT,
+    TRADE_MARK_LEFT_OUT,
+    check_speakable,
+    unified,
+    without_accents,
+    without_marks,
+)
 
 
 @pytest.mark.parametrize(
@@ -11,12 +18,12 @@ from duplexgen.pipeline.rewriting.characters import check_speakable, unified, wi
         ("ｆｕｌｌ　１２", "full 12"),
         ("zero\u200bwidth\ufeff", "zerowidth"),
         ("a\x00b\tc\r\nd\u2028e", "a b c\nd\ne"),
-        ("x² and 10⁻", "x^2 and 10-"),
-        ("2½ cups", "2 1/2 cups"),
+        ("x², 10⁻³, 10⁻ and −5", "x^2, 10^-3, 10− and −5"),
+        ("2½ cups, -½", "2 1/2 cups, -1/2"),
         ("wait…", "wait..."),
         ("cafe\u0301", "café"),
-        ("20℃", "20°C"),
-        ("Brand™", "Brand"),
+        ("20℃, 20ºC, 1º", "20°C, 20°C, 1º"),
+        ("Brand™ №5, 5️⃣", "Brand®  No.5, 5"),
     ],
 )
 def test_one_form_for_what_is_written_in_many(written, one_form):
@@ -24,9 +31,11 @@ def test_one_form_for_what_is_written_in_many(written, one_form):
 
 
 def test_emoji_and_accents():
-    assert without_emoji("a 👍🏽 b ❤") == ("a    b  ", True)
-    assert without_emoji("plain") == ("plain", False)
-    assert without_accents("Beyoncé, naïve, Dvořák") == "Beyonce, naive, Dvorak"
+    notes = []
+    assert without_marks("a 👍🏽 b ❤ :-)", notes) == "a    b    "
+    assert without_marks("Brand®, plain (8) :3", notes) == "Brand , plain (8) :3"
+    assert notes == [EMOJI_LEFT_OUT, TRADE_MARK_LEFT_OUT]
+    assert without_accents("Beyoncé, naïve, Dvořák, a ≠ b, 5\u0336") == "Beyonce, naive, Dvorak, a ≠ b, 5\u0336"
 
 
 @pytest.mark.parametrize("text", ["Hi.", "It's a well-known fact, isn't it?", "The U.S., at p.m.: 'em; dogs'."])

@@ -23,4 +23,4 @@ from duplexgen.pipeline.rewriting.quantities import spoken
     ],
 )
 def test_dates_and_times_are_read_out(written, said):
-    assert spoken(written) == said
+    assert spoken(written, []) == said

@@ -9,7 +9,7 @@ from duplexgen.pipeline.rewriting import english
     [
         ("Write to a.b@b.com.", "Write to a dot b at b dot com."),
         ("See https://www.example.org/help.", "See example dot org slash help."),
-        ("See http://example.org/a/b/c?q=1#x now", "See example dot org now"),
+        ("See http://example.org/a/b/c?q=1#x—now", "See example dot org, now"),
         ("GIVE ME A SUMMARY OF EXAMPLE.COM", "Give me a summary of example dot com"),
         ("Use C++, C#, .NET, Q&A and R&B.", "Use C plus plus, C sharp, dot net, Q and A and R and B."),
         ("A/B testing, TCP/IP and his/her bag", "A-B testing, TCP slash IP and his or her bag"),
@@ -23,6 +23,13 @@ from duplexgen.pipeline.rewriting import english
         ("At 5pm.I know.Yes", "At five p.m. I know. Yes"),
         ("Dear ____, your_name", "Dear blank, your name"),
         ("fit for purpose\\r", "Fit for purpose"),
+        ("50%off, 0x1F, 1 000 000", "Fifty percent off, zero x one F, one million"),
+        ("1/2, 2 1/2 kg, 1/2 mi, 7/2x", "One half, two and a half kilograms, one half mile, seven over two x"),
+        ('take "5", 6" and 5\' and 5\'10"', "Take five, six inches and five feet and five foot ten"),
+        (
+            "a ≠ b, 3,14, 1,500k",
+            "A is not equal to b, three comma fourteen, one thousand five hundred thousand",
+        ),
         ("café naïve", "Cafe naive"),
         ("Dr. Smith vs. Mrs. Brown, e.g. now, etc.", "Doctor Smith versus Missus Brown, for example now, et cetera."),
         ("No. 5 St. James St., approx. 5", "Number five Saint James Street, approximately five"),
@@ -35,13 +42,13 @@ from duplexgen.pipeline.rewriting import english
     ],
 )
 def test_english_is_read_out(written, said):
-    assert english.spoken(written) == said
+    assert english.spoken(written, []) == said
 
 
 def test_a_symbol_without_a_reading_is_left_to_be_found():
-    assert "¶" in english.spoken("a ¶ b")
+    assert "¶" in english.spoken("a ¶ b", [])
 
 
 def test_a_text_full_of_accents_is_another_language():
     with pytest.raises(DialogueRejected, match="accents"):
-        english.spoken("Où êtes-vous passé? Là, à côté.")
+        english.spoken("Où êtes-vous passé? Là, à côté.", [])

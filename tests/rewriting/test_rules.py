@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +7,9 @@ from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.recipe import Rewriting
 from duplexgen.pipeline.rewriting import REWRITERS, Rewritten
-from duplexgen.pipeline.rewriting.characters import check_speakable
+from duplexgen.pipeline.rewriting.characters import EMOJI_LEFT_OUT, check_speakable
 from duplexgen.pipeline.rewriting.markdown import CODE_LEFT_OUT
-from duplexgen.pipeline.rewriting.rules import EMOJI_LEFT_OUT, EXCHANGES_LEFT_OUT, REPLY_CUT, RulesRewriter
+from duplexgen.pipeline.rewriting.rules import EXCHANGES_LEFT_OUT, REPLY_CUT, RulesRewriter
 
 
 def dialogue(*texts, language="en", id="d"):
@@ -84,13 +82,10 @@ def test_a_long_user_turn_is_rejected():
     "unit", ["a", "ab ", "1", "1,", "1.", "*", "_", "[", "<", "`", "(", "é", "x^", "- ", "A.", "'", "1 1/"]
 )
 @pytest.mark.parametrize("role", ["user", "assistant"])
-def test_fifty_thousand_characters_take_no_time(unit, role):
+def test_fifty_thousand_characters_are_cut_or_rejected(unit, role):
     text = unit * (50_000 // len(unit))
     engine = RulesRewriter(Rewriting())
-    engine.rewrite_all([dialogue("It is 5.", "It is 6.")])  # loads the grammars
-    start = time.perf_counter()
     [result] = engine.rewrite_all([dialogue(text, "Yes.") if role == "user" else dialogue("Hi.", text)])
-    assert time.perf_counter() - start < 1.0
     assert isinstance(result, Rejection) or REPLY_CUT in result.notes
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ...dialogue import Dialogue, Role, Turn
 from ...errors import DialogueRejected
-from ..characters import check_speakable, unified, without_accents
+from ..characters import EMOJI_LEFT_OUT, check_speakable, unified, without_accents
 from ..rewritten import Rewritten
-from ..rules import EMOJI_LEFT_OUT, REPLY_CUT, RulesRewriter
+from ..rules import REPLY_CUT, RulesRewriter
 from ..sentences import words
 
 _START = re.compile(r'\{\s*"turns"\s*:')

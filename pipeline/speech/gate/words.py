@@ -5,7 +5,7 @@ rules of rewriting, and English is then brought to the forms of Whisper's own no
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -32,15 +32,19 @@ _CHINESE_UNIT = re.compile(r"[\u3400-\u9fff]|[a-z0-9']+")
 def words(text: str, language: str) -> list[str]:
     """Words in the form in which they are compared; Chinese characters one by one, Latin words in between whole."""
     if language == "zh":
-        return _CHINESE_UNIT.findall(_simplified().normalize(chinese.spoken(text)).lower())
-    try:
-        read_out = english.spoken(_CLOCK.sub(r"\1:\2", text))
-    except DialogueRejected:  # a recogniser wrote what nobody says, which is an error of its own
-        read_out = text
+        return _CHINESE_UNIT.findall(_simplified().normalize(_read_out(text, chinese.spoken)).lower())
+    read_out = _read_out(_CLOCK.sub(r"\1:\2", text), english.spoken)
     plain = str(_english()(read_out))
     for pattern, said in _SAID_ALIKE:
         plain = pattern.sub(said, plain)
     return plain.split()
+
+
+def _read_out(text: str, spoken: Callable[[str, list[str]], str]) -> str:
+    try:
+        return spoken(text, [])
+    except DialogueRejected:  # a recogniser wrote what nobody says, which is an error of its own
+        return text
 
 
 @dataclass(frozen=True, slots=True)

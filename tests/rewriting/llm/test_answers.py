@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.recipe import Rewriting
-from duplexgen.pipeline.rewriting.characters import check_speakable
+from duplexgen.pipeline.rewriting.characters import EMOJI_LEFT_OUT, check_speakable
 from duplexgen.pipeline.rewriting.llm.answers import check_rewritten, spoken, texts
-from duplexgen.pipeline.rewriting.rules import EMOJI_LEFT_OUT, RulesRewriter
+from duplexgen.pipeline.rewriting.rules import RulesRewriter
 
 from .conftest import dialogue
 

@@ -15,7 +15,7 @@ from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.shards.atomic import atomic_path, file_sha256
 from ..pipeline.shards.dataset import PREFERENCES
 from .data import Batches, Row, TrainingData
-from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
+from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from .losses import (
     Targets,
     dpo_losses,
@@ -107,7 +107,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         network = model.network
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
-        network = accelerator.prepare(network)
+        network = put_on_devices(network, accelerator)
         loop = Loop(out, settings, batches, accelerator)
         objective.reference = _reference(out / REFERENCE, objective, loop, network, display)
         torch.manual_seed(recipe.seed)  # for models with dropout

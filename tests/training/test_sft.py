@@ -59,12 +59,16 @@ def sft_recipe(*folders, model=None, **optimization):
     )
 
 
-def launch(recipe, folder, processes):
-    """Train in `folder`/run in other processes, as one process keeps one precision; returns what they say."""
+def launch(recipe, folder, processes, *stop):
+    """Train in `folder`/run in other processes, as one process keeps one precision; returns what they say.
+
+    stop: the step after which they end. They run on GPUs if there are enough.
+    """
     (folder / "recipe.json").write_text(recipe.model_dump_json())
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run"), *map(str, stop)]
+    on_processor = str(torch.cuda.device_count() < processes)
+    environment = {**os.environ, "ACCELERATE_USE_CPU": on_processor, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -121,6 +125,39 @@ def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_aft
     train_sft(recipe, out, Display())
     assert log(out) == log(alone)
     assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+
+
+def test_in_half_precision_a_run_goes_on_as_if_never_stopped(folders, tmp_path):
+    """On a GPU that hangs on the kernels that are taken, which the width decides."""
+    wide = TINY | {"hidden_size": 192, "num_attention_heads": 3}
+    recipe = sft_recipe(*folders, model={"config": wide}, precision="bf16", checkpoint_every=3)
+    for name, stops in (("whole", [()]), ("stopped", [(5,), ()])):
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            launch(recipe, tmp_path / name, 1, *stop)
+    whole, stopped = tmp_path / "whole" / "run", tmp_path / "stopped" / "run"
+    assert (stopped / "checkpoints" / "step-00000003").exists()
+    assert log(stopped) == log(whole)
+    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_kernels_are_those_that_repeat(alone):
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+@pytest.mark.parametrize(
+    ("where", "said"), [("accelerate.Accelerator.prepare", "for the model"), ("torch.optim.AdamW.step", "at step 0")]
+)
+def test_too_little_memory_is_told(folders, tmp_path, monkeypatch, where, said):
+    """Also for the model as it is moved, and for what the first step of the optimizer makes."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(UserError, match=f"the device has no memory left .*{said}"):
+        train_sft(sft_recipe(*folders), tmp_path / "run", Display())
 
 
 def test_a_run_goes_on_with_less_memory(folders, alone, tmp_path):

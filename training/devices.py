@@ -1,9 +1,12 @@
 """What a model runs on, and what is said when that is not enough."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from ..pipeline.errors import UserError
 from .recipe import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -21,12 +24,28 @@ def leave_out_cudnn_attention() -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
-def repeat_exactly() -> None:
-    """Have this process train to the same bits each time, so that a run that was stopped ends as one left alone."""
+def choose_training_kernels(repeatable: bool) -> None:
+    """Those of this process. Repeatable ones train to the same bits each time, so that a run that was stopped ends as
+    one left alone; torch then raises where it has none, and by warnings alone attention's backward pass has none.
+    """
     leave_out_cudnn_attention()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product on a GPU
     torch.utils.deterministic.fill_uninitialized_memory = False  # only finds mistakes, and costs time
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(repeatable)
+
+
+@contextmanager
+def kernels_to_be_had() -> Iterator[None]:
+    """Raise what torch raises where it has no repeatable kernel as a UserError that says what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise UserError(
+            f"the model cannot be trained to the same bits each time here: {str(error).partition(', but you set')[0]}. "
+            "With optimization.repeatable: false it can be trained; run the same command again."
+        ) from error
 
 
 def is_first_process() -> bool:

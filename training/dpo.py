@@ -15,6 +15,7 @@ from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.shards.atomic import atomic_path, file_sha256
 from ..pipeline.shards.dataset import PREFERENCES
 from .data import Batches, Row, TrainingData
+from .devices import kernels_to_be_had
 from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from .losses import (
     Targets,
@@ -155,7 +156,7 @@ def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, dis
     sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
     with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
         for micro in loop.each_row_once():
-            with enough_memory(LESS_MEMORY):
+            with enough_memory(LESS_MEMORY), kernels_to_be_had():
                 losses, targets = objective.pair_losses(network, micro)
             values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):

@@ -22,7 +22,7 @@ from ..pipeline.display import Display
 from ..pipeline.errors import UserError, enough_memory
 from .checkpoints import Checkpoints
 from .data import Batches, Row
-from .devices import repeat_exactly
+from .devices import choose_training_kernels, kernels_to_be_had
 from .recipe import Optimization
 
 LOG = "log.jsonl"
@@ -76,7 +76,7 @@ class Loop:
             for step in range(start, self.steps):
                 began = monotonic()
                 batch = next(rows)
-                with enough_memory(f"at step {step}. {LESS_MEMORY}"):
+                with enough_memory(f"at step {step}. {LESS_MEMORY}"), kernels_to_be_had():
                     figures = self._backward(network, objective, batch)
                     figures["gradient_norm"] = self._clip(network)
                     _stop_unless_finite(figures, step, batch, self.folder)
@@ -144,7 +144,7 @@ class Loop:
 
 def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
     """Raises UserError if the device cannot do what the recipe asks for."""
-    repeat_exactly()
+    choose_training_kernels(optimization.repeatable)
     precision = "bf16" if optimization.precision == "bf16" else "no"
     try:
         return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))

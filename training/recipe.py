@@ -62,6 +62,7 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
+    repeatable: bool = True  # the same bits each time on the same devices; false for models that want other kernels
     checkpoint_every: Positive = 200  # steps
     shuffle_rows: Positive = 4096  # rows that are shuffled and sorted by length together
 

@@ -19,6 +19,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.shards.dataset import Dataset
 from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
 from duplexgen.training.checkpoints import RECORD
+from duplexgen.training.losses import token_losses
 from duplexgen.training.model import load_model, start_from_pretrained
 from duplexgen.training.recipe import SFTRecipe
 from duplexgen.training.sequences import SequenceFormat
@@ -141,9 +142,29 @@ def test_in_half_precision_a_run_goes_on_as_if_never_stopped(folders, tmp_path):
     assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
-def test_kernels_are_those_that_repeat(alone):
-    assert torch.are_deterministic_algorithms_enabled()
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_kernels_are_those_that_repeat_unless_that_is_declined(folders, tmp_path, repeatable):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    torch.use_deterministic_algorithms(not repeatable)
+    train_sft(sft_recipe(*folders, steps=1, repeatable=repeatable), tmp_path / "run", Display())
+    assert torch.are_deterministic_algorithms_enabled() == repeatable
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+def test_a_model_without_repeatable_kernels_is_told_what_to_do(folders, alone, tmp_path, monkeypatch):
+    """`put_` is among the few operations that have none on the processor either."""
+
+    def losses(network, ids, targets):
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+        return token_losses(network, ids, targets)
+
+    monkeypatch.setattr("duplexgen.training.sft.token_losses", losses)
+    with pytest.raises(UserError, match=r"put_ does not have .*optimization.repeatable: false"):
+        train_sft(sft_recipe(*folders), tmp_path / "run", Display())
+    train_sft(sft_recipe(*folders, repeatable=False), tmp_path / "run", Display())
+    for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 @pytest.mark.parametrize(

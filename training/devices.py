@@ -30,7 +30,8 @@ def choose_training_kernels(repeatable: bool) -> None:
     """
     leave_out_cudnn_attention()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product on a GPU
-    torch.utils.deterministic.fill_uninitialized_memory = False  # only finds mistakes, and costs time
+    # It only finds mistakes, and costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(repeatable)
 
 

@@ -15,7 +15,8 @@ from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.shards.atomic import atomic_path, file_sha256
 from ..pipeline.shards.manifest import PREFERENCES, PreferencesManifest
 from .data import Batches, Row, TrainingData
-from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids
+from .devices import kernels_to_be_had
+from .loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from .losses import (
     Targets,
     dpo_losses,
@@ -107,7 +108,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         network = model.network
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
-        network = accelerator.prepare(network)
+        network = put_on_devices(network, accelerator)
         loop = Loop(out, settings, batches, accelerator)
         objective.reference = _reference(out / REFERENCE, objective, loop, network, display)
         torch.manual_seed(recipe.seed)  # for models with dropout
@@ -155,7 +156,7 @@ def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, dis
     sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
     with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
         for micro in loop.each_row_once():
-            with enough_memory(LESS_MEMORY):
+            with enough_memory(LESS_MEMORY), kernels_to_be_had():
                 losses, targets = objective.pair_losses(network, micro)
             values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):

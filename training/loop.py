@@ -22,6 +22,7 @@ from ..pipeline.display import Display
 from ..pipeline.errors import UserError, enough_memory
 from .checkpoints import Checkpoints
 from .data import Batches, Row
+from .devices import choose_training_kernels, kernels_to_be_had
 from .recipe import Optimization
 
 LOG = "log.jsonl"
@@ -75,12 +76,12 @@ class Loop:
             for step in range(start, self.steps):
                 began = monotonic()
                 batch = next(rows)
-                with enough_memory(f"at step {step}. {LESS_MEMORY}"):
+                with enough_memory(f"at step {step}. {LESS_MEMORY}"), kernels_to_be_had():
                     figures = self._backward(network, objective, batch)
-                figures["gradient_norm"] = self._clip(network)
-                _stop_unless_finite(figures, step, batch, self.folder)
-                figures["learning_rate"] = schedule.get_last_lr()[0]
-                optimizer.step()
+                    figures["gradient_norm"] = self._clip(network)
+                    _stop_unless_finite(figures, step, batch, self.folder)
+                    figures["learning_rate"] = schedule.get_last_lr()[0]
+                    optimizer.step()  # the first makes what AdamW remembers of each weight
                 schedule.step()
                 optimizer.zero_grad()
                 log.write(step, figures)
@@ -143,11 +144,19 @@ class Loop:
 
 def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
     """Raises UserError if the device cannot do what the recipe asks for."""
+    choose_training_kernels(optimization.repeatable)
     precision = "bf16" if optimization.precision == "bf16" else "no"
     try:
         return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))
     except ValueError as error:
         raise UserError(f"{error}. Where bf16 is not to be had, set optimization.precision: fp32.") from error
+
+
+def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTrainedModel:
+    """The network as the accelerator trains it, wrapped and moved. Raises UserError if a device has no room for it."""
+    with enough_memory("for the model: training takes four times its weights, in fp32. FSDP shares that out."):
+        prepared: PreTrainedModel = accelerator.prepare(network)
+    return prepared
 
 
 def padded_ids(rows: Sequence[Sequence[int] | None], device: torch.device) -> tuple[Tensor, Tensor]:

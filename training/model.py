@@ -24,7 +24,7 @@ from ..pipeline.shards.dataset import read_json
 from ..pipeline.shards.manifest import VOCABULARY_FOLDER
 from ..pipeline.shards.vocabulary import read_vocabulary
 from ..pipeline.tokens.pretrained import PretrainedTokenizer
-from .devices import DTYPES
+from .devices import DTYPES, leave_out_cudnn_attention
 from .recipe import Precision
 from .saving import saved
 from .sequences import SequenceFormat
@@ -48,6 +48,7 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
     network = _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
+    leave_out_cudnn_attention()
     with enough_memory("for the model. --precision bf16 halves it."):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]

@@ -68,10 +68,9 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
+    repeatable: bool = True  # the same bits each time on the same devices; false for models that want other kernels
     checkpoint_every: Count = 200  # steps
-    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
-        4096  # rows that are shuffled and sorted by length together
-    )
+    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = 4096  # that are shuffled and sorted by length together
 
     @field_validator("betas", mode="before")
     @classmethod

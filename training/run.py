@@ -18,8 +18,8 @@ from .model import ABOUT, save_model
 from .recipe import Common
 
 RUN = "run.json"
-# of `optimization`: they change results by rounding alone (and dropout), so a run short of memory goes on with others
-FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every"}
+# of `optimization`: they change results by rounding alone (and dropout), so a run may go on with others
+FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "repeatable"}
 
 
 @dataclass(frozen=True)

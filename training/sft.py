@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..pipeline.display import Display
 from ..pipeline.shards.manifest import DIALOGUES
 from .data import Batches, Row, TrainingData
-from .loop import Loop, Micro, make_accelerator, padded_ids
+from .loop import Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from .losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind
 from .model import check_fits, check_length, start_from_config, start_from_pretrained
 from .recipe import SFTRecipe
@@ -65,7 +65,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         objective = SFT(sequence_format, weight_by_kind(recipe.weights), accelerator.device)
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
-        network = accelerator.prepare(network)
+        network = put_on_devices(network, accelerator)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
         run.finish(network, data.folders[0])
         display.trained(out)

@@ -189,8 +189,7 @@ class MimiStream:
                     use_streaming=True,
                     **self._states[channel],
                 )
-            self._states[channel] = {
-                "encoder_past_key_values": heard.encoder_past_key_values, "padding_cache": heard.padding_cache
-            }  # fmt: skip
+            cache = "encoder_cache" if hasattr(heard, "encoder_cache") else "encoder_past_key_values"  # until 5.23
+            self._states[channel] = {cache: heard[cache], "padding_cache": heard.padding_cache}
             codes.append(heard.audio_codes[0].cpu().numpy().astype(np.int16))
         return codes

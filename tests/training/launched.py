@@ -1,6 +1,8 @@
-"""What each process of several runs in a test: SFT of a recipe in JSON."""
+"""What each process of several runs in a test: SFT of a recipe in JSON, stopped after a step if one is said."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import PartialState
@@ -9,7 +11,18 @@ from duplexgen.pipeline.display import Display
 from duplexgen.training.recipe import SFTRecipe
 from duplexgen.training.sft import train_sft
 
+
+class StopAt(Display):
+    @contextmanager
+    def training(self, steps: int, start: int) -> Iterator[Callable[[int, str], None]]:
+        def report(done: int, figures: str) -> None:
+            if sys.argv[3:] == [str(done)]:
+                sys.exit()
+
+        yield report
+
+
 if __name__ == "__main__":
-    train_sft(SFTRecipe.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), Display())
+    train_sft(SFTRecipe.model_validate_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), StopAt())
     state = PartialState()  # what training has set up
     print(f"device {state.process_index} of {state.num_processes}")

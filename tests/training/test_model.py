@@ -130,3 +130,9 @@ def test_half_precision_is_half_as_large(model_folder: Path) -> None:
 def test_a_device_without_memory_says_what_to_do() -> None:
     with pytest.raises(UserError, match=r"CUDA out of memory.* take fewer"), enough_memory("take fewer"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+
+def test_a_model_is_loaded_to_run_without_cudnn_attention(model_folder: Path) -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    load_model(model_folder)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()

@@ -19,6 +19,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.shards.dataset import Dataset
 from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
 from duplexgen.training.checkpoints import RECORD
+from duplexgen.training.losses import token_losses
 from duplexgen.training.model import load_model, start_from_pretrained
 from duplexgen.training.recipe import SFTRecipe
 from duplexgen.training.sequences import SequenceFormat
@@ -59,12 +60,16 @@ def sft_recipe(*folders, model=None, **optimization):
     )
 
 
-def launch(recipe, folder, processes):
-    """Train in `folder`/run in other processes, as one process keeps one precision; returns what they say."""
+def launch(recipe, folder, processes, *stop):
+    """Train in `folder`/run in other processes, as one process keeps one precision; returns what they say.
+
+    stop: the step after which they end. They run on GPUs if there are enough.
+    """
     (folder / "recipe.json").write_text(recipe.model_dump_json())
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run"), *map(str, stop)]
+    on_processor = str(torch.cuda.device_count() < processes)
+    environment = {**os.environ, "ACCELERATE_USE_CPU": on_processor, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -121,6 +126,59 @@ def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_aft
     train_sft(recipe, out, Display())
     assert log(out) == log(alone)
     assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+
+
+def test_in_half_precision_a_run_goes_on_as_if_never_stopped(folders, tmp_path):
+    """On a GPU that hangs on the kernels that are taken, which the width decides."""
+    wide = TINY | {"hidden_size": 192, "num_attention_heads": 3}
+    recipe = sft_recipe(*folders, model={"config": wide}, precision="bf16", checkpoint_every=3)
+    for name, stops in (("whole", [()]), ("stopped", [(5,), ()])):
+        (tmp_path / name).mkdir()
+        for stop in stops:
+            launch(recipe, tmp_path / name, 1, *stop)
+    whole, stopped = tmp_path / "whole" / "run", tmp_path / "stopped" / "run"
+    assert (stopped / "checkpoints" / "step-00000003").exists()
+    assert log(stopped) == log(whole)
+    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_kernels_are_those_that_repeat_unless_that_is_declined(folders, tmp_path, repeatable):
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    torch.use_deterministic_algorithms(not repeatable)
+    train_sft(sft_recipe(*folders, steps=1, repeatable=repeatable), tmp_path / "run", Display())
+    assert torch.are_deterministic_algorithms_enabled() == repeatable
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+def test_a_model_without_repeatable_kernels_is_told_what_to_do(folders, alone, tmp_path, monkeypatch):
+    """`put_` is among the few operations that have none on the processor either."""
+
+    def losses(network, ids, targets):
+        torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
+        return token_losses(network, ids, targets)
+
+    monkeypatch.setattr("duplexgen.training.sft.token_losses", losses)
+    with pytest.raises(UserError, match=r"put_ does not have .*optimization.repeatable: false"):
+        train_sft(sft_recipe(*folders), tmp_path / "run", Display())
+    train_sft(sft_recipe(*folders, repeatable=False), tmp_path / "run", Display())
+    for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"), [("accelerate.Accelerator.prepare", "for the model"), ("torch.optim.AdamW.step", "at step 0")]
+)
+def test_too_little_memory_is_told(folders, tmp_path, monkeypatch, where, said):
+    """Also for the model as it is moved, and for what the first step of the optimizer makes."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(where, full)
+    with pytest.raises(UserError, match=f"the device has no memory left .*{said}"):
+        train_sft(sft_recipe(*folders), tmp_path / "run", Display())
 
 
 def test_a_run_goes_on_with_less_memory(folders, alone, tmp_path):

@@ -35,8 +35,8 @@ def decode(model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> list[D
     """The tokens of each row, in order. What becomes of a row depends on that row alone.
 
     Rows that have ended are taken out of the batch once they are half of it. Kernels round differently for other batch
-    sizes, in the last bits of a score: in fp32 a draw would have to fall within these bits to go another way, in half
-    precision that happens in long utterances, so there the same partition gives the same tokens, another may not.
+    sizes, in the last bits of a score: in fp32 a draw would have to fall within these bits to go another way. In half
+    precision that happens soon: there a row's tokens are the same in the same batch, and may be others in another.
     """
     import torch
 

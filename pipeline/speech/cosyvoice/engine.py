@@ -26,6 +26,7 @@ from .segments import Segment, kept_tokens, split
 from .upstream import Code, versions
 
 VERSION = "1"  # counts changes that give other speech
+GPU_VERSION = "2"  # counts those that give other speech on a GPU alone
 VOICES = 256  # prompts kept in memory, about 0.2 MB each; all are kept on disk
 Said = Waveform | DialogueRejected | BadSpeechError
 
@@ -136,7 +137,8 @@ class CosyVoiceEngine:
             "code": Code.find(self.spec.source).checksum(),
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
-            "device": "cuda" if self.spec.num_gpus else "cpu",  # they draw other noise from the same seed
+            # They draw other noise from the same seed.
+            "device": f"cuda, adapter {GPU_VERSION}" if self.spec.num_gpus else "cpu",
             "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
             **({"never_drawn": " ".join(sorted(self._too_long))} if self._too_long else {}),
             **self._faster(),

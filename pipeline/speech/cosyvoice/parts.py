@@ -100,7 +100,6 @@ def load(folder: ModelFolder, code: Code, device: "torch.device", precision: Pre
     """Build and load a model. Raises UserError if its files do not fit each other or the code."""
     import torch
 
-    torch.backends.cudnn.allow_tf32 = precision != "fp32"
     code.make_importable()
     with contained():
         torch.manual_seed(SEED)
@@ -128,6 +127,7 @@ def assemble(
     """Modules with their weights, put to work on a device."""
     import torch
 
+    choose_kernels(precision)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     # Only the language model is kept in half precision: the flow is rounded as it goes, the vocoder not at all.
     llm = parts["llm"].to(device, dtype)
@@ -144,6 +144,19 @@ def assemble(
         device=device,
         dtype=dtype,
     )
+
+
+def choose_kernels(precision: Precision) -> None:
+    """Have a GPU compute the same bits of the same input each time, in this process as a whole.
+
+    cuDNN's attention, which torch takes in half precision, does not, and plans anew for each new length, which is each
+    step of decoding; nor do the convolutions that cuDNN takes where it may not round to TF32.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
 
 def _read(module: Any, path: Path) -> None:

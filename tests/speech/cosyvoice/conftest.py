@@ -1,4 +1,7 @@
-"""A tiny model folder of each version, and the code to load it: installed, or COSYVOICE_SOURCE names a clone."""
+"""A tiny model folder of each version, and the code to load it: installed, or COSYVOICE_SOURCE names a clone.
+
+With COSYVOICE_DEVICE=cuda engines and parts are put on a GPU.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ from duplexgen.pipeline.speech.cosyvoice.upstream import Code
 from tests.speech.cosyvoice.folders import make_bank, make_folder
 
 SOURCE = os.environ.get("COSYVOICE_SOURCE")
+DEVICE = os.environ.get("COSYVOICE_DEVICE", "cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,7 +64,8 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec(model: Path, bank: Path, **fields: Any) -> Speech:
-    section = CosyVoice(**{"model": str(model), "bank": str(bank), "source": SOURCE, "num_gpus": 0.0, **fields})
+    named = {"model": str(model), "bank": str(bank), "source": SOURCE, "num_gpus": float(DEVICE == "cuda")}
+    section = CosyVoice(**{**named, **fields})
     return Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section)
 
 

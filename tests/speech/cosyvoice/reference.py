@@ -30,7 +30,7 @@ def drawing(monkeypatch: pytest.MonkeyPatch, draws: torch.Tensor) -> Iterator[li
     used: list[float] = []
 
     def multinomial(weights: torch.Tensor, count: int, replacement: bool = False) -> torch.Tensor:
-        draw = draws[len(used)]
+        draw = draws[len(used)].to(weights.device)
         used.append(float(draw))
         cumulative = weights.cumsum(dim=0)
         return torch.searchsorted(cumulative, draw[None] * cumulative[-1], right=True).clamp(max=len(weights) - 1)

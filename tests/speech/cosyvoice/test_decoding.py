@@ -44,9 +44,9 @@ def test_order_and_company_change_nothing(engine_of, bank):
 def test_cached_steps_are_one_full_pass(engine, bank):
     model = engine._parts.llm
     prefix = rows(engine, bank, ["Good morning to you."])[0].prefix
-    tokens = torch.arange(7, 27)
+    tokens = torch.arange(7, 27, device=prefix.device)
     with torch.inference_mode():
-        seen = torch.ones(1, len(prefix), dtype=torch.bool)
+        seen = torch.ones(1, len(prefix), dtype=torch.bool, device=prefix.device)
         scores, cache = model.step(prefix[None], seen, None)
         stepwise = [scores]
         for token in tokens:
@@ -55,7 +55,7 @@ def test_cached_steps_are_one_full_pass(engine, bank):
             stepwise.append(scores)
         for count, scores in enumerate(stepwise):
             whole = torch.cat([prefix, *(model.embed(token[None])[0] for token in tokens[:count])])[None]
-            full, _ = model.step(whole, torch.ones(1, whole.shape[1], dtype=torch.bool), None)
+            full, _ = model.step(whole, torch.ones_like(whole[..., 0], dtype=torch.bool), None)
             assert torch.allclose(scores, full, atol=1e-4), count
     assert not torch.allclose(stepwise[0], stepwise[-1], atol=0.05)
 

@@ -281,7 +281,8 @@ def test_check_names_each_mistake(tmp_path, bank, folder_of):
     assert CosyVoiceEngine(spec(folder_of(2), bank)).check() == []
     nothing = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="a"))
     assert [location for location, _ in nothing.check()] == [("speech", "cosyvoice")]
-    wrong = CosyVoiceEngine(spec(tmp_path / "model", tmp_path / "bank", source=str(tmp_path), precision="fp16"))
+    missing = {"source": str(tmp_path), "precision": "fp16", "num_gpus": 0.0}
+    wrong = CosyVoiceEngine(spec(tmp_path / "model", tmp_path / "bank", **missing))
     assert [location[-1] for location, _ in wrong.check()] == ["model", "bank", "source", "precision"]
 
 

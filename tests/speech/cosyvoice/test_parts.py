@@ -11,19 +11,20 @@ from duplexgen.pipeline.errors import UserError  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.parts import load  # noqa: E402
+from tests.speech.cosyvoice.conftest import DEVICE  # noqa: E402
 
-CPU = torch.device("cpu")
+WHERE = torch.device(DEVICE)
 
 
 def test_weights_are_those_of_the_file_to_the_last_bit(folder_of, code):
     """Qwen's folder is saved in bf16, as published; what is read into it must not be rounded."""
     folder = ModelFolder.read(folder_of(2))
     saved = torch.load(folder.path / "llm.pt", weights_only=True)
-    loaded = load(folder, code, CPU).llm._model.state_dict()
+    loaded = load(folder, code, WHERE).llm._model.state_dict()
     assert set(loaded) == set(saved)
     for name, weight in loaded.items():
         assert weight.dtype == torch.float32
-        assert torch.equal(weight, saved[name]), name
+        assert torch.equal(weight.cpu(), saved[name]), name
 
 
 def test_the_process_stays_as_it_was(folder, code, capsys):
@@ -32,7 +33,7 @@ def test_the_process_stays_as_it_was(folder, code, capsys):
     torch.manual_seed(1)
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state()
     level, handlers = logging.getLogger().level, list(logging.getLogger().handlers)
-    load(ModelFolder.read(folder), code, CPU)
+    load(ModelFolder.read(folder), code, WHERE)
     after = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state()
     assert before[:2] == after[:2]
     assert torch.equal(before[2], after[2])
@@ -43,10 +44,10 @@ def test_the_process_stays_as_it_was(folder, code, capsys):
 def test_what_is_drawn_while_loading_is_always_the_same(folder, code):
     """v3's vocoder draws noise when it is made and keeps it, in no file."""
     torch.manual_seed(1)
-    one = load(ModelFolder.read(folder), code, CPU)
+    one = load(ModelFolder.read(folder), code, WHERE)
     torch.manual_seed(2)
-    other = load(ModelFolder.read(folder), code, CPU)
-    mel = torch.zeros(1, 80, 20)
+    other = load(ModelFolder.read(folder), code, WHERE)
+    mel = torch.zeros(1, 80, 20, device=WHERE)
     waves = []
     for parts in (one, other):
         torch.manual_seed(5)
@@ -55,7 +56,7 @@ def test_what_is_drawn_while_loading_is_always_the_same(folder, code):
 
 
 def test_half_precision_speaks(folder, code, engine_of):
-    parts = load(ModelFolder.read(folder), code, CPU, "bf16")
+    parts = load(ModelFolder.read(folder), code, WHERE, "bf16")
     engine = engine_of(parts.version)
     prompt = engine._prompts.make(engine._bank.prompt("voice0"))
     row = Row(parts.prefix([1, 2], prompt), 8, 20, np.random.default_rng(0).random((20, 2), dtype=np.float32))
@@ -84,7 +85,7 @@ def test_weights_that_do_not_fit_are_named(folder_of, code, tmp_path, damage):
         content = (path / "llm.pt").read_bytes()
         (path / "llm.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"llm\.pt"):
-        load(ModelFolder(path, "cosyvoice2.yaml", 2), code, CPU)
+        load(ModelFolder(path, "cosyvoice2.yaml", 2), code, WHERE)
 
 
 def test_code_that_does_not_know_the_model_is_named(folder_of, code, tmp_path):
@@ -93,7 +94,7 @@ def test_code_that_does_not_know_the_model_is_named(folder_of, code, tmp_path):
     yaml = path / "cosyvoice2.yaml"
     yaml.write_text(yaml.read_text().replace("llm.llm.Qwen2LM", "llm.llm.Qwen9LM"))
     with pytest.raises(UserError, match="does not fit the CosyVoice code"):
-        load(ModelFolder.read(path), code, CPU)
+        load(ModelFolder.read(path), code, WHERE)
 
 
 def test_a_damaged_tokenizer_is_named(folder_of, code, tmp_path):
@@ -102,4 +103,4 @@ def test_a_damaged_tokenizer_is_named(folder_of, code, tmp_path):
     tokenizer = path / "CosyVoice-BlankEN" / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text()[:-100])
     with pytest.raises(UserError, match="text tokenizer"):
-        load(ModelFolder.read(path), code, CPU)
+        load(ModelFolder.read(path), code, WHERE)

@@ -97,7 +97,7 @@ cli.main()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_any_command(number: signal.Signals) -> None:
-    process = subprocess.Popen([sys.executable, "-c", BUSY], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=-1, stderr=-1, text=True)
     assert process.stdout
     process.stdout.readline()
     process.send_signal(number)
@@ -107,7 +107,7 @@ def test_a_signal_stops_any_command(number: signal.Signals) -> None:
 
 
 def test_under_nohup_a_hangup_stops_nothing() -> None:
-    process = subprocess.Popen([sys.executable, "-c", BUSY, "nohup"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    process = subprocess.Popen([sys.executable, "-c", BUSY, "nohup"], stdout=-1, stderr=-1, text=True)
     assert process.stdout
     process.stdout.readline()
     process.send_signal(signal.SIGHUP)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import duplexgen.pipeline.rewriting
+from duplexgen.pipeline import rewriting
 from duplexgen.pipeline.rewriting.steps import Step
 
 ops: Any = importlib.import_module("re._constants")
@@ -62,7 +62,7 @@ BUDGET_S = 60  # of processor time, for all of them; what is quadratic takes thi
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
-    for module in pkgutil.iter_modules(pipeline.rewriting.__path__, "pipeline.rewriting."):
+    for module in pkgutil.iter_modules(rewriting.__path__, f"{rewriting.__name__}."):
         for name, value in vars(importlib.import_module(module.name)).items():
             yield from ((f"{module.name}.{name}", pattern) for pattern in found(value))
 

@@ -83,4 +83,4 @@ def _usable(text: str) -> str:
 
 
 PathText = Annotated[str, AfterValidator(_usable)]
-"""A path in a recipe. What it is relative to, its section says."""
+"""A path in a recipe, or a name on the Hub, which may be a path. What it is relative to, its section says."""

@@ -71,7 +71,7 @@ class Source(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=100)]
     shape: Literal["ultrachat", "messages", "alpaca"]
     path: PathText | None = None  # relative to the recipe's folder
-    hub: str | None = None
+    hub: PathText | None = None  # a name on the Hub, or a folder that `datasets` reads, relative to the working folder
     config: str | None = None
     split: str = "train"
     revision: str | None = None

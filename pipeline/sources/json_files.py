@@ -207,7 +207,7 @@ DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole)
 
 def _why(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.colno}"
+        return f"{error.msg.removesuffix(' at')} at character {error.colno}"
     return "nested too deep" if isinstance(error, RecursionError) else str(error)
 
 

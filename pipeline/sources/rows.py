@@ -10,6 +10,7 @@ from typing import IO
 
 from ..dialogue import Rejection
 from ..errors import UserError
+from ..escapes import one_line
 from ..recipe import Source
 from .json_files import Bytes, line_rows, value_rows
 from .row import RestLost, Row
@@ -33,16 +34,13 @@ def shown(path: Path) -> str:
 
 
 def escaped(name: str) -> str:
-    r"""A name of the file system as text: bytes that are not UTF-8 as \xff, a \ as \\."""
-    return os.fsencode(name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    r"""A name of the file system as text of one line: bytes that are not UTF-8 as \xff, a \ as \\."""
+    return one_line(os.fsencode(name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace"))
 
 
 def problem(source: Source, base: Path) -> str | None:
     """Why a local source cannot be read, or None."""
-    try:
-        path = location(source, base)
-    except RuntimeError as error:  # ~nobody
-        return f"{source.path}: {error}"
+    path = location(source, base)
     if not path.exists():
         return f"no such file or folder: {path}" + (" (a link that leads nowhere)" if path.is_symlink() else "")
     if path.is_dir():

@@ -19,11 +19,11 @@ from itertools import islice
 from pathlib import Path
 
 from ..dialogue import Rejection
-from ..errors import DialogueRejected, UserError
+from ..errors import UserError
 from ..recipe import Source
 from .joining import JOINED, joined
 from .rows import escaped, files, problem, read_rows, shown
-from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, dialogue, needed_keys
+from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read
 
 __all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
 
@@ -39,14 +39,7 @@ def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[
     """
     if lost is None or source.unreadable_files == "skip":
         lost = []
-    for row in islice(read_rows(source, base, needed_keys(source.shape), lost), source.limit):
-        if isinstance(row, Rejection):
-            yield row
-            continue
-        try:
-            yield dialogue(row.value, source)
-        except DialogueRejected as rejected:
-            yield Rejection(row.where, "source", rejected.reason, rejected.detail)
+    yield from islice(read_rows(source, base, lost), source.limit)
 
 
 def check(source: Source, base: Path) -> str | None:

@@ -65,7 +65,7 @@ def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
         line, starts_line, indent = text.line, text.starts_line, text.indent
         where = f"{name}#{number}" if in_list else f"{name}:{line}"
         try:
-            row = Row(where, text.value())
+            row = Row(where, text.value(), is_alone=not in_list)
             usual = indent
             yield row
             continue

@@ -12,6 +12,7 @@ class Row:
 
     where: str
     value: Any
+    is_alone: bool = False  # no item of a list and no line: if it is all that its file has, it is the file
 
 
 @dataclass(frozen=True, slots=True)

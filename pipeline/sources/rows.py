@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import IO
 
 from ..dialogue import Rejection
-from ..errors import UserError
+from ..errors import DialogueRejected, UserError
 from ..escapes import one_line
 from ..recipe import Source
 from .json_files import Bytes, line_rows, value_rows
 from .row import RestLost, Row
+from .shapes import WRONG_SHAPE, Read, dialogue, needed_keys
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
 UNPACKED_UNASKED = 16 * 2**20  # bytes; so much of an archive may be any multiple of what it was packed to
@@ -75,33 +76,43 @@ def files(source: Source, base: Path) -> list[Path]:
         raise UserError(f"source {source.name}: cannot be read: {error}") from error
 
 
-def read_rows(source: Source, base: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row | Rejection]:
-    """Every row of a source in the order of its files, or what is wrong with it.
+def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Rejection]:
+    """Every row of a source in the order of its files, as a dialogue or as what is wrong with it.
 
-    keys: those of a row that its shape needs; of the others a row may have the name alone. lost: is given a message
-    for every file of which no row, or not every row that is lost, could be counted.
+    lost: is given a message for every file of which no row, or not every row that is lost, could be counted.
     Raises UserError if the disk, or a Hub data set, cannot be read.
     """
     if source.hub is not None:
-        yield from _hub_rows(source, keys)
+        for row in _hub_rows(source, needed_keys(source.shape)):
+            yield _judged(row, source)
         return
     for path in files(source, base):
         try:
-            yield from _file_rows(path, keys, lost)
+            yield from _file_rows(path, source, lost)
         except OSError as error:
             raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
 
 
-def _file_rows(path: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row | Rejection]:
-    read, wrong = 0, ""
+def _judged(row: Row | Rejection, source: Source) -> Read | Rejection:
+    if isinstance(row, Rejection):
+        return row
     try:
-        for item in _rows_of(path, keys):
+        return dialogue(row.value, source)
+    except DialogueRejected as rejected:
+        return Rejection(row.where, "source", rejected.reason, rejected.detail)
+
+
+def _file_rows(path: Path, source: Source, lost: list[str]) -> Iterator[Read | Rejection]:
+    seen, read, wrong, other_shape = 0, 0, "", False
+    try:
+        for row in _rows_of(path, needed_keys(source.shape)):
+            item = _judged(row, source)
+            seen += 1
+            if isinstance(row, Row) and isinstance(row.value, dict):
+                read += 1
+                other_shape = row.is_alone and isinstance(item, Rejection) and item.reason == WRONG_SHAPE
             if isinstance(item, Rejection):
                 wrong = wrong or f"{item.dialogue_id}: {item.reason}: {item.detail}"
-            elif isinstance(item.value, dict):
-                read += 1
-            else:  # as a line of an object that takes several
-                wrong = wrong or f"{item.where}: expected a JSON object"
             yield item
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's; a damaged archive's has none
@@ -110,7 +121,9 @@ def _file_rows(path: Path, keys: Sequence[str], lost: list[str]) -> Iterator[Row
         lost.append(f"{path}: {rows}: {error}")
         yield Rejection(shown(path), "source", "broken_file", f"{rows}: {error}")
         return
-    if wrong and not read:
+    if other_shape and seen == 1:  # its rows may stand deeper, under a key of the object, and nobody counts them
+        lost.append(f"{path}: it is one object, and no dialogue; {wrong}")
+    elif wrong and not read:
         hint = (
             ". A .jsonl has one row per line; rows over several lines are read from a .json" if _is_lines(path) else ""
         )

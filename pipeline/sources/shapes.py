@@ -15,6 +15,7 @@ from .row import Unusable
 
 SYSTEM_LEFT_OUT = "system_message_left_out"
 UNANSWERED_LEFT_OUT = "unanswered_user_turn_left_out"
+WRONG_SHAPE = "wrong_shape"
 
 _ROLES: dict[str, Role | None] = {
     "user": "user",
@@ -48,7 +49,7 @@ def dialogue(row: Any, source: Source) -> Read:
     Raises DialogueRejected if the row is no such dialogue.
     """
     if not isinstance(row, dict):
-        raise DialogueRejected("wrong_shape", f"expected a JSON object, got {_kind(row)}")
+        raise DialogueRejected(WRONG_SHAPE, f"expected a JSON object, got {_kind(row)}")
     said = SHAPES[source.shape].said(row)
     if not said:
         raise DialogueRejected("no_turns", "the dialogue has no turns")
@@ -68,7 +69,7 @@ def _ultrachat(row: dict[str, Any]) -> Said:
     said: Said = []
     for number, text in enumerate(data):
         if not isinstance(text, str):
-            raise DialogueRejected("wrong_shape", f"turn {number + 1}: expected text, got {_kind(text)}")
+            raise DialogueRejected(WRONG_SHAPE, f"turn {number + 1}: expected text, got {_kind(text)}")
         said.append(("assistant" if number % 2 else "user", text))
     return said
 
@@ -80,7 +81,7 @@ def _messages(row: dict[str, Any]) -> Said:
 
 def _message(item: Any, number: int) -> tuple[Role | None, str]:
     if not isinstance(item, dict):
-        raise DialogueRejected("wrong_shape", f"turn {number}: expected an object, got {_kind(item)}")
+        raise DialogueRejected(WRONG_SHAPE, f"turn {number}: expected an object, got {_kind(item)}")
     name = item.get("role", item.get("from"))
     if not isinstance(name, str) or name.lower() not in _ROLES:
         raise DialogueRejected("unknown_role", f"turn {number}: {_quoted(name)} is none of {', '.join(_ROLES)}")
@@ -88,7 +89,7 @@ def _message(item: Any, number: int) -> tuple[Role | None, str]:
     if isinstance(content, list):
         content = _joined_parts(content, number)
     if not isinstance(content, str):
-        raise DialogueRejected("wrong_shape", f"turn {number}: expected text in `content`, got {_kind(content)}")
+        raise DialogueRejected(WRONG_SHAPE, f"turn {number}: expected text in `content`, got {_kind(content)}")
     return _ROLES[name.lower()], content
 
 
@@ -96,7 +97,7 @@ def _joined_parts(parts: list[Any], number: int) -> str:
     """Content written as parts: `[{"type": "text", "text": "..."}]`."""
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type", "text") == "text"]
     if len(texts) != len(parts) or not all(isinstance(text, str) for text in texts):
-        raise DialogueRejected("wrong_shape", f"turn {number}: has a part that is not text")
+        raise DialogueRejected(WRONG_SHAPE, f"turn {number}: has a part that is not text")
     return "\n\n".join(str(text) for text in texts)
 
 
@@ -107,7 +108,7 @@ def _alpaca(row: dict[str, Any]) -> Said:
     for key, value in fields.items():
         if not isinstance(value, str):
             hint = f"; the row has {_keys(row)}" if value is None else ""
-            raise DialogueRejected("wrong_shape", f"expected text in `{key}`, got {_kind(value)}{hint}")
+            raise DialogueRejected(WRONG_SHAPE, f"expected text in `{key}`, got {_kind(value)}{hint}")
     request = "\n\n".join(str(fields[key]) for key in ("instruction", "input") if str(fields[key]).strip())
     return [("user", request), ("assistant", str(fields["output"]))]
 
@@ -134,7 +135,7 @@ def _list(row: dict[str, Any], key: str, shape: str) -> list[Any]:
     value = row.get(key)
     if not isinstance(value, list):
         raise DialogueRejected(
-            "wrong_shape", f"the shape {shape} has a list in `{key}`, got {_kind(value)}; the row has {_keys(row)}"
+            WRONG_SHAPE, f"the shape {shape} has a list in `{key}`, got {_kind(value)}; the row has {_keys(row)}"
         )
     return value
 

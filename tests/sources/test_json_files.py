@@ -168,8 +168,21 @@ def test_what_cannot_be_counted_is_lost(tmp_path: Path, content: str, rows: int,
     assert len(rejected) >= 1
     (message,) = lost
     assert message.startswith(f"{path}: ")
-    assert words in message
+    assert words in message and "at at" not in message
     assert read_all(path, unreadable_files="skip") == (found, rejected, [])
+
+
+@pytest.mark.parametrize("wrap", [{"data": [1]}, {"version": 1, "train": [row(0), row(1)]}, {"data": [row(0)]}, {}])
+def test_a_file_of_one_object_of_another_shape_is_lost(tmp_path: Path, wrap: dict[str, Any]) -> None:
+    """As its rows may stand in it, under a key: one rejection would not say how many they are."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(wrap, indent=1))
+    found, [rejection], [message] = read_all(path)
+    assert found == [] and rejection.reason == "wrong_shape"
+    assert message.startswith(f"{path}: it is one object, and no dialogue; a.json:1: wrong_shape")
+    for others in (f"{json.dumps(wrap)}\n{json.dumps(row(0))}", f"[{json.dumps(wrap)}]"):  # here it is counted
+        path.write_text(others)
+        assert read_all(path)[2] == []
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz"])
@@ -275,9 +288,9 @@ def test_a_value_that_nobody_uses_costs_no_row(tmp_path: Path, name: str) -> Non
 )
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
 def test_a_value_that_is_used_costs_the_row(tmp_path: Path, content: bytes, reason: str, words: str, name: str) -> None:
-    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(content + b"\n" + json.dumps(row(0)).encode())
     found, (rejection,), lost = read_all(tmp_path / name)
-    assert (found, rejection.reason, lost) == ([], reason, [])
+    assert (found, rejection.reason, lost) == (ids(1), reason, [])
     assert words in rejection.detail
 
 

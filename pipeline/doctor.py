@@ -101,5 +101,10 @@ def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
         (work, f"an hour of speech takes {SPEECH_GB_AN_HOUR:g} GB, an hour of dialogue {an_hour:g} GB"),
         (out, f"an hour of dialogue takes {an_hour:g} GB"),
     ):
-        free = shutil.disk_usage(deepest(folder)).free / GB
+        there = deepest(folder)
+        if not os.access(there, os.W_OK | os.X_OK):
+            yield Finding(
+                "folders", False, f"{folder}: {there} may not be written. Choose another folder, or allow it."
+            )
+        free = shutil.disk_usage(there).free / GB
         yield Finding("disk", free > 1, f"{folder}: {free:.0f} GB free; {takes}")

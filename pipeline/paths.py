@@ -15,6 +15,7 @@ from .errors import UserError
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, gs://, file:/; a drive of Windows has one letter
 LONGEST_NAME_BYTES = 255  # of each part of a path, on every file system that is in use
 LONGEST_PATH_BYTES = 4095
+DEEPEST = 200  # folders within folders, which Python makes by recursion
 LARGEST_TEXT_BYTES = 1 << 20  # of a recipe, a prompt, a list of answers
 STORE = (
     "is an address, and no path of a file system (it would become the folder {folder}). Expected a local or shared "
@@ -32,6 +33,8 @@ def problem(text: str) -> str | None:
     try:
         if "\0" in text or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
             return f"is no path: expected at most {LONGEST_PATH_BYTES} bytes and no NUL among them"
+        if len(Path(text).parts) > DEEPEST:
+            return f"is too deep: expected at most {DEEPEST} folders within each other"
         if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in Path(text).parts):
             return f"has a name that is too long: expected at most {LONGEST_NAME_BYTES} bytes between two slashes"
         Path(text).expanduser()

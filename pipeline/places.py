@@ -17,11 +17,13 @@ BELOW_WORK = f"preferences-{KEY}/.part-000000.parquet.{UUID}.tmp"
 def check_places(out: Path, work: Path) -> None:
     """Raise UserError if a data set cannot be made in `out` with its stages' folders in `work`, wherever links lead.
 
-    That is if one is inside the other or the same, if `out` is a mount point, or if a name that will be made there is
-    too long for the file system.
+    That is if one is inside the other or the same, if `out` is a mount point, if what is no folder stands in the way,
+    or if a name that will be made there is too long for the file system.
     """
     _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
     _check_length(work, work / BELOW_WORK, 0)
+    for path in (out, work):
+        _check_way(path)
     if out.is_mount():
         raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
     if is_inside(work, out):
@@ -71,6 +73,14 @@ def expanded(path: Path, resolved: bool = True) -> Path:
 
 def _folded(path: Path) -> tuple[str, ...]:
     return tuple(unicodedata.normalize("NFC", part).casefold() for part in path.parts)
+
+
+def _check_way(path: Path) -> None:
+    there = deepest(path)
+    way = path.relative_to(there).parts
+    if way and os.path.lexists(there / way[0]):
+        kind = "a link that leads to no folder" if (there / way[0]).is_symlink() else "no folder"
+        raise UserError(f"{there / way[0]} is {kind}, and a build would make {path}. Choose another, or remove it.")
 
 
 def _check_length(path: Path, longest: Path, added: int) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from .dialogue import Rejection
 from .errors import UserError
+from .escapes import one_line
 from .recipe import Recipe
 from .shards.manifest import key_of
 from .shards.partitions import Outcome, PartitionFolder
@@ -103,7 +104,7 @@ def _planned(done: Path, folder: PartitionFolder) -> int | None:
 def _stop_if_changed(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> None:
     """Raise UserError if the sources are not what they were before they were read."""
     changed = [
-        f"{file} of source {source}"
+        f"{one_line(file)} of source {source}"
         for source, prints in before.items()
         for file in sorted(prints.keys() | after[source].keys())
         if prints.get(file) != after[source].get(file)
@@ -119,7 +120,7 @@ def _stop_if_lost(lost: list[str]) -> None:
     """Raise UserError if files of the sources could not be read."""
     if not lost:
         return
-    listed = "".join(f"\n  {message}" for message in lost)
+    listed = "".join(f"\n  {one_line(message)}" for message in lost)
     count = "1 file" if len(lost) == 1 else f"{len(lost)} files"
     raise UserError(
         f"{count} of the sources cannot be read, or not to the end:{listed}\nMend or remove them; or say "

@@ -104,7 +104,7 @@ def test_addresses_in_a_training_recipe(tmp_path: Path, name: str, change: dict[
 
 
 def test_names_that_no_file_system_takes(tmp_path: Path) -> None:
-    for name in ("x" * 256, "é" * 128, "a/" * 2048, "", " ", "~nosuchuser/x"):
+    for name in ("x" * 256, "é" * 128, "a/" * 2048, "a/" * 1500, "", " ", "~nosuchuser/x"):
         for command in (["build", "turn_taking", "--out", name], ["verify", name], ["build", name]):
             ended = duplexgen(*command, cwd=tmp_path)
             assert ended.status == 2 and "Traceback" not in ended.said, name

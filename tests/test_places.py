@@ -110,8 +110,25 @@ def test_folder_that_may_not_be_written(site: Path, option: str) -> None:
 def test_file_where_a_folder_is_expected(site: Path, option: str, where: str) -> None:
     (site / "file").write_text("mine")
     other = "--work" if option == "--out" else "--out"
-    refused(build(site, option, where, other, "free"), str(site / "file"))
+    for command in ("build", "plan"):
+        ended = duplexgen(command, "turn_taking.yaml", option, where, other, "free", cwd=site)
+        refused(ended, f"{site / 'file'} is no folder, and a build would make {site / where}")
+    ended = duplexgen("doctor", "turn_taking.yaml", option, where, other, "free", cwd=site)
+    assert ended.status == 1 and "is no folder" in ended.said
     assert (site / "file").read_text() == "mine"
+    assert not (site / "free").exists()
+
+
+def test_link_that_leads_nowhere(site: Path) -> None:
+    (site / "link").symlink_to("nowhere")
+    refused(build(site, "--work", "link/x"), f"{site / 'link'} is a link that leads to no folder")
+
+
+def test_doctor_says_that_a_folder_may_not_be_written(site: Path) -> None:
+    (site / "locked").mkdir(mode=0o555)
+    ended = unprivileged("doctor", "turn_taking.yaml", "--out", "locked/x/y", "--work", "w", cwd=site)
+    assert ended.status == 1
+    assert f"{site / 'locked'} may not be written" in ended.said
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -127,6 +127,20 @@ def test_what_verify_lists_keeps_to_its_line(tmp_path: Path) -> None:
     assert not [line for line in ended.said.splitlines() if line.startswith(("out: every", " out: every"))]
 
 
+def test_what_is_lost_keeps_to_its_line(tmp_path: Path) -> None:
+    (tmp_path / f"rows {STEERS}\n").mkdir()
+    (tmp_path / f"rows {STEERS}\n" / "x\nall is well.jsonl").write_text("{")
+    recipe = recipe_dict(tmp_path)
+    recipe["sources"] = [{"name": "rows", "shape": "ultrachat", "path": "link"}]
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / "link").symlink_to(f"rows {STEERS}\n")
+    for command in (["plan", "recipe.yaml"], ["plan", "recipe.yaml", "--work", f"a\nb {STEERS}"]):
+        ended = duplexgen(*command, cwd=tmp_path)
+        assert ended.status == 2 and not STEERING.search(ended.said)
+        assert len(ended.said.strip().splitlines()) == 3, ended.said
+        assert r"x\nall is well.jsonl: no row could be read" in ended.said
+
+
 def test_a_card_of_a_manifest_from_elsewhere(tmp_path: Path) -> None:
     """Whatever stands in the manifest of somebody's data set, the tables have their cells."""
     recipe = Recipe.model_validate(recipe_dict(tmp_path)).model_dump(mode="json")

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ..dialogue import Rejection
 from ..errors import UserError
+from ..escapes import one_line
 from ..recipe import Source
 from .joining import JOINED, joined
 from .rows import escaped, files, problem, read_rows, shown
@@ -86,5 +87,5 @@ def _digests(paths: dict[str, Path], source: Source) -> dict[str, str]:
             with path.open("rb") as stream:
                 digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
+            raise UserError(f"source {source.name}: cannot read {one_line(str(path))}: {error.strerror}") from error
     return digests

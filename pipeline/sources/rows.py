@@ -90,7 +90,7 @@ def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Re
         try:
             yield from _file_rows(path, source, lost)
         except OSError as error:
-            raise UserError(f"source {source.name}: cannot read {path}: {error.strerror}") from error
+            raise UserError(f"source {source.name}: cannot read {one_line(str(path))}: {error.strerror}") from error
 
 
 def _judged(row: Row | Rejection, source: Source) -> Read | Rejection:

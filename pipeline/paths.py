@@ -33,10 +33,12 @@ def problem(text: str) -> str | None:
     try:
         if "\0" in text or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
             return f"is no path: expected at most {LONGEST_PATH_BYTES} bytes and no NUL among them"
-        if len(Path(text).parts) > DEEPEST:
-            return f"is too deep: expected at most {DEEPEST} folders within each other"
-        if any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in Path(text).parts):
-            return f"has a name that is too long: expected at most {LONGEST_NAME_BYTES} bytes between two slashes"
+        parts = Path(text).parts
+        if len(parts) > DEEPEST or any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in parts):
+            return (
+                f"has a name that is too long, or too many: expected at most {LONGEST_NAME_BYTES} bytes between two "
+                f"slashes, and {DEEPEST} folders within each other. Choose a shorter one"
+            )
         Path(text).expanduser()
     except (UnicodeEncodeError, RuntimeError):
         return "is no path here: it holds half a character, or starts with the home of a user who is not known"

@@ -57,7 +57,7 @@ def test_missing_source(site: Path) -> None:
     assert sorted(path.name for path in site.iterdir()) == ["interruption.yaml", "turn_taking.yaml"]
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "[]"])
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
 @pytest.mark.parametrize("command", ["build", "plan"])
 def test_source_without_a_dialogue(site: Path, command: str, content: str) -> None:
     (site / "talk.jsonl").write_text(content)
@@ -68,12 +68,12 @@ def test_source_without_a_dialogue(site: Path, command: str, content: str) -> No
 def test_names_of_files_that_are_no_text(site: Path) -> None:
     folder = site / "talk"
     folder.mkdir()
-    (folder / os.fsdecode(b"caf\xe9.jsonl")).write_bytes(b"{\n")
+    (folder / os.fsdecode(b"caf\xe9.jsonl")).write_bytes(b'{"id": "a", "data": ["Is it?", "It is."]}\n{\n')
     (folder / "good.jsonl").write_bytes((site / "talk.jsonl").read_bytes())
     write_recipe(site / "turn_taking.yaml", "turn_taking", "talk")
     ended = duplexgen("plan", "turn_taking.yaml", cwd=site)
     assert ended.status == 0, ended.said
-    assert "7 (1 rows of the sources rejected: broken_json 1)" in ended.said
+    assert "8 (1 rows of the sources rejected: broken_json 1)" in ended.said
 
 
 def unprivileged(*arguments: str | Path, cwd: Path) -> Ended:
@@ -206,9 +206,15 @@ LONGEST = 255 - len(places.STAGING.format(""))
 def test_names_that_are_too_long(site: Path, command: str, letter: str) -> None:
     before = sorted(site.rglob("*"))
     name = letter * (LONGEST // len(letter.encode()) + 1)
-    for out, work in [(name, "w"), (f"{'x' * 256}/a", "w"), ("a", "y" * 256), ("a", "deep/" * 800 + "w")]:
+    for out, work in [
+        (name, "w"),
+        (f"{'x' * 256}/a", "w"),
+        ("a", "y" * 256),
+        ("a", "deep/" * 800 + "w"),
+        ("a", f"{'y' * 200}/" * 20),
+    ]:
         ended = duplexgen(command, "turn_taking.yaml", "--out", out, "--work", work, cwd=site)
-        assert ended.status == (1 if command == "doctor" else 2), ended.said
+        assert ended.status in ((1, 2) if command == "doctor" else (2,)), ended.said
         assert "Choose a shorter one" in ended.said
         assert sorted(site.rglob("*")) == before
 
@@ -239,7 +245,7 @@ def test_longest_names_can_be_made(tmp_path: Path, letter: str) -> None:
 @pytest.mark.parametrize("option", ["--out", "--work"])
 def test_paths_that_lead_nowhere(site: Path, option: str, place: str) -> None:
     (site / "loop").symlink_to("loop")
-    refused(build(site, option, place), "no path that can be used")
+    refused(build(site, option, place), "cannot be followed" if "loop" in place else "is no path here")
 
 
 def test_lock_that_may_not_be_written(site: Path) -> None:

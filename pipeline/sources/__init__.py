@@ -40,8 +40,7 @@ def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[
     """
     if lost is None or source.unreadable_files == "skip":
         lost = []
-    limit = None if source.limit is None else min(source.limit, sys.maxsize)
-    for row in islice(read_rows(source, base, needed_keys(source.shape), lost), limit):
+    for row in islice(read_rows(source, base, needed_keys(source.shape), lost), source.limit):
         if isinstance(row, Rejection):
             yield row
             continue

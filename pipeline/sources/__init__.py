@@ -14,7 +14,6 @@ A row's id is its `id`, `prompt_id` or `conversation_id`; a row that has none is
 
 import hashlib
 import importlib.util
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path

@@ -82,7 +82,7 @@ def test_weights_and_links_in_a_vocabulary_reach_no_model(data_sets: Sets, tmp_p
     (hostile / name).symlink_to(tmp_path / "secret")
     seal(hostile, lambda manifest: manifest["files"].append({"path": name}))
     seal(hostile, lambda _: None)
-    with pytest.raises(UserError, match=r"vocabulary holds '[a-z.]*', and a vocabulary has tokenizer\.json"):
+    with pytest.raises(UserError, match=r"is not what was built, and nothing was trained"):
         train_sft(sft_recipe(hostile), tmp_path / "run", Display())
     assert not (tmp_path / "run").exists()
     network = start_from_config(TINY, SequenceFormat.read(hostile), seed=0)
@@ -96,7 +96,7 @@ def test_a_vocabulary_that_is_damaged(model_folder: Path, tmp_path: Path, damage
     shutil.copytree(model_folder, tmp_path / "model")
     path = tmp_path / "model" / "vocabulary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
-    with pytest.raises(UserError, match=r"vocabulary\.json is damaged, or of another version"):
+    with pytest.raises(UserError, match=r"vocabulary\.json is malformed: "):
         load_model(tmp_path / "model")
 
 

@@ -32,6 +32,12 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def visible(name: str, most: int = 40) -> str:
+    """A name in a sentence: what cannot be seen is written out, joiners too, and the rest is cut off."""
+    seen = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name[: most + 1])
+    return seen if len(seen) <= most else f"{seen[: most - 1]}…"
+
+
 def plot_text(text: str) -> str:
     """A label of matplotlib, to which `$…$` is mathematics."""
     return one_line(text).replace("$", r"\$")

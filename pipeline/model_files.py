@@ -11,6 +11,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from .errors import UserError
+from .paths import read_bytes
 from .shards.atomic import atomic_path, canonical_json, file_sha256
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
@@ -54,12 +55,11 @@ def checksum(path: Path) -> str:
 def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
     """A JSON object; raises ValueError, in words, if the file is missing, damaged, deeper or larger than any is."""
     try:
-        with path.open("rb") as file:
-            content = file.read(largest_bytes + 1)
+        content = read_bytes(path, largest_bytes)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > largest_bytes:
-        raise ValueError(f"{path} is too large: expected at most {largest_bytes:,} bytes")
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
     try:
         found = json.loads(content.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
     except RecursionError as error:

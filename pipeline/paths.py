@@ -5,6 +5,7 @@ What no file system here can have is refused, and nothing is read that could fil
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,17 @@ def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{file}: line {line}: cannot be read as text: expected UTF-8 ({error.reason})") from None
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """A plain file as it is; raises ValueError if it is anything else, such as a pipe, or larger than this."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no plain file")
+        if status.st_size > most_bytes:
+            raise ValueError(f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}")
+        return file.read(most_bytes)
 
 
 def shortened(text: str, most: int = 120) -> str:

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from .build import Build
 from .errors import UserError
 from .escapes import one_line
-from .shards.dataset import LARGEST_TOKENIZER_BYTES, Dataset, read_bytes
+from .paths import read_bytes
+from .shards.dataset import LARGEST_TOKENIZER_BYTES, Dataset
 from .shards.manifest import PREFERENCES, VOCABULARY_FOLDER, PreferencesManifest
 from .shards.statistics import Statistics
 

@@ -5,9 +5,7 @@ what is no value of the model is named in a MalformedDataset. Whoever reads gets
 """
 
 import json
-import os
 import reprlib
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +19,9 @@ from pydantic import ValidationError
 
 from .. import __version__
 from ..errors import UserError
+from ..escapes import visible
 from ..layouts.streams import Layout
+from ..paths import read_bytes
 from ..recipe import Section, Tokens
 from ..recipe_file import dotted
 from ..tokens.described import Described, Sha256
@@ -72,17 +72,6 @@ def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any
     return value
 
 
-def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """A plain file as it is; raises ValueError if it is anything else, such as a pipe, or larger than this."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no plain file")
-        if status.st_size > most_bytes:
-            raise ValueError(f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}")
-        return file.read(most_bytes)
-
-
 def link_in(folder: Path, file: str) -> bool:
     """Whether a path below a folder goes through a link, which a data set has none of."""
     path = folder / file
@@ -120,7 +109,7 @@ def _malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        where = dotted(tuple(part if isinstance(part, int) else printable(part) for part in problem["loc"]))
+        where = dotted(tuple(part if isinstance(part, int) else visible(part) for part in problem["loc"]))
         given = "" if isinstance(problem["input"], dict) else f", got {reprlib.repr(problem['input'])}"
         if problem["type"] == "extra_forbidden":
             yield f"{where} is not known"
@@ -130,12 +119,6 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{where}: {problem['msg'].removeprefix('Value error, ')}{given}"
         else:
             yield problem["msg"].removeprefix("Value error, ")
-
-
-def printable(name: str, most: int = 40) -> str:
-    """What somebody else wrote, in a sentence: escaped where it cannot be seen, and cut after so many characters."""
-    seen = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name[: most + 1])
-    return seen if len(seen) <= most else f"{seen[: most - 1]}…"
 
 
 class Success(Section):
@@ -160,7 +143,7 @@ def opened(shard: Path, columns: pa.Schema) -> Iterator[pq.ParquetFile]:
                 raise _malformed(shard, problems)
             yield file
     except (OSError, pa.ArrowException) as error:
-        says = printable(str(error), LONGEST_ERROR)
+        says = visible(str(error), LONGEST_ERROR)
         message = f"{shard} is damaged ({says}). `duplexgen verify` says what else is."
         raise MalformedDataset(message, [f"{shard.name}: is damaged ({says})"]) from error
 
@@ -171,7 +154,7 @@ def open_table(path: Path, columns: pa.Schema) -> tuple[pq.ParquetFile, list[str
         file = pq.ParquetFile(path)
         return file, [*_wrong_columns(file.schema_arrow, columns), *_wrong_counts(file.metadata)]
     except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:  # of names in bad UTF-8, too
-        raise pa.ArrowInvalid(printable(str(error), LONGEST_ERROR)) from error
+        raise pa.ArrowInvalid(visible(str(error), LONGEST_ERROR)) from error
 
 
 def _wrong_columns(found: pa.Schema, columns: pa.Schema) -> Iterator[str]:
@@ -184,7 +167,7 @@ def _wrong_columns(found: pa.Schema, columns: pa.Schema) -> Iterator[str]:
         theirs, ours = ([str(of.field(at)) for at in of.get_all_field_indices(name)] for of in (found, columns))
         if theirs != ours:
             is_, expected = (reprlib.repr(", ".join(fields)) if fields else "not there" for fields in (theirs, ours))
-            yield f"the column {printable(name)} is {is_}, expected {expected}"
+            yield f"the column {visible(name)} is {is_}, expected {expected}"
 
 
 def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:

@@ -17,8 +17,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ..errors import UserError
+from ..escapes import visible
 from ..layouts.bayling import BaylingLayout
 from ..layouts.streams import Layout
+from ..paths import read_bytes
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
 from ..tokens.vocabulary import END_OF_TEXT, STATE_TOKENS, audio_token
@@ -32,8 +34,6 @@ from .dataset import (
     MalformedDataset,
     link_in,
     open_table,
-    printable,
-    read_bytes,
     read_json,
 )
 from .invariants import Checker, RowOrder
@@ -106,7 +106,7 @@ def check_files(dataset: Dataset) -> Iterator[str]:
             yield f"{file.path}: {problem}"
     listed = {file.path for file in files} | {MANIFEST, SUCCESS}
     for extra in sorted(set(_visible(dataset.path)) - listed):
-        yield f"{printable(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
+        yield f"{visible(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
 
 
 def _sha256_of_manifest(dataset: Dataset) -> str:
@@ -235,7 +235,7 @@ def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str
     ids.execute("create table ids (id text primary key) without rowid")
     rows = (found for batch in dataset.batches() for found in rows_of(batch))
     for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
-        named = f"row {count - 1}" if dialogue_id is None else printable(dialogue_id, LONGEST_NAME)
+        named = f"row {count - 1}" if dialogue_id is None else visible(dialogue_id, LONGEST_NAME)
         failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
         for failure in failures:
             yield f"{named}: {failure}"

@@ -17,7 +17,7 @@ from .display import Display
 from .errors import UserError
 from .places import check_places
 from .plan import SOURCE, Plan
-from .shards.atomic import explained, file_sha256, locked, remove_temporary, sync, write_json
+from .shards.atomic import explained, file_sha256, locked, remove_temporary, sync, sync_all, write_json
 from .shards.dataset import MANIFEST, SUCCESS, Dataset
 from .shards.finish import (
     Entry,
@@ -33,6 +33,7 @@ from .shards.ledger import ledger_failures
 from .shards.manifest import File, Manifest, StageCounts, data_set_key, manifest, software
 from .shards.partitions import MAKE_AGAIN, CommitRecord, Ledger, PartitionFolder, Readable
 from .shards.statistics import Statistics
+from .shards.verify import missing_files
 from .stages.stage import Stage, Step, stage_key, stage_shape
 
 RAY_LOG = "ray.log"
@@ -184,7 +185,7 @@ def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display)
 
 
 def _is_finished(out: Path, made: Making) -> bool:
-    """Whether `out` is this build's data set; raises UserError if it holds anything else."""
+    """Whether `out` is this build's data set; raises UserError if it holds anything else, or if it lost files."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / SUCCESS).exists():
@@ -194,8 +195,15 @@ def _is_finished(out: Path, made: Making) -> bool:
         )
     try:
         stored = Dataset(out).manifest
+        damage = list(missing_files(Dataset(out))) if made.is_that_of(stored) else []
     except UserError as error:
         raise UserError(f"{error}\n{LEFT.format(out)}") from error
+    if damage:
+        said = "".join(f"\n  {failure}" for failure in damage)
+        raise UserError(
+            f"{out} was this recipe's data set, and is damaged:{said}\nIt was left as it is. Remove it and run the "
+            "same command again: it is made again of what the stages made."
+        )
     if made.is_that_of(stored):
         counts = stored.ledger
         reasons = sum((Counter(of.reasons) for of in counts), Counter[str]())
@@ -253,6 +261,8 @@ def _finish(made: Making, out: Path, display: Display) -> None:
     tables = [*(finished[shard.file] for shard in shards), *rejected]
     files = [*tables, *(entry(staging, file) for file in (*vocabulary, *cards))]
     _stop_if_not_whole(made, staging, about["ledger"], files)
+    with explained(staging):
+        sync_all(staging)  # before what says that all is there
     write_json(staging / MANIFEST, about | {"files": files})
     write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
     remove_others(staging, {MANIFEST, SUCCESS, *(file["path"] for file in files)})

@@ -2,6 +2,7 @@
 bytes come out."""
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -13,11 +14,13 @@ import pytest
 from duplexgen.pipeline.build import build, prepare
 from duplexgen.pipeline.display import Display
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.pairs.build import build as build_pairs
 from duplexgen.pipeline.recipe import Recipe
 from duplexgen.pipeline.shards.partitions import PartitionFolder
 from duplexgen.pipeline.shards.records import read_record, write_record
 from tests.conftest import TURNS, recipe_dict, tree
 from tests.damaging import flip, swap
+from tests.pairs.conftest import pairs_recipe
 from tests.shards.conftest import run_stages
 
 FLIPS = 8  # of each file, of a seed; tests/shards/test_partitions.py has every byte of a record
@@ -211,4 +214,59 @@ def test_account_is_asked_before_a_data_set_is_finished(
 ) -> None:
     monkeypatch.setattr("duplexgen.pipeline.making._rejections", lambda _: iter(()))
     said = rebuild()
-    assert "does not add up, and was made no data set" in said and "the rejected table counts {}" in said
+    assert "does not add up, and was made no data set" in said and "the rejected table counts 0 of " in said
+
+
+def deleted(file: Path) -> None:
+    file.unlink()
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size - 1)
+
+
+def linked(file: Path) -> None:
+    file.rename(file.parents[2] / "elsewhere")
+    file.symlink_to(file.parents[2] / "elsewhere")
+
+
+@pytest.mark.parametrize("damage", [deleted, cut, linked])
+def test_a_finished_data_set_that_lost_something_is_not_done(
+    recipe: Recipe, whole: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    out, work = (Path(shutil.copytree(whole / name, tmp_path / name)) for name in ("out", "work"))
+    build(recipe, Path("/"), out, work, None, Display())
+    for file in ("data/train-00000-of-00001.parquet", "vocabulary/tokenizer.json", "rejected/part-00000.parquet"):
+        (tmp_path / "kept").mkdir()
+        kept = shutil.copyfile(out / file, tmp_path / "kept" / "file")
+        damage(out / file)
+        with pytest.raises(
+            UserError, match=rf"{out} was this recipe's data set, and is damaged:\n  {file}: .*\n.*Remove"
+        ):
+            build(recipe, Path("/"), out, work, None, Display())
+        (out / file).unlink(missing_ok=True)
+        shutil.move(kept, out / file)
+        shutil.rmtree(tmp_path / "kept")
+    (out / "manifest.json").write_bytes((out / "manifest.json").read_bytes() + b"\n")
+    with pytest.raises(UserError, match=r"manifest\.json: is not the one that _SUCCESS was written for"):
+        build(recipe, Path("/"), out, work, None, Display())
+    shutil.rmtree(out)  # as the message says
+    build(recipe, Path("/"), out, work, None, Display())
+    assert tree(out) == tree(whole / "out")
+
+
+def test_all_that_is_finished_is_on_disk(
+    recipe: Recipe, whole: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = set()
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)  # which a file keeps when it is renamed
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    build(recipe, Path("/"), tmp_path / "out", work, None, Display())
+    build_pairs(pairs_recipe(), tmp_path / "out", tmp_path / "pairs", tmp_path / "work of pairs", Display())
+    for folder in (tmp_path / "out", tmp_path / "pairs"):
+        assert [path for path in (folder, *folder.rglob("*")) if path.stat().st_ino not in synced] == []

@@ -124,7 +124,7 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
             f"the pairs in {data.folders[0]} have another vocabulary or layout than the model: "
             "make them of the data set it was trained on, with `duplexgen dpo-pairs`."
         )
-    known = {item.get("manifest_sha256") for item in model.about["data"]}
+    known = _trained_on(model)
     for folder, manifest in zip(data.folders, data.manifests, strict=True):
         assert isinstance(manifest, PreferencesManifest), "they are pairs"
         if manifest.source.manifest_sha256 not in known:
@@ -164,3 +164,11 @@ def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, dis
                     sums[row["row"]], done[row["row"]] = value, 1
             report(int(done.sum()) * loop.accelerator.num_processes)
     return (loop.sum(sums) / loop.sum(done)).cpu()
+
+
+def _trained_on(model: DuplexModel) -> set[str]:
+    """Checksums of the manifests of the data sets that a model says it was trained on; UserError if it says nothing."""
+    data = model.about.get("data")
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        raise UserError(f"the model's {ABOUT} does not say which data sets it was trained on: it is damaged.")
+    return {str(item.get("manifest_sha256")) for item in data}

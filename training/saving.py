@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ..pipeline.errors import UserError
-from ..pipeline.shards.atomic import explained, sync
+from ..pipeline.shards.atomic import explained, sync_all
 
 TORCH_WRITER = "inline_container"  # the source that torch.save's errors name
 
@@ -22,8 +22,7 @@ def saved(folder: Path) -> Iterator[None]:
     try:
         with explained(folder):
             yield
-            for path in (*folder.rglob("*"), folder):
-                sync(path)
+            sync_all(folder)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if _is_of_a_writer(error):

@@ -129,6 +129,13 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_all(folder: Path) -> None:
+    """Wait until a folder and all below it are on disk, also what other libraries wrote there."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):  # a pipe would wait
+            sync(path)
+
+
 def _explained(error: OSError, target: Path) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(

@@ -7,6 +7,7 @@ Nothing that a data set says is believed before it is checked: what is wrong is 
 """
 
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from ..layouts.streams import Layout
 from ..paths import read_bytes
 from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
-from ..tokens.vocabulary import END_OF_TEXT, STATE_TOKENS, audio_token
+from ..tokens.vocabulary import END_OF_TEXT, STATE_TOKENS, TOKENIZER_CONFIG, TOKENIZER_FILES, Vocabulary, audio_token
 from .atomic import file_sha256
 from .dataset import (
     LARGEST_JSON_BYTES,
@@ -102,11 +103,21 @@ def check_files(dataset: Dataset) -> Iterator[str]:
         return
     files = dataset.manifest.files
     for file in files:
-        if problem := _file_problem(dataset, file):
+        if problem := _not_there(dataset, file) or _file_problem(dataset, file):
             yield f"{file.path}: {problem}"
     listed = {file.path for file in files} | {MANIFEST, SUCCESS}
     for extra in sorted(set(_visible(dataset.path)) - listed):
         yield f"{visible(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
+
+
+def missing_files(dataset: Dataset) -> Iterator[str]:
+    """What `check_files` finds without reading tables: files that are gone, are links, or have another size."""
+    if dataset.success.manifest_sha256 != _sha256_of_manifest(dataset):
+        yield f"{MANIFEST}: is not the one that {SUCCESS} was written for"
+        return
+    for file in dataset.manifest.files:
+        if problem := _not_there(dataset, file):
+            yield f"{file.path}: {problem}"
 
 
 def _sha256_of_manifest(dataset: Dataset) -> str:
@@ -119,7 +130,7 @@ def _sha256_of_manifest(dataset: Dataset) -> str:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 
-def _file_problem(dataset: Dataset, file: File) -> str:
+def _not_there(dataset: Dataset, file: File) -> str:
     path = dataset.path / file.path
     try:
         if link_in(dataset.path, file.path):
@@ -128,6 +139,14 @@ def _file_problem(dataset: Dataset, file: File) -> str:
             return "is no plain file" if path.exists() else "is missing"
         if (size := path.stat().st_size) != file.bytes:
             return f"has {size} bytes, expected {file.bytes}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return ""
+
+
+def _file_problem(dataset: Dataset, file: File) -> str:
+    path = dataset.path / file.path
+    try:
         same = file_sha256(path) == file.sha256
     except OSError as error:
         return f"cannot be read: {error.strerror}"
@@ -201,8 +220,10 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
 
 
 def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
-    """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/."""
-    file = f"{VOCABULARY_FOLDER}/tokenizer.json"
+    """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/, declared as each is."""
+    file, config = (f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES)
+    if read_json(dataset.path / config) != TOKENIZER_CONFIG:
+        yield f"{config}: is not the one that is written with every vocabulary"
     stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
     try:
         own = stored["model"]["vocab"]  # ids by token, or pairs of token and score in the order of their ids
@@ -229,6 +250,8 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
 
 def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str]:
     checker, add = _checks(dataset)
+    if isinstance(checker, RowOrder):
+        yield from _check_words(dataset, checker.checker)
     statistics = Statistics()
     all_whole, capped = True, 0
     ids = sqlite3.connect("")
@@ -251,6 +274,15 @@ def _check_rows(dataset: Dataset, report: Callable[[int], None]) -> Iterator[str
     yield from check_statistics(dataset.manifest, statistics)
     if dataset.manifest.ledger[-1].notes.get(CAPPED, 0) != capped:
         yield f"ledger: {capped} rows are capped, and it notes {dataset.manifest.ledger[-1].notes.get(CAPPED, 0)}"
+
+
+def _check_words(dataset: Dataset, checker: Checker) -> Iterator[str]:
+    """Whether vocabulary/ has the tokenizer that the recipe's give, each word and rule of it."""
+    file = f"{VOCABULARY_FOLDER}/{TOKENIZER_FILES[0]}"
+    built = Vocabulary.build(checker.text_tokenizer, checker.speech_tokenizer)
+    assert built.tokenizer_json, "a vocabulary that is built has its tokenizer"
+    if json.loads(built.tokenizer_json) != read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES):
+        yield f"{file}: is not the tokenizer of the recipe, {dataset.tokens.text_tokenizer}, with its states and codes"
 
 
 def check_statistics(manifest: Manifest, of_rows: Statistics) -> Iterator[str]:

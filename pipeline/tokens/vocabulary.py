@@ -23,6 +23,15 @@ END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 """What a `vocabulary/` folder has."""
 
+TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "clean_up_tokenization_spaces": False,  # decoding gives the text back as it was
+    "model_input_names": ["input_ids", "attention_mask"],
+    "pad_token": END_OF_TEXT,
+    "eos_token": END_OF_TEXT,
+}
+"""What tokenizer_config.json says."""
+
 AUDIO_TOKEN = re.compile(r"<\|audio_(0|[1-9][0-9]*)\|>")
 
 Ids = NDArray[np.int32]
@@ -200,15 +209,8 @@ class Vocabulary:
         if self.tokenizer_json is None:
             raise ValueError("only a vocabulary made by Vocabulary.build has a tokenizer to save")
         folder.mkdir(parents=True, exist_ok=True)
-        tokenizer_config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": False,  # decoding gives the text back as it was
-            "model_input_names": ["input_ids", "attention_mask"],
-            "pad_token": END_OF_TEXT,
-            "eos_token": END_OF_TEXT,
-        }
         for name, text in zip(
-            TOKENIZER_FILES, (self.tokenizer_json, json.dumps(tokenizer_config, indent=2)), strict=True
+            TOKENIZER_FILES, (self.tokenizer_json, json.dumps(TOKENIZER_CONFIG, indent=2)), strict=True
         ):
             (folder / name).write_bytes(text.encode("utf-8") + b"\n")
 

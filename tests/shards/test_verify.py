@@ -167,3 +167,45 @@ def test_reading_a_damaged_shard(dataset: Path) -> None:
 
     with pytest.raises(UserError, match=r"train-00000-of-00001\.parquet is damaged .* `duplexgen verify` says"):
         next(read())
+
+
+def swapped_words(tokenizer: dict[str, Any]) -> None:
+    vocab = tokenizer["model"]["vocab"]
+    one, other = [word for word in vocab if len(word) > 4][:2]
+    vocab[one], vocab[other] = vocab[other], vocab[one]
+
+
+TOKENIZERS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "other words": swapped_words,
+    "other merges": lambda tokenizer: tokenizer["model"]["merges"].reverse(),
+    "a normalizer": lambda tokenizer: tokenizer.update(normalizer={"type": "Lowercase"}),
+    "one token more": lambda tokenizer: tokenizer["added_tokens"].append(
+        tokenizer["added_tokens"][-1] | {"id": tokenizer["added_tokens"][-1]["id"] + 1, "content": "more"}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", TOKENIZERS.values(), ids=TOKENIZERS)
+def test_tokenizer_that_is_not_the_one_of_the_recipe(dataset: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Models take it over, and read text with it."""
+    path = dataset / "vocabulary/tokenizer.json"
+    tokenizer = json.loads(path.read_bytes())
+    path.write_text(json.dumps(tokenizer))  # other white space is no other tokenizer
+    seal(dataset, lambda manifest: None)
+    assert failures(dataset) == []
+    change(tokenizer)
+    path.write_text(json.dumps(tokenizer))
+    seal(dataset, lambda manifest: None)
+    assert failures(dataset) == [
+        "vocabulary/tokenizer.json: is not the tokenizer of the recipe, bpe, with its states and codes"
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"pad_token": "[PAD]"}, {"eos_token": None}, {"auto_map": {"AutoTokenizer": "x"}}])
+def test_tokenizer_that_is_declared_in_another_way(dataset: Path, changes: dict[str, Any]) -> None:
+    path = dataset / "vocabulary/tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
+    seal(dataset, lambda manifest: None)
+    assert failures(dataset) == [
+        "vocabulary/tokenizer_config.json: is not the one that is written with every vocabulary"
+    ]

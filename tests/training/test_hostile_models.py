@@ -15,6 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.shards.manifest import PREFERENCES
+from duplexgen.training.data import TrainingData
+from duplexgen.training.dpo import check_origin
 from duplexgen.training.model import DuplexModel, load_model, start_from_config
 from duplexgen.training.sequences import SequenceFormat
 from duplexgen.training.talk import LONGEST_S, read_recording
@@ -80,6 +83,16 @@ def test_tokens_of_a_model(folder: Path, tokens: Any) -> None:
     (folder / "training.json").write_text(json.dumps({"tokens": tokens}))
     with pytest.raises(UserError, match=rf"{folder}/training\.json is damaged, or of another version: tokens: "):
         load_model(folder)
+
+
+@pytest.mark.parametrize("about", [{}, {"data": 5}, {"data": None}, {"data": [1]}, {"data": {"x": 1}}], ids=repr)
+def test_pairs_for_a_model_that_does_not_say_what_it_was_trained_on(
+    folder: Path, data_sets: Callable[..., Dataset], about: dict[str, Any]
+) -> None:
+    (folder / "training.json").write_text(json.dumps(about))
+    pairs = TrainingData([data_sets("turn_taking").path], PREFERENCES, [])
+    with pytest.raises(UserError, match=r"training\.json does not say which data sets it was trained on"):
+        check_origin(pairs, load_model(folder))
 
 
 def test_weights_that_are_not_those_of_the_configuration(folder: Path) -> None:

@@ -481,21 +481,27 @@ def main() -> None:
         except UserError as error:
             say(f"duplexgen: {error}", error=True)
             sys.exit(2)
-        except (KeyboardInterrupt, SystemExit) as ended:
-            if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+        except (KeyboardInterrupt, SystemExit, OSError) as ended:
+            if not (status() or _is_interrupt(ended)):
                 raise
-            with suppress(OSError):  # after SIGHUP there may be no terminal
+            with suppress(OSError):
                 say(STOPPED, error=True)
-            sys.exit(status())
+            sys.exit(status() or INTERRUPTED)
+
+
+def _is_interrupt(ended: BaseException) -> bool:
+    """Whether it is Ctrl-C, or what Typer makes of it."""
+    return isinstance(ended, KeyboardInterrupt) or (isinstance(ended, SystemExit) and ended.code == INTERRUPTED)
 
 
 @contextmanager
 def _stops() -> Iterator[Callable[[], int]]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status of a stop.
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status if one came, else 0.
 
-    A signal that is ignored, as under nohup, stays so.
+    A signal that is ignored, as under nohup, stays so. After SIGHUP there may be no terminal, and what is written to
+    it on the way out is an OSError in place of the KeyboardInterrupt.
     """
-    status = INTERRUPTED
+    status = 0
 
     def stop(number: int, _: object) -> None:
         nonlocal status

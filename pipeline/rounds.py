@@ -24,6 +24,7 @@ from .stages.stage import Step
 ROUNDS = 4  # in a row that commit nothing
 STOP_S = 10.0  # for Ray to end by itself
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # for a Python that starts: nothing is imported from the working folder
 LISTED = 8
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Ite
     # Until it has left the terminal's group, a Ctrl-C is for this process alone.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
-        process.start()
+        with _environment(SAFE_PATH):
+            process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     said.close()
@@ -123,6 +125,21 @@ def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Ite
         finally:
             process.kill()
             process.join()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """What is started in the block has these variables; this process has its own again afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _address() -> str | None:

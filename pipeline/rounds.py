@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import ModuleType
 
 from .errors import UserError
 from .shards.atomic import explained
@@ -110,7 +111,7 @@ def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Ite
     # Until it has left the terminal's group, a Ctrl-C is for this process alone.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
-        with _environment(SAFE_PATH):
+        with _environment(SAFE_PATH), _without_main():
             process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -140,6 +141,17 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process that is started in the block does not run the script of this one, which may build without a guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _address() -> str | None:

@@ -15,7 +15,6 @@ from .pipeline.errors import UserError
 from .pipeline.paths import path, problem
 from .pipeline.terminal import Console, say, say_line
 
-INTERRUPTED = 130  # exit status after Ctrl-C
 STOPPED = "duplexgen: stopped. What was committed is safe; the same command goes on from there."
 MOST_ROWS = 10**12
 LARGEST_SEED = 2**63 - 1
@@ -481,28 +480,30 @@ def main() -> None:
         except UserError as error:
             say(f"duplexgen: {error}", error=True)
             sys.exit(2)
-        except (KeyboardInterrupt, SystemExit) as ended:
-            if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+        except BaseException:
+            if not status():
                 raise
-            with suppress(OSError):  # after SIGHUP there may be no terminal
+            with suppress(OSError):
                 say(STOPPED, error=True)
             sys.exit(status())
 
 
 @contextmanager
 def _stops() -> Iterator[Callable[[], int]]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status of a stop.
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status if one came.
 
-    A signal that is ignored, as under nohup, stays so.
+    It says 0 if none did. What leaves the block after one may be another exception: of a library that was interrupted,
+    or of a terminal that is gone. A signal that is ignored, as under nohup, stays so.
     """
-    status = INTERRUPTED
+    status = 0
 
     def stop(number: int, _: object) -> None:
         nonlocal status
         status = 128 + number
         raise KeyboardInterrupt
 
-    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handled = [number for number, by in before.items() if by in (signal.SIG_DFL, signal.default_int_handler)]
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         handled = []
     for number in handled:
@@ -511,7 +512,7 @@ def _stops() -> Iterator[Callable[[], int]]:
         yield lambda: status
     finally:
         for number in handled:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
 
 
 if __name__ == "__main__":

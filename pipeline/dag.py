@@ -24,7 +24,7 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.job_config import JobConfig
 
 from .errors import UserError, is_of_the_machine
-from .rounds import ERROR, LOST, THROUGH, WARNING, Say
+from .rounds import ERROR, LOST, SAFE_PATH, THROUGH, WARNING, Say
 from .shards.tries import Tries
 from .stages.stage import Stage, Step
 
@@ -71,7 +71,7 @@ def cluster(address: str | None) -> Iterator[None]:
     with _found(address):
         ray.init(
             job_config=_OwnPath(),
-            runtime_env={"env_vars": ONE_THREAD},
+            runtime_env={"env_vars": ONE_THREAD | SAFE_PATH},
             log_to_driver=False,
             logging_level=logging.ERROR,
             **where,

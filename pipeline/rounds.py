@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import ModuleType
 
 from .errors import UserError
 from .shards.atomic import explained
@@ -24,6 +25,7 @@ from .stages.stage import Step
 ROUNDS = 4  # in a row that commit nothing
 STOP_S = 10.0  # for Ray to end by itself
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # for a Python that starts: nothing is imported from the working folder
 LISTED = 8
 LOG = logging.getLogger(__name__)
 
@@ -109,7 +111,8 @@ def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Ite
     # Until it has left the terminal's group, a Ctrl-C is for this process alone.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
-        process.start()
+        with _environment(SAFE_PATH), _without_main():
+            process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     said.close()
@@ -123,6 +126,32 @@ def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Ite
         finally:
             process.kill()
             process.join()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """What is started in the block has these variables; this process has its own again afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process that is started in the block does not run the script of this one, which may build without a guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _address() -> str | None:

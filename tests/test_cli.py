@@ -1,6 +1,7 @@
 """The command as people call it, each time in a process of its own."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -85,25 +86,57 @@ import signal, sys, time
 from duplexgen import cli
 
 def busy():
-    print("busy", flush=True)
-    time.sleep(60)
+    try:
+        print("busy", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        if "compiler" in sys.argv:
+            raise RuntimeError("what was compiled is not there")
+        raise
 
-if sys.argv[1:]:
+if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 cli.app = busy
 cli.main()
 """
 
 
+@pytest.mark.parametrize("library", ["none", "compiler"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_any_command(number: signal.Signals) -> None:
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=-1, stderr=-1, text=True)
+def test_a_signal_stops_any_command(number: signal.Signals, library: str) -> None:
+    """Also one that is in a library that makes another exception of it, as numba does while it compiles."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY, library], stdout=-1, stderr=-1, text=True)
     assert process.stdout
     process.stdout.readline()
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert said == "duplexgen: stopped. What was committed is safe; the same command goes on from there.\n"
+
+
+ON_A_TERMINAL = """
+import time
+from duplexgen import cli
+from duplexgen.pipeline.display import Display
+
+def busy():
+    with Display().waiting("busy"):
+        time.sleep(60)
+
+cli.app = busy
+cli.main()
+"""
+
+
+def test_a_terminal_that_is_gone_stops_a_command_that_writes_to_it() -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-c", ON_A_TERMINAL])
+    while b"busy" not in os.read(terminal, 1000):
+        pass
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
 
 
 def test_under_nohup_a_hangup_stops_nothing() -> None:

@@ -22,6 +22,9 @@ DECOYS = [
     "tokenizers.py",  # a package that workers import late
     "soundfile/__init__.py",
     "tarfile.py",  # one of Python's own
+    "pathlib.py",  # what a command imports first
+    "multiprocessing/__init__.py",  # what a process that is started imports first
+    "pickle.py",
 ]
 TRAINING = """
 name: tiny

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 import yaml
 
 from benchmarks.chaos import Raylets, Site, differences
+from benchmarks.replay import ROOT
 from duplexgen.pipeline import rounds
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.shards.partitions import Outcome, PartitionFolder
@@ -129,6 +132,28 @@ def test_partition_that_ends_every_raylet_is_named(
     assert "2 times in a row without a commit. At work was then, by stage and partition: speech 2." in str(ended.value)
     assert f"its log is {tmp_path / 'ray.log'}" in str(ended.value)
     assert "of 4 partitions are through, and the rest is taken again" in warnings[0]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from duplexgen.pipeline import rounds
+from tests.test_rounds import Dummy, step
+
+folder = Path(sys.argv[1])
+rounds.run([step(folder, Dummy(), 2)], range(2), folder / "ray.log")
+print("through")
+"""
+
+
+def test_a_script_builds_without_a_guard(tmp_path: Path) -> None:
+    """A round is a process of its own, and does not run the script that started it once more."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path)]
+    given = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=SLOWEST_S, check=False)
+    assert (done.returncode, done.stdout) == (0, "through\n"), done.stderr
 
 
 @pytest.mark.parametrize(

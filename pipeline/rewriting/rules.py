@@ -78,7 +78,7 @@ class RulesRewriter:
             if turn.role == "user":
                 raise DialogueRejected("user_turn_too_long", f"{len(written)} characters; {limit} words are allowed")
             written = written[: limit * _WRITTEN_PER_WORD]
-        readable = plain(without_marks(unified(written), notes), language)
+        readable = plain(without_marks(unified(written, wide_marks=True), notes), language)
         notes += readable.notes
         sentences = _sentences(readable.paragraphs, language, limit, notes)
         if turn.role == "user":

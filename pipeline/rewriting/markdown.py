@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DialogueRejected
-from .characters import unified
+from .characters import unified, without_marks
 from .numbers import ordinal
 from .steps import LeftOut, Step, applied
 
@@ -60,7 +60,7 @@ _LAYOUT = frozenset(
     "*_#>`~|=+-\\[]()!<&;:\"'.,/"
 )  # marks of Markdown; what a dash before a number means is asked apart
 _INLINE_LAYOUT = _LAYOUT - frozenset("+-=/")
-_BEFORE_WIDE = re.compile(r"(?<![!-~])[!-~]++(?=[\u2e80-\uffff])")
+_BEFORE_WIDE = re.compile(r"(?<![^\s\u2e80-\uffff])[^\s\u2e80-\uffff]++(?=[\u2e80-\uffff])")
 _LONGEST_ADDRESS = 2000
 _FULL_STOPS = ".!?:;,。！？：；，"
 
@@ -226,7 +226,7 @@ class _Reader:
         self._add(": ".join(cells) if len(self.header) <= 2 else ", ".join([row[0], *pairs[1:]]))
 
     def _fence(self, token: "Token") -> None:
-        content = unified(token.content)
+        content = without_marks(unified(token.content), self.out.notes)
         if _PROSE.fullmatch(content) and not any(_CODE_LINE.search(line) for line in content.split("\n")):
             self._add(content)
             if token.info.strip() and CODE_LEFT_OUT not in self.out.notes:
@@ -268,7 +268,8 @@ def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
                 notes.append(LINK_LEFT_OUT)
         taken += _content(left_out)
     text = _decoded("".join(parts))
-    return unified(_BEFORE_WIDE.sub(_address_apart, text)), taken + _content(text)
+    # Pictures go last: without them a sign that follows one would stand first in its line, where it is layout.
+    return without_marks(unified(_BEFORE_WIDE.sub(_address_apart, text)), notes), taken + _content(text)
 
 
 def _address_apart(m: re.Match[str]) -> str:

@@ -42,7 +42,7 @@ UNITS = {
     "kg": "kilogram 千克", "km": "kilometer 千米 公里", "m": "meter million 米", "cm": "centimeter 厘米", "g": "gram 克", "lb": "pound", "mph": "miles mile 英里",
     "ft": "foot feet 英尺", "h": "hour 小时", "L": "liter 升", "GB": "gigabyte", "km/h": "kilometer", "min": "minute 分钟", "am": "a.m.", "pm": "p.m.",
     "st": "", "nd": "", "rd": "", "th": "", "k": "thousand", "M": "million", "C": "celsius 摄氏度", "F": "fahrenheit 华氏度", "x": "times by",
-    "v": "version", "s": "ies second", "in": "inch", "Jan": "january", "Dr": "doctor drive", "Mr": "mister", "vs": "versus", "etc": "cetera", "No": "number",
+    "v": "version", "s": "ies second", "in": "inch", "Jan": "january", "Dr": "doctor drive", "Mr": "mister", "vs": "versus", "etc": "cetera", "No": "number", "no": "number",
     "US": "u.s.", "e.g": "for example", "USD": "u.s.", "e": "times 乘以", "E": "times", "kcal": "kilocalor", "oz": "ounce", "W": "watt", "A": "amp", "V": "volt", "J": "joule", "I": "", "K": "kelvin",
 }  # fmt: skip
 WITH_NUMBERS = frozenset(
@@ -52,7 +52,7 @@ WITH_NUMBERS = frozenset(
     )
 )
 
-NO_ADDRESS = r"\s<>\"()\[\]–—…№\u2e80-\uffff"  # what ends a web address
+NO_ADDRESS = r"\s<>\"()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
 Lost = list[str]
 
 
@@ -141,7 +141,9 @@ def seen(text: str, notes: list[str]) -> str:
         text = re.sub("[™®]", "", text)
     text = re.sub(r"</?(?:b|i|br|sup|sub)>", " ", text)
     text = re.sub(r"(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)", " × ", text)
-    text = re.sub(r"\*+(?=\S)([^*\n]*?[^*\s])\*+", r"\1", text)  # emphasis, which may join what is within a word
+    text = re.sub(
+        r"\*+(?=\S)((?:(?!\n\s*(?:\n|[-#>] ))[^*])*?[^*\s])\*+", r"\1", text
+    )  # emphasis, which may join what is within a word
     text = re.sub("⁻?[⁰¹²³⁴-⁹]{2,}|⁻[⁰¹²³⁴-⁹]", digits_of_power, html.unescape(text))
     text = re.sub(r"(?<!\d)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
     text = re.sub("[½¼№]", r" \g<0> ", text)  # a fraction is no part of the digits beside it

@@ -31,6 +31,8 @@ from duplexgen.pipeline.rewriting.markdown import (
         ("| Name | Price |\n|-|-|\n| Pear | $2 |", ["Pear: $2."]),
         ("```\nJust some words, fenced.\n```", ["Just some words, fenced."]),
         ("> quoted", ["quoted."]),
+        ("Sum\n🙂=", ["Sum.", "=."]),
+        ("🙂> x", ["> x."]),
         ("[注]（内容）", ["[注](内容)"]),
         ("～～～今天\n好", ["~~~今天.", "好."]),
         ("see http://a.b/c?d[word](http://b.c)", ["see http://a.b/c?d word."]),

@@ -45,35 +45,53 @@ _REPLACED = str.maketrans({character: one for one, many in _ONE_FOR_MANY.items()
 _SUPERSCRIPTS = {character: str(digit) for digit, character in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 _SUPERSCRIPTS |= {"⁻": "-", "⁺": "+", "ⁿ": "n"}
 _SUPERSCRIPT_RUN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|ⁿ")
-_VULGAR = re.compile(r"(\w)?([¼½¾⅐-⅞])")
+_VULGAR = re.compile(r"((?<=\d)/)?([¼½¾⅐-⅞])(/(?=[\d¼½¾⅐-⅞]))?")
+_GOES_ON = re.compile(r"/|[.,:]?\d")
 _DEGREES = re.compile(r"º(?=\s?[CF]\b)")
+_WIDE_MARKS = "（）［］～＃＞＜｜｀＆＼，；：！？"
 _COMPATIBLE = re.compile("[^ºª]+")  # these two would become letters: 1º is no "1o"
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_NARROW = re.compile(f"[^ºª{_WIDE_MARKS}]+")
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b05-\u2b55\u2934\u2935\u3030\u303d\u3297\u3299]"
-    r"|(?<!\S)[:;=]['-]?[()DPp|\\/](?![\w/])"
+    r"|(?<!\S)[:;=：；]['-]?[()（）DPp|｜\\/](?![\w/])"
 )
 _OWNED = re.compile(r"\s?®")
 _ACCENTED = re.compile(r"(?<![^\W\d_])[^\W\d_]*[\u00c0-\u024f\u1e00-\u1eff][^\W\d_]*")
 _LETTER_WITH_MARKS = re.compile("([A-Za-z])[\u0300-\u036f]+")
 
 
-def unified(text: str) -> str:
+def unified(text: str, wide_marks: bool = False) -> str:
     """Text with one form for each quote, hyphen, space and width; no control or zero-width character left.
 
-    Superscripts become `^2`, `2½` becomes `2 1/2`, every line break becomes a newline. A minus stays one:
-    `−` is never `-`.
+    Superscripts become `^2`, `2½` becomes `2 1/2`, `½/2` becomes `1/2 / 2`, every line break becomes a newline. A
+    minus stays one: `−` is never `-`.
+
+    wide_marks: brackets, tildes and the like of a wide font stay what they are: beside `（` nothing is a link, and
+    `～～～` opens no code. What reads the markup comes first, then this once more without them.
     """
     text = _SUPERSCRIPT_RUN.sub(_power, text)
-    text = _VULGAR.sub(lambda m: (f"{m[1]} " if m[1] else "") + unicodedata.normalize("NFKC", m[2]), text)
+    text = _VULGAR.sub(_vulgar, text)
     text = _DEGREES.sub("°", _LINE_BREAKS.sub("\n", text)).translate(_REPLACED)
-    text = _COMPATIBLE.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text).translate(_REPLACED)
+    text = (
+        (_NARROW if wide_marks else _COMPATIBLE)
+        .sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
+        .translate(_REPLACED)
+    )
     return "".join(_plain(character) for character in text)
 
 
 def _power(run: re.Match[str]) -> str:
     after = run.string[run.end() : run.end() + 1]
     return "^" + "".join(_SUPERSCRIPTS[c] for c in run.group()) + (" " if after.isalnum() else "")
+
+
+def _vulgar(m: re.Match[str]) -> str:
+    """A fraction of one character, apart from digits that would become part of it."""
+    before = m.string[max(0, m.start() - 1) : m.start()]
+    left = " / " if m[1] else " " if before.isalnum() or before in (".", ",", ":", "/") else ""
+    right = " / " if m[3] else " " if _GOES_ON.match(m.string, m.end()) else ""
+    return left + unicodedata.normalize("NFKC", m[2]) + right
 
 
 def _plain(character: str) -> str:

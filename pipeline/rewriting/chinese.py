@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from ..errors import DialogueRejected
 from .characters import without_accents
-from .dashes import DASH_LEFT_OUT
+from .dashes import AMBIGUOUS_ARROW, DASH_LEFT_OUT
 from .english import web_addresses
 from .steps import LETTERS, LeftOut, Match, Step, applied, check_heard
 
@@ -51,6 +51,7 @@ _UNITS = frozenset(
 )
 _HAN = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]"
 _HAN_DIGITS = "零一二三四五六七八九"
+_LONGEST_WHOLE = 16  # digits that 万亿 counts
 _GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but zeros alone, which are silent in 5:00
 _DIGIT = re.compile(r"\d", re.ASCII)
 _LATIN_UNIT = re.compile(r"(?<=\d)[A-Za-zμ°²³/^]+")
@@ -73,26 +74,55 @@ def _read(m: Match) -> str:
         return m[0]
     said = str(_normalizer().normalize(m[0]))
     check_heard(_LATIN_UNIT.sub(_signs_of_unit, m[0]), said, ":-" if _GROUPED.search(m[0]) else ":")
-    if lost := [group for group in _GROUPS.findall(m[0]) if not _is_heard(group, said)]:
+    if lost := _unread(m[0], said):
         raise DialogueRejected("not_heard", f"{', '.join(lost)} of {m[0][:60]!r} would not be heard in {said[:60]!r}")
     return said
 
 
-def _is_heard(group: str, said: str) -> bool:
-    """Whether digits are heard as a number or one by one."""
-    one_by_one = "".join(_HAN_DIGITS[int(digit)] for digit in group)
-    return one_by_one in said.replace("幺", "一") or _number(group.lstrip("0")).replace("两", "二") in said.replace(
-        "两", "二"
-    )
+def _unread(written: str, said: str) -> list[str]:
+    """Groups of digits that are heard neither as a number nor digit by digit, each in a place of its own."""
+    left = said.replace("幺", "一")
+    lost = []
+    for group in sorted(_GROUPS.findall(written), key=lambda one: -len(_number(one))):
+        heard = _heard_as(group).search(left)
+        if heard is None:
+            lost.append(group)
+        else:
+            left = f"{left[: heard.start()]}|{left[heard.end() :]}"
+    return lost
+
+
+def _heard_as(group: str) -> re.Pattern[str]:
+    one_by_one = _one_by_one(group)
+    whole = re.sub("二(?=[百千万亿])|^二$", "[二两]", _number(group))
+    return re.compile(f"{whole}|{one_by_one}" if len(_number(group)) > len(group) else f"{one_by_one}|{whole}")
 
 
 def _signs_of_unit(m: Match) -> str:
     return re.sub("[A-Za-zμ²³^]", "", m[0])
 
 
-@functools.lru_cache(maxsize=65536)
 def _number(text: str) -> str:
-    return str(_normalizer().normalize(text))
+    """`10050` -> 一万零五十, `12.50` -> 十二点五零. wetext reads a number that stands alone as one of a telephone."""
+    whole, point, fraction = text.partition(".")
+    after_point = point and f"点{_one_by_one(fraction)}"
+    digits = whole.lstrip("0")
+    if not digits or len(digits) > _LONGEST_WHOLE:
+        return (_one_by_one(whole) if digits else "零") + after_point
+    said, gap = "", False
+    for count, digit in enumerate(digits, 1):
+        place = len(digits) - count
+        if digit != "0":
+            said += "零" * gap + _HAN_DIGITS[int(digit)] + ("", "十", "百", "千")[place % 4]
+        gap = digit == "0"
+        if place % 4 == 0 and digits[max(0, count - 4) : count].strip("0"):
+            said += ("", "万", "亿", "万亿")[place // 4]
+            gap = False
+    return (said[1:] if said.startswith("一十") else said) + after_point
+
+
+def _one_by_one(digits: str) -> str:
+    return "".join(_HAN_DIGITS[int(digit)] for digit in digits)
 
 
 def _clock(m: Match) -> str:
@@ -125,7 +155,7 @@ def _spaced_dash(m: Match) -> LeftOut:
 
 def _unclear(m: Match) -> NoReturn:
     around = m.string[max(0, m.start() - 20) : m.end() + 20]
-    raise DialogueRejected("unclear_sign", f"a minus or a dash: {around!r}")
+    raise DialogueRejected("unclear_sign", f"a minus, a dash or another sign: {around!r}")
 
 
 # A telephone number or a date: hyphens part its groups.
@@ -133,11 +163,14 @@ _GROUPED = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(?!\d)|\d{3,4}-\d{7,8}(?!\d)|\d{3}-\d{4}-\d{4}(?!\d)|1-?\d{3}-\d{3}-\d{4}(?!\d)", re.ASCII
 )
 
+_QUOTES = _step(r"[\"'“”‘’「」『』《》〈〉【】]", "")  # wetext puts a backslash before a quotation mark
 # Before numbers are read: what their signs mean, while the digits can be seen.
 _SIGNS = (
+    Step(AMBIGUOUS_ARROW, _unclear),
+    _step(r"(?<![<-])-{1,9}>", "到", "-"),
     _step(r"(\d)' ?(\d{1,2})\"", r"\1英尺\2英寸"),
     _step(r"(?<=\d)[\"'](?=\d)", "，"),
-    _step(r"[\"'“”‘’「」『』《》〈〉【】]", ""),  # wetext puts a backslash before a quotation mark
+    _QUOTES,
     _step(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m[0].replace(",", "")),
     _step(
         r"(?<![\w.,])[1-9]\d{0,2}(?: \d{3})* 000(?! ?\d|[-.,]\d)|(?<![\w.,])[1-9]\d?(?: \d{3}){2,4}(?! ?\d|[-,]\d)",
@@ -158,27 +191,32 @@ _SIGNS = (
     _step(rf"(?<![\w-])-({_NUMBER})-[-−](?=\d)", r"负\1到负"),
     _step(r"(?<=\d)(?:-[-−]+)(?=\d)", _unclear),
     _step(rf"(?<![\d.-])({_NUMBER}) ?[-–] ?(?=\d[\d.]{{0,20}} ?[=＝])", r"\1减"),
+    _step(r"(\d/\d{1,3}) ?[-–—~～] ?(?=\d)", r"\1到"),
     _step(rf"(?<![\d.-])({_NUMBER}) ?[-–—~～] ?({_NUMBER})(?![\d.]*[-~]\d|\d)", _range_or_minus),
     _step(rf"(\d ?(?:[%℃°]|{_HAN}{{1,3}}|[A-Za-z]{{1,4}})) ?[-–—~～] ?(?={_SIGN}?\d)", r"\1到"),
     _step(rf"({_SIGN}{_NUMBER}) ?[-–—~～] ?(?={_SIGN})", r"\1到"),
     _step(rf"(?<=[=<>≤≥≈×÷+*＝]) ?[-–] ?(?={_SIGN}?\.?\d)", "负"),
+    _step(r"(?<=UTC)-(?=\d)|(?<=GMT)-(?=\d)", "负"),
     _step(r"(?<=[A-Za-z])-(?=\d)", " ", "-"),
     _step(rf"(?<![\dA-Za-z%）)-])[-–](?={_SIGN}?\.?\d)", "负"),
     _step(rf"(?<!\d) ?(?:[-–—]+ |[-–—]{{2,}}|—)(?={_SIGN}?\.?\d)", _spaced_dash),
     _step(r"(?<=\d)[-–—]+(?![\d-])", lambda m: LeftOut("，", DASH_LEFT_OUT)),
     _step(r"(?<![\d:])([01]?\d|2[0-4]):([0-5]\d)(?![\d:])", _clock),
-    _step(r"(?<![\d/.])(?:(\d+) )?(\d+)/(\d+)(?![\d/])", _fraction),
-    _step(rf"({_SIGN}) ?({_NUMBER})", lambda m: m[2] + _CURRENCIES[m[1]]),
+    _step(r"(?<=\d) / (?=\d)", "除以"),
+    _step(r"(?<![\d/.])(?:(\d+) )?(\d+)/(\d+)(?!\d|/\d)", _fraction),
+    _step(rf"(?<!\d)({_SIGN}) ?({_NUMBER})(?![\d.]*/\d)", lambda m: m[2] + _CURRENCIES[m[1]]),
     _step(rf"(?<=\d) ?({_SIGN})", lambda m: _CURRENCIES[m[1]]),
     _step(r"(?<=\d)\s+%", "%"),
     _step(r"[~～](?=[\d零一二三四五六七八九十])", "约"),
     _step(r"(?<![\d.])(\d+(?:\.\d+)?)([A-Za-z]+(?:/[A-Za-z]+)?)", _beside_letters),
-    _step(r"(?<=\d) ?° ?C(?![A-Za-z])", "摄氏度", "C"),
-    _step(r"(?<=\d) ?° ?F(?![A-Za-z])", "华氏度", "F"),
+    _step(r"(?<=[\d方一]) ?° ?C(?![A-Za-z])", "摄氏度", "C"),
+    _step(r"(?<=[\d方一]) ?° ?F(?![A-Za-z])", "华氏度", "F"),
+    _step(r"(?<=\d) ?°", "度"),  # wetext would take the first letter of a word after it for a scale
     _step(r"(\d) ?\* ?(?=\d)", r"\1乘以"),
 )
 _NUMBERS = _step(r"[^，。！？；、;!?\n ]+", _read, LETTERS + ":-")  # `_read` compares more strictly
 _SYMBOLS = (
+    _step(r"(?<![<-])-{1,9}>|=>", "到", "-"),
     _step(r"C\+\+", "C加加"),
     _step(r"(?<=[A-Za-z])\s?[+＋]\s?(?=[A-Za-z])|[+＋]", "加"),
     _step(r"≠|!=", "不等于", "!"),
@@ -215,6 +253,7 @@ _MARKS = [
         (r"(?<![，、；：,;:])[，、；：,;:]+([。！？；：])", r"\1"),
         (r"([，、；：。！？])[，、；：,;:。！？]+", r"\1"),
         (r"^[，、；：。！？,.;:!?\s]+", ""),
+        (r" (?=[,;:!?])", ""),
         (r"(?<=[，。！？；：\u4e00-\u9fff]) | (?=[\u4e00-\u9fff，。！？；：])", ""),
     )
 ]
@@ -229,7 +268,7 @@ def spoken(text: str, notes: list[str]) -> str:
     if _DIGIT.search(text):
         text = applied(applied(text, _SIGNS, notes), (_NUMBERS,), notes)
     else:
-        text = applied(text, _SIGNS[2:3], notes)
+        text = applied(text, (_QUOTES,), notes)
     text = applied(" ".join(text.split()), _SYMBOLS, notes)
     text = " ".join(text.split())
     for pattern, said in _MARKS:

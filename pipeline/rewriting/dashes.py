@@ -5,6 +5,7 @@ it stands in a word or between two numbers.
 """
 
 import re
+from typing import NoReturn
 
 from ..errors import DialogueRejected
 from .steps import LeftOut, Match, Step, applied
@@ -18,18 +19,29 @@ _DASHES = re.compile(r" ?[-–—−]+ ?")
 _NUMBER = re.compile(rf"{_CURRENCY}? ?\.?\d")
 _AFTER_CURRENCY = Step(re.compile(rf"({_CURRENCY}) ?[-−](?=\.?\d)"), r"−\1")
 _PLUS_OR_MINUS = Step(re.compile(r"\+ ?/ ?[-−]|(?<!\+)\+[-−](?=\.?\d)|±"), " plus or minus ")
+_ARROW = Step(re.compile(r" ?(?<![<-])-{1,9}> ?"), " to ", "-")
 _FORMULA_AFTER = re.compile(r"[\d.,xyz]{1,20}(?: ?[-+×*/−] ?[\d.,xyz]{1,20}){0,4} ?=")
 _FORMULA_BEFORE = re.compile(r"[=+×÷*−] ?[\d.,]{1,20}$|(?<!\d)[<>≤≥] ?[\d.,]{1,20}$")
 _OPERATOR = re.compile(r"[=<>≤≥≈~±+×÷*/]$")
 _VARIABLE = re.compile(r"(?<!\w)[xyz]$")
 _NEGATIVE = re.compile(r"(?:^|[^\w)])[-−] ?[\d.,]{1,20}$")
 _MEASURED = re.compile(rf"\d ?(?:{UNIT_NAMES}|[%°KMxX]|°[CF]|st|nd|rd|th|s|am|pm|AM|PM|[ap]\.m\.)$")
+AMBIGUOUS_ARROW = re.compile(rf"=> ?(?=[-−]?{_CURRENCY}? ?\.?\d)")  # an arrow, or at least
+_FRACTION = re.compile(r"(?<![\d/])\d{1,3}/\d{1,3}$")
+_TIME_ZONE = re.compile(r"\b(?:UTC|GMT)$")
 _LETTER = re.compile(r"[A-Za-z]\b")
 
 
 def settled(text: str, notes: list[str]) -> str:
     """English text in which a dash that means minus is `minus`. Raises DialogueRejected where it cannot be told."""
-    return applied(text, (_PLUS_OR_MINUS, _AFTER_CURRENCY, Step(_DASHES, _meant)), notes)
+    return applied(text, (_DOUBLE_ARROW, _ARROW, _PLUS_OR_MINUS, _AFTER_CURRENCY, Step(_DASHES, _meant)), notes)
+
+
+def refused(m: Match) -> NoReturn:
+    raise _unclear(m)
+
+
+_DOUBLE_ARROW = Step(AMBIGUOUS_ARROW, refused)
 
 
 def _meant(m: Match) -> str | LeftOut:
@@ -87,6 +99,8 @@ def _long(m: Match, before: str) -> str | LeftOut:
 def _between_numbers(m: Match, before: str, after: str) -> str:
     if _FORMULA_AFTER.match(after) or _FORMULA_BEFORE.search(before):
         return " minus "
+    if _FRACTION.search(before):
+        return " to "
     if m[0][0] == " " and m[0][-1] != " ":
         return " dash "
     if (currency := re.match(_CURRENCY, after)) and not re.search(
@@ -98,7 +112,7 @@ def _between_numbers(m: Match, before: str, after: str) -> str:
 
 def _attached(m: Match, before: str) -> str:
     """A hyphen with no space on either side, after what is no digit."""
-    if _VARIABLE.search(before):
+    if _VARIABLE.search(before) or _TIME_ZONE.search(before):
         return " minus "
     if _MEASURED.search(before):
         return " to "
@@ -109,4 +123,4 @@ def _attached(m: Match, before: str) -> str:
 
 def _unclear(m: Match) -> DialogueRejected:
     around = m.string[max(0, m.start() - _LOOK) : m.end() + _LOOK]
-    return DialogueRejected("unclear_sign", f"a minus or a dash: {around!r}")
+    return DialogueRejected("unclear_sign", f"a minus, a dash or another sign: {around!r}")

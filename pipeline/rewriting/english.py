@@ -10,11 +10,13 @@ from .steps import LeftOut, Match, Step, applied, unheard
 ADDRESS_SHORTENED = "web_address_shortened"
 
 _URL = re.compile(
-    r"\b(?:https?://|www\.)[^\s<>\"()\[\]–—…\u2e80-\uffff]*[^\s<>\"()\[\]–—…\u2e80-\uffff.,;:!?']", re.IGNORECASE
+    r"\b(?:https?://|www\.)[^\s<>\"()\[\]–—…\u2e80-\uffff]*[^\s<>\"()\[\]–—…\u2e80-\uffff.,;:!?']",
+    re.IGNORECASE | re.ASCII,  # so that one may follow Han characters
 )
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63})+)", re.ASCII)
 _DOMAIN = re.compile(
-    r"(?<![\w@.])([A-Za-z0-9-]{2,63})\.(com|org|net|edu|gov|io|co\.uk|ai)(?!\w|\.\w)((?:/[\w-]+)?)/?", re.IGNORECASE
+    r"(?<![\w@.])([A-Za-z0-9-]{2,63})\.(com|org|net|edu|gov|io|co\.uk|ai)(?!\w|\.\w)((?:/[\w-]+)?)/?",
+    re.IGNORECASE | re.ASCII,
 )
 _LONGEST_PATH = 24
 

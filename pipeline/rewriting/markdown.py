@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DialogueRejected
-from .characters import unified
+from .characters import unified, without_marks
 from .numbers import ordinal
 from .steps import LeftOut, Step, applied
 
@@ -48,7 +48,7 @@ _PREPARED = (
     Step(re.compile(r"^ *[•·] +", re.MULTILINE), "* "),
     Step(re.compile(r"^ *[–—] +", re.MULTILINE), "- ", "–—"),
     Step(
-        re.compile(r"^\[\^\w{1,20}\]:|\[(?:\^\w{1,20}|\d{1,3})\](?![(:\[])", re.MULTILINE),
+        re.compile(r"^\[\^\w{1,20}\]:|\[(?:\^\w{1,20}|\d{1,3})\](?![(:\[])|［\d{1,3}］", re.MULTILINE),
         lambda m: LeftOut("", CITATION_LEFT_OUT),
     ),
     Step(re.compile(r"(?<=\d)\*\*(?=\d)"), "^", "*"),
@@ -60,6 +60,8 @@ _LAYOUT = frozenset(
     "*_#>`~|=+-\\[]()!<&;:\"'.,/"
 )  # marks of Markdown; what a dash before a number means is asked apart
 _INLINE_LAYOUT = _LAYOUT - frozenset("+-=/")
+_BEFORE_WIDE = re.compile(r"(?<![^\s\u2e80-\uffff])[^\s\u2e80-\uffff]++(?=[\u2e80-\uffff])")
+_LONGEST_ADDRESS = 2000
 _FULL_STOPS = ".!?:;,。！？：；，"
 
 
@@ -224,9 +226,11 @@ class _Reader:
         self._add(": ".join(cells) if len(self.header) <= 2 else ", ".join([row[0], *pairs[1:]]))
 
     def _fence(self, token: "Token") -> None:
-        content = token.content
+        content = without_marks(unified(token.content), self.out.notes)
         if _PROSE.fullmatch(content) and not any(_CODE_LINE.search(line) for line in content.split("\n")):
             self._add(content)
+            if token.info.strip() and CODE_LEFT_OUT not in self.out.notes:
+                self.out.notes.append(CODE_LEFT_OUT)
             return
         fences = len(token.info) + 2 * len(token.markup) + 2
         self.code_length = min(self.code_length + len(content) + fences, self.length)
@@ -243,6 +247,8 @@ def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
     children = token.children or []
     for child, after in zip(children, [*children[1:], None], strict=False):
         left_out = ""
+        if child.type != "text" and _ends_in_address(parts):
+            parts.append(" ")  # what is not of the address must not be left out with its path
         match child.type:
             case "text" | "code_inline":
                 parts.append(child.content)
@@ -262,7 +268,18 @@ def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
                 notes.append(LINK_LEFT_OUT)
         taken += _content(left_out)
     text = _decoded("".join(parts))
-    return unified(text), taken + _content(text)
+    # Pictures go last: without them a sign that follows one would stand first in its line, where it is layout.
+    return without_marks(unified(_BEFORE_WIDE.sub(_address_apart, text)), notes), taken + _content(text)
+
+
+def _address_apart(m: re.Match[str]) -> str:
+    """An address stays apart from a wide comma after it: as a narrow one it would be part of the address."""
+    return f"{m[0]} " if "://" in m[0] or "www." in m[0] else m[0]
+
+
+def _ends_in_address(parts: list[str]) -> bool:
+    end = parts[-1][-_LONGEST_ADDRESS:].rsplit(maxsplit=1)[-1:] if parts and not parts[-1][-1:].isspace() else []
+    return any("://" in one or "www." in one for one in end)
 
 
 def _tag_text(tag: str, after: str) -> str:
@@ -343,10 +360,9 @@ def _lines(text: str, language: str) -> list[str]:
             quotes = 0
         quotes += line.count('"')
         before = line[-1]
-    gap = "" if language == "zh" else " "
     return [
         line if line[-1] in _FULL_STOPS or line[-1] in "\"')" else line + ("。" if language == "zh" else ".")
-        for line in map(gap.join, joined)
+        for line in map(" ".join, joined)
     ]
 
 

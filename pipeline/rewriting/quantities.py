@@ -130,7 +130,7 @@ def _power(m: Match) -> str:
 _RULES: list[Step] = [
     *DATES_AND_TIMES,
     rule(
-        rf"(?<![\w.])(?:(\d+)[\s-])?(\d+)/(\d+)(?: ?({UNIT_NAMES})(?![\w/'])|(?![\d/:]|[.,-]\d))",
+        rf"(?<![\w/])(?:(?<!\.)|(?<=\.\.))(?:(\d+)[\s-])?(\d+)/(\d+)(?: ?({UNIT_NAMES})(?![\w/'])|(?![\d/:]|[.,-]\d))",
         _fraction,
         LETTERS + "/-",
     ),

@@ -10,7 +10,7 @@ from ..errors import DialogueRejected
 from ..recipe import Rewriting
 from ..recipe_file import Problem
 from . import chinese, english
-from .characters import check_speakable, unified, without_marks
+from .characters import check_speakable, unified
 from .markdown import plain
 from .rewritten import Rewritten
 from .sentences import cut, ended, split, words
@@ -78,7 +78,7 @@ class RulesRewriter:
             if turn.role == "user":
                 raise DialogueRejected("user_turn_too_long", f"{len(written)} characters; {limit} words are allowed")
             written = written[: limit * _WRITTEN_PER_WORD]
-        readable = plain(without_marks(unified(written), notes), language)
+        readable = plain(unified(written, wide_marks=True), language)
         notes += readable.notes
         sentences = _sentences(readable.paragraphs, language, limit, notes)
         if turn.role == "user":

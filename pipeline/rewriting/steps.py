@@ -33,10 +33,10 @@ _READINGS = {
     "%": "percent 百分",
     "°": "degree degrees 度",
     "/": "or per slash over of divided half halves third thirds quarter quarters fifth fifths sixth sixths eighth "
-    "eighths sixteenth sixteenths 或 每 分之 年 月 日 斜杠",
-    "=": "equals equal least most 等于",
+    "eighths sixteenth sixteenths 或 每 分之 除 年 月 日 斜杠",
+    "=": "equals equal least most to 等于 到",
     "<": "less most 小于",
-    ">": "more greater least 大于 to",
+    ">": "more greater least to 大于 到",
     "!": "not",
     "≤": "most 小于等于",
     "≥": "least 大于等于",

@@ -65,7 +65,7 @@ _BESIDE_NUMBERS = _steps(
     (r"(?<=\d)~(?=\d)", " to "),
     (r"(?<=\d)_(?=\d)", " underscore "),
     (r"<(?=\s?[$£€]?\d)", " less than "),
-    (r">(?=\s?[$£€]?\d)", " more than "),
+    (r"(?<![-=])>(?=\s?[$£€]?\d)", " more than "),
 )
 _BETWEEN_WORDS = _steps(
     (r" ?& ?", " and "),
@@ -77,7 +77,7 @@ _BETWEEN_WORDS = _steps(
     (r">=|≥", " is at least "),
     (r"≠|!=", " is not equal to "),
     (r"≈", " is about "),
-    (r" ?(?:-{1,9}>|=>|→) ?", " to "),
+    (r" ?(?:=>|→) ?", " to "),
     (r" ?↔ ?", " and "),
     (r"(?<=[\w)])\s*={1,2}\s*(?=[\w(-])", " equals "),
     (r"(?<=[\w)])\s*<\s*(?=[\w(])", " is less than "),

@@ -1,10 +1,11 @@
-# ruff: noqa: E501, PLR0911  (tables)
+# ruff: noqa: E501  (tables)
 """What must be heard of a written text: an oracle that shares no code or table with the rewriter, and texts to ask it.
 
 It knows how numbers are said and what signs are called, and nothing of how the rewriter works. It is given what was
 written, what is said, and which notes were taken.
 """
 
+import html
 import random
 import re
 import unicodedata
@@ -41,7 +42,7 @@ UNITS = {
     "kg": "kilogram 千克", "km": "kilometer 千米 公里", "m": "meter million 米", "cm": "centimeter 厘米", "g": "gram 克", "lb": "pound", "mph": "miles mile 英里",
     "ft": "foot feet 英尺", "h": "hour 小时", "L": "liter 升", "GB": "gigabyte", "km/h": "kilometer", "min": "minute 分钟", "am": "a.m.", "pm": "p.m.",
     "st": "", "nd": "", "rd": "", "th": "", "k": "thousand", "M": "million", "C": "celsius 摄氏度", "F": "fahrenheit 华氏度", "x": "times by",
-    "v": "version", "s": "ies second", "in": "inch", "Jan": "january", "Dr": "doctor drive", "Mr": "mister", "vs": "versus", "etc": "cetera", "No": "number",
+    "v": "version", "s": "ies second", "in": "inch", "Jan": "january", "Dr": "doctor drive", "Mr": "mister", "vs": "versus", "etc": "cetera", "No": "number", "no": "number",
     "US": "u.s.", "e.g": "for example", "USD": "u.s.", "e": "times 乘以", "E": "times", "kcal": "kilocalor", "oz": "ounce", "W": "watt", "A": "amp", "V": "volt", "J": "joule", "I": "", "K": "kelvin",
 }  # fmt: skip
 WITH_NUMBERS = frozenset(
@@ -51,6 +52,7 @@ WITH_NUMBERS = frozenset(
     )
 )
 
+NO_ADDRESS = r"\s<>\"()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
 Lost = list[str]
 
 
@@ -124,19 +126,35 @@ def seen(text: str, notes: list[str]) -> str:
     """What is left to be heard of a text after what its notes say was left out."""
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     if "web_address_shortened" in notes:
-        text = re.sub(r"(?:https?://|www\.)[^\s<>\"()\[\]]*|\w+\.(?:com|org|net)(?:/[^\s()\[\]]*)?", " ", text)
+        text = re.sub(rf"(?:https?://|www\.)[^{NO_ADDRESS}]*|\w+\.(?:com|org|net)(?:/[^{NO_ADDRESS}]*)?", " ", text)
     if "link_left_out" in notes:
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)|^\[[^\]]*\]:.*$", r"\1", text, flags=re.MULTILINE)
     if "image_left_out" in notes:
         text = re.sub(r"\]\([^)]*\)", "] ", text)
     if "html_left_out" in notes:
-        text = re.sub(r"<!--.*?-->|<[^<>]*>", " ", text, flags=re.DOTALL)
+        text = re.sub(r"<!--.*?-->|</?[a-z]+(?: [^<>]*=[^<>]*)?>", " ", text, flags=re.DOTALL)
     if "citation_left_out" in notes:
         text = re.sub(r"\[(?:\^\w{1,20}|\d{1,3})\]:?", " ", text)
-    text = re.sub("[™®]", "", text.replace("⁻³", "⁻ 3").replace("²²", "^22").replace("²³", "^23"))
+    if "emoji_left_out" in notes:
+        text = re.sub(r"(?<!\S)[:;=：＝]['-]?[()（）DPp|\\/]", " ", text)
+    if "trade_mark_left_out" in notes:
+        text = re.sub("[™®]", "", text)
+    text = re.sub(r"</?(?:b|i|br|sup|sub)>", " ", text)
+    text = re.sub(r"(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)", " × ", text)
+    text = re.sub(
+        r"\*+(?=\S)((?:(?!\n\s*(?:\n|[-#>] ))[^*])*?[^*\s])\*+", r"\1", text
+    )  # emphasis, which may join what is within a word
+    text = re.sub("⁻?[⁰¹²³⁴-⁹]{2,}|⁻[⁰¹²³⁴-⁹]", digits_of_power, html.unescape(text))
     text = re.sub(r"(?<!\d)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
-    text = re.sub(r"(?<=[A-Za-z]{2})\*+(?=[A-Za-z]{2})", "", text) if "*" in text else text
-    return re.sub(r"</?(?:b|i|br|sup|sub)>", " ", text)
+    text = re.sub("[½¼№]", r" \g<0> ", text)  # a fraction is no part of the digits beside it
+    for written, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("->", "→"), ("=>", "→"), ("==", "=")):
+        text = text.replace(written, sign)
+    return text
+
+
+def digits_of_power(m: re.Match[str]) -> str:
+    """Of 10⁻³² a minus and 32: more than one raised digit is no square and no cube."""
+    return ("⁻ " if m[0][0] == "⁻" else "^") + unicodedata.normalize("NFKC", m[0].lstrip("⁻")) + " "
 
 
 def clear_minuses(text: str) -> int:
@@ -154,12 +172,9 @@ def lost_en(written: str, said: str, notes: list[str]) -> Lost:
     words = re.findall(r"[a-z]+", said.lower().replace(".m.", "m").replace("-", " "))
     counted = Counter(words)
     lost = []
-    excused = sum(note in ("dash_at_number_left_out", "layout_mark_before_number") for note in notes)
-    if clear_minuses(text) > counted["minus"] + excused:
+    if clear_minuses(text) > counted["minus"]:
         lost.append("minus")
     for sign, readings in SIGNS_EN.items():
-        if sign in "=<>" and "emoji_left_out" in notes:
-            continue  # of an emoticon
         once = re.sub(r"(%)\s?[-–—]\s?(?=\d[\d.,]*\s?%)|([$£€¥])(?=\s?\d[\d.,]*\s?[-–—]\s?[$£€¥])", "", text)
         if once.count(sign) > layout(sign, once) + sum(counted[one] for one in readings.split()) + said.count(sign):
             lost.append(sign)
@@ -170,39 +185,25 @@ def lost_en(written: str, said: str, notes: list[str]) -> Lost:
 def layout(sign: str, text: str) -> int:
     """How often a sign may be a mark of Markdown."""
     if sign == "=":
-        return len(re.findall(r"^=+\s*$", text, re.MULTILINE)) * 9 + len(re.findall("==|<=|>=|=>|!=", text))
-    if sign in "<>":
-        return (
-            text.count("<=")
-            + text.count(">=")
-            + text.count("->")
-            + text.count("=>")
-            + len(re.findall(r"^[\s*+>-]*>", text, re.MULTILINE)) * (sign == ">")
-        )
+        return sum(map(len, re.findall(r"(?<=\S\n)=+(?=\s*$)", text, re.MULTILINE)))  # under a heading
+    if sign == ">":
+        return len(re.findall(r"^[\s*+>-]*>", text, re.MULTILINE))
     if sign == "~":
-        return 2 * text.count("~~") + text.count("~\n")
+        return 4 * len(re.findall(r"~~(?=\S).*?\S~~", text)) + 3 * len(re.findall(r"^ *~~~", text, re.MULTILINE))
     if sign == "#":
-        return (
-            len(re.findall(r"^[\s*+>-]*#{1,6}(?:\s|$)", text, re.MULTILINE)) * 6
-            + len(re.findall(r"\s#+\s*$", text, re.MULTILINE)) * 6
-        )
-    if sign == "&":
-        return len(re.findall(r"&\w+;", text))
+        return sum(one.count("#") for one in re.findall(r"^[\s*+>-]*#{1,6}(?:\s.*\s#+\s*$|\s|$)", text, re.MULTILINE))
     if sign == "+":
         return len(re.findall(r"^[\s*+>-]*\+(?:\s|$)", text, re.MULTILINE))
-    return text.count("\\") if sign == "°" else 0
+    return 0
 
 
 def lost_numbers_en(text: str, words: list[str]) -> Lost:
-    plain = unicodedata.normalize(
-        "NFKC", re.sub(r"(?<=\w)(?=[½¼])", " ", text).replace("²", "^2").replace("³", "^3")
-    ).replace("⁄", "/")
+    plain = unicodedata.normalize("NFKC", text.replace("²", "^2 ").replace("³", "^3 ")).replace("⁄", "/")
     lost = []
-    numbers = re.findall(r"\d{1,3}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?: \d{3})+(?!\d)|\d+", plain)
-    for number in sorted(numbers, key=lambda one: -len(one)):
+    if "cent" in words or "cents" in words or "pence" in words:
+        plain = re.sub(r"(?<=[$£€-])0(?=\.\d)|(?<![\d.])0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
+    for number in numbers_of(plain):
         group = re.sub(r"\D", "", number)
-        if not group.strip("0") and len(numbers) > 1:
-            continue  # 5.00, 12:00
         apart = re.findall(r"\d+", number)
         if not taken(words, readings_en(group)) and (
             len(apart) == 1 or not all(taken(words, readings_en(one)) for one in apart)
@@ -211,33 +212,37 @@ def lost_numbers_en(text: str, words: list[str]) -> Lost:
     return lost
 
 
+def numbers_of(text: str) -> list[str]:
+    """The longest first, zeros last, so that none takes what another says. 5.00 and 12:00 say nothing of their zeros."""
+    found = re.findall(r"\d{1,3}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?: \d{3})+(?!\d)|(?<=\d[.:])0+(?!\d)|\d+", text)
+    silent = re.findall(r"(?<=\d[.:])0+(?!\d)", text)
+    for zeros in silent:
+        found.remove(zeros)
+    return sorted(found, key=lambda one: (not one.strip("0"), -len(one)))
+
+
 def lost_words(text: str, said: str) -> Lost:
     """Words that are not heard as they are, nor as what they are short for; and those that are heard in another order."""
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
     lower = said.lower()
     words = set(re.findall(r"[a-z]+", lower))
-    joined = lower if "*" in bare else ""  # emphasis within a word leaves one word
     bare = re.sub(r"(?<![A-Za-z])e\.g\.", " ", bare)
     runs = re.findall(r"[A-Za-z]+", re.sub(r"&[a-z]+;|\\[nrt](?![A-Za-z])", " ", bare))
     lost = [
         run
         for run in runs
-        if run.lower() not in words
-        and run.lower() not in joined
-        and not any(one in lower for one in UNITS.get(run, "?").split(" "))
+        if run.lower() not in words and not any(one in lower for one in UNITS.get(run, "?").split(" "))
     ]
     place = 0
     for run in (run for run in runs if len(run) > 3 and run not in UNITS):
         if (found := lower.find(run.lower(), place)) < 0:
             return [*lost, f"{run} in its place"]
-        place = found
+        place = found + len(run)
     return lost
 
 
 def invented(text: str, words: list[str]) -> Lost:
     """Words that nothing in the text says."""
-    if "*" in text:
-        return []
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)).lower()
     known = (
         {"for", "example", "com", "drive", "plus", *re.findall(r"[a-z]+", bare)}
@@ -251,7 +256,9 @@ def invented(text: str, words: list[str]) -> Lost:
     for sign, readings in SIGNS_EN.items():
         known |= set(readings.split()) if sign in unicodedata.normalize("NFKC", text) or sign in text else set()
     said_units = " ".join(UNITS[run] for run in UNITS if run.lower() in bare)
-    extra = "is at most least than greater more less equal not by divided plus slash or dash underscore blank pi root star sharp o clock am pm"
+    extra = str.split(
+        "is at most least than greater more less equal not by divided plus slash or dash underscore blank pi root star sharp o clock am pm s t"
+    )
     words = [part for word in words for part in word.split("'")]
     return [
         word
@@ -285,32 +292,36 @@ def readings_zh(group: str) -> list[str]:
         for way in ways
     }
     ways |= {"两"} if group.strip("0") == "2" and int(group) == 2 else set()
-    return sorted(ways, key=len, reverse=True)
+    return sorted(ways, key=lambda way: (-len(way), way))
+
+
+def length_zh(number: str) -> int:
+    """How long a number is when it is said: 十二 stands in 四十二, so that one is taken first."""
+    digits = re.sub(r"\D", "", number)
+    return len(spelled_zh(int(digits)).removeprefix("一")) if len(digits) <= 12 else len(digits)
 
 
 def lost_zh(written: str, said: str, notes: list[str]) -> Lost:
     """What is not heard in Chinese."""
     text = seen(written, notes)
     lost = []
-    excused = sum(note in ("dash_at_number_left_out", "layout_mark_before_number") for note in notes)
-    if clear_minuses(text) > said.count("负") + said.count("减") + excused:
+    if clear_minuses(text) > said.count("负") + said.count("减"):
         lost.append("负")
     for sign, readings in SIGNS_ZH.items():
         if sign == "~":
-            text = re.sub(r"~(?!\d)|(?<!\d)~(?=\D)", " ", text)  # after a word it is a drawl
+            text = re.sub(r"[~～](?![$£€¥￥]?\.?\d)", " ", text)  # before no number it is a drawl
         if text.count(sign) > layout(sign, text) + sum(said.count(one) for one in readings.split()):
             lost.append(sign)
-    plain = re.sub(r"(?<=\w)(?=[½¼])", " ", text).replace("²", "^2").replace("³", "^3")
+    plain = text.replace("²", "^2 ").replace("³", "^3 ")
     plain = unicodedata.normalize("NFKC", plain)
     left = said
-    numbers = re.findall(r"\d{1,3}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?: \d{3})+(?!\d)|\d+", plain)
-    for number in sorted(numbers, key=lambda one: -len(one)):
+    for number in sorted(numbers_of(plain), key=lambda one: (not one.strip("0"), -length_zh(one))):
         ways = [readings_zh(re.sub(r"\D", "", number))]
         if not any(way in left for way in ways[0]):
             ways = [readings_zh(one) for one in re.findall(r"\d+", number)]
         for way in ways:
             found = next((one for one in way if one in left), None)
-            if found is None and int(re.sub(r"\D", "", number)):
+            if found is None:
                 lost.append(number)
             left = left.replace(found, "|", 1) if found else left
     place = 0

@@ -20,6 +20,8 @@ from duplexgen.pipeline.rewriting.characters import (
         ("a\x00b\tc\r\nd\u2028e", "a b c\nd\ne"),
         ("x², 10⁻³, 10⁻ and −5", "x^2, 10^-3, 10− and −5"),
         ("2½ cups, -½", "2 1/2 cups, -1/2"),
+        ("½5, ½.5, 3½007, .½", "1/2 5, 1/2 .5, 3 1/2 007, . 1/2"),
+        ("3/½, ½/2, ½-¾", "3 / 1/2, 1/2 / 2, 1/2-3/4"),
         ("wait…", "wait..."),
         ("cafe\u0301", "café"),
         ("20℃, 20ºC, 1º", "20°C, 20°C, 1º"),
@@ -28,6 +30,11 @@ from duplexgen.pipeline.rewriting.characters import (
 )
 def test_one_form_for_what_is_written_in_many(written, one_form):
     assert unified(written) == one_form
+
+
+def test_wide_marks_stay_until_the_markup_is_read():
+    assert unified("（５％） ～～～，", wide_marks=True) == "（5%） ～～～，"
+    assert unified("（５％） ～～～，") == "(5%) ~~~,"
 
 
 def test_emoji_and_accents():

@@ -1,6 +1,10 @@
-import pytest
+import random
 
-from duplexgen.pipeline.rewriting.chinese import spoken
+import pytest
+import wetext
+
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.rewriting.chinese import _heard_as, spoken
 
 
 @pytest.mark.parametrize(
@@ -13,8 +17,35 @@ from duplexgen.pipeline.rewriting.chinese import spoken
         ("3月-5月，约12:00，5 %", "三月到五月，约十二点，百分之五"),
         ("1e-5，x^2，21st", "一乘以十的负五次方，x的二次方，二十一st"),
         ("他说“5个”, 好吗?", "他说五个，好吗？"),
+        ("北纬30°，东经120°，共12,345.67元", "北纬三十度，东经一百二十度，共一万二千三百四十五点六七元"),
+        ("10°C，10°ft，10°CPython，10^-3 °F", "十摄氏度，十度ft，十度CPython，十的负三次方华氏度"),
+        ("1/2-3/4杯，5 / 2，1/120，120mph", "二分之一到四分之三杯，五除以二，一百二十分之一，一百二十mph"),
+        ("5€3，$5", "五欧元三，五美元"),
+        ("约1/2/到", "约二分之一或到"),
+        ("3->5，甲->乙，UTC-5", "三到五，甲到乙，UTC负五"),
+        ("见http://a.com或bc.com", "见a dot com或bc dot com"),
         ("使用 Python 编程（很好）", "使用Python编程，很好，"),
     ],
 )
 def test_chinese_is_read_out(written, said):
     assert spoken(written, []) == said
+
+
+@pytest.mark.parametrize("written", ["42/约10天", "到(>0.5<42km)"])
+def test_a_number_that_is_misread_rejects(written):
+    """wetext reads them as 约一分之四十二零天 and 小于四两公里."""
+    with pytest.raises(DialogueRejected) as rejected:
+        spoken(written, [])
+    assert rejected.value.reason == "not_heard"
+
+
+def test_every_whole_number_that_is_read_is_known_as_heard():
+    draw = random.Random(3)
+    normalizer = wetext.Normalizer(lang="zh", operator="tn")
+    numbers = [draw.randrange(1, 10 ** draw.randint(1, 8)) for _ in range(300)]
+    numbers += [
+        draw.choice([1, 2, 9]) * 10 ** draw.randint(1, 8) + draw.choice([0, 5, 10, 105, 5000]) for _ in range(300)
+    ]
+    for number in numbers:
+        said = normalizer.normalize(f"共{number}元")
+        assert _heard_as(str(number)).fullmatch(said[1:-1]), (number, said)

@@ -16,6 +16,9 @@ from duplexgen.pipeline.rewriting.dashes import DASH_LEFT_OUT
         ("5-3=2, x-5, y = -x", "Five minus three equals two, x minus five, y equals minus x"),
         ("1e-5 and 10^−3", "One times ten to the power of minus five and ten to the power of minus three"),
         ("+/-5, ±5, 5 -3", "Plus or minus five, plus or minus five, five dash three"),
+        ("3->5, from 3 -> 5, A-->B", "Three to five, from three to five, A to B"),
+        ("1/2-3/4 cup, 1/2–1 cup", "One half to three quarters cup, one half to one cup"),
+        ("UTC-5, GMT-08:00", "UTC minus five, GMT minus eight o'clock"),
         ("COVID-19, a 10-year-old, 555-1234", "COVID nineteen, a ten-year-old, five five five, one two three four"),
     ],
 )
@@ -32,7 +35,7 @@ def test_a_dash_that_is_a_pause_at_a_number_is_noted(written):
     assert notes == [DASH_LEFT_OUT]
 
 
-@pytest.mark.parametrize("written", ["- 5 %", "5--6", "(- 5)"])
+@pytest.mark.parametrize("written", ["- 5 %", "5--6", "(- 5)", "x => 5", "x=>-$5"])
 def test_what_may_be_a_minus_or_a_dash_rejects(written):
     for spoken in (english.spoken, chinese.spoken):
         with pytest.raises(DialogueRejected) as rejected:

@@ -31,6 +31,12 @@ from duplexgen.pipeline.rewriting.markdown import (
         ("| Name | Price |\n|-|-|\n| Pear | $2 |", ["Pear: $2."]),
         ("```\nJust some words, fenced.\n```", ["Just some words, fenced."]),
         ("> quoted", ["quoted."]),
+        ("Sum\n🙂=", ["Sum.", "=."]),
+        ("🙂> x", ["> x."]),
+        ("[注]（内容）", ["[注](内容)"]),
+        ("～～～今天\n好", ["~~~今天.", "好."]),
+        ("see http://a.b/c?d[word](http://b.c)", ["see http://a.b/c?d word."]),
+        ("看http://a.b/c?d，$3.5", ["看http://a.b/c?d ,$3.5."]),
     ],
 )
 def test_markup_becomes_sentences(written, paragraphs):
@@ -78,6 +84,9 @@ def test_a_mark_of_layout_that_may_be_a_sign_rejects(text):
         ("[here][one]\n\n[one]: http://a.b", [LINK_LEFT_OUT] * 2),
         ("Fact[1], so[^2].\n\n[^2]: Indeed", [CITATION_LEFT_OUT] * 3),
         ("a <!-- no --> b <a href='x'>c</a>", [HTML_LEFT_OUT] * 2),
+        ("～～～\n好", []),
+        ("~~~ word\nHi there.", [CODE_LEFT_OUT]),
+        ("是［1］的", [CITATION_LEFT_OUT]),
         ("<b>Hi</b> <http://a.b>", []),
     ],
 )

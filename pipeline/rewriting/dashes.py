@@ -91,7 +91,7 @@ def _long(m: Match, before: str) -> str | LeftOut:
         return " to minus "
     if m[0].strip() == "—" and before[-1:].isdigit():
         return m[0]
-    if "−" in m[0] or (before[-1:].isdigit() and " " not in m[0]):
+    if "−" in m[0] or len(set(m[0].strip())) > 1 or (before[-1:].isdigit() and " " not in m[0]):
         raise _unclear(m)
     return LeftOut(", ", DASH_LEFT_OUT)
 

@@ -46,10 +46,11 @@ _LATEX = re.compile(
 )
 _PREPARED = (
     Step(re.compile(r"^ *[•·] +", re.MULTILINE), "* "),
+    Step(re.compile(r"^([ >*+-]*)>=", re.MULTILINE), r"\1≥", ">="),  # the first of them quotes nothing
     Step(re.compile(r"^ *[–—] +", re.MULTILINE), "- ", "–—"),
     Step(
         re.compile(r"^\[\^\w{1,20}\]:|\[(?:\^\w{1,20}|\d{1,3})\](?![(:\[])|［\d{1,3}］", re.MULTILINE),
-        lambda m: LeftOut("", CITATION_LEFT_OUT),
+        lambda m: LeftOut(" " * m.string[m.end() : m.end() + 1].isalnum(), CITATION_LEFT_OUT),
     ),
     Step(re.compile(r"(?<=\d)\*\*(?=\d)"), "^", "*"),
     Step(re.compile(r"(?<=\d) ?\* ?(?=\d)|(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)"), " × ", "*"),

@@ -40,7 +40,7 @@ SIGNS_ZH = {
 }  # fmt: skip
 UNITS = {
     "kg": "kilogram 千克", "km": "kilometer 千米 公里", "m": "meter million 米", "cm": "centimeter 厘米", "g": "gram 克", "lb": "pound", "mph": "miles mile 英里",
-    "ft": "foot feet 英尺", "h": "hour 小时", "L": "liter 升", "GB": "gigabyte", "km/h": "kilometer", "min": "minute 分钟", "am": "a.m.", "pm": "p.m.",
+    "ft": "foot feet 英尺", "h": "hour 小时", "L": "liter 升", "GB": "gigabyte", "MB": "megabyte", "km/h": "kilometer", "min": "minute 分钟", "am": "a.m.", "pm": "p.m.",
     "st": "", "nd": "", "rd": "", "th": "", "k": "thousand", "M": "million", "C": "celsius 摄氏度", "F": "fahrenheit 华氏度", "x": "times by",
     "v": "version", "s": "ies second", "in": "inch", "Jan": "january", "Dr": "doctor drive", "Mr": "mister", "vs": "versus", "etc": "cetera", "No": "number", "no": "number",
     "US": "u.s.", "e.g": "for example", "USD": "u.s.", "e": "times 乘以", "E": "times", "kcal": "kilocalor", "oz": "ounce", "W": "watt", "A": "amp", "V": "volt", "J": "joule", "I": "", "K": "kelvin",
@@ -135,6 +135,8 @@ def seen(text: str, notes: list[str]) -> str:
         text = re.sub(r"<!--.*?-->|</?[a-z]+(?: [^<>]*=[^<>]*)?>", " ", text, flags=re.DOTALL)
     if "citation_left_out" in notes:
         text = re.sub(r"\[(?:\^\w{1,20}|\d{1,3})\]:?", " ", text)
+    if "code_left_out" in notes:
+        text = re.sub(r"^ *(~~~|```).*?(?:^ *\1|\Z)", " ", text, flags=re.MULTILINE | re.DOTALL)
     if "emoji_left_out" in notes:
         text = re.sub(r"(?<!\S)[:;=：＝]['-]?[()（）DPp|\\/]", " ", text)
     if "trade_mark_left_out" in notes:
@@ -147,7 +149,7 @@ def seen(text: str, notes: list[str]) -> str:
     text = re.sub("⁻?[⁰¹²³⁴-⁹]{2,}|⁻[⁰¹²³⁴-⁹]", digits_of_power, html.unescape(text))
     text = re.sub(r"(?<!\d)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
     text = re.sub("[½¼№]", r" \g<0> ", text)  # a fraction is no part of the digits beside it
-    for written, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("->", "→"), ("=>", "→"), ("==", "=")):
+    for written, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("->", "→"), ("－>", "→"), ("=>", "→"), ("==", "=")):
         text = text.replace(written, sign)
     return text
 
@@ -161,7 +163,7 @@ def clear_minuses(text: str) -> int:
     """Dashes that can only be a minus: a hyphen at a number, after nothing that it could join."""
     currency = "[$£€¥￥]?"
     attached = (
-        rf"(?:^|[\s(=<>:,;，。：；（])(?<!\d\s)(?<![%°A-Za-z\u4e00-\u9fff]\s)-(?={currency}\.?\d)|[$£€¥￥]-(?=\d)"
+        rf"(?:^|[\s(=<>:,;，。：；（])(?<![\d²³]\s)(?<![%°A-Za-z\u4e00-\u9fff]\s)-(?={currency}\.?\d)|[$£€¥￥]-(?=\d)"
     )
     return len(re.findall(attached, text, re.MULTILINE)) + text.count("−") + text.count("⁻")
 
@@ -201,7 +203,7 @@ def lost_numbers_en(text: str, words: list[str]) -> Lost:
     plain = unicodedata.normalize("NFKC", text.replace("²", "^2 ").replace("³", "^3 ")).replace("⁄", "/")
     lost = []
     if "cent" in words or "cents" in words or "pence" in words:
-        plain = re.sub(r"(?<=[$£€-])0(?=\.\d)|(?<![\d.])0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
+        plain = re.sub(r"(?<=[$£€-])0(?=\.\d)|(?<!\d)(?<!\d\.)0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
     for number in numbers_of(plain):
         group = re.sub(r"\D", "", number)
         apart = re.findall(r"\d+", number)
@@ -307,6 +309,7 @@ def lost_zh(written: str, said: str, notes: list[str]) -> Lost:
     lost = []
     if clear_minuses(text) > said.count("负") + said.count("减"):
         lost.append("负")
+    text = re.sub(r"~~(?=\S)(.*?\S)~~", r" \1 ", text)
     for sign, readings in SIGNS_ZH.items():
         if sign == "~":
             text = re.sub(r"[~～](?![$£€¥￥]?\.?\d)", " ", text)  # before no number it is a drawl

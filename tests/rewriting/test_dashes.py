@@ -35,7 +35,7 @@ def test_a_dash_that_is_a_pause_at_a_number_is_noted(written):
     assert notes == [DASH_LEFT_OUT]
 
 
-@pytest.mark.parametrize("written", ["- 5 %", "5--6", "(- 5)", "x => 5", "x=>-$5"])
+@pytest.mark.parametrize("written", ["- 5 %", "5--6", "(- 5)", "x => 5", "x=>-$5", "so —-$5"])
 def test_what_may_be_a_minus_or_a_dash_rejects(written):
     for spoken in (english.spoken, chinese.spoken):
         with pytest.raises(DialogueRejected) as rejected:

@@ -31,6 +31,8 @@ from duplexgen.pipeline.rewriting.markdown import (
         ("| Name | Price |\n|-|-|\n| Pear | $2 |", ["Pear: $2."]),
         ("```\nJust some words, fenced.\n```", ["Just some words, fenced."]),
         ("> quoted", ["quoted."]),
+        ("known[1]A", ["known A."]),
+        (">=x\n- >= y", ["≥x.", "≥ y."]),
         ("Sum\n🙂=", ["Sum.", "=."]),
         ("🙂> x", ["> x."]),
         ("[注]（内容）", ["[注](内容)"]),

@@ -231,7 +231,7 @@ def test_what_was_saved_is_on_disk_before_it_counts(folders, tmp_path, monkeypat
     """Each file of a checkpoint before its folder takes its name, each of the model before training.json."""
     seen = []
     rename, replace = Path.rename, Path.replace
-    monkeypatch.setattr("duplexgen.training.saving.sync", lambda path: seen.append(path.name))
+    monkeypatch.setattr("duplexgen.pipeline.shards.atomic.sync", lambda path: seen.append(path.name))
     monkeypatch.setattr(Path, "rename", lambda path, to: (seen.append(to.name), rename(path, to)))
     monkeypatch.setattr(Path, "replace", lambda path, to: (seen.append(to.name), replace(path, to)))
     train_sft(sft_recipe(*folders, steps=2, checkpoint_every=1), tmp_path / "run", Display())

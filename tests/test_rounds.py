@@ -59,6 +59,12 @@ class Dummy:
         return rows
 
 
+@pytest.fixture(autouse=True)
+def not_in_the_cluster_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What dies here would take along the Ray that other tests have started in this process."""
+    monkeypatch.setattr(rounds, "_address", lambda: os.environ.get("RAY_ADDRESS"))
+
+
 def step(folder: Path, stage: Dummy, partitions: int) -> Step:
     source = PartitionFolder(folder / "plan")
     for number in range(partitions):

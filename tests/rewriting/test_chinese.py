@@ -31,6 +31,21 @@ def test_chinese_is_read_out(written, said):
     assert spoken(written, []) == said
 
 
+@pytest.mark.parametrize("opening", "\"'“「《【")
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("=", ">5", "甲等于大于五"),
+        ("=", ">乙", "甲等于大于乙"),
+        ("<", "=乙", "甲小于等于乙"),
+        ("+", "-5", "甲加负五"),
+        ("-", ">5", "甲-大于五"),
+    ],
+)
+def test_signs_that_a_quotation_mark_parts_are_read_one_by_one(before, opening, after, said):
+    assert spoken(f"甲{before}{opening}{after}", []) == said
+
+
 @pytest.mark.parametrize("written", ["42/约10天", "到(>0.5<42km)"])
 def test_a_number_that_is_misread_rejects(written):
     """wetext reads them as 约一分之四十二零天 and 小于四两公里."""

@@ -54,7 +54,7 @@ WITH_NUMBERS = frozenset(
 
 NO_ADDRESS = r"\s<>\"()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
 # A fraction glued to an address is a part of it, and the note counts it (1~-½); after a letter, a digit or . , : / it stands apart.
-IN_ADDRESS = rf"(?:[^{NO_ADDRESS}]|(?<![^\W_])(?<![.,:/])[½¼])*"
+IN_ADDRESS = rf"(?:(?!\.\.\.)[^{NO_ADDRESS}]|(?<![^\W_])(?<![.,:/])[½¼])*"
 Lost = list[str]
 
 

@@ -52,7 +52,7 @@ WITH_NUMBERS = frozenset(
     )
 )
 
-NO_ADDRESS = r"\s<>\"()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
+NO_ADDRESS = r"\s<>\"«»“”()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
 # A fraction glued to an address is a part of it, and the note counts it (1~-½); after a letter, a digit or . , : / it stands apart.
 IN_ADDRESS = rf"(?:(?!\.\.\.)[^{NO_ADDRESS}]|(?<![^\W_])(?<![.,:/])[½¼])*"
 Lost = list[str]
@@ -147,10 +147,10 @@ def seen(text: str, notes: list[str]) -> str:
     text = re.sub(r"</?(?:b|i|br|sup|sub)>", " ", text)
     text = re.sub(r"(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)", " × ", text)
     text = re.sub(
-        r"\*+(?=\S)((?:(?!\n\s*(?:\n|[-#>] ))[^*])*?[^*\s])\*+", r"\1", text
+        r"(?:(?<![\w*])\*+(?=\S)|\*+(?=\w))((?:(?!\n\s*(?:\n|[-#>] ))[^*])*?[^*\s])\*+", r"\1", text
     )  # emphasis, which may join what is within a word
     text = re.sub("⁻?[⁰¹²³⁴-⁹]{2,}|⁻[⁰¹²³⁴-⁹]", digits_of_power, html.unescape(text))
-    text = re.sub(r"(?<!\d)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
+    text = re.sub(r"(?<!\w)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
     text = re.sub("[½¼№]", r" \g<0> ", text)  # a fraction is no part of the digits beside it
     for written, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("->", "→"), ("－>", "→"), ("=>", "→"), ("==", "=")):
         text = text.replace(written, sign)
@@ -174,7 +174,7 @@ def clear_minuses(text: str) -> int:
 def lost_en(written: str, said: str, notes: list[str]) -> Lost:
     """What is not heard in English."""
     text = seen(written, notes)
-    words = re.findall(r"[a-z]+", said.lower().replace(".m.", "m").replace("-", " "))
+    words = re.findall(r"[a-z]+", one_by_one(said))
     counted = Counter(words)
     lost = []
     if clear_minuses(text) > counted["minus"]:
@@ -183,7 +183,7 @@ def lost_en(written: str, said: str, notes: list[str]) -> Lost:
         once = re.sub(r"(%)\s?[-–—]\s?(?=\d[\d.,]*\s?%)|([$£€¥])(?=\s?\d[\d.,]*\s?[-–—]\s?[$£€¥])", "", text)
         if once.count(sign) > layout(sign, once) + sum(counted[one] for one in readings.split()) + said.count(sign):
             lost.append(sign)
-    lost += lost_numbers_en(text, [word for word in words if word != "and"])
+    lost += lost_numbers_en(text, said)
     return lost + lost_words(text, said) + invented(text, words)
 
 
@@ -202,11 +202,17 @@ def layout(sign: str, text: str) -> int:
     return 0
 
 
-def lost_numbers_en(text: str, words: list[str]) -> Lost:
+def one_by_one(said: str) -> str:
+    return said.lower().replace(".m.", "m").replace("-", " ")
+
+
+def lost_numbers_en(text: str, said: str) -> Lost:
+    words = re.findall(r"[a-z]+|[,.;:!?]", one_by_one(said))  # no number goes on over a pause
+    words = [word for word in words if word != "and"]
     plain = unicodedata.normalize("NFKC", text.replace("²", "^2; ").replace("³", "^3; ")).replace("⁄", "/")
     lost = []
     if "cent" in words or "cents" in words or "pence" in words:
-        plain = re.sub(r"(?<=[$£€-])0(?=\.\d)|(?<!\d)(?<!\d\.)0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
+        plain = re.sub(r"(?<=[$£€−-])0(?=\.\d)|(?<!\d)(?<!\d\.)0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
     for number in numbers_of(plain):
         group = re.sub(r"\D", "", number)
         apart = re.findall(r"\d+", number)

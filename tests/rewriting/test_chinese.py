@@ -21,6 +21,7 @@ from duplexgen.pipeline.rewriting.chinese import _heard_as, spoken
         ("10°C，10°ft，10°CPython，10^-3 °F", "十摄氏度，十度ft，十度CPython，十的负三次方华氏度"),
         ("1/2-3/4杯，5 / 2，1/120，120mph", "二分之一到四分之三杯，五除以二，一百二十分之一，一百二十mph"),
         ("5€3，$5", "五欧元三，五美元"),
+        ("$5-$9，$5 - $9，$5 -£9", "五美元到九美元，五美元到九美元，五美元负九英镑"),
         ("约1/2/到", "约二分之一或到"),
         ("3->5，甲->乙，UTC-5", "三到五，甲到乙，UTC负五"),
         ("见http://a.com或bc.com", "见a dot com或bc dot com"),

@@ -163,14 +163,20 @@ _GROUPED = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(?!\d)|\d{3,4}-\d{7,8}(?!\d)|\d{3}-\d{4}-\d{4}(?!\d)|1-?\d{3}-\d{3}-\d{4}(?!\d)", re.ASCII
 )
 
-_QUOTES = _step(r"[\"'“”‘’「」『』《》〈〉【】]", "")  # wetext puts a backslash before a quotation mark
+_QUOTATION = r"[\"'“”‘’「」『』《》〈〉【】]"
+_QUOTES = (
+    _step(
+        rf"(?<=[=<>!+＝]){_QUOTATION}+(?=[-=<>＝])|(?<=-){_QUOTATION}+(?=>)", " "
+    ),  # ='> is no arrow, and +"- is no ±
+    _step(_QUOTATION, ""),  # wetext puts a backslash before a quotation mark
+)
 # Before numbers are read: what their signs mean, while the digits can be seen.
 _SIGNS = (
     Step(AMBIGUOUS_ARROW, _unclear),
     _step(r"(?<![<-])-{1,9}>", "到", "-"),
     _step(r"(\d)' ?(\d{1,2})\"", r"\1英尺\2英寸"),
     _step(r"(?<=\d)[\"'](?=\d)", "，"),
-    _QUOTES,
+    *_QUOTES,
     _step(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m[0].replace(",", "")),
     _step(
         r"(?<![\w.,])[1-9]\d{0,2}(?: \d{3})* 000(?! ?\d|[-.,]\d)|(?<![\w.,])[1-9]\d?(?: \d{3}){2,4}(?! ?\d|[-,]\d)",
@@ -195,7 +201,7 @@ _SIGNS = (
     _step(r"(\d/\d{1,3}) ?[-–—~～] ?(?=\d)", r"\1到"),
     _step(rf"(?<![\d.-])({_NUMBER}) ?[-–—~～] ?({_NUMBER})(?![\d.]*[-~]\d|\d)", _range_or_minus),
     _step(rf"(\d ?(?:[%℃°]|{_HAN}{{1,3}}|[A-Za-z]{{1,4}})) ?[-–—~～] ?(?={_SIGN}?\d)", r"\1到"),
-    _step(rf"({_SIGN}{_NUMBER}) ?[-–—~～] ?(?={_SIGN})", r"\1到"),
+    _step(rf"({_SIGN}{_NUMBER})(?: [-–—~～] |[-–—~～] ?)(?={_SIGN})", r"\1到"),
     _step(rf"(?<=[=<>≤≥≈×÷+*＝]) ?[-–] ?(?={_SIGN}?\.?\d)", "负"),
     _step(r"(?<=UTC)-(?=\d)|(?<=GMT)-(?=\d)", "负"),
     _step(r"(?<=[A-Za-z])-(?=\d)", " ", "-"),
@@ -269,7 +275,7 @@ def spoken(text: str, notes: list[str]) -> str:
     if _DIGIT.search(text):
         text = applied(applied(text, _SIGNS, notes), (_NUMBERS,), notes)
     else:
-        text = applied(text, (_QUOTES,), notes)
+        text = applied(text, _QUOTES, notes)
     text = applied(" ".join(text.split()), _SYMBOLS, notes)
     text = " ".join(text.split())
     for pattern, said in _MARKS:

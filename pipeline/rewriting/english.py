@@ -10,7 +10,7 @@ from .steps import LeftOut, Match, Step, applied, unheard
 ADDRESS_SHORTENED = "web_address_shortened"
 
 _URL = re.compile(
-    r"\b(?:https?://|www\.)[^\s<>\"()\[\]–—…\u2e80-\uffff]*[^\s<>\"()\[\]–—…\u2e80-\uffff.,;:!?']",
+    r"\b(?:https?://|www\.)(?:(?!\.{3})[^\s<>\"()\[\]–—…\u2e80-\uffff])*[^\s<>\"()\[\]–—…\u2e80-\uffff.,;:!?']",
     re.IGNORECASE | re.ASCII,  # so that one may follow Han characters
 )
 _EMAIL = re.compile(r"(?<![\w.+-])([\w.+-]{1,64})@([\w-]{1,63}(?:\.[\w-]{1,63})+)", re.ASCII)

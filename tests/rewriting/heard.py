@@ -52,7 +52,9 @@ WITH_NUMBERS = frozenset(
     )
 )
 
-NO_ADDRESS = r"\s<>\"()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
+NO_ADDRESS = r"\s<>\"«»“”()\[\]–—…№½¼\u2e80-\uffff"  # what ends a web address
+# A fraction glued to an address is a part of it, and the note counts it (1~-½); after a letter, a digit or . , : / it stands apart.
+IN_ADDRESS = rf"(?:(?!\.\.\.)[^{NO_ADDRESS}]|(?<![^\W_])(?<![.,:/])[½¼])*"
 Lost = list[str]
 
 
@@ -126,7 +128,7 @@ def seen(text: str, notes: list[str]) -> str:
     """What is left to be heard of a text after what its notes say was left out."""
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     if "web_address_shortened" in notes:
-        text = re.sub(rf"(?:https?://|www\.)[^{NO_ADDRESS}]*|\w+\.(?:com|org|net)(?:/[^{NO_ADDRESS}]*)?", " ", text)
+        text = re.sub(rf"(?:https?://|www\.){IN_ADDRESS}|\w+\.(?:com|org|net)(?:/{IN_ADDRESS})?", " ", text)
     if "link_left_out" in notes:
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)|^\[[^\]]*\]:.*$", r"\1", text, flags=re.MULTILINE)
     if "image_left_out" in notes:
@@ -141,13 +143,14 @@ def seen(text: str, notes: list[str]) -> str:
         text = re.sub(r"(?<!\S)[:;=：＝]['-]?[()（）DPp|\\/]", " ", text)
     if "trade_mark_left_out" in notes:
         text = re.sub("[™®]", "", text)
+    text = re.sub(r"(?<!\w)(\*+)</?(?:b|i|br)>\s*(?=\S)", r"\1", text)  # no space follows the star: it opens emphasis
     text = re.sub(r"</?(?:b|i|br|sup|sub)>", " ", text)
     text = re.sub(r"(?<=\b[A-Za-z\d])\*(?=[A-Za-z\d]\b)", " × ", text)
     text = re.sub(
-        r"\*+(?=\S)((?:(?!\n\s*(?:\n|[-#>] ))[^*])*?[^*\s])\*+", r"\1", text
+        r"(?:(?<![\w*])\*+(?=\S)|\*+(?=\w))((?:(?!\n\s*(?:\n|[-#>] ))[^*])*?[^*\s])\*+", r"\1", text
     )  # emphasis, which may join what is within a word
     text = re.sub("⁻?[⁰¹²³⁴-⁹]{2,}|⁻[⁰¹²³⁴-⁹]", digits_of_power, html.unescape(text))
-    text = re.sub(r"(?<!\d)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
+    text = re.sub(r"(?<!\w)0x([0-9A-F]+)", lambda m: "0 x " + " ".join(m[1]) + " ", text)
     text = re.sub("[½¼№]", r" \g<0> ", text)  # a fraction is no part of the digits beside it
     for written, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("->", "→"), ("－>", "→"), ("=>", "→"), ("==", "=")):
         text = text.replace(written, sign)
@@ -171,7 +174,7 @@ def clear_minuses(text: str) -> int:
 def lost_en(written: str, said: str, notes: list[str]) -> Lost:
     """What is not heard in English."""
     text = seen(written, notes)
-    words = re.findall(r"[a-z]+", said.lower().replace(".m.", "m").replace("-", " "))
+    words = re.findall(r"[a-z]+", one_by_one(said))
     counted = Counter(words)
     lost = []
     if clear_minuses(text) > counted["minus"]:
@@ -180,7 +183,7 @@ def lost_en(written: str, said: str, notes: list[str]) -> Lost:
         once = re.sub(r"(%)\s?[-–—]\s?(?=\d[\d.,]*\s?%)|([$£€¥])(?=\s?\d[\d.,]*\s?[-–—]\s?[$£€¥])", "", text)
         if once.count(sign) > layout(sign, once) + sum(counted[one] for one in readings.split()) + said.count(sign):
             lost.append(sign)
-    lost += lost_numbers_en(text, [word for word in words if word != "and"])
+    lost += lost_numbers_en(text, said)
     return lost + lost_words(text, said) + invented(text, words)
 
 
@@ -199,11 +202,17 @@ def layout(sign: str, text: str) -> int:
     return 0
 
 
-def lost_numbers_en(text: str, words: list[str]) -> Lost:
-    plain = unicodedata.normalize("NFKC", text.replace("²", "^2 ").replace("³", "^3 ")).replace("⁄", "/")
+def one_by_one(said: str) -> str:
+    return said.lower().replace(".m.", "m").replace("-", " ")
+
+
+def lost_numbers_en(text: str, said: str) -> Lost:
+    words = re.findall(r"[a-z]+|[,.;:!?]", one_by_one(said))  # no number goes on over a pause
+    words = [word for word in words if word != "and"]
+    plain = unicodedata.normalize("NFKC", text.replace("²", "^2; ").replace("³", "^3; ")).replace("⁄", "/")
     lost = []
     if "cent" in words or "cents" in words or "pence" in words:
-        plain = re.sub(r"(?<=[$£€-])0(?=\.\d)|(?<!\d)(?<!\d\.)0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
+        plain = re.sub(r"(?<=[$£€−-])0(?=\.\d)|(?<!\d)(?<!\d\.)0(?=\.\d+ ?(?:[€£]|USD))", "", plain)
     for number in numbers_of(plain):
         group = re.sub(r"\D", "", number)
         apart = re.findall(r"\d+", number)
@@ -215,7 +224,10 @@ def lost_numbers_en(text: str, words: list[str]) -> Lost:
 
 
 def numbers_of(text: str) -> list[str]:
-    """The longest first, zeros last, so that none takes what another says. 5.00 and 12:00 say nothing of their zeros."""
+    """The longest first, zeros last, so that none takes what another says. 5.00 and 12:00 say nothing of their zeros.
+
+    A power ends with a semicolon: x²105 is no 2 105.
+    """
     found = re.findall(r"\d{1,3}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?: \d{3})+(?!\d)|(?<=\d[.:])0+(?!\d)|\d+", text)
     silent = re.findall(r"(?<=\d[.:])0+(?!\d)", text)
     for zeros in silent:
@@ -315,7 +327,7 @@ def lost_zh(written: str, said: str, notes: list[str]) -> Lost:
             text = re.sub(r"[~～](?![$£€¥￥]?\.?\d)", " ", text)  # before no number it is a drawl
         if text.count(sign) > layout(sign, text) + sum(said.count(one) for one in readings.split()):
             lost.append(sign)
-    plain = text.replace("²", "^2 ").replace("³", "^3 ")
+    plain = text.replace("²", "^2; ").replace("³", "^3; ")
     plain = unicodedata.normalize("NFKC", plain)
     left = said
     for number in sorted(numbers_of(plain), key=lambda one: (not one.strip("0"), -length_zh(one))):

@@ -21,6 +21,7 @@ from duplexgen.pipeline.rewriting.chinese import _heard_as, spoken
         ("10°C，10°ft，10°CPython，10^-3 °F", "十摄氏度，十度ft，十度CPython，十的负三次方华氏度"),
         ("1/2-3/4杯，5 / 2，1/120，120mph", "二分之一到四分之三杯，五除以二，一百二十分之一，一百二十mph"),
         ("5€3，$5", "五欧元三，五美元"),
+        ("$5-$9，$5 - $9，$5 -£9", "五美元到九美元，五美元到九美元，五美元负九英镑"),
         ("约1/2/到", "约二分之一或到"),
         ("3->5，甲->乙，UTC-5", "三到五，甲到乙，UTC负五"),
         ("见http://a.com或bc.com", "见a dot com或bc dot com"),
@@ -29,6 +30,21 @@ from duplexgen.pipeline.rewriting.chinese import _heard_as, spoken
 )
 def test_chinese_is_read_out(written, said):
     assert spoken(written, []) == said
+
+
+@pytest.mark.parametrize("opening", "\"'“「《【")
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("=", ">5", "甲等于大于五"),
+        ("=", ">乙", "甲等于大于乙"),
+        ("<", "=乙", "甲小于等于乙"),
+        ("+", "-5", "甲加负五"),
+        ("-", ">5", "甲-大于五"),
+    ],
+)
+def test_signs_that_a_quotation_mark_parts_are_read_one_by_one(before, opening, after, said):
+    assert spoken(f"甲{before}{opening}{after}", []) == said
 
 
 @pytest.mark.parametrize("written", ["42/约10天", "到(>0.5<42km)"])

@@ -10,6 +10,7 @@ from duplexgen.pipeline.rewriting import english
         ("Write to a.b@b.com.", "Write to a dot b at b dot com."),
         ("See https://www.example.org/help.", "See example dot org slash help."),
         ("See http://example.org/a/b/c?q=1#x—now", "See example dot org, now"),
+        ("See http://example.org/a/b/c...then", "See example dot org, then"),
         ("GIVE ME A SUMMARY OF EXAMPLE.COM", "Give me a summary of example dot com"),
         ("Use C++, C#, .NET, Q&A and R&B.", "Use C plus plus, C sharp, dot net, Q and A and R and B."),
         ("A/B testing, TCP/IP and his/her bag", "A-B testing, TCP slash IP and his or her bag"),

@@ -171,7 +171,8 @@ def test_a_damaged_answer_is_asked_for_again_and_no_other(endpoint, rewriter, tm
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1].replace(b"well", b"wall").replace(b"Well", b"Wall") + lines[2] + lines[3][:50])
     assert rewriter().rewrite_all(some(4)) == first
-    assert [shown(body)[0]["text"] for body in endpoint.requests[4:]] == ["Is it d1?", "Is it d3?"]
+    # several are asked at once, so in either order
+    assert sorted(shown(body)[0]["text"] for body in endpoint.requests[4:]) == ["Is it d1?", "Is it d3?"]
     assert "lines: 2" in caplog.text
 
 

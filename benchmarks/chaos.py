@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 from ray.cluster_utils import Cluster
 
-from benchmarks.replay import replayed_recipe
+from benchmarks.replay import register, replayed_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_BUILD_S = 600
@@ -283,6 +283,7 @@ def killed_builds(recipe: Path, limit: int | None, kills: int, rng: random.Rando
 
 
 def main() -> None:
+    register()  # raylets, too, hand on to their workers where its module is
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

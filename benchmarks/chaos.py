@@ -148,6 +148,7 @@ class Raylets:
         self.cluster = Cluster()
         self.head = self.cluster.add_node(num_cpus=num_cpus, include_dashboard=False)
         self.nodes = [self.head]
+        self.started = [self.head]
         while len(self.nodes) < number:
             self.add()
 
@@ -157,6 +158,7 @@ class Raylets:
 
     def add(self, num_gpus: float = 0) -> None:
         self.nodes.append(self.cluster.add_node(num_cpus=1, num_gpus=num_gpus))
+        self.started.append(self.nodes[-1])
 
     def lose(self, index: int) -> None:
         """Kill a node as a machine that loses its power: its raylet and all that this has started."""
@@ -168,10 +170,13 @@ class Raylets:
         kill_all([psutil.Process(self.head.all_processes["gcs_server"][0].process.pid)])
 
     def stop(self) -> None:
-        for process in descendants(psutil.Process()):
-            with suppress(psutil.NoSuchProcess):
-                if process.name() in {"raylet", "gcs_server"}:
-                    kill_all([process, *descendants(process)])
+        """Kill what is left of it, and nothing of another Ray that this process may have started."""
+        for node in self.started:
+            for name in ("raylet", "gcs_server"):
+                for started in node.all_processes.get(name, []):
+                    if started.process.poll() is None:
+                        process = psutil.Process(started.process.pid)
+                        kill_all([process, *descendants(process)])
 
 
 def kill_all(processes: list[psutil.Process]) -> None:

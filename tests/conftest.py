@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from benchmarks import replay
 from duplexgen.pipeline.recipe import Recipe
@@ -23,6 +24,10 @@ TURNS = [
     "Do I need a card to read there?",
     "No, anyone may sit down and read.",
 ]
+
+
+settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
+settings.load_profile("duplexgen")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -32,7 +32,7 @@ $(VENV)/dev.installed: $(VENV)/demo.installed
 # Tests of CosyVoice, voice banks, the gate, a served language model and LLaMA-Factory, which `make test` passes over: they
 # want packages of several gigabytes, and a torch of their own.
 parts: $(PARTS)/installed
-	$(PARTS)/bin/python -m pytest tests/speech tests/tokens tests/rewriting tests/training/test_transcribe.py \
+	$(PARTS)/bin/python -m pytest tests/speech tests/tokens tests/rewriting tests/training/metrics/test_transcribe.py \
 		tests/training/test_clients.py tests/test_parts.py
 
 $(PARTS)/installed: pyproject.toml

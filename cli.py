@@ -12,8 +12,8 @@ import typer
 
 from .pipeline import __version__
 from .pipeline.errors import UserError
-from .pipeline.paths import path, problem
-from .pipeline.terminal import Console, say, say_line
+from .pipeline.show.terminal import Console, say, say_line
+from .pipeline.storage.paths import path, problem
 
 STOPPED = "duplexgen: stopped. What was committed is safe; the same command goes on from there."
 MOST_ROWS = 10**12
@@ -85,9 +85,9 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
     The data set appears under `--out` once it is whole. What the stages made on the way stays under `--work`, each in
     a folder named by what shaped it, so that another recipe over the same dialogues and voices speaks nothing again.
     """
-    from .pipeline import checking
-    from .pipeline.build import build as run
-    from .pipeline.display import Display
+    from .pipeline.commands import checking
+    from .pipeline.commands.build import build as run
+    from .pipeline.show.progress import Display
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
@@ -100,11 +100,11 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
     Reads and checks the recipe and its sources, and speaks nothing.
     """
-    from .pipeline import checking
-    from .pipeline.build import prepare
-    from .pipeline.display import Display
-    from .pipeline.places import check_places
-    from .pipeline.report import describe_plan
+    from .pipeline.commands import checking
+    from .pipeline.commands.build import prepare
+    from .pipeline.commands.report import describe_plan
+    from .pipeline.show.progress import Display
+    from .pipeline.storage.places import check_places
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
@@ -119,7 +119,7 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
 
     Loads no model and speaks nothing; exits with 1 if something is missing.
     """
-    from .pipeline.doctor import examine
+    from .pipeline.commands.doctor import examine
 
     def places(name: str) -> tuple[Path, Path]:
         target = _out(out, name)
@@ -151,11 +151,11 @@ def dpo_pairs(
     Speaks nothing, decodes no audio (unless the recipe says retokenize), and goes on where it stopped. The pairs are
     a data set of their own, which `verify` and `inspect` know.
     """
-    from .pipeline.display import Display
     from .pipeline.pairs.build import build as run
     from .pipeline.pairs.recipe import PairsRecipe
-    from .pipeline.places import expanded
-    from .pipeline.recipe_file import RECIPES, load
+    from .pipeline.recipe.file import RECIPES, load
+    from .pipeline.show.progress import Display
+    from .pipeline.storage.places import expanded
 
     checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
     folder = expanded(dataset)
@@ -166,8 +166,8 @@ def dpo_pairs(
 @app.command()
 def verify(dataset: Folder) -> None:
     """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
-    from .pipeline.display import Display
-    from .pipeline.shards.verify import verify as run
+    from .pipeline.dataset.verify import verify as run
+    from .pipeline.show.progress import Display
 
     failed = 0
     with Display().verifying() as report:
@@ -188,8 +188,8 @@ def inspect(
     ] = None,
 ) -> None:
     """Show counts and timing statistics; or one dialogue, block by block, as in figure 1 of BayLing-Duplex."""
-    from .pipeline.report import describe_dataset, describe_dialogue
-    from .pipeline.shards.dataset import Dataset
+    from .pipeline.commands.report import describe_dataset, describe_dialogue
+    from .pipeline.dataset.reader import Dataset
 
     opened = Dataset(dataset)
     say(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
@@ -226,11 +226,11 @@ def talk(
     says how long a block took beside the time it covers.
     """
     _needs_training()
-    from .pipeline.display import Display
+    from .pipeline.show.progress import Display
     from .training.devices import inference_device
-    from .training.model import load_model
-    from .training.talk import read_recording, transcript, with_silence, write
-    from .training.talk import talk as run
+    from .training.live.talk import read_recording, transcript, with_silence, write
+    from .training.live.talk import talk as run
+    from .training.models.model import load_model
 
     folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     if folder.exists():
@@ -304,12 +304,12 @@ def evaluate(
     Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png.
     """
     _needs_training()
-    from .pipeline.display import Display
+    from .pipeline.show.progress import Display
     from .training.devices import inference_device
-    from .training.evaluation import content_of
-    from .training.evaluation import evaluate as run
-    from .training.evaluation_report import problems, table
-    from .training.items import Settings
+    from .training.metrics.evaluation import content_of
+    from .training.metrics.evaluation import evaluate as run
+    from .training.metrics.evaluation_report import problems, table
+    from .training.metrics.items import Settings
 
     content = content_of(transcripts, judge, judge_model, answers)
     folder = _out(out, f"evaluation/{model.resolve().name}")
@@ -348,11 +348,11 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     `accelerate launch -m duplexgen train sft RECIPE`.
     """
     _needs_training()
-    from .pipeline.display import Display
-    from .pipeline.recipe_file import load
+    from .pipeline.recipe.file import load
+    from .pipeline.show.progress import Display
     from .training.devices import is_first_process
+    from .training.objectives.sft import train_sft
     from .training.recipe import TRAINING_RECIPES, SFTRecipe
-    from .training.sft import train_sft
 
     checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
     train_sft(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
@@ -365,10 +365,10 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     The log-probabilities of that model, the reference, are computed once and kept.
     """
     _needs_training()
-    from .pipeline.display import Display
-    from .pipeline.recipe_file import load
+    from .pipeline.recipe.file import load
+    from .pipeline.show.progress import Display
     from .training.devices import is_first_process
-    from .training.dpo import train_dpo
+    from .training.objectives.dpo import train_dpo
     from .training.recipe import TRAINING_RECIPES, DPORecipe
 
     checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
@@ -417,8 +417,8 @@ def prepare_voices(
     """
     from collections import Counter
 
-    from .pipeline.display import Display
-    from .pipeline.speech.prepare import Settings, prepare
+    from .pipeline.show.progress import Display
+    from .pipeline.voices.prepare import Settings, prepare
 
     settings = Settings(
         whisper=whisper,
@@ -442,14 +442,14 @@ def prepare_voices(
 
 
 def _out(out: Path | None, name: str) -> Path:
-    from .pipeline.places import expanded
+    from .pipeline.storage.places import expanded
 
     return expanded(out or Path("out") / name)
 
 
 def _work(work: Path | None, out: Path) -> Path:
     """Absolute, as workers may run elsewhere; links are kept, as they may lead elsewhere there."""
-    from .pipeline.places import expanded
+    from .pipeline.storage.places import expanded
 
     return expanded(work or out.parent / ".work", resolved=False)
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from duplexgen.pipeline.recipe import CosyVoice, Speech
 from duplexgen.pipeline.speech.cosyvoice import compiling, configuration
 from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
@@ -29,6 +28,7 @@ from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
 from duplexgen.pipeline.speech.cosyvoice.prompts import VoicePrompt
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
 from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice import configurations, folders
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}

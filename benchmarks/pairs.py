@@ -27,14 +27,14 @@ import pyarrow as pa
 
 from benchmarks.chaos import descendants
 from benchmarks.replay import register, replayed_recipe
-from duplexgen.pipeline import checking
-from duplexgen.pipeline.build import Build, build, prepare
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.commands.build import Build, build, prepare
+from duplexgen.pipeline.making.stage import run_partition
 from duplexgen.pipeline.pairs.build import prepare as prepare_pairs
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
-from duplexgen.pipeline.recipe_file import RECIPES, load
-from duplexgen.pipeline.shards.partitions import CommitRecord, Outcome
-from duplexgen.pipeline.stages.stage import run_partition
+from duplexgen.pipeline.recipe.file import RECIPES, load
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.storage.partitions import CommitRecord, Outcome
 
 WANTED_SHARE = 0.02
 SAMPLE_EVERY_S = 0.1

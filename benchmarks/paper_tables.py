@@ -23,9 +23,9 @@ from typing import Any
 import torch
 import yaml
 
-from duplexgen.pipeline.recipe_file import load
-from duplexgen.pipeline.shards.atomic import file_sha256
-from duplexgen.training.metrics import figure
+from duplexgen.pipeline.recipe.file import load
+from duplexgen.pipeline.storage.atomic import file_sha256
+from duplexgen.training.metrics.metrics import figure
 from duplexgen.training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
 
 TRAINED_ON = ("train_turn_taking", "train_interruption")

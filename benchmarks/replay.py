@@ -15,9 +15,9 @@ import yaml
 
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.recipe import Speech
-from duplexgen.pipeline.recipe_file import RECIPES, Problem, read
-from duplexgen.pipeline.speech import ENGINES, SpeechRequest, Voice
+from duplexgen.pipeline.recipe.file import RECIPES, Problem, read
+from duplexgen.pipeline.speech.engines import ENGINES, SpeechRequest, Voice
+from duplexgen.pipeline.speech.section import Speech
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"

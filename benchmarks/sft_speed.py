@@ -47,9 +47,9 @@ def main() -> None:
 
 
 def ours(data: Path, steps: int, name: str) -> dict[str, float]:
-    from duplexgen.pipeline.display import Display
+    from duplexgen.pipeline.show.progress import Display
     from duplexgen.training.data import Batches
-    from duplexgen.training.sft import train_sft
+    from duplexgen.training.objectives.sft import train_sft
 
     recipe = _recipe(data, steps, name)
     lengths: list[int] = []
@@ -78,7 +78,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from datasets import load_dataset
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    from duplexgen.training.model import start_from_config
+    from duplexgen.training.models.model import start_from_config
     from duplexgen.training.sequences import USER, SequenceFormat
 
     recipe = _recipe(data, steps, name)
@@ -144,7 +144,7 @@ class _Clock:
 
 
 def _recipe(data: Path, steps: int, name: str) -> Any:
-    from duplexgen.pipeline.recipe_file import load
+    from duplexgen.pipeline.recipe.file import load
     from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
     recipe, _ = load(name, SFTRecipe, TRAINING_RECIPES)

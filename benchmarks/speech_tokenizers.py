@@ -20,11 +20,11 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.replay import RECORDING
-from duplexgen.pipeline.recipe import GLM4Voice, Mimi, Tokens
-from duplexgen.pipeline.tokens import SpeechTokenizer
-from duplexgen.pipeline.tokens.glm4voice import INPUT, STRUCTURE, GLM4VoiceTokenizer, expected_shapes
-from duplexgen.pipeline.tokens.melvq import MelVQ
-from duplexgen.pipeline.tokens.mimi import MimiTokenizer
+from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
+from duplexgen.pipeline.tokens.speech.glm4voice import INPUT, STRUCTURE, GLM4VoiceTokenizer, expected_shapes
+from duplexgen.pipeline.tokens.speech.melvq import MelVQ
+from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
+from duplexgen.pipeline.tokens.tokenizers import SpeechTokenizer
 
 WARM_UP_MINUTES = 0.55  # a whole segment of GLM-4-Voice and a part of one
 Device = Literal["auto", "cpu", "cuda"]

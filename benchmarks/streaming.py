@@ -21,14 +21,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import replay
-from duplexgen.pipeline.recipe import Layout, Tokens
-from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
-from duplexgen.pipeline.tokens.described import Described
-from duplexgen.pipeline.tokens.vocabulary import Vocabulary
-from duplexgen.training.live import AssistantDecoder, UserEncoder
-from duplexgen.training.model import DuplexModel, start_from_config
+from duplexgen.pipeline.layouts.described import Described
+from duplexgen.pipeline.layouts.section import Layout
+from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.tokens.section import Tokens
+from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from duplexgen.training.live.live import AssistantDecoder, UserEncoder
+from duplexgen.training.live.stream import Stream
+from duplexgen.training.models.model import DuplexModel, start_from_config
 from duplexgen.training.sequences import SequenceFormat
-from duplexgen.training.stream import Stream
 
 SAMPLE_RATE = 16000
 WARM_UP_BLOCKS = 3

@@ -24,17 +24,17 @@ import soxr
 
 from benchmarks.floor import measure_floor
 from benchmarks.replay import register, replayed_recipe
-from duplexgen.pipeline import checking
-from duplexgen.pipeline.build import Build, prepare
-from duplexgen.pipeline.display import Display
-from duplexgen.pipeline.recipe import Output
-from duplexgen.pipeline.shards.finish import group_shards, write_shard
-from duplexgen.pipeline.shards.partitions import PartitionFolder
-from duplexgen.pipeline.shards.statistics import Statistics
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.commands.build import Build, prepare
+from duplexgen.pipeline.dataset.finish import group_shards, write_shard
+from duplexgen.pipeline.dataset.recipe import Output
+from duplexgen.pipeline.dataset.statistics import Statistics
+from duplexgen.pipeline.making.stage import Account, Stage, run_partition
+from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.stages.rows import read_speech_row
 from duplexgen.pipeline.stages.speech import SpeechStage
-from duplexgen.pipeline.stages.stage import Account, Stage, run_partition
+from duplexgen.pipeline.storage.partitions import PartitionFolder
 
 ROUNDS = 4
 KOKORO_DIALOGUES = 8  # after one to warm up

@@ -7,22 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from benchmarks import replay
-from duplexgen.pipeline.recipe import Recipe
-
-RecipeWriter = Callable[..., Path]
-
-TURNS = [
-    "Could you tell me where the old library is?",
-    "It is on the corner of the market square, right next to the bakery with the green door and the bench.",
-    "And when does it open in the morning?",
-    "It opens at nine on most days, but on Sundays they do not unlock the doors before a quarter past eleven.",
-    "Do I need a card to read there?",
-    "No, anyone may sit down and read.",
-]
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from tests.corpus import TURNS, recipe_dict
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,18 +45,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recipe_dict(corpus: Path, scenario: str = "turn_taking", **changes: Any) -> dict[str, Any]:
-    return {
-        "name": scenario,
-        "license": "cc0-1.0",
-        "seed": 3,
-        "partition_size": 2,
-        "sources": [{"name": "talk", "shape": "ultrachat", "path": str(corpus)}],
-        "speech": {"engine": "replay", "assistant_voice": "assistant"},
-        "timing": {"scenario": scenario},
-    } | changes
-
-
 @pytest.fixture
 def recipe(corpus: Path) -> Callable[..., Recipe]:
     """Make a checked recipe over the corpus: `recipe("interruption", seed=4)`."""
@@ -81,6 +63,16 @@ def recipe_file(corpus: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, by its path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+@pytest.fixture(scope="session")
+def kokoro() -> Kokoro:
+    engine = Kokoro()
+    engine.load()
+    return engine
+
+
+@pytest.fixture(scope="session")
+def spoken(kokoro: Kokoro) -> Waveform:
+    """An utterance as the engine gives it: [samples] at 24 kHz, silence at both ends."""
+    (waveform,) = kokoro.speak([SpeechRequest("Put the kettle on, and we will talk.", "am_michael", "en", seed=0)])
+    assert isinstance(waveform, np.ndarray)
+    return waveform

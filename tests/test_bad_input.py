@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.dataset.reader import Dataset
 from tests.command import duplexgen
-from tests.conftest import TURNS, recipe_dict
+from tests.corpus import TURNS, recipe_dict
 
 ASK, ANSWER = TURNS[:2]
 BY_PLACE = ""

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.command import Ended, duplexgen
-from tests.conftest import recipe_dict, tree
+from tests.corpus import recipe_dict, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534

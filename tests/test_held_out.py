@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from duplexgen.pipeline import checking
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dialogue import Dialogue
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.recipe_file import shipped
+from duplexgen.pipeline.recipe.file import shipped
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
-from duplexgen.pipeline.sources import Read, joined, read
-from duplexgen.pipeline.speech import ENGINES, user_voices
+from duplexgen.pipeline.sources.reading import Read, joined, read
+from duplexgen.pipeline.speech.engines import ENGINES, user_voices
 
 HELD_OUT = ("held_out_turn_taking", "held_out_interruption")
 TRAINED_ON = sorted(name for name in {*shipped()} - {*HELD_OUT} if "/" not in name)  # those below need models

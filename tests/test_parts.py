@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from duplexgen.pipeline.build import build
-from duplexgen.pipeline.display import Display
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.shards.dataset import Dataset
-from duplexgen.pipeline.shards.verify import verify
-from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
-from tests.conftest import recipe_dict
+from duplexgen.pipeline.commands.build import build
+from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dataset.verify import verify
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
+from tests.corpus import recipe_dict
 from tests.rewriting.llm.conftest import endpoint  # noqa: F401
 from tests.serving import Endpoint
 from tests.tokens.tiny import write_glm4voice

@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from benchmarks.chaos import Site, differences
-from duplexgen.pipeline import places
-from duplexgen.pipeline.places import check_places, is_inside
-from duplexgen.pipeline.shards.atomic import locked
-from duplexgen.pipeline.shards.finish import Shard, record_name
-from duplexgen.pipeline.shards.partitions import PartitionFolder
-from duplexgen.pipeline.shards.records import write_record
+from duplexgen.pipeline.dataset.finish import Shard, record_name
+from duplexgen.pipeline.storage import places
+from duplexgen.pipeline.storage.atomic import locked
+from duplexgen.pipeline.storage.partitions import PartitionFolder
+from duplexgen.pipeline.storage.places import check_places, is_inside
+from duplexgen.pipeline.storage.records import write_record
 from tests.command import Ended, duplexgen
-from tests.conftest import recipe_dict, tree
+from tests.corpus import recipe_dict, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "benchmarks.replayed"]

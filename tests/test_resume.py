@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.chaos import COMMAND, ROOT, Site, commits, descendants, differences, kill, wait, working
-from tests.conftest import recipe_dict
+from tests.corpus import recipe_dict
 
 SLOWEST_S = 120
 DIALOGUES = 7  # of the corpus, each a partition; the plan's are there before any work

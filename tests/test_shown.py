@@ -9,13 +9,13 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from duplexgen.pipeline.dataset import card
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dataset.statistics import Statistics
 from duplexgen.pipeline.escapes import printable
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.shards import card
-from duplexgen.pipeline.shards.atomic import write_json
-from duplexgen.pipeline.shards.statistics import Statistics
+from duplexgen.pipeline.storage.atomic import write_json
 from tests.command import duplexgen
-from tests.conftest import TURNS, recipe_dict
+from tests.corpus import TURNS, recipe_dict
 
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 EVIL = "<script>alert(1)</script> | a | [bold]b[/] [/] $x^$ `c` **d** \u202e *e* &lt; <img src=x>"

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..pipeline.dataset.manifest import Manifest
+from ..pipeline.dataset.reader import MANIFEST, Dataset, opened
+from ..pipeline.dataset.verify import check_whole
+from ..pipeline.dataset.vocabulary import read_vocabulary
 from ..pipeline.errors import UserError
 from ..pipeline.randomness import generator
-from ..pipeline.shards.atomic import file_sha256
-from ..pipeline.shards.dataset import MANIFEST, Dataset, opened
-from ..pipeline.shards.manifest import Manifest
-from ..pipeline.shards.verify import check_whole
-from ..pipeline.shards.vocabulary import read_vocabulary
+from ..pipeline.storage.atomic import file_sha256
 from .sequences import SequenceFormat
 
 Row = dict[str, Any]

@@ -18,8 +18,8 @@ from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from ..pipeline.display import Display
 from ..pipeline.errors import UserError, enough_memory
+from ..pipeline.show.progress import Display
 from .checkpoints import Checkpoints
 from .data import Batches, Row
 from .devices import choose_training_kernels, kernels_to_be_had

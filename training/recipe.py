@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..pipeline.model_files import check_numbers
-from ..pipeline.paths import PathText
-from ..pipeline.recipe import Name, Section, Seed, Share
-from ..pipeline.recipe_file import RECIPES
+from ..pipeline.recipe.file import RECIPES
+from ..pipeline.recipe.sections import Name, Section, Seed, Share
+from ..pipeline.storage.model_files import check_numbers
+from ..pipeline.storage.paths import PathText
 
 TRAINING_RECIPES = RECIPES / "training"
 Precision = Literal["fp32", "bf16"]

@@ -11,10 +11,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..pipeline import __version__
+from ..pipeline.dataset.reader import read_json
 from ..pipeline.errors import UserError
-from ..pipeline.shards.atomic import explained, locked, sync, write_json
-from ..pipeline.shards.dataset import read_json
-from .model import ABOUT, save_model
+from ..pipeline.storage.atomic import explained, locked, sync, write_json
+from .models.model import ABOUT, save_model
 from .recipe import Common
 
 RUN = "run.json"

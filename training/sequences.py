@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..pipeline.dataset.reader import read_described
+from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.streams import Layout
-from ..pipeline.recipe import Tokens
-from ..pipeline.shards.dataset import read_described
-from ..pipeline.tokens.described import Described
-from ..pipeline.tokens.vocabulary import STATES, Vocabulary
+from ..pipeline.layouts.vocabulary import STATES, Vocabulary
+from ..pipeline.tokens.section import Tokens
 
 KINDS = ("user", "silence", "assistant", "pad", "epad", "text", "audio")
 """Kinds of positions: the user's audio, the four states, the assistant's text and the assistant's audio."""

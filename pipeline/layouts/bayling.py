@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DialogueRejected
-from ..tokens.vocabulary import Vocabulary
 from .streams import Ids, Reply, SequenceStreams, Streams, WrittenReply
+from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..display import Display
-from ..errors import UserError
-from ..layouts.bayling import BaylingLayout
-from ..making import Making, make, staged
-from ..places import is_inside
-from ..plan import Plan
-from ..shards.atomic import explained, file_sha256
-from ..shards.dataset import MANIFEST, SUCCESS, Dataset
-from ..shards.manifest import (
+from ..dataset.manifest import (
     DIALOGUES,
     PREFERENCES,
     VOCABULARY_FOLDER,
@@ -23,11 +15,19 @@ from ..shards.manifest import (
     pairs_finished_with,
     vocabulary_of,
 )
-from ..shards.partitions import PartitionFolder, Readable
-from ..shards.statistics import Statistics
-from ..shards.verify import check_whole
-from ..shards.vocabulary import read_vocabulary
-from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from ..dataset.reader import MANIFEST, SUCCESS, Dataset
+from ..dataset.statistics import Statistics
+from ..dataset.verify import check_whole
+from ..dataset.vocabulary import read_vocabulary
+from ..errors import UserError
+from ..layouts.bayling import BaylingLayout
+from ..making.plan import Plan
+from ..making.run import Making, make, staged
+from ..show.progress import Display
+from ..storage.atomic import explained, file_sha256
+from ..storage.partitions import PartitionFolder, Readable
+from ..storage.places import is_inside
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from . import card
 from .recipe import PairsRecipe
 from .source import PARTITION_ROWS, SourceRows, write_partitions

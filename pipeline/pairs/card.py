@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from ..dataset.card import dialogues_front_matter, write_card
+from ..dataset.statistics import Statistics
 from ..escapes import Markdown, paragraphs
-from ..shards.card import dialogues_front_matter, write_card
-from ..shards.statistics import Statistics
 
 STARTS_LATE = """In one reply (`turn`), the rejected side starts later after the user's end. Both sides end with the
 block in which the rejected side's reply ends, before anything of the next reply; where the dialogue is over by then,

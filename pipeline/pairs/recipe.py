@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..recipe import Name, Range, Section, Seed, Share
+from ..recipe.sections import Name, Range, Section, Seed, Share
 
 
 class PairsRecipe(Section):

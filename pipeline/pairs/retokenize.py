@@ -9,9 +9,9 @@ import soundfile
 
 from ..dialogue import CHANNELS
 from ..layouts.bayling import BaylingLayout
-from ..preferences import Pair
-from ..tokens import SpeechTokenizer
+from ..tokens.tokenizers import SpeechTokenizer
 from ..tokens.track import tokenize
+from .maker import Pair
 
 
 def retokenized(

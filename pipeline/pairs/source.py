@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..shards.dataset import Dataset, opened
-from ..shards.partitions import Outcome, PartitionFolder
+from ..dataset.reader import Dataset, opened
+from ..storage.partitions import Outcome, PartitionFolder
 
 PARTITION_ROWS = 1000
 """Pairs cost a fraction of a millisecond each: smaller partitions would cost more to hand out than to make."""

@@ -5,15 +5,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..dataset.schema import PAIRS
+from ..dataset.statistics import QUANTITIES, measure_pair
 from ..layouts.bayling import BaylingLayout
-from ..preferences import PairMaker
-from ..recipe import Tokens
-from ..shards.pair_invariants import CAPPED
-from ..shards.schema import PAIRS
-from ..shards.statistics import QUANTITIES, measure_pair
-from ..stages.stage import Account, Row
-from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
-from ..tokens.described import Described
+from ..layouts.described import Described
+from ..making.stage import Account, Row
+from ..tokens.section import Tokens
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
+from .checks import CAPPED
+from .maker import PairMaker
 from .recipe import PairsRecipe
 from .retokenize import retokenized
 

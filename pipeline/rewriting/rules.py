@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from ..dialogue import Dialogue, Rejection, Turn
 from ..errors import DialogueRejected
-from ..recipe import Rewriting
-from ..recipe_file import Problem
+from ..recipe.file import Problem
 from . import chinese, english
 from .characters import check_speakable, unified
 from .markdown import plain
 from .rewritten import Rewritten
+from .section import Rewriting
 from .sentences import cut, ended, split, words
 
 VERSION = "2"  # raise it whenever the same text comes out otherwise

@@ -11,9 +11,9 @@ from typing import IO
 from ..dialogue import Rejection
 from ..errors import DialogueRejected, UserError
 from ..escapes import one_line
-from ..recipe import Source
 from .json_files import Bytes, line_rows, value_rows
 from .row import RestLost, Row
+from .section import Source
 from .shapes import WRONG_SHAPE, Read, dialogue, needed_keys
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")

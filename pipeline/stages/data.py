@@ -10,25 +10,25 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ..compose import compose
+from ..audio.mixing import compose
+from ..dataset.invariants import audio_name
+from ..dataset.manifest import VOCABULARY, VOCABULARY_FOLDER
+from ..dataset.recipe import Recipe
+from ..dataset.schema import data_schema
+from ..dataset.statistics import QUANTITIES, measure
+from ..dataset.vocabulary import VOCABULARY_FILES
 from ..dialogue import Codes, Placement, SpokenDialogue, Timeline, Utterance, Waveform
-from ..layouts import make_layout
 from ..layouts.streams import Layout, Reply, Streams
+from ..layouts.table import make_layout
+from ..layouts.vocabulary import Vocabulary
+from ..making.stage import Account, Row
 from ..randomness import generator
-from ..recipe import Recipe
-from ..shards.atomic import explained, write_json
-from ..shards.invariants import audio_name
-from ..shards.manifest import VOCABULARY, VOCABULARY_FOLDER
-from ..shards.schema import data_schema
-from ..shards.statistics import QUANTITIES, measure
-from ..shards.vocabulary import VOCABULARY_FILES
-from ..timing import lay_out, talked_on
-from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
+from ..scenarios.timing import lay_out, talked_on
+from ..storage.atomic import explained, write_json
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
-from ..tokens.vocabulary import Vocabulary
 from .heard import heard_text
 from .rows import read_speech_row, to_flac
-from .stage import Account, Row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from ..dialogue import Dialogue, Rejection
 from ..errors import is_of_the_machine
-from ..recipe import Rewriting
-from ..rewriting import REWRITERS, Rewriter, Rewritten
+from ..making.stage import Account, Row
+from ..rewriting.rewriters import REWRITERS, Rewriter, Rewritten
+from ..rewriting.section import Rewriting
 from .rows import TEXT, read_text_row, text_row
-from .stage import Account, Row
 
 
 class ScriptStage:

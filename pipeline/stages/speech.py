@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..dataset.statistics import QUALITIES
 from ..dialogue import Dialogue, Rejection, SpokenDialogue
 from ..errors import is_of_the_machine
-from ..recipe import Speech
-from ..shards.statistics import QUALITIES
-from ..speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
+from ..making.stage import Account, Row
+from ..speech.engines import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
 from ..speech.gate import Gate, Quality
+from ..speech.section import Speech
 from .rows import SPEECH, read_text_row, speech_row
-from .stage import Account, Row
 
 
 class SpeechStage:

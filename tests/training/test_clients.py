@@ -23,9 +23,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.pairs import build as pairs
-from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.show.progress import Display
 from tests.pairs.conftest import pairs_recipe
 from tests.training.conftest import TINY
 

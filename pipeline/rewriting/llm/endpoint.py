@@ -16,7 +16,7 @@ import httpx2
 import numpy as np
 
 from ...errors import DialogueRejected, UserError
-from ...recipe import LanguageModel
+from ..section import LanguageModel
 from .journal import Answer
 
 KEY = "OPENAI_API_KEY"

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...dialogue import Dialogue, Role, Turn
 from ...errors import UserError
-from ...paths import read_text
-from ...recipe import LanguageModel, Rewriting
+from ...storage.paths import read_text
+from ..section import LanguageModel, Rewriting
 
 FOLDER = Path(__file__).resolve().parent.parent / "prompts"
 FIELDS = frozenset({"dialogue", "language", "num_turns", "max_user_words", "max_reply_words", "unit"})

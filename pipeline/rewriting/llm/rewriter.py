@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from ...dialogue import Dialogue, Rejection, Role, Turn
 from ...errors import DialogueRejected, UserError, is_of_the_machine
 from ...randomness import generator
-from ...recipe import LanguageModel, Rewriting
-from ...recipe_file import Problem
+from ...recipe.file import Problem
 from ..rewritten import Rewritten
 from ..rules import EXCHANGES_LEFT_OUT, RulesRewriter
+from ..section import LanguageModel, Rewriting
 from . import answers
 from .journal import Answer, Journal, request_key
 from .prompt import Prompt, answer_schema

@@ -9,12 +9,12 @@ import numpy as np
 
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
-from ...model_files import checksum, place
-from ...recipe import CosyVoice, Speech
-from ...recipe_file import Location, Problem
+from ...recipe.file import Location, Problem
+from ...storage.model_files import checksum, place
 from ..engine import Prompt, SpeechRequest, Voice
 from ..guard import BadSpeechError, check_raw
 from ..recorded import RecordedBank
+from ..section import CosyVoice, Speech
 from . import clips, compiling, trt
 from .batches import batches, halving
 from .decoding import Decoded, decode

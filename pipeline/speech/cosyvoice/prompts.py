@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ...errors import DialogueRejected, UserError
-from ...model_files import checksum
-from ...shards.atomic import atomic_path, canonical_json
+from ...storage.atomic import atomic_path, canonical_json
+from ...storage.model_files import checksum
 from .folder import SPEAKER, ModelFolder
 from .upstream import versions
 

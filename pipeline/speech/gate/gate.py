@@ -7,25 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import recipe
+from ...audio.level import level
+from ...audio.trim import speech_span
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
-from ...model_files import place
-from ...recipe_file import Location, Problem
+from ...measures import dnsmos, embedding, transcript, whisper
+from ...measures.judge import INSTALL, MEASURE_HZ, at_measure_rate, versions
+from ...measures.words import misheard, repeats, words
+from ...recipe.file import Location, Problem
+from ...storage.model_files import place
+from .. import section
 from ..engine import Prompt
 from ..guard import BadSpeechError
-from ..level import level
-from ..measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
-from ..trim import speech_span
-from . import quality, whisper
+from . import quality
 from .quality import Quality
 from .silences import longest_pause_s
-from .words import misheard, repeats, words
 
 VERSION = "2"  # raise it whenever the same utterance is judged otherwise
 SECTION: Location = ("speech", "gate")
 HEARD_LUFS = -23.0  # measures depend on the level, verdicts may not
-THRESHOLDS = [name for name in recipe.Gate.model_fields if name not in ("whisper", "num_gpus")]
+THRESHOLDS = [name for name in section.Gate.model_fields if name not in ("whisper", "num_gpus")]
 LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")
 
 
@@ -48,7 +49,7 @@ class Gate:
     now and then between the two, and on a GPU with the others of a batch.
     """
 
-    def __init__(self, spec: recipe.Gate, engine_gpus: float = 0.0) -> None:
+    def __init__(self, spec: section.Gate, engine_gpus: float = 0.0) -> None:
         self.spec = spec
         self._gpus = engine_gpus if spec.num_gpus is None else spec.num_gpus
         self._recogniser: transcript.Recogniser | None = None

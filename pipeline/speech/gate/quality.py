@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
-from ... import recipe
-from .words import Misheard
+from ...measures.words import Misheard
+from .. import section
 
 ALLOWED_WORDS = 2  # one that is misheard is often taken for two
 SHOWN = 80  # characters of a transcript in a message
@@ -28,7 +28,7 @@ class Quality:
         return {name: float(value) for name, value in asdict(self).items() if isinstance(value, int | float)}
 
 
-def problem(quality: Quality, spec: recipe.Gate) -> str | None:
+def problem(quality: Quality, spec: section.Gate) -> str | None:
     """What of an utterance the recipe does not allow, in words with figures; None if it may be taken.
 
     A figure that is asked for and could not be measured is a problem too.

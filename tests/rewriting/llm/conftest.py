@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.recipe import LanguageModel, Rewriting
 from duplexgen.pipeline.rewriting.llm import LLMRewriter
+from duplexgen.pipeline.rewriting.section import LanguageModel, Rewriting
 from tests.serving import Endpoint, Said, chat, serving
 
 

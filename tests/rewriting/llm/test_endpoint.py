@@ -9,11 +9,10 @@ import pytest
 
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.rewriting import Rewritten
 from duplexgen.pipeline.rewriting.llm.endpoint import MOST_ROUNDS
+from duplexgen.pipeline.rewriting.rewriters import Rewritten
+from tests.rewriting.llm.conftest import Quick, is_simple_question, recipe, shown, some, well
 from tests.serving import Said, chat, serving
-
-from .conftest import Quick, is_simple_question, recipe, shown, some, well
 
 GARBAGE = ["<html>", "", "[]", "{}", '{"choices": []}', "null", '{"choices": [{"message": null}]}']
 

@@ -11,17 +11,16 @@ import pytest
 
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.recipe import Rewriting
-from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.making.stage import Account
 from duplexgen.pipeline.rewriting.llm import LLMRewriter
 from duplexgen.pipeline.rewriting.llm.journal import Journal
+from duplexgen.pipeline.rewriting.rewriters import Rewritten
 from duplexgen.pipeline.rewriting.rules import EXCHANGES_LEFT_OUT
+from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.stages.rows import text_row
 from duplexgen.pipeline.stages.script import ScriptStage
-from duplexgen.pipeline.stages.stage import Account
+from tests.rewriting.llm.conftest import dialogue, recipe, shown, some, well
 from tests.serving import Said, chat
-
-from .conftest import dialogue, recipe, shown, some, well
 
 
 def said(result):

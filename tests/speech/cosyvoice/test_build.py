@@ -12,16 +12,16 @@ import soundfile
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from duplexgen.pipeline.build import build  # noqa: E402
-from duplexgen.pipeline.display import Display  # noqa: E402
-from duplexgen.pipeline.recipe import Recipe  # noqa: E402
-from duplexgen.pipeline.shards.dataset import Dataset  # noqa: E402
-from duplexgen.pipeline.shards.verify import verify  # noqa: E402
+from duplexgen.pipeline.commands.build import build  # noqa: E402
+from duplexgen.pipeline.dataset.reader import Dataset  # noqa: E402
+from duplexgen.pipeline.dataset.recipe import Recipe  # noqa: E402
+from duplexgen.pipeline.dataset.verify import verify  # noqa: E402
+from duplexgen.pipeline.show.progress import Display  # noqa: E402
 from duplexgen.pipeline.speech import bank as embedded  # noqa: E402
 from duplexgen.pipeline.speech.kokoro import Kokoro  # noqa: E402
-from duplexgen.pipeline.speech.prepare import Settings, prepare  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
-from tests.conftest import recipe_dict  # noqa: E402
+from duplexgen.pipeline.voices.prepare import Settings, prepare  # noqa: E402
+from tests.corpus import recipe_dict  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.folders import make_folder  # noqa: E402
 from tests.speech.cosyvoice.vocoder import fit_vocoder  # noqa: E402

@@ -12,7 +12,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
 from duplexgen.pipeline.errors import DialogueRejected, UserError  # noqa: E402
-from duplexgen.pipeline.recipe import Speech  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice import engine as engine_module  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice import segments as segments_module  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
@@ -21,6 +20,7 @@ from duplexgen.pipeline.speech.cosyvoice.segments import Segment  # noqa: E402
 from duplexgen.pipeline.speech.engine import SpeechRequest  # noqa: E402
 from duplexgen.pipeline.speech.guard import BadSpeechError  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
+from duplexgen.pipeline.speech.section import Speech  # noqa: E402
 from tests.speech.cosyvoice.configurations import RATE_HZ  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.reference import Reference  # noqa: E402

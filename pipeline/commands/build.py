@@ -1,0 +1,69 @@
+"""A build from recipe to data set of dialogues: its plan, its stages, and what it says of itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..dataset import card
+from ..dataset.manifest import DIALOGUES, dialogues_finished_with
+from ..dataset.recipe import Recipe
+from ..dataset.statistics import Statistics
+from ..making.run import Making, make, staged
+from ..making.stage import Stage
+from ..show.progress import Display
+from ..stages.data import DataStage
+from ..stages.script import ScriptStage
+from ..stages.speech import SpeechStage
+from .plan import make_plan
+
+
+@dataclass(frozen=True)
+class Build(Making):
+    """A planned build of dialogues."""
+
+    recipe: Recipe
+    limit: int | None
+    data: DataStage  # the last of the stages
+
+    kind: ClassVar[str] = DIALOGUES
+
+    @property
+    def shard_bytes(self) -> int:
+        return self.recipe.output.shard_mb * 1_000_000
+
+    def origin(self) -> dict[str, Any]:
+        return {"limit": self.limit, "sources": self.plan.sources}
+
+    @property
+    def finished_with(self) -> dict[str, Any]:
+        return dialogues_finished_with(self.recipe)
+
+    def write_vocabulary(self, staging: Path) -> list[str]:
+        return self.data.write_vocabulary(staging)
+
+    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
+        return card.write(staging, about, statistics)
+
+    def summary(self, about: dict[str, Any]) -> str:
+        return (
+            f"{about['ledger'][-1]['emitted']} dialogues, {about['statistics']['dialogue_s']['total'] / 3600:.2f} hours"
+        )
+
+
+def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: Display) -> Build:
+    """Plan a build: read the sources into partitions and name the stages' folders."""
+    with display.reading_sources() as report:
+        plan = make_plan(recipe, base, work, limit, report)
+    data = DataStage(recipe)
+    stages: tuple[Stage, ...] = (ScriptStage(recipe.rewriting), SpeechStage(recipe.speech, recipe.seed), data)
+    return Build(recipe, work, plan, stages, *staged(stages, plan, work), limit, data)
+
+
+def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:
+    """Make the data set of a recipe in `out`, going on where an earlier build stopped.
+
+    base: the folder that the recipe's paths start at. work: where stages keep what they made.
+    Raises UserError if `out` holds something else, if too many dialogues are rejected, or if another build is
+    writing the same folders.
+    """
+    make(lambda: prepare(recipe, base, work, limit, display), out, work, display)

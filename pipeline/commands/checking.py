@@ -1,0 +1,140 @@
+"""Checking a recipe as a whole before any work: its form, and that what it names exists and fits together."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ..dataset.recipe import Output, Recipe
+from ..layouts.section import Layout
+from ..layouts.table import LAYOUTS
+from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
+from ..recipe.sections import Section
+from ..rewriting.rewriters import REWRITERS
+from ..rewriting.section import Rewriting
+from ..scenarios.section import Timing
+from ..sources import reading as sources
+from ..sources.section import Source
+from ..speech import engines as speech
+from ..speech.section import Speech
+from ..tokens.section import Tokens
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
+
+S = TypeVar("S", bound=Section)
+
+
+def load(name: str) -> tuple[Recipe, Path]:
+    """A recipe that is right as a whole, and the folder its paths start at.
+
+    name: a YAML file, or the bare name of a recipe that ships. Raises UserError with every mistake at once.
+    """
+    file, recipe, mistakes = examine(name)
+    return checked(file, recipe, mistakes), file.base
+
+
+def examine(name: str) -> tuple[RecipeFile, Recipe | None, list[Mistake]]:
+    """A recipe's file, the recipe if its form is right, and every mistake; raises UserError if it cannot be read."""
+    file = read(find(name))
+    recipe, mistakes = validate(file, Recipe)
+    return file, recipe, [*mistakes, *_check_names(file)]
+
+
+def _check_names(file: RecipeFile) -> list[Mistake]:
+    """What a section names must exist. Sections whose form is right are checked, whatever the others look like."""
+    found: list[Problem] = []
+    listed = file.raw.get("sources")
+    read_sources: dict[int, Source] = {}
+    for index, item in enumerate(listed if isinstance(listed, list) else []):
+        if source := _section(Source, item):
+            read_sources[index] = source
+            if problem := sources.check(source, file.base):
+                found.append((("sources", index, "path" if source.path else "hub"), problem))
+    if rewriting := _section(Rewriting, file.raw.get("rewriting", {})):
+        found += _unknown(("rewriting", "engine"), rewriting.engine, REWRITERS)
+        if rewriting.engine in REWRITERS:
+            found += REWRITERS[rewriting.engine](rewriting).check()
+        longest = rewriting.max_exchanges
+        for index, source in read_sources.items():
+            if source.join > longest:
+                message = f"expected at most rewriting.max_exchanges, {longest}, got {source.join}"
+                found.append((("sources", index, "join"), message))
+    if section := _section(Speech, file.raw.get("speech", {})):
+        found += speech.check(section, frozenset(source.language for source in read_sources.values()))
+    layout = _section(Layout, file.raw.get("layout", {}))
+    if layout:
+        found += _unknown(("layout", "name"), layout.name, LAYOUTS)
+    if tokens := _section(Tokens, file.raw.get("tokens", {})):
+        found += _check_tokenizers(tokens)
+    if layout and tokens:
+        found += _check_blocks(layout, tokens)
+    output = _section(Output, file.raw.get("output", {}))
+    timing = _section(Timing, file.raw.get("timing", {}))
+    if layout and tokens and output and timing and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
+        found += _check_time(layout, SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output, timing)
+    found += _check_unused(file.raw)
+    return [file.mistake(location, message) for location, message in found]
+
+
+PARTS = {
+    ("rewriting", "llm"): "engine",
+    ("speech", "cosyvoice"): "engine",
+    ("tokens", "glm4voice"): "speech_tokenizer",
+    ("tokens", "mimi"): "speech_tokenizer",
+    ("tokens", "pretrained"): "text_tokenizer",
+}
+
+
+def _check_unused(raw: dict[str, Any]) -> list[Problem]:
+    """A section of a part that is not the one named would change nothing, in silence."""
+    found: list[Problem] = []
+    for (section, name), key in PARTS.items():
+        given = raw.get(section)
+        if isinstance(given, dict) and given.get(name) is not None and given.get(key) != name:
+            why = f"changes nothing: it is for `{key}: {name}`, and {key} is another"
+            found.append(((section, name), f"{why}. Take it out; if it is of an extended recipe, say `{name}: null`"))
+    return found
+
+
+def _check_blocks(layout: Layout, tokens: Tokens) -> list[Problem]:
+    section = tokens.glm4voice
+    if not section or section.mode == "offline" or layout.user_tokens % section.block_frames == 0:
+        return []
+    message = f"expected a divisor of layout.user_tokens, {layout.user_tokens}, got {section.block_frames}"
+    return [(("tokens", "glm4voice", "block_frames"), f"{message}: codes would know what follows their block")]
+
+
+def _check_tokenizers(tokens: Tokens) -> list[Problem]:
+    found = _unknown(("tokens", "speech_tokenizer"), tokens.speech_tokenizer, SPEECH_TOKENIZERS)
+    found += _unknown(("tokens", "text_tokenizer"), tokens.text_tokenizer, TEXT_TOKENIZERS)
+    if tokens.speech_tokenizer in SPEECH_TOKENIZERS:
+        found += SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens).check()
+    if tokens.text_tokenizer in TEXT_TOKENIZERS:
+        found += TEXT_TOKENIZERS[tokens.text_tokenizer](tokens).check()
+    return found
+
+
+def _check_time(layout: Layout, tokenizer: SpeechTokenizer, output: Output, timing: Timing) -> list[Problem]:
+    found: list[Problem] = []
+    frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
+    if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate:
+        message = f"a frame of {tokenizer.name} ({frame_s * 1000:g} ms) is no whole number of samples"
+        found.append((("output", "sample_rate"), f"{message} at {output.sample_rate} Hz"))
+    block_s = layout.user_tokens * frame_s
+    if round(timing.tail_s * output.sample_rate) < round(block_s * output.sample_rate):
+        found.append(
+            (("timing", "tail_s"), f"expected at least one block, {block_s:g} s, of silence, got {timing.tail_s:g}")
+        )
+    return found
+
+
+def _section(model: type[S], value: object) -> S | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None  # reported by `validate`
+
+
+def _unknown(location: Location, name: str, table: dict[str, type]) -> list[Problem]:
+    if name in table:
+        return []
+    return [(location, f"expected one of {', '.join(sorted(table))}, got {name!r}")]

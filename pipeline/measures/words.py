@@ -1,0 +1,105 @@
+"""Texts and transcripts as words that can be compared, and what of them differs.
+
+Whisper writes `3:45` where "three forty five" was said, and a spelling of its choice: both sides are read out by the
+rules of rewriting, and English is then brought to the forms of Whisper's own normaliser (arXiv 2212.04356, appendix C).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..errors import DialogueRejected
+from ..rewriting import chinese, english
+from .judge import needed
+
+LONGEST_PHRASE = 8  # words, or characters in Chinese: what recognisers and engines loop over is shorter
+
+_CLOCK = re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", re.IGNORECASE)  # Whisper's 3.45pm
+_SAID_ALIKE = [  # of which the normaliser knows nothing
+    (re.compile(pattern), said)
+    for pattern, said in (
+        (r"\bok\b", "okay"),
+        (r"\ball right\b", "alright"),
+        (r"\be mail", "email"),
+        (r"(?<=\b[a-z]) (?=[a-z]\b)", ""),  # A.I. as AI
+    )
+]
+_CHINESE_UNIT = re.compile(r"[\u3400-\u9fff]|[a-z0-9']+")
+
+
+def words(text: str, language: str) -> list[str]:
+    """Words in the form in which they are compared; Chinese characters one by one, Latin words in between whole."""
+    if language == "zh":
+        return _CHINESE_UNIT.findall(_simplified().normalize(_read_out(text, chinese.spoken)).lower())
+    read_out = _read_out(_CLOCK.sub(r"\1:\2", text), english.spoken)
+    plain = str(_english()(read_out))
+    for pattern, said in _SAID_ALIKE:
+        plain = pattern.sub(said, plain)
+    return plain.split()
+
+
+def _read_out(text: str, spoken: Callable[[str, list[str]], str]) -> str:
+    try:
+        return spoken(text, [])
+    except DialogueRejected:  # a recogniser wrote what nobody says, which is an error of its own
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Misheard:
+    """What of a text was heard otherwise: wrong, missing or added."""
+
+    words: int
+    letters: int  # written without spaces: a name that is taken for two words has few of them wrong
+    of_words: int  # of the text
+    of_letters: int
+
+    @property
+    def rate(self) -> float:
+        """Word error rate; where nothing was to be said, 1 if anything is heard."""
+        return self.words / self.of_words if self.of_words else float(bool(self.words))
+
+
+def misheard(spoken: Sequence[str], heard: Sequence[str]) -> Misheard:
+    """Edits, as few as can be, from the words of a text to those of its transcript; of Chinese, characters."""
+    distance = needed("rapidfuzz.distance").Levenshtein.distance
+    text, transcript = "".join(spoken), "".join(heard)
+    return Misheard(int(distance(spoken, heard)), int(distance(text, transcript)), len(spoken), len(text))
+
+
+def error_rate(spoken: Sequence[str], heard: Sequence[str]) -> float:
+    """Words wrong, missing or added, over the number spoken; where nothing was to be said, 1 if anything is heard."""
+    return misheard(spoken, heard).rate
+
+
+def repeats(spoken: Sequence[str], heard: Sequence[str]) -> int:
+    """How often a phrase is said again at once, at most, less how often the text says it again."""
+    meant, said = _runs(spoken), _runs(heard)
+    return max((0, *(run - meant.get(phrase, 1) for phrase, run in said.items())))
+
+
+def _runs(units: Sequence[str]) -> dict[tuple[str, ...], int]:
+    """Phrases that follow themselves, with how often they stand in a row at most."""
+    longest: dict[tuple[str, ...], int] = {}
+    for length in range(1, LONGEST_PHRASE + 1):
+        equal = 0
+        for position in range(length, len(units)):
+            equal = equal + 1 if units[position] == units[position - length] else 0
+            if equal >= length:
+                phrase = tuple(units[position - length + 1 : position + 1])
+                longest[phrase] = max(longest.get(phrase, 1), 1 + equal // length)
+    return longest
+
+
+@cache
+def _english() -> Any:
+    return needed("whisper_normalizer.english").EnglishTextNormalizer()
+
+
+@cache
+def _simplified() -> Any:
+    import wetext  # its grammars take a while to load
+
+    return wetext.Normalizer(lang="zh", operator="tn", traditional_to_simple=True)

@@ -1,5 +1,6 @@
 """The records that flow through the pipeline, from written text to two channels of audio."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,22 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of an utterance, and where it is heard: samples from the start of the waveform or track it is part of."""
+
+    text: str
+    start_sample: int
+    end_sample: int
+
+
+FIGURES = (
+    *("wer", "dnsmos", "similarity", "seconds_per_character"),
+    *("leading_silence_s", "longest_pause_s", "repeats"),
+)
+"""What may be measured of an utterance."""
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One turn as speech: trimmed to speech, levelled, at the voice engine's own rate."""
 
@@ -50,6 +67,8 @@ class Utterance:
     voice: str
     waveform: Waveform  # [samples]
     sample_rate: int  # Hz
+    words: tuple[Word, ...] | None = None  # in order, on the waveform; None: nobody knows when words are heard
+    quality: Mapping[str, float] | None = None  # those of FIGURES that were measured; None: nothing was
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,16 @@ import json
 
 import pyarrow as pa
 
+from ..dialogue import FIGURES
+
+WORD = pa.struct(
+    [
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("start_sample", pa.int64(), nullable=False),
+        pa.field("end_sample", pa.int64(), nullable=False),
+    ]
+)
+QUALITY = pa.struct([pa.field(name, pa.float64()) for name in FIGURES])
 CODES = pa.list_(pa.list_(pa.int16()))  # [codebooks, frames]
 TURN = pa.struct(
     [

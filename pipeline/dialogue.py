@@ -44,7 +44,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of an utterance, and where it is heard: samples from the start of the waveform or track it is part of."""
+    """One word of an utterance, and where it is heard: samples from the start of its waveform or track."""
 
     text: str
     start_sample: int

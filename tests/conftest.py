@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from benchmarks import replay
 from duplexgen.pipeline.dataset.recipe import Recipe
@@ -17,6 +18,9 @@ from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.speech.engine import SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from tests.corpus import TURNS, recipe_dict
+
+settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
+settings.load_profile("duplexgen")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..pipeline.dataset.reader import read_described
+from ..pipeline.errors import UserError
+from ..pipeline.layouts.bayling import BaylingSection
 from ..pipeline.layouts.described import Described
-from ..pipeline.layouts.streams import Layout
+from ..pipeline.layouts.layout import Layout
 from ..pipeline.layouts.vocabulary import STATES, Vocabulary
 from ..pipeline.tokens.section import Tokens
 
@@ -41,14 +43,22 @@ class SequenceFormat:
         return self.described.make_layout()
 
     @property
+    def section(self) -> BaylingSection:
+        """Raises UserError if the layout is one that models cannot be trained or used on."""
+        section = self.described.layout
+        if not isinstance(section, BaylingSection):
+            raise UserError(f"sequences of the layout {section.name} cannot be used here: expected bayling.")
+        return section
+
+    @property
     def user_tokens(self) -> int:
         """N: the user's ids of a block, which come first, and the assistant's audio ids, which come last."""
-        return self.described.layout.user_tokens
+        return self.section.user_tokens
 
     @property
     def text_tokens(self) -> int:
         """M: the text ids of a block."""
-        return self.described.layout.text_tokens
+        return self.section.text_tokens
 
     @property
     def ids_per_block(self) -> int:

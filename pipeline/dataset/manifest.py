@@ -24,7 +24,7 @@ from ..tokens.described import Name, Sha256
 from .recipe import Recipe
 from .statistics import ALL, QUALITIES, Statistics
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 DIALOGUES, PREFERENCES = "dialogues", "preferences"
 """Kinds of data sets."""
 DATA, REJECTED, CARD, VOCABULARY, VOCABULARY_FOLDER = "data/", "rejected/", "README.md", "vocabulary.json", "vocabulary"
@@ -122,7 +122,7 @@ class StoredTally(Section):
 class Manifest(Section):
     """What data sets of every kind say of themselves. The kinds are subclasses."""
 
-    format_version: Annotated[int, Field(ge=2, le=2)]
+    format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
     kind: Literal["dialogues", "preferences"]
     key: Key
     stages: dict[Name, Shape]  # of each stage's folder, that of the plan among them
@@ -207,7 +207,7 @@ class DialoguesManifest(Manifest):
     limit: Annotated[int, Field(gt=0)] | None
     sources: dict[Name, dict[str, str]]  # fingerprints, by the source's name
 
-    STAGES: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "data")
+    STAGES: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "tracks", "sequences")
 
     @property
     def made_of(self) -> Recipe:
@@ -237,12 +237,16 @@ class DialoguesManifest(Manifest):
             },
             "script": {"rewriting": recipe["rewriting"]},
             "speech": {"speech": recipe["speech"]} | seed,
-            "data": {
-                **{section: recipe[section] for section in ("timing", "tokens", "layout")},
+            "tracks": {
+                **{section: recipe[section] for section in ("timing", "acoustics", "tokens")},
                 "sample_rate": output.sample_rate,
                 "audio": output.audio == "flac",
                 "packages": self.software,
                 **seed,
+            },
+            "sequences": {
+                **{section: recipe[section] for section in ("layout", "tokens")},
+                "packages": self.software,
             },
         }
 
@@ -379,7 +383,7 @@ def vocabulary_of(manifest: Manifest) -> dict[str, str]:
 def fan_out(manifest: Manifest) -> dict[str, int]:
     """How many dialogues each stage makes of one, where it is not one."""
     if isinstance(manifest, DialoguesManifest):
-        return {"speech": manifest.recipe.speech.renditions, "data": manifest.recipe.timing.takes}
+        return {"speech": manifest.recipe.speech.renditions, "tracks": manifest.recipe.timing.takes}
     return {}
 
 

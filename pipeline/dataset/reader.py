@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import UserError
 from ..escapes import visible
 from ..layouts.described import Described
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..recipe.file import dotted
 from ..recipe.sections import Section
 from ..storage.paths import read_bytes
@@ -29,8 +29,7 @@ from ..tokens.described import Sha256
 from ..tokens.section import Tokens
 from .manifest import DATA, FORMAT_VERSION, MANIFESTS, PREFERENCES, VOCABULARY, Manifest
 from .row_sizes import rows_of
-from .schema import DATA as DIALOGUE_COLUMNS
-from .schema import PAIRS
+from .schema import data_schema, pairs_schema
 
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
@@ -232,10 +231,10 @@ class Dataset:
     @property
     def columns(self) -> pa.Schema:
         """Of its shards."""
+        columns = self.layout.COLUMNS
         if self.kind == PREFERENCES:
-            return PAIRS
-        with_audio = self.manifest.made_of.output.audio == "flac"
-        return DIALOGUE_COLUMNS if with_audio else DIALOGUE_COLUMNS.remove(DIALOGUE_COLUMNS.get_field_index("audio"))
+            return pairs_schema(columns)
+        return data_schema(columns, self.sample_rate, self.manifest.made_of.output.audio == "flac")
 
     @property
     def shards(self) -> list[Path]:

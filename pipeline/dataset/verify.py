@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from ..errors import UserError
 from ..escapes import visible
-from ..layouts.bayling import BaylingLayout
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..layouts.vocabulary import END_OF_TEXT, STATE_TOKENS, TOKENIZER_CONFIG, TOKENIZER_FILES, Vocabulary, audio_token
 from ..pairs.checks import CAPPED, PairChecker
 from ..storage.atomic import file_sha256
@@ -196,13 +195,15 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
     said = [
         ("layout", described.layout, recipe.layout),
         ("sample_rate", described.sample_rate, recipe.output.sample_rate),
+        ("margin_frames", described.margin_frames, tokens.margin_frames),
         ("speech_tokenizer.name", described.speech_tokenizer.name, tokens.speech_tokenizer),
         ("text_tokenizer.name", described.text_tokenizer.name, tokens.text_tokenizer),
     ]
     if isinstance(dataset.manifest, DialoguesManifest):
-        shaped_by = dataset.manifest.stages["data"].shaped_by
         prints = described.model_dump(include={"speech_tokenizer": PRINTS, "text_tokenizer": PRINTS})
-        said += [(part, agree(prints[part], shaped_by.get(part)), True) for part in prints]
+        for stage, part in (("tracks", "speech_tokenizer"), ("sequences", "text_tokenizer")):
+            shaped_by = dataset.manifest.stages[stage].shaped_by
+            said.append((part, agree(prints[part], shaped_by.get(part)), True))
     speech = SPEECH_TOKENIZERS.get(tokens.speech_tokenizer)
     if speech and not (tokenizer := speech(tokens)).check():
         said += [
@@ -302,14 +303,14 @@ Measure = Callable[[Statistics, dict[str, Any], Layout, int], None]
 def _checks(dataset: Dataset) -> tuple[RowChecker, Measure]:
     manifest, layout = dataset.manifest, dataset.layout
     if isinstance(manifest, PreferencesManifest):
-        if not isinstance(layout, BaylingLayout):
-            raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
         return PairChecker(manifest.recipe, manifest.made_of, layout), measure_pair
     checker = Checker(
         manifest.made_of,
         layout,
         _tokenizer(dataset, TEXT_TOKENIZERS, dataset.described.text_tokenizer),
         _tokenizer(dataset, SPEECH_TOKENIZERS, dataset.described.speech_tokenizer),
+        dataset.described.samples_per_frame,
+        dataset.described.margin_frames,
     )
     return RowOrder(checker, manifest.made_of.sources), measure
 

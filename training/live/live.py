@@ -89,7 +89,7 @@ class UserEncoder:
             self._heard = samples
         else:
             self._heard = np.concatenate([self._heard, samples], axis=1)
-        codes = tokenize(self._heard, self._format.sample_rate, self._tokenizer, block_samples=0)
+        codes = tokenize(self._heard, self._format.sample_rate, self._tokenizer, margin_frames=0)
         return np.minimum(codes[:, 0, -self._format.user_tokens :], self._format.vocabulary.audio_size - 1)
 
 

@@ -112,8 +112,7 @@ class TracksStage:
             "events": [self._event(event, dialogue, waveforms) for event in timeline.events],
             "user_codes": list(codes[0]),
             "assistant_codes": list(codes[1]),
-            "assistant_uncut_codes": [uncut_row(self._uncut(index, timeline, waveforms, track)) for index in cut]
-            or None,
+            "assistant_uncut_codes": uncut or None,
             "acoustics": drawn or None,
         }
         if self.with_audio:

@@ -18,7 +18,7 @@ from duplexgen.training.objectives.losses import (
     weight_by_kind,
 )
 from duplexgen.training.recipe import Weights
-from duplexgen.training.sequences import KINDS, SequenceFormat
+from duplexgen.training.sequences import SequenceFormat
 from tests.training.conftest import TINY
 
 N, M = 10, 5

@@ -1,4 +1,4 @@
-"""Whether two data sets hold the same sequences, dialogue for dialogue: before and after a change that should move none.
+"""Whether two data sets hold the same sequences, dialogue for dialogue: before and after a change of the code.
 
     python -m benchmarks.same_ids BEFORE AFTER
 

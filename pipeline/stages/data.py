@@ -36,7 +36,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 
 class DataStage:
     name: ClassVar[str] = "data"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None
 
@@ -133,10 +133,10 @@ class DataStage:
             "input_ids": ids,
             "num_blocks": len(ids) // self.layout.ids_per_block,
             "turns": [
-                turn_row(utterance, placement, heard_text(utterance.text, waveform, placement, self.sample_rate))
+                turn_row(utterance, placement, heard_of(utterance, placement, self.sample_rate, dialogue.language))
                 | {"uncut_end_sample": uncut.end_sample if placement.interrupted else None}
-                for utterance, placement, uncut, waveform in zip(
-                    dialogue.utterances, timeline.placements, talked.placements, waveforms, strict=True
+                for utterance, placement, uncut in zip(
+                    dialogue.utterances, timeline.placements, talked.placements, strict=True
                 )
             ],
             "user_codes": list(codes[0, :, :frames]),
@@ -175,6 +175,14 @@ def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
         return utterance.waveform
     waveform: Waveform = soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)
     return waveform
+
+
+def heard_of(utterance: Utterance, placement: Placement, sample_rate: int, language: str) -> str:
+    """What is heard of an utterance that is placed on a track of `sample_rate` Hz."""
+    if not placement.interrupted:
+        return utterance.text
+    heard = (placement.end_sample - placement.start_sample) * utterance.sample_rate // sample_rate
+    return heard_text(utterance.text, utterance.words, utterance.waveform, heard, utterance.sample_rate, language)
 
 
 def turn_row(utterance: Utterance, placement: Placement, heard: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def kokoro_utterances(count: int) -> list[Waveform]:
         for text in json.loads(line)["data"]:
             result = engine.speak([SpeechRequest(text, voices[len(spoken) % len(voices)], "en", seed=0)])[0]
             if not isinstance(result, DialogueRejected):
-                spoken.append(result)
+                spoken.append(result.waveform)
             if len(spoken) == count:
                 return spoken
     return spoken

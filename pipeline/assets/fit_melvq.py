@@ -63,7 +63,7 @@ def speak(tables: Path, work: Path) -> None:
             if target.exists():
                 continue
             style = np.fromfile(tables / f"{voice}.bin", "<f4").reshape(-1, 256)[40:200].mean(0)
-            waveform = soxr.resample(engine.synthesize(text, style), engine.sample_rate, mel.SAMPLE_RATE)
+            waveform = soxr.resample(engine.synthesize(text, style).waveform, engine.sample_rate, mel.SAMPLE_RATE)
             target.with_suffix(".txt").write_text(text + "\n", "utf-8")
             soundfile.write(target, waveform, mel.SAMPLE_RATE, subtype="PCM_16")
 

@@ -30,7 +30,11 @@ class Stage(Protocol):
     cost: float  # processor time a dialogue, against the other stages: the dearest gets an actor a core
 
     def shaped_by(self) -> dict[str, Any]:
-        """Everything of the recipe and of the engines that changes this stage's output."""
+        """Everything of the recipe and of the engines that changes this stage's output.
+
+        Of sections it is `Section.shaping`: a section that is not used and a new optional key at its default leave the
+        stage's key as it is. How the output is counted and drawn is no part of it.
+        """
         ...
 
     @property

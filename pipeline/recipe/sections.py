@@ -11,6 +11,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    def shaping(self, *but: str) -> dict[str, Any]:
+        """What it says beyond the defaults, for a stage's `shaped_by`; without the keys in `but`.
+
+        So a section that is not used, and a key that is new and not set, leave the names of what was made before as
+        they are. Who changes what a default is raises the stage's version.
+        """
+        return self.model_dump(exclude=set(but), exclude_defaults=True)
+
 
 def _fit_for_files(name: str) -> str:
     if name.endswith(".") or name.partition(".")[0].upper() in RESERVED:

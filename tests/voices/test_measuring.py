@@ -59,7 +59,7 @@ def models(whisper: str) -> Models:
 @pytest.fixture(scope="module")
 def sentences(kokoro: Kokoro) -> dict[tuple[str, int], Waveform]:
     return {
-        (voice, number): kokoro.synthesize(text, bank.style(voice))
+        (voice, number): kokoro.synthesize(text, bank.style(voice)).waveform
         for voice in VOICES
         for number, text in enumerate(TEXTS)
     }

@@ -30,8 +30,8 @@ SETTINGS = Settings(whisper=str(models.get_model_path()), license="Apache-2.0")
 
 @pytest.fixture(scope="module")
 def speech(kokoro: Kokoro) -> dict[str, Waveform]:
-    spoken = {name: kokoro.synthesize(TEXT, bank.style(name)) for name in ("af_heart", "am_michael")}
-    return spoken | {"again": kokoro.synthesize(OTHER, bank.style("am_michael"))}
+    spoken = {name: kokoro.synthesize(TEXT, bank.style(name)).waveform for name in ("af_heart", "am_michael")}
+    return spoken | {"again": kokoro.synthesize(OTHER, bank.style("am_michael")).waveform}
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def prepared(kokoro: Kokoro, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     names = sorted(name for name in embedded.voices() if name[:2] in ("af", "am", "bf", "bm"))[:CLIPS]
     for name in names:
-        soundfile.write(folder / f"{name}.wav", kokoro.synthesize(SAID, embedded.style(name)), 24000)
+        soundfile.write(folder / f"{name}.wav", kokoro.synthesize(SAID, embedded.style(name)).waveform, 24000)
     with (folder / "metadata.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "text", "speaker"], *([f"{name}.wav", SAID, name] for name in names)])
     out = tmp_path_factory.mktemp("prepared") / "bank"

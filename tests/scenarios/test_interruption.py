@@ -40,8 +40,8 @@ def check_one(timeline: Timeline, rate: int) -> None:
         assert event.end_sample < event.whole_end_sample
         answer = events[index + 2]
         assert answer.start_sample == events[index + 1].end_sample + round(0.8 * rate)
-        assert answer.start_sample - event.end_sample >= round(SILENCE_AFTER_STOP_S * rate) - 1
-        if event.whole_end_sample - event.start_sample >= round(5.5 * rate) + 1:
+        assert answer.start_sample - event.end_sample >= round(SILENCE_AFTER_STOP_S * rate)
+        if event.whole_end_sample - event.start_sample >= round(5.0 * rate) + round(0.5 * rate):
             assert event.whole_end_sample - barge_in >= round(5.0 * rate)
 
 

@@ -77,7 +77,8 @@ def test_every_reply_may_be_late_by_any_time(lengths_s: list[float], rate: int, 
 def test_what_is_measured(lengths_s: list[float], rate: int, seed: int) -> None:
     events = lay(SCENARIO, lengths_s, rate, seed).events
     found = [*SCENARIO.measure(events, rate)]
-    assert [name for name, _ in found] == ["reply_delay_s", *["next_turn_gap_s", "reply_delay_s"] * (len(events) // 2 - 1)]
+    names = [name for name, _ in found]
+    assert names == ["reply_delay_s", *["next_turn_gap_s", "reply_delay_s"] * (len(events) // 2 - 1)]
     gaps = [(event.start_sample - before.end_sample) / rate for before, event in pairwise(events)]
     assert [value for _, value in found] == gaps
 

@@ -142,14 +142,16 @@ class TracksStage:
     def _uncut(self, index: int, timeline: Timeline, waveforms: Sequence[Waveform], track: Track) -> Uncut:
         """Codes of the assistant's channel had a reply not been cut, from where that makes a difference.
 
-        Frames of a tokenizer that looks around are those of the channel up to there; what follows is silence.
+        Frames of a tokenizer that looks around, or of speech that is resampled for it, are those of the channel up to
+        there; what follows is silence.
         """
         event, frame = timeline.events[index], self.samples_per_frame
         start = event.start_sample
         first = (event.end_sample - round(self.timing.fade_s * self.sample_rate)) // frame
         first = max(first, start // frame)
         past = -(-event.whole_end_sample // frame)
-        heard_from = first * frame if self.tokenizer.frame_by_frame else 0
+        alone = self.tokenizer.frame_by_frame and self.tokenizer.sample_rate == self.sample_rate
+        heard_from = first * frame if alone else 0
         channel = np.zeros(past * frame - heard_from, np.int16)
         channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
         whole = to_int16(waveforms[event.utterance])

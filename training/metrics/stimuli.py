@@ -1,6 +1,6 @@
 """What a model is evaluated on: the users' channels of a data set of held-out dialogues."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from ...pipeline.dataset.invariants import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
+from ...pipeline.dataset.rows import read_events
 from ...pipeline.dataset.verify import check_whole
-from ...pipeline.dialogue import CHANNELS
+from ...pipeline.dialogue import CHANNELS, Event
 from ...pipeline.errors import DialogueRejected, UserError
 from ..sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
-COLUMNS = ["dialogue_id", "scenario", "turns", "audio"]
+COLUMNS = ["dialogue_id", "scenario", "events", "audio"]
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 
 
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
-    """What the user says in the first exchange, or up to the end of the first turn that interrupts.
+    """What the user says up to the end of the first question, or of the first event that cuts a reply.
 
-    Raises DialogueRejected if the row has no audio, or no reply in it is interrupted although it says so.
+    Raises DialogueRejected if the row has no audio, or no reply in it is cut although it says so.
     """
-    last = _last_question(row)
-    turns = row["turns"][: last + 1]
+    events = read_events(row["events"])
+    last = _last_question(events, row["scenario"])
     user = _user_channel(row, sequence_format.sample_rate)
-    end = turns[-1]["end_sample"]
-    if not 0 <= turns[-1]["start_sample"] <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
+    start, end = events[last].start_sample, events[last].end_sample
+    if not 0 <= start <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
         raise DialogueRejected("no_such_audio", f"a turn ends at sample {end}, of {len(user)}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
@@ -81,22 +82,24 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     return Stimulus(
         row["dialogue_id"],
         row["scenario"],
-        tuple(turn["text"] for turn in turns if turn["role"] == "user"),
+        tuple(of["text"] for of in row["events"][: last + 1] if of["channel"] == "user"),
         samples,
         end,
-        turns[-1]["start_sample"] if row["scenario"] == "interruption" else None,
+        start if row["scenario"] == "interruption" else None,
     )
 
 
-def _last_question(row: dict[str, Any]) -> int:
-    if not row["turns"]:
-        raise DialogueRejected("no_turns", "nobody speaks")
-    if row["scenario"] == "turn_taking":
-        return 0
-    interrupted = [number for number, turn in enumerate(row["turns"][:-1]) if turn["interrupted"]]
-    if not interrupted:
+def _last_question(events: Sequence[Event], scenario: str) -> int:
+    """Index of the event that is to be answered."""
+    asked = [index for index, event in enumerate(events) if event.channel == "user"]
+    if not asked:
+        raise DialogueRejected("no_turns", "no user speaks")
+    if scenario == "turn_taking":
+        return asked[0]
+    cuts_in = [event.cut_by for event in events if event.cut_by in asked]
+    if not cuts_in or cuts_in[0] is None:
         raise DialogueRejected("nothing_interrupted", "no reply is interrupted by another turn")
-    return interrupted[0] + 1
+    return cuts_in[0]
 
 
 def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:

@@ -3,13 +3,27 @@
 Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
 """
 
-from typing import Annotated, Any
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset()
+    """Keys that change nothing of what is made, or whose effect a part's fingerprint says."""
+
+
+def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str, Any]:
+    """What of a section shapes what is made: all that it says, but for what is at its default or SHAPELESS.
+
+    So a key that is new, and optional, leaves the names of what was made before as they are. A default must therefore
+    never change without the version of the stage that it shapes. only: these keys, and no others.
+    """
+    keys = type(section).model_fields.keys() - section.SHAPELESS if only is None else set(only)
+    return section.model_dump(mode="json", exclude_defaults=True, include=keys)
 
 
 def _fit_for_files(name: str) -> str:

@@ -1,6 +1,6 @@
 """What a recipe may say of tokenizers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,3 +39,5 @@ class Tokens(Section):
     glm4voice: GLM4Voice | None = None
     mimi: Mimi | None = None
     pretrained: Pretrained | None = None
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"glm4voice", "mimi", "pretrained"})

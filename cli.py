@@ -166,7 +166,7 @@ def dpo_pairs(
 @app.command()
 def verify(dataset: Folder) -> None:
     """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
-    from .pipeline.dataset.verify import verify as run
+    from .pipeline.kinds import verify as run
     from .pipeline.show.progress import Display
 
     failed = 0
@@ -189,10 +189,10 @@ def inspect(
 ) -> None:
     """Show counts and timing statistics; or one dialogue, block by block, as in figure 1 of BayLing-Duplex."""
     from .pipeline.commands.report import describe_dataset, describe_dialogue
-    from .pipeline.dataset.reader import Dataset
+    from .pipeline.kinds import opened
 
-    opened = Dataset(dataset)
-    say(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
+    read = opened(dataset)
+    say(describe_dataset(read) if dialogue is None else describe_dialogue(read, dialogue))
 
 
 @app.command()

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ..pipeline.dataset.manifest import Manifest
 from ..pipeline.dataset.reader import MANIFEST, Dataset, opened
-from ..pipeline.dataset.verify import check_whole
 from ..pipeline.dataset.vocabulary import read_vocabulary
 from ..pipeline.errors import UserError
+from ..pipeline.kinds import check_whole
 from ..pipeline.randomness import generator
 from ..pipeline.storage.atomic import file_sha256
 from .sequences import SequenceFormat

@@ -11,15 +11,15 @@ from .section import LayoutSection
 from .vocabulary import Vocabulary
 
 LAYOUTS: dict[str, type[Layout]] = {Bayling.name: Bayling}
-DEFAULT = BaylingSection()
+DEFAULT = BaylingSection(name="bayling")
 
 
 def _of_its_layout(value: Any) -> Any:
     """The section as that of the layout it names; what names none is left for others to complain of."""
     if not isinstance(value, Mapping):
         return value
-    name = value.get("name", DEFAULT.name)
-    return LAYOUTS[name].Spec.model_validate(value) if name in LAYOUTS else value
+    named = {"name": DEFAULT.name, **value}
+    return LAYOUTS[named["name"]].Spec.model_validate(named) if named["name"] in LAYOUTS else named
 
 
 AnyLayoutSection = Annotated[SerializeAsAny[LayoutSection], BeforeValidator(_of_its_layout)]

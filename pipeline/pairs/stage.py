@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..dataset.schema import PAIRS
-from ..dataset.statistics import QUANTITIES, measure_pair
 from ..layouts.bayling import BaylingLayout
 from ..layouts.described import Described
 from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
 from ..tokens.section import Tokens
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
 from .checks import CAPPED
@@ -49,9 +49,8 @@ class PreferencesStage:
     def shaped_by(self) -> dict[str, Any]:
         """What the data set says of itself is part of the plan's key."""
         return {
-            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "max_rejected_share"}),
+            "recipe": shape_of(self.recipe),
             "packages": {name: version(name) for name in self._shaping_packages},
-            "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
         }
 
     @property
@@ -78,7 +77,7 @@ class PreferencesStage:
             pair = retokenized(pair, row, self.layout, self.sample_rate, self.speech_tokenizer)
         if pair.capped:
             account.note(CAPPED)
-        made = {
+        return {
             "dialogue_id": row["dialogue_id"],
             "scenario": row["scenario"],
             "turn": pair.turn,
@@ -89,5 +88,3 @@ class PreferencesStage:
             "rejected_delay_s": pair.rejected_delay_samples / self.sample_rate,
             "capped": pair.capped,
         }
-        measure_pair(account.statistics, made, self.layout, self.sample_rate)
-        return made

@@ -1,6 +1,6 @@
 """What a recipe may say of rewriting."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,3 +28,5 @@ class Rewriting(Section):
     max_user_words: Many = 60  # a longer question is rejected; Chinese counts characters
     max_reply_words: Many = 60  # a longer reply is cut at the end of a sentence
     max_exchanges: Few = 6  # later exchanges are left out
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"llm"})

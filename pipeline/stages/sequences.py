@@ -15,6 +15,7 @@ from ..layouts.layout import Layout
 from ..layouts.layouts import LAYOUTS, make_layout
 from ..layouts.vocabulary import Vocabulary
 from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
 from ..storage.atomic import explained, write_json
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
@@ -49,8 +50,7 @@ class SequencesStage:
 
     def shaped_by(self) -> dict[str, Any]:
         return {
-            "layout": self.section.model_dump(),
-            "tokens": self.tokens.model_dump(include={"text_tokenizer"}),
+            "layout": shape_of(self.section),
             "text_tokenizer": dict(self.text_tokenizer.fingerprint()),
             "packages": {name: version(name) for name in SHAPING_PACKAGES},
         }

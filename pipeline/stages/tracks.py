@@ -17,6 +17,7 @@ from ..dataset.schema import track_schema
 from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
 from ..making.stage import Account, Row
 from ..randomness import generator
+from ..recipe.sections import shape_of
 from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
 from ..tokens.protocols import SpeechTokenizer
@@ -57,9 +58,9 @@ class TracksStage:
 
     def shaped_by(self) -> dict[str, Any]:
         return {
-            "timing": self.timing.model_dump(),
-            "acoustics": [effect.model_dump() for effect in self.acoustics],
-            "tokens": self.tokens.model_dump(include={"speech_tokenizer", "margin_frames"}),
+            "timing": shape_of(self.timing),
+            "acoustics": [shape_of(effect) for effect in self.acoustics] or None,
+            "margin_frames": self.tokens.margin_frames,
             "sample_rate": self.sample_rate,
             "audio": self.with_audio,
             "seed": self.seed,

@@ -15,8 +15,8 @@ from duplexgen.pipeline.commands.build import build, prepare
 from duplexgen.pipeline.dataset.invariants import ROUNDED_SHARE, Checker
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
-from duplexgen.pipeline.dataset.verify import verify
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.stages.rows import to_flac
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed

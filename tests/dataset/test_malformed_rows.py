@@ -15,10 +15,11 @@ import pytest
 import soundfile
 
 from duplexgen.pipeline.commands.report import describe_dialogue
-from duplexgen.pipeline.dataset.manifest import DIALOGUES, PREFERENCES
+from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.dataset.reader import Dataset
-from duplexgen.pipeline.dataset.verify import verify
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.kinds import verify
+from duplexgen.pipeline.pairs.kind import PREFERENCES
 from tests.dataset.test_malformed import SHARD, Site, put_file, said, site
 
 __all__ = ["site"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from duplexgen.pipeline.dataset.reader import Dataset
-from duplexgen.pipeline.dataset.verify import verify
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.layouts.bayling import BaylingLayout
 from duplexgen.pipeline.pairs.checks import PairChecker
 from tests.dataset.test_verify import rewrite

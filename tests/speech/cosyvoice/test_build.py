@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 from duplexgen.pipeline.commands.build import build  # noqa: E402
 from duplexgen.pipeline.dataset.reader import Dataset  # noqa: E402
 from duplexgen.pipeline.dataset.recipe import Recipe  # noqa: E402
-from duplexgen.pipeline.dataset.verify import verify  # noqa: E402
+from duplexgen.pipeline.kinds import verify  # noqa: E402
 from duplexgen.pipeline.show.progress import Display  # noqa: E402
 from duplexgen.pipeline.speech import bank as embedded  # noqa: E402
 from duplexgen.pipeline.speech.kokoro import Kokoro  # noqa: E402

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..dialogue import CHANNELS, Timeline, Track, Waveform
-
-FULL_SCALE = 32767
+from .pcm import to_symmetric_int16
 
 
 def compose(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fade_s: float) -> Track:
@@ -26,13 +24,8 @@ def compose(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int,
             length = min(len(fade), len(audible))
             audible[len(audible) - length :] *= fade[len(fade) - length :]
         channel = CHANNELS.index(placement.role)
-        samples[channel, placement.start_sample : placement.end_sample] = to_int16(audible)
+        samples[channel, placement.start_sample : placement.end_sample] = to_symmetric_int16(audible)
     return Track(samples, sample_rate)
-
-
-def to_int16(waveform: Waveform) -> NDArray[np.int16]:
-    """Round a waveform in [-1, 1] to 16 bit; louder samples are clipped."""
-    return np.rint(np.clip(waveform, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
 
 
 def _fade_out(length: int) -> Waveform:

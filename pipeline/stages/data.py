@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from ..audio.flac import encode as to_flac
 from ..audio.mixing import compose
 from ..dataset.invariants import audio_name
 from ..dataset.manifest import VOCABULARY, VOCABULARY_FOLDER
@@ -28,7 +29,7 @@ from ..storage.atomic import explained, write_json
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
 from .heard import heard_text
-from .rows import read_speech_row, to_flac
+from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")

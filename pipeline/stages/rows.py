@@ -1,16 +1,11 @@
 """Rows of the artefacts between stages, and the records they hold."""
 
-import io
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import soundfile
-from numpy.typing import NDArray
 
-from ..dialogue import Dialogue, SpokenDialogue, Turn, Utterance, Waveform
-
-FLAC = {"format": "FLAC", "subtype": "PCM_16"}
+from ..audio import flac
+from ..dialogue import Dialogue, SpokenDialogue, Turn, Utterance
 
 TEXT = pa.schema(
     [
@@ -62,7 +57,7 @@ def speech_row(dialogue: SpokenDialogue) -> dict[str, Any]:
                 "role": utterance.role,
                 "text": utterance.text,
                 "voice": utterance.voice,
-                "flac": to_flac(utterance.waveform, utterance.sample_rate),
+                "flac": flac.encode(utterance.waveform, utterance.sample_rate),
             }
             for utterance in dialogue.utterances
         ],
@@ -71,19 +66,7 @@ def speech_row(dialogue: SpokenDialogue) -> dict[str, Any]:
 
 def read_speech_row(row: dict[str, Any]) -> SpokenDialogue:
     utterances = tuple(
-        Utterance(item["role"], item["text"], item["voice"], _from_flac(item["flac"]), row["sample_rate"])
+        Utterance(item["role"], item["text"], item["voice"], flac.decode(item["flac"]), row["sample_rate"])
         for item in row["utterances"]
     )
     return SpokenDialogue(row["dialogue_id"], row["source"], row["language"], utterances)
-
-
-def to_flac(samples: NDArray[np.float32] | NDArray[np.int16], sample_rate: int) -> bytes:
-    """16 bit FLAC of samples [samples] or [samples, channels]."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, **FLAC)
-    return buffer.getvalue()
-
-
-def _from_flac(data: bytes) -> Waveform:
-    waveform: Waveform = soundfile.read(io.BytesIO(data), dtype="float32")[0]
-    return waveform

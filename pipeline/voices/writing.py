@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..audio import pcm
 from ..dialogue import Waveform
 from ..errors import UserError
 from ..speech.recorded import BANK_FILE, CLIPS, FORMAT_VERSION
@@ -41,9 +40,8 @@ class Writer:
         """Write a clip f32 [samples] as PCM16: sample by sample what a recording in PCM16 has."""
         import soundfile
 
-        whole = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
         wav = io.BytesIO()
-        soundfile.write(wav, whole, rate, subtype="PCM_16", format="WAV")
+        soundfile.write(wav, pcm.to_int16(samples), rate, subtype="PCM_16", format="WAV")
         with atomic_path(self.folder / CLIPS / f"{voice_name(candidate)}.wav") as path:
             path.write_bytes(wav.getvalue())
 

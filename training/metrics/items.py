@@ -11,11 +11,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...pipeline.audio.pcm import to_float
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dialogue import Waveform
 from ...pipeline.errors import DialogueRejected, enough_memory
 from ...pipeline.storage.atomic import explained
-from ..live.live import INT16, converse
+from ..live.live import converse
 from ..live.stream import TEMPERATURE, check_length
 from ..models.model import DuplexModel
 from ..recipe import Precision
@@ -101,7 +102,7 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
 
 
 def _measured(set_name: str, stimulus: Stimulus, assistant: Waveform, sample_rate: int) -> Item | Unmeasured:
-    heard = (stimulus.samples / INT16).astype(np.float32)
+    heard = to_float(stimulus.samples)
     user = speech_segments(heard, sample_rate, shortest_s=0)
     said = speech_segments(assistant, sample_rate)
     try:
@@ -122,7 +123,7 @@ def reply(item: Item) -> Waveform:
 def keep(item: Item, folder: Path, sample_rate: int) -> None:
     """Write what was said, user left and assistant right. Raises UserError if it cannot be written."""
     user = np.zeros(len(item.assistant), np.float32)
-    user[: len(item.stimulus.samples)] = item.stimulus.samples / INT16
+    user[: len(item.stimulus.samples)] = to_float(item.stimulus.samples)
     path = folder / item.set_name / f"{quote(item.stimulus.dialogue_id, safe='')}.wav"
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,10 +17,10 @@ from ...pipeline.dialogue import Waveform
 from ...pipeline.errors import DialogueRejected, enough_memory
 from ...pipeline.storage.atomic import explained
 from ..live.live import converse
-from ..live.stream import TEMPERATURE, check_length
+from ..live.stream import check_length
 from ..models.model import DuplexModel
-from ..recipe import Precision
 from .metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
+from .recipe import EvaluationRecipe
 from .stimuli import Stimulus, read
 
 SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that little of a batch is padding
@@ -28,12 +28,10 @@ SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that l
 
 @dataclass(frozen=True)
 class Settings:
+    recipe: EvaluationRecipe
     limit: int | None = None  # items of each set, the first ones
-    temperature: float = TEMPERATURE
-    seed: int = 0
     batch: int = 16  # dialogues at once; changes nothing but the time it takes
     device: str = "cpu"
-    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -93,9 +91,9 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     longest = max(len(item.samples) for item in batch)
     check_length(model, longest // model.format.block_samples)
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
-    ids = [item.dialogue_id for item in batch]
+    ids, recipe = [item.dialogue_id for item in batch], settings.recipe
     with enough_memory("for so many dialogues at once: --batch takes fewer."):
-        blocks = [block.waveforms for block in converse(model, ids, user, settings.temperature, settings.seed)]
+        blocks = [block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed)]
     said = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
     block = model.format.block_samples
     return [row[: len(item.samples) + block] for row, item in zip(said, batch, strict=True)]

@@ -16,6 +16,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 tests: $(VENV)/dev.installed
 	$(BIN)/python -m pytest

@@ -1,12 +1,11 @@
 """The late reply's audio, moved and tokenized anew, in place of its codes moved."""
 
-import io
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import soundfile
 
+from ..dataset.invariants import read_audio
 from ..dialogue import CHANNELS
 from ..layouts.bayling import BaylingLayout
 from ..tokens.tokenizers import SpeechTokenizer
@@ -21,7 +20,7 @@ def retokenized(
 
     row: with turns and audio, as FLAC of two channels at `sample_rate`.
     """
-    samples, _ = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
+    samples = read_audio(row["audio"]["bytes"], sample_rate)
     heard = samples[:, CHANNELS.index("assistant")]
     start, end = (row["turns"][pair.turn][key] for key in ("start_sample", "end_sample"))
     blocks = len(pair.rejected_ids) // layout.ids_per_block

@@ -10,7 +10,9 @@ import numpy as np
 import soxr
 
 from ..acoustics.effects import make_effects
-from ..audio.mixing import mix, to_int16
+from ..audio import flac
+from ..audio.mixing import mix
+from ..audio.pcm import to_symmetric_int16
 from ..dataset.recipe import Recipe
 from ..dataset.rows import audio_name, event_row, uncut_row
 from ..dataset.schema import track_schema
@@ -24,7 +26,7 @@ from ..tokens.protocols import SpeechTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from ..tokens.track import tokenize
 from .heard import heard_text
-from .rows import read_speech_row, to_flac
+from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
@@ -117,8 +119,8 @@ class TracksStage:
             "acoustics": drawn or None,
         }
         if self.with_audio:
-            flac = to_flac(track.samples.T, track.sample_rate)
-            row["audio"] = {"bytes": flac, "path": audio_name(dialogue.id)}
+            sound = flac.encode(track.samples.T, track.sample_rate)
+            row["audio"] = {"bytes": sound, "path": audio_name(dialogue.id)}
         return row
 
     def _heard(self, track: Track, timeline: Timeline, dialogue_id: str) -> tuple[Track, list[Row]]:
@@ -153,7 +155,7 @@ class TracksStage:
         heard_from = first * frame if self.tokenizer.frame_by_frame else 0
         channel = np.zeros(past * frame - heard_from, np.int16)
         channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
-        whole = to_int16(waveforms[event.utterance])
+        whole = to_symmetric_int16(waveforms[event.utterance])
         there = max(start, heard_from)
         channel[there - heard_from : event.whole_end_sample - heard_from] = whole[there - start :]
         codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]

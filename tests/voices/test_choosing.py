@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.voices.choosing import choose, split_of
-from duplexgen.pipeline.voices.judging import Candidate, Figures, Settings
+from duplexgen.pipeline.voices.judging import Candidate, Figures
+from duplexgen.pipeline.voices.recipe import VoicesRecipe
 
-SETTINGS = Settings(held_out_share=0.3)
+SETTINGS = VoicesRecipe(held_out_share=0.3)
 
 
 def clip(number: int, voice: int, dnsmos: float = 3.5, speaker: str | None = None, apart: float = 0.0) -> Candidate:
@@ -31,9 +32,9 @@ def clip(number: int, voice: int, dnsmos: float = 3.5, speaker: str | None = Non
     )
 
 
-def on_side(side: str, first: int, settings: Settings = SETTINGS) -> int:
+def on_side(side: str, first: int, recipe: VoicesRecipe = SETTINGS) -> int:
     """The first number, from `first` on, of a clip without a speaker that falls on a side."""
-    return next(number for number in range(first, 999) if split_of(clip(number, 0), settings) == side)
+    return next(number for number in range(first, 999) if split_of(clip(number, 0), recipe) == side)
 
 
 def test_of_two_clips_of_one_voice_the_better_one_stays() -> None:

@@ -19,7 +19,6 @@ from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
 from .stream import TEMPERATURE, Stream
 
-INT16 = 32768  # full scale
 CONTEXT_FRAMES = 4  # decoded again before each block, so that the voice goes on where it was
 KEPT_DECODINGS = 256  # silence comes again and again
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...audio.pcm import to_float
 from ...errors import UserError
 from ...recipe.file import Problem
 from ...storage.model_files import MOST_LAYERS, folder_checksum, place, read_json_object, tensor_shapes
@@ -44,7 +45,6 @@ SIZES = (
     "pooling_position", "quantize_causal_block_size", "quantize_position", "quantize_vocab_size",
 )  # fmt: skip
 INPUT = {"sampling_rate": 16000, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
-INT16 = np.float32(32768)
 
 
 class GLM4VoiceTokenizer:
@@ -157,7 +157,7 @@ class GLM4VoiceTokenizer:
         device = self._network.codebook.weight.device
         with torch.inference_mode(), neural.enough_memory(self.name):
             features = self._extractor(
-                piece / INT16,
+                to_float(piece),
                 sampling_rate=self.sample_rate,
                 padding="longest",
                 return_tensors="pt",

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...audio.pcm import to_float
 from ...errors import UserError
 from ...recipe.file import Problem
 from ...storage.model_files import check_numbers, folder_checksum, place, read_json_object, tensor_shapes
@@ -28,7 +29,6 @@ FILES = (CONFIG, WEIGHTS)
 STRUCTURE = {"model_type": "mimi", "sampling_rate": 24000, "codebook_size": 2048, "use_causal_conv": True}
 RATIOS = (8, 6, 5, 4)  # of the encoder's strides; another 2 follows, which makes 1920
 WINDOW_FRAMES = 125  # encoded at a time: 10 s
-INT16 = np.float32(32768)
 
 
 class MimiTokenizer:
@@ -184,7 +184,7 @@ class MimiStream:
         for channel, signal in enumerate(samples):
             with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
                 heard = self._model.encode(
-                    torch.from_numpy(signal / INT16).to(self._model.device)[None, None],
+                    torch.from_numpy(to_float(signal)).to(self._model.device)[None, None],
                     num_quantizers=self._codebooks,
                     use_streaming=True,
                     **self._states[channel],

@@ -19,6 +19,7 @@ from ..recipe.sections import shape_of
 from ..storage.atomic import explained, write_json
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from ..tokens.track import frame_samples
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
 READS = ("dialogue_id", "events", "user_codes", "assistant_codes", "assistant_uncut_codes")
@@ -45,8 +46,7 @@ class SequencesStage:
 
     @property
     def samples_per_frame(self) -> int:
-        tokenizer = self.speech_tokenizer
-        return tokenizer.samples_per_frame * self.sample_rate // tokenizer.sample_rate
+        return frame_samples(self.speech_tokenizer, self.sample_rate)
 
     def shaped_by(self) -> dict[str, Any]:
         return {

@@ -24,7 +24,7 @@ from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
 from ..tokens.protocols import SpeechTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
-from ..tokens.track import tokenize
+from ..tokens.track import frame_samples, tokenize
 from .heard import heard_text
 from .rows import read_speech_row
 from .takes import take_id
@@ -56,7 +56,7 @@ class TracksStage:
     @property
     def samples_per_frame(self) -> int:
         """At the recipe's rate, which may differ from the tokenizer's."""
-        return self.tokenizer.samples_per_frame * self.sample_rate // self.tokenizer.sample_rate
+        return frame_samples(self.tokenizer, self.sample_rate)
 
     def shaped_by(self) -> dict[str, Any]:
         return {
@@ -152,7 +152,8 @@ class TracksStage:
         first = (event.end_sample - round(self.timing.fade_s * self.sample_rate)) // frame
         first = max(first, start // frame)
         past = -(-event.whole_end_sample // frame)
-        heard_from = first * frame if self.tokenizer.frame_by_frame else 0
+        alone = self.tokenizer.frame_by_frame and self.tokenizer.sample_rate == self.sample_rate
+        heard_from = first * frame if alone else 0
         channel = np.zeros(past * frame - heard_from, np.int16)
         channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
         whole = to_symmetric_int16(waveforms[event.utterance])

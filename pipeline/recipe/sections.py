@@ -68,7 +68,7 @@ def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | N
         expected = PydanticCustomError("unknown_part", "expected one of {names}", {"names": ", ".join(sorted(parts))})
         problem = {"type": expected, "loc": (key,), "input": name}
         raise ValidationError.from_exception_data(key, [problem])  # type: ignore[list-item]
-    return parts[name].Spec.model_validate(value)
+    return parts[name].Spec.model_validate({key: name, **value})
 
 
 class Range(Section):

@@ -24,6 +24,7 @@ TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")
 class PreferencesStage:
     name: ClassVar[str] = "preferences"
     version: ClassVar[int] = 1
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = PAIRS
     num_cpus = 0.5
     num_gpus = 0.0

@@ -22,7 +22,7 @@ from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 from ..tokens.track import frame_samples
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
-READS = ("dialogue_id", "events", "user_codes", "assistant_codes", "assistant_uncut_codes")
+READS = ("dialogue_id", "events", "user_codes", "assistant_codes")
 
 
 class SequencesStage:
@@ -32,7 +32,7 @@ class SequencesStage:
     num_gpus = 0.0
     max_actors: ClassVar[int | None] = None
     fan_out = 1
-    reads: ClassVar[tuple[str, ...]] = READS
+    reads: ClassVar[tuple[str, ...] | None] = READS
 
     def __init__(self, recipe: Recipe) -> None:
         self.section, self.tokens = recipe.layout, recipe.tokens
@@ -84,5 +84,6 @@ class SequencesStage:
         for row in rows:
             with account.each(row["dialogue_id"]):
                 track = read_track(row, self.tokens.margin_frames, self.samples_per_frame)
-                made.append(row | self.layout.encode(track, [self.text_tokenizer.encode(text) for text in track.texts]))
+                texts = [self.text_tokenizer.encode(text) for text in track.texts]
+                made.append({"dialogue_id": row["dialogue_id"], **self.layout.encode(track, texts)})
         return made

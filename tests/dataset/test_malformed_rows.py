@@ -18,7 +18,7 @@ from duplexgen.pipeline.commands.report import describe_dialogue
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.kinds import verify
+from duplexgen.pipeline.kinds import opened, verify
 from duplexgen.pipeline.pairs.kind import PREFERENCES
 from tests.dataset.test_malformed import SHARD, Site, put_file, said, site
 
@@ -266,7 +266,7 @@ def test_shape_of_a_shard(site: Site, tmp_path: Path, change: Callable[[Path], N
     assert found
     assert all(words.isprintable() for words in found)
     try:
-        assert list(Dataset(dataset).rows()) == []
+        assert list(opened(dataset).rows()) == []
     except UserError:
         return
     assert found[0] == "ledger: 3 emitted, but data/ has 0 rows"

@@ -21,8 +21,8 @@ def to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 def to_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """Round a waveform of any shape to 16 bit; louder samples are clipped. What `to_float` made comes back exactly."""
-    rounded: NDArray[np.int16] = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, LARGEST).astype(np.int16)
-    return rounded
+    samples: NDArray[np.int16] = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, LARGEST).astype(np.int16)
+    return samples
 
 
 def to_symmetric_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
@@ -30,5 +30,5 @@ def to_symmetric_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]
 
     Quieter than `to_int16` by one part in 32768. Tracks are rounded like this.
     """
-    rounded: NDArray[np.int16] = np.rint(np.clip(waveform, -1.0, 1.0) * LARGEST).astype(np.int16)
-    return rounded
+    samples: NDArray[np.int16] = np.rint(np.clip(waveform, -1.0, 1.0) * LARGEST).astype(np.int16)
+    return samples

@@ -341,7 +341,7 @@ class _Request:
             self.state = State.DOWN
             raise
         if self.state is State.REJECTED:
-            raise DialogueRejected(self._failure.trouble, f"{self._failure.detail}; other requests are answered")
+            raise DialogueRejected(self._failure.trouble.value, f"{self._failure.detail}; other requests are answered")
         return self._answer
 
     def _begin_round(self, waits_s: Sequence[float]) -> None:

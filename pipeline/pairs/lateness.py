@@ -21,7 +21,7 @@ from .recipe import PairsRecipe
 
 PURPOSE = "preferences"
 LEAK_FRAMES = 1
-"""Next to speech, a frame of silence may have codes of its own: it goes with the speech, and is silence nowhere else."""
+"""Next to speech, a frame of silence may have codes of its own: it stays with the speech."""
 SILENCE_AFTER_LATE_STOP_S = 0.16
 """Ours: the assistant is silent at least this long before it answers the turn that it stopped late for."""
 NEXT_REPLY, OWN_END = "next_reply_too_soon", "reply_ends_too_soon"

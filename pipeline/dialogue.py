@@ -1,5 +1,6 @@
 """The records that flow through the pipeline, from written text to two channels of audio."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -48,7 +49,23 @@ class Word:
 
     text: str
     start_sample: int
-    end_sample: int
+    end_sample: int  # not before its start; a sign that stands alone, such as a dash, may take no time
+
+
+_HAN = r"\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNIT = rf"(?:[{_HAN}]|(?:(?![{_HAN}])\w)+(?:['’](?:(?![{_HAN}])\w)+)*)"
+_UNSPACED = {"zh": re.compile(rf"[^\w\s]*{_UNIT}[^\w\s]*|\S+")}
+"""Languages that part no words by spaces: a character of theirs is a word, and so is a run of other letters and digits;
+signs belong to what is before them, at the start of a text or after a space to what is after them."""
+
+
+def words_of(text: str, language: str) -> list[str]:
+    """What the words of a text are, wherever words have times; without its spaces, the text is what they add up to.
+
+    language: ISO 639-1.
+    """
+    unspaced = _UNSPACED.get(language)
+    return unspaced.findall(text) if unspaced else text.split()
 
 
 FIGURES = (

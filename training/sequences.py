@@ -13,13 +13,10 @@ from ..pipeline.errors import UserError
 from ..pipeline.layouts.bayling import BaylingSection
 from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.layout import Layout
-from ..pipeline.layouts.vocabulary import STATES, Vocabulary
+from ..pipeline.layouts.vocabulary import Vocabulary
 from ..pipeline.tokens.section import Tokens
 
-KINDS = ("user", "silence", "assistant", "pad", "epad", "text", "audio")
-"""Kinds of positions: the user's audio, the four states, the assistant's text and the assistant's audio."""
 EMBEDDED = Tokens()
-USER, TEXT, AUDIO = KINDS.index("user"), KINDS.index("text"), KINDS.index("audio")
 
 
 @dataclass(frozen=True)
@@ -78,20 +75,16 @@ class SequenceFormat:
         """Rows that an embedding needs."""
         return self.vocabulary.size
 
-    def kinds(self, ids: Tensor) -> Tensor:
-        """Index into KINDS of each position, uint8 [..., length], of ids [..., length] that start with a block."""
-        slot = torch.arange(ids.shape[-1], device=ids.device) % self.ids_per_block
-        by_id = self._kind_by_id.to(ids.device)[ids.long()]
-        of_assistant = torch.where(slot < self.user_tokens + self.text_tokens, by_id, torch.full_like(by_id, AUDIO))
-        return torch.where(slot < self.user_tokens, torch.full_like(by_id, USER), of_assistant)
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of positions; the first is what the model hears, which is never predicted."""
+        return self.layout.KINDS
 
-    @cached_property
-    def _kind_by_id(self) -> Tensor:
-        """Kind of each id where it stands in the text channel, [size]."""
-        kinds = torch.full((self.size,), TEXT, dtype=torch.uint8)
-        for state in STATES:
-            kinds[self.vocabulary.state[state]] = KINDS.index(state)
-        return kinds
+    def kinds_of(self, ids: Tensor) -> Tensor:
+        """Index into `kinds` of each position, uint8 [..., length], of ids [..., length] from the start of a row on."""
+        rows = ids.reshape(-1, ids.shape[-1]).cpu().numpy()
+        found = np.stack([self.layout.kinds({"input_ids": row}) for row in rows])
+        return torch.from_numpy(found).to(ids.device).view(ids.shape)
 
     @cached_property
     def text_ids(self) -> Tensor:

@@ -1,13 +1,13 @@
 """Effects on what the microphone hears, by the name a recipe gives them. To add one: write the module, put it here."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Protocol
 
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
 
 from ..dialogue import Timeline, Track
-from ..recipe.sections import Section
+from ..recipe.sections import Section, of_its_part
 
 
 class EffectSection(Section):
@@ -31,21 +31,11 @@ class Effect(Protocol):
 
 EFFECTS: dict[str, type[Effect]] = {}
 
-
-def _of_its_effect(value: Any) -> Any:
-    if isinstance(value, Mapping) and (effect := value.get("effect")) in EFFECTS:
-        return EFFECTS[effect].Spec.model_validate(value)
-    return value
-
-
-AcousticsSection = list[Annotated[SerializeAsAny[EffectSection], BeforeValidator(_of_its_effect)]]
+AcousticsSection = list[
+    Annotated[SerializeAsAny[EffectSection], BeforeValidator(lambda value: of_its_part(value, "effect", EFFECTS))]
+]
 """What a recipe says of acoustics: effects, in the order in which they are applied."""
 
 
 def make_effects(section: Sequence[EffectSection]) -> list[Effect]:
     return [EFFECTS[spec.effect](spec) for spec in section]
-
-
-def unknown(section: Sequence[EffectSection]) -> Iterator[tuple[int, str]]:
-    """Places of effects that there are not, and their names."""
-    return ((index, spec.effect) for index, spec in enumerate(section) if spec.effect not in EFFECTS)

@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from ..acoustics.effects import EFFECTS, AcousticsSection, unknown
 from ..dataset.recipe import Output, Recipe
-from ..layouts.layouts import DEFAULT, LAYOUTS, AnyLayoutSection
+from ..layouts.layouts import DEFAULT, AnyLayoutSection
 from ..layouts.section import LayoutSection
 from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
 from ..recipe.sections import Section
 from ..rewriting.rewriters import REWRITERS
 from ..rewriting.section import Rewriting
-from ..scenarios.scenarios import SCENARIOS
 from ..sources import reading as sources
 from ..sources.section import Source
 from ..speech import engines as speech
@@ -87,36 +85,23 @@ def _check_unused(raw: dict[str, Any]) -> list[Problem]:
 
 
 def _check_parts(raw: dict[str, Any]) -> list[Problem]:
-    """What scenario, effects, tokenizers and layout a recipe names, and whether they go together."""
+    """What tokenizers a recipe names, and whether they go together with its layout and its output."""
     found: list[Problem] = []
-    parts = _section(_Parts, {key: raw[key] for key in _Parts.model_fields if key in raw})
-    layout = parts.layout if parts else None
-    if layout:
-        found += _unknown(("layout", "name"), layout.name, LAYOUTS)
-    if timing := raw.get("timing"):
-        found += _check_scenario(timing)
-    for index, effect in unknown(parts.acoustics) if parts else ():
-        found += _unknown(("acoustics", index, "effect"), effect, EFFECTS)
+    laid_out = _section(_LaidOut, {key: raw[key] for key in _LaidOut.model_fields if key in raw})
     if tokens := _section(Tokens, raw.get("tokens", {})):
         found += _check_tokenizers(tokens)
-    if layout and tokens:
-        found += _check_blocks(layout, tokens)
+    if laid_out and tokens:
+        found += _check_blocks(laid_out.layout, tokens)
     output = _section(Output, raw.get("output", {}))
     if tokens and output and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
         found += _check_time(SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output)
     return found
 
 
-class _Parts(Section):
-    """Sections that are those of the part they name."""
+class _LaidOut(Section):
+    """The layout of a recipe, as the section of the one it names."""
 
     layout: AnyLayoutSection = DEFAULT
-    acoustics: AcousticsSection = Field(default_factory=list)
-
-
-def _check_scenario(timing: object) -> list[Problem]:
-    scenario = timing.get("scenario") if isinstance(timing, dict) else None
-    return _unknown(("timing", "scenario"), scenario, SCENARIOS) if isinstance(scenario, str) else []
 
 
 def _check_blocks(layout: LayoutSection, tokens: Tokens) -> list[Problem]:

@@ -11,7 +11,7 @@ from ..recipe.sections import Section
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer, Id, Name
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from .layout import Layout
-from .layouts import LAYOUTS, AnyLayoutSection, make_layout
+from .layouts import AnyLayoutSection, make_layout
 from .section import LayoutSection
 from .vocabulary import FORMAT_VERSION, STATES, Vocabulary
 
@@ -42,8 +42,6 @@ class Described(Section):
             raise ValueError(f"the channels are {reprlib.repr(self.channels)}, expected {list(CHANNELS)}")
         if self.state.keys() != set(STATES):
             raise ValueError(f"the states are {reprlib.repr(sorted(self.state))}, expected {list(STATES)}")
-        if self.layout.name not in LAYOUTS:
-            raise ValueError(f"the layout is {reprlib.repr(self.layout.name)}, expected one of {', '.join(LAYOUTS)}")
         if self.layout.model_fields_set != set(type(self.layout).model_fields):
             raise ValueError(f"the layout says {sorted(self.layout.model_fields_set)}, and not all of it")
         _ = self.vocabulary

@@ -1,28 +1,21 @@
 """Layouts by the name a recipe gives them. To add one: write the module, put it here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, SerializeAsAny
 
+from ..recipe.sections import of_its_part
 from .bayling import Bayling, BaylingSection
 from .layout import Layout
 from .section import LayoutSection
 from .vocabulary import Vocabulary
 
 LAYOUTS: dict[str, type[Layout]] = {Bayling.name: Bayling}
-DEFAULT = BaylingSection()
+DEFAULT = BaylingSection(name="bayling")
 
-
-def _of_its_layout(value: Any) -> Any:
-    """The section as that of the layout it names; what names none is left for others to complain of."""
-    if not isinstance(value, Mapping):
-        return value
-    name = value.get("name", DEFAULT.name)
-    return LAYOUTS[name].Spec.model_validate(value) if name in LAYOUTS else value
-
-
-AnyLayoutSection = Annotated[SerializeAsAny[LayoutSection], BeforeValidator(_of_its_layout)]
+AnyLayoutSection = Annotated[
+    SerializeAsAny[LayoutSection], BeforeValidator(lambda value: of_its_part(value, "name", LAYOUTS, DEFAULT.name))
+]
 """What a recipe says of the layout: the section of the layout it names."""
 
 

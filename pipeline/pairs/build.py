@@ -4,19 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..dataset.manifest import (
-    DIALOGUES,
-    PREFERENCES,
-    VOCABULARY_FOLDER,
-    MadeFrom,
-    Manifest,
-    PreferencesManifest,
-    key_of,
-    pairs_finished_with,
-    vocabulary_of,
-)
+from ..dataset.dialogues import DIALOGUES, Dialogues
+from ..dataset.manifest import VOCABULARY_FOLDER, MadeFrom, Manifest, key_of, vocabulary_of
 from ..dataset.reader import MANIFEST, SUCCESS, Dataset
-from ..dataset.statistics import Statistics
 from ..dataset.verify import check_whole
 from ..dataset.vocabulary import read_vocabulary
 from ..errors import UserError
@@ -27,7 +17,7 @@ from ..storage.atomic import explained, file_sha256
 from ..storage.partitions import PartitionFolder, Readable
 from ..storage.places import is_inside
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
-from . import card
+from .kind import Preferences
 from .recipe import PairsRecipe
 from .source import PARTITION_ROWS, SourceRows, write_partitions
 from .stage import PreferencesStage
@@ -42,7 +32,7 @@ class PairsBuild(Making):
     recipe: PairsRecipe
     dataset: Dataset
 
-    kind: ClassVar[str] = PREFERENCES
+    kind: ClassVar[Preferences] = Preferences()
     done_here: ClassVar[int] = 20
 
     @property
@@ -53,14 +43,10 @@ class PairsBuild(Making):
         return {"source": self.plan.sources}
 
     def why_another(self, stored: Manifest) -> str:
-        assert isinstance(stored, PreferencesManifest), "it is of this kind"
+        assert stored.source, "it is of this kind"
         if stored.source.manifest_sha256 != self.plan.sources["manifest_sha256"]:
             return f"holds pairs of another data set, {stored.source.recipe.name!r}"
         return super().why_another(stored)
-
-    @property
-    def finished_with(self) -> dict[str, Any]:
-        return pairs_finished_with(self.recipe)
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         """The data set's own."""
@@ -70,9 +56,6 @@ class PairsBuild(Making):
             for name, content in files.items():
                 (staging / name).write_bytes(content)
         return list(files)
-
-    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-        return card.write(staging, about, statistics)
 
     def summary(self, about: dict[str, Any]) -> str:
         return f"{about['ledger'][-1]['emitted']} pairs of {about['ledger'][0]['planned']} dialogues"
@@ -138,7 +121,7 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
 
 
 def _check_whole(dataset: Dataset) -> None:
-    if failures := check_whole(dataset):
+    if failures := check_whole(dataset, {DIALOGUES: Dialogues()}):
         listed = "".join(f"\n  {failure}" for failure in failures)
         raise UserError(f"{dataset.path} is not what was built, and nothing was done:{listed}\nBuild it again.")
     read_vocabulary(dataset.path)

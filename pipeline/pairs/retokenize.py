@@ -1,11 +1,10 @@
 """The late reply's audio, moved and tokenized anew, in place of its codes moved."""
 
-import io
 from dataclasses import replace
 
 import numpy as np
-import soundfile
 
+from ..dataset.invariants import read_audio
 from ..dialogue import CHANNELS, CodedTrack
 from ..tokens.protocols import SpeechTokenizer
 from ..tokens.track import tokenize
@@ -17,7 +16,7 @@ def retokenized(pair: Pair, track: CodedTrack, flac: bytes, sample_rate: int, to
 
     track, flac: of the dialogue that it was made of; two channels at `sample_rate`. Silence is elsewhere.
     """
-    samples, _ = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
+    samples = read_audio(flac, sample_rate)
     heard = samples[:, CHANNELS.index("assistant")]
     event, later = track.events[pair.event], pair.difference_samples
     rejected = pair.rejected.track

@@ -10,6 +10,7 @@ from ..dataset.rows import read_track
 from ..dataset.schema import SIDES, pairs_schema
 from ..layouts.described import Described
 from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
 from ..scenarios.scenarios import make_scenario
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
 from .checks import CAPPED
@@ -24,6 +25,7 @@ TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")
 class PreferencesStage:
     name: ClassVar[str] = "preferences"
     version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.5
     num_gpus = 0.0
     max_actors: ClassVar[int | None] = None
@@ -41,7 +43,7 @@ class PreferencesStage:
     def shaped_by(self) -> dict[str, Any]:
         """What the data set says of itself is part of the plan's key."""
         return {
-            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "max_rejected_share"}),
+            "recipe": shape_of(self.recipe),
             "packages": {name: version(name) for name in self._shaping_packages},
         }
 

@@ -16,7 +16,7 @@ SILENCE_AFTER_STOP_S = 0.5
 
 
 class InterruptionTiming(Timing):
-    scenario: Literal["interruption"] = "interruption"
+    scenario: Literal["interruption"]
     reaction_delay_s: Range = Range(low=0.8, high=2.0)
     interruption_probability: Share = 1.0
     heard_before_barge_in_s: Seconds = 0.5
@@ -94,7 +94,8 @@ class Interruption:
         if barge_in - event.start_sample < round(self.timing.heard_before_barge_in_s * rate):
             yield f"event {index} is cut before heard_before_barge_in_s"
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         yield from measure_gaps(events, sample_rate)
         for event in events:
             if event.cut_by is not None:

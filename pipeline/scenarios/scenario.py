@@ -71,7 +71,8 @@ class Scenario(Protocol):
         """What is wrong with the events of a track, in words, beyond what holds for every track."""
         ...
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         """What a data card shows of the timing: names of `dataset.statistics.QUANTITIES`, and values."""
         ...
 

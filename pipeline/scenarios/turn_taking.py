@@ -12,7 +12,7 @@ from .section import Timing
 
 
 class TurnTakingTiming(Timing):
-    scenario: Literal["turn_taking"] = "turn_taking"
+    scenario: Literal["turn_taking"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class TurnTaking:
         yield from check_turns(events, self.timing, sample_rate)
         yield from (f"event {index} is cut" for index, event in enumerate(events) if event.is_cut)
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         return measure_gaps(events, sample_rate)
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:

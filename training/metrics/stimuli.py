@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ...pipeline.dataset.invariants import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
-from ...pipeline.dataset.verify import check_whole
 from ...pipeline.dialogue import CHANNELS
 from ...pipeline.errors import DialogueRejected, UserError
+from ...pipeline.kinds import check_whole
 from ..sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply

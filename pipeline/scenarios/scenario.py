@@ -77,5 +77,12 @@ class Scenario(Protocol):
         ...
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:
-        """Where the assistant can be late."""
+        """Where the assistant can be late; nowhere, for a scenario that pairs are not made of."""
+        ...
+
+    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+        """What is wrong with a late reply that somebody else names, in words, as far as it shows without events.
+
+        number: of the reply among those of the assistant, from 0. late.most_samples is not known.
+        """
         ...

@@ -41,6 +41,13 @@ class TurnTaking:
             if event.channel == "assistant" and event.answers is not None
         ]
 
+    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+        yield from check_place(late, number)
+        if late.stops:
+            yield "a reply stops late, and here replies start late alone"
+        elif late.delay_samples != round(self.timing.reply_delay_s * sample_rate):
+            yield f"chosen_delay_s is {late.delay_samples / sample_rate:g}, not reply_delay_s of the data set"
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -95,6 +102,14 @@ def check_turns(events: Sequence[Event], timing: Timing, sample_rate: int) -> It
                 yield f"event {index} starts {gap} samples after the user's end, not reply_delay_s"
         elif before.cut_by is None and not within(gap, timing.next_turn_gap_s, sample_rate):
             yield f"event {index} starts {gap} samples after the assistant's end, outside next_turn_gap_s"
+
+
+def check_place(late: Late, number: int) -> Iterator[str]:
+    """Whether a reply stands among the events where turns that alternate put it."""
+    if late.event % 2 == 0:
+        yield f"event {late.event} is the user's"
+    elif late.event != 2 * number + 1:
+        yield f"event {late.event} is not the reply that is late, which is event {2 * number + 1}"
 
 
 def measure_gaps(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:

@@ -33,7 +33,7 @@ from .losses import (
 )
 
 REFERENCE = "reference.parquet"
-SIDES = ("chosen_ids", "rejected_ids")
+SIDES = ("chosen_input_ids", "rejected_input_ids")
 
 
 class DPO:

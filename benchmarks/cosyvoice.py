@@ -24,8 +24,7 @@ from duplexgen.pipeline.speech.cosyvoice import compiling, configuration
 from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
-from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
-from duplexgen.pipeline.speech.cosyvoice.prompts import VoicePrompt
+from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, VoicePrompt, assemble
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
 from duplexgen.pipeline.speech.engine import Said, SpeechRequest
 from duplexgen.pipeline.speech.section import CosyVoice, Speech

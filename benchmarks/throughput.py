@@ -26,7 +26,7 @@ from benchmarks.floor import measure_floor
 from benchmarks.replay import register, replayed_recipe
 from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.commands.build import Build, prepare
-from duplexgen.pipeline.dataset.finish import group_shards, write_shard
+from duplexgen.pipeline.dataset.finish import group_shards, measured, write_shard
 from duplexgen.pipeline.dataset.recipe import Output
 from duplexgen.pipeline.dataset.statistics import Statistics
 from duplexgen.pipeline.making.stage import Account, Stage, run_partition
@@ -89,7 +89,6 @@ def speak(made: Build) -> None:
 
 def make_all(made: Build, folder: Path) -> Statistics:
     """Rewriting, data and shards, as workers do them, without Ray."""
-    statistics = Statistics()
     script, data = PartitionFolder(folder / "script"), PartitionFolder(folder / "data")
     steps: list[tuple[Stage, PartitionFolder, PartitionFolder]] = [
         (made.stages[0], made.plan.folder, script),
@@ -99,11 +98,12 @@ def make_all(made: Build, folder: Path) -> Statistics:
         if folder.name == "round-0":
             stage.load(folder)
         for number in made.plan.partitions:
-            record = target.write(number, *run_partition(stage, source.read(number)))
-            statistics.merge(record.outcome.statistics)
-    for shard in group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000):
+            target.write(number, *run_partition(stage, source.read(number)))
+    shards = group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000)
+    for shard in shards:
         write_shard(shard, data, folder / "out", made.data.schema)
-    return statistics
+    files = [folder / "out" / shard.file for shard in shards]
+    return measured(files, made.kind, made.data.layout, made.data.sample_rate, lambda _: None)
 
 
 def total_hours(statistics: Statistics) -> float:

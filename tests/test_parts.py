@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from duplexgen.pipeline.commands.build import build
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
-from duplexgen.pipeline.dataset.verify import verify
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
 from tests.corpus import recipe_dict

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..dialogue import CHANNELS, Event, Timeline, Track, Waveform
-
-FULL_SCALE = 32767
+from .pcm import FULL_SCALE, LARGEST, to_symmetric_int16
 
 
 def mix(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fade_s: float) -> Track:
@@ -18,8 +16,8 @@ def mix(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fad
     samples = np.zeros((len(CHANNELS), timeline.num_samples), dtype=np.int16)
     for event in timeline.events:
         there = samples[CHANNELS.index(event.channel), event.start_sample : event.end_sample]
-        sound = to_int16(audible(waveforms[event.utterance], event, sample_rate, fade_s))
-        there[:] = sound if not there.any() else np.clip(there.astype(np.int32) + sound, -FULL_SCALE - 1, FULL_SCALE)
+        sound = to_symmetric_int16(audible(waveforms[event.utterance], event, sample_rate, fade_s))
+        there[:] = sound if not there.any() else np.clip(there.astype(np.int32) + sound, -FULL_SCALE, LARGEST)
     return Track(samples, sample_rate)
 
 
@@ -33,11 +31,6 @@ def audible(waveform: Waveform, event: Event, sample_rate: int, fade_s: float) -
     heard = heard.copy()
     heard[len(heard) - length :] *= fade[len(fade) - length :]
     return heard
-
-
-def to_int16(waveform: Waveform) -> NDArray[np.int16]:
-    """Round a waveform in [-1, 1] to 16 bit; louder samples are clipped."""
-    return np.rint(np.clip(waveform, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
 
 
 def _fade_out(length: int) -> Waveform:

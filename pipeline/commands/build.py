@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..dataset import card
-from ..dataset.manifest import DIALOGUES, dialogues_finished_with
+from ..dataset.dialogues import Dialogues
 from ..dataset.recipe import Recipe
-from ..dataset.statistics import Statistics
 from ..making.run import Making, make, staged
 from ..making.stage import Stage
 from ..show.progress import Display
@@ -26,7 +24,7 @@ class Build(Making):
     limit: int | None
     sequences: SequencesStage  # the last of the stages
 
-    kind: ClassVar[str] = DIALOGUES
+    kind: ClassVar[Dialogues] = Dialogues()
 
     @property
     def shard_bytes(self) -> int:
@@ -35,15 +33,8 @@ class Build(Making):
     def origin(self) -> dict[str, Any]:
         return {"limit": self.limit, "sources": self.plan.sources}
 
-    @property
-    def finished_with(self) -> dict[str, Any]:
-        return dialogues_finished_with(self.recipe)
-
     def write_vocabulary(self, staging: Path) -> list[str]:
         return self.sequences.write_vocabulary(staging)
-
-    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-        return card.write(staging, about, statistics)
 
     def summary(self, about: dict[str, Any]) -> str:
         return (

@@ -17,6 +17,7 @@ from ..dialogue import Rejection
 from ..errors import UserError
 from ..escapes import one_line
 from ..making.plan import SOURCE, Plan
+from ..recipe.sections import shape_of
 from ..sources.reading import Read, fingerprint, joined, read
 from ..speech.engines import rendition_id
 from ..stages.rows import TEXT, text_row
@@ -24,7 +25,7 @@ from ..stages.takes import take_of
 from ..storage.partitions import Outcome, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 
-VERSION = 2
+VERSION = 3
 LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing else does not fill the memory
 
 
@@ -38,7 +39,7 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
     prints = {source.name: fingerprint(source, base) for source in recipe.sources}
     shape = {
         "version": VERSION,
-        "sources": [source.model_dump(exclude={"path", "license"}) for source in recipe.sources],
+        "sources": [shape_of(source) for source in recipe.sources],
         "fingerprints": prints,
         "partition_size": recipe.partition_size,
         "renditions": recipe.speech.renditions,

@@ -6,13 +6,14 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..dataset.manifest import PREFERENCES, VOCABULARY_FOLDER, PreferencesManifest
+from ..dataset.manifest import VOCABULARY_FOLDER
 from ..dataset.reader import LARGEST_TOKENIZER_BYTES, Dataset
 from ..dataset.rows import read_events
 from ..dataset.schema import SIDES
 from ..dataset.statistics import Statistics
 from ..errors import UserError
 from ..escapes import one_line
+from ..pairs.kind import PREFERENCES
 from ..storage.paths import read_bytes
 from .build import Build
 
@@ -79,10 +80,9 @@ def _listed(counts: dict[str, int]) -> str:
 def describe_dataset(dataset: Dataset) -> str:
     """Counts and timing statistics, as the manifest has them."""
     manifest = dataset.manifest
-    statistics = Statistics()
-    statistics.merge({name: tally.model_dump() for name, tally in manifest.statistics.items()})
+    statistics = Statistics.stored({name: tally.model_dump() for name, tally in manifest.statistics.items()})
     lines = [f"{manifest.name}: {' '.join(manifest.description.split())}", ""]
-    if isinstance(manifest, PreferencesManifest):
+    if manifest.kind == PREFERENCES:
         made_of = manifest.made_of
         lines[1:1] = [f"preference pairs of {made_of.name}, scenario {made_of.timing.scenario}"]
     for counts in manifest.ledger:

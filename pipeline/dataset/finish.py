@@ -1,7 +1,7 @@
 """Partitions to the files of the finished data set: shards, rejected table, manifest."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,15 @@ import pyarrow.parquet as pq
 
 from ..dialogue import Rejection
 from ..errors import UserError
+from ..layouts.layout import Layout
 from ..storage.atomic import atomic_path, explained, file_sha256
 from ..storage.partitions import COMPRESSION, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
+from ..storage.tables import rows_of_table
+from .kind import Kind
+from .reader import opened
 from .schema import REJECTED
+from .statistics import Statistics
 
 ROW_GROUP_BYTES = 100_000_000
 JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer that outgrows the driver
@@ -130,6 +135,23 @@ def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         filled += table.nbytes
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def measured(
+    shards: Sequence[Path], kind: Kind, layout: Layout, sample_rate: int, report: Callable[[int], None]
+) -> Statistics:
+    """What the rows of finished shards are like: a row group at a time, and no column that is not measured.
+
+    report: called with the number of shards measured so far.
+    """
+    statistics, columns = Statistics(), kind.measured(layout)
+    for done, shard in enumerate(shards, start=1):
+        with opened(shard) as file:
+            for number in range(file.num_row_groups):
+                for row in rows_of_table(file.read_row_group(number, columns=columns, use_threads=False)):
+                    kind.measure(statistics, row, layout, sample_rate)
+        report(done)
+    return statistics
 
 
 def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[Entry]:

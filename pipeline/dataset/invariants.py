@@ -1,6 +1,5 @@
 """What holds for every row of `data/`, checked from the row alone."""
 
-import io
 import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from ..audio import flac
 from ..dialogue import CHANNELS, CodedTrack, Event
 from ..layouts.layout import Layout
 from ..scenarios.scenario import Scenario
@@ -216,24 +215,9 @@ class RowOrder:
         yield from self.checker.check(row)
 
 
-def read_audio(flac: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
+def read_audio(data: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
     """Samples [samples, channels] of the FLAC of a row, which is decoded only if it says that it is what is expected.
 
     num_samples: of each channel; None: any length up to LONGEST_TRACK_S. Raises ValueError otherwise.
     """
-    try:
-        with soundfile.SoundFile(io.BytesIO(flac or b"")) as file:
-            length = file.frames if num_samples is None else num_samples
-            if file.format != "FLAC":
-                raise ValueError(f"is {file.format}, expected FLAC")
-            found, expected = (file.frames, file.channels), (length, len(CHANNELS))
-            if found != expected or file.samplerate != rate:
-                raise ValueError(f"is {found} at {file.samplerate} Hz, expected {expected} at {rate} Hz")
-            if length > LONGEST_TRACK_S * rate:
-                raise ValueError(f"is longer than {LONGEST_TRACK_S} s")
-            samples: NDArray[np.int16] = file.read(length + 1, dtype="int16", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise ValueError(f"cannot be decoded: {error}") from error
-    if len(samples) != length:
-        raise ValueError(f"has {len(samples)} samples, and says {length}")
-    return samples
+    return flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S, num_samples)

@@ -1,7 +1,7 @@
 """manifest.json: what a data set is made of, where every dialogue went, and which files there are.
 
-It is written as a dict and read as a model, which says what each value may be. What values must say of each other is in
-`contradictions`.
+It is written as a dict and read as a model, which says what each value may be, whatever the kind of the data set. What
+only one kind knows is for that kind to say (`kind.py`).
 """
 
 import hashlib
@@ -9,24 +9,22 @@ import platform
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
 from .. import __version__
-from ..pairs.recipe import PairsRecipe
 from ..recipe.sections import Section
 from ..storage.atomic import canonical_json
 from ..storage.partitions import Ledger
 from ..tokens.described import Name, Sha256
 from .recipe import Recipe
-from .statistics import ALL, QUALITIES, Statistics
+from .statistics import ALL, Statistics
 
 FORMAT_VERSION = 3
-DIALOGUES, PREFERENCES = "dialogues", "preferences"
-"""Kinds of data sets."""
 DATA, REJECTED, CARD, VOCABULARY, VOCABULARY_FOLDER = "data/", "rejected/", "README.md", "vocabulary.json", "vocabulary"
 REQUIRED = (CARD, VOCABULARY, f"{VOCABULARY_FOLDER}/tokenizer.json", f"{VOCABULARY_FOLDER}/tokenizer_config.json")
 FILE = re.compile(
@@ -56,9 +54,16 @@ def _shallow(value: Any, levels: int = 20) -> Any:
     return value
 
 
+def _described(recipe: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(recipe.get(key), str) for key in ("name", "description")):
+        raise ValueError("expected a recipe, with a name and a description")
+    return recipe
+
+
 Count = Annotated[int, Field(ge=0, lt=2**53)]  # what JSON's readers can count
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
 
 
 class File(Section):
@@ -80,7 +85,7 @@ class Shape(Section):
     """What names a folder of a build: its key is the hash of all that shaped what it holds."""
 
     key: Key
-    shape: Annotated[dict[str, Any], AfterValidator(_shallow)]
+    shape: Object
 
     @property
     def shaped_by(self) -> dict[str, Any]:
@@ -119,45 +124,51 @@ class StoredTally(Section):
         return self
 
 
+class MadeFrom(Section):
+    """The data set that another one was made from."""
+
+    key: Key
+    manifest_sha256: Sha256
+    recipe: Recipe  # of its dialogues
+
+
 class Manifest(Section):
-    """What data sets of every kind say of themselves. The kinds are subclasses."""
+    """What data sets of every kind say of themselves."""
 
     format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
-    kind: Literal["dialogues", "preferences"]
+    kind: Name
     key: Key
+    recipe: Annotated[Object, AfterValidator(_described)]  # its kind knows what it may say
+    # Made of text: fingerprints, by the source's name, and how many dialogues at the most. Or made from a data set.
+    sources: dict[Name, dict[str, str]] | None = None
+    limit: Annotated[int, Field(gt=0)] | None = None
+    source: MadeFrom | None = None
     stages: dict[Name, Shape]  # of each stage's folder, that of the plan among them
-    ledger: list[StageCounts]
+    ledger: Annotated[list[StageCounts], Field(min_length=1)]  # of the stages in order, the sources first
     statistics: dict[Name, StoredTally]
     software: dict[Name, Name]
     files: list[File]
 
-    STAGES: ClassVar[tuple[str, ...]]  # in order, the sources first
-
-    @property
+    @cached_property
     def made_of(self) -> Recipe:
-        """The recipe of the dialogues: its own, or that of the data set it was made from."""
-        raise NotImplementedError
+        """The recipe of the dialogues: its own, or that of the data set it was made from.
+
+        `Dataset` has made sure that it is one.
+        """
+        return self.source.recipe if self.source else Recipe.model_validate(self.recipe)
 
     @property
     def name(self) -> str:
-        raise NotImplementedError
+        return str(self.recipe["name"])
 
     @property
     def description(self) -> str:
-        raise NotImplementedError
-
-    def finished_with(self) -> dict[str, Any]:
-        """What the step from rows to files took from the recipe."""
-        raise NotImplementedError
-
-    def shaped_by(self) -> dict[str, dict[str, Any]]:
-        """What of this manifest shaped each stage, as far as it says."""
-        raise NotImplementedError
+        return str(self.recipe["description"])
 
     @property
     def last_key(self) -> str:
         """Of the last stage: it carries all before it."""
-        return self.stages[self.STAGES[-1]].key
+        return self.stages[self.ledger[-1].stage].key
 
     @property
     def rows(self) -> int:
@@ -168,11 +179,16 @@ class Manifest(Section):
         return [file for file in self.files if file.path.startswith(folder)]
 
     @model_validator(mode="after")
+    def has_one_origin(self) -> "Manifest":
+        if (self.source is None) == (self.sources is None):
+            raise ValueError("expected `sources` of text or `source`, a data set: one of the two")
+        return self
+
+    @model_validator(mode="after")
     def has_its_stages(self) -> "Manifest":
-        if (found := tuple(counts.stage for counts in self.ledger)) != self.STAGES:
-            raise ValueError(f"the ledger's stages are {_short(found)}, expected {self.STAGES}")
-        if self.stages.keys() != set(self.STAGES):
-            raise ValueError(f"keys are given of the stages {_short(sorted(self.stages))}, expected {self.STAGES}")
+        found = [counts.stage for counts in self.ledger]
+        if len(set(found)) < len(found) or self.stages.keys() != set(found):
+            raise ValueError(f"the ledger's stages are {short(found)}, and keys are given of {short([*self.stages])}")
         if "duplexgen" not in self.software:
             raise ValueError("`software` does not say which version of duplexgen built it")
         return self
@@ -181,119 +197,24 @@ class Manifest(Section):
     def has_its_files(self) -> "Manifest":
         paths = [file.path for file in self.files]
         if twice := [path for path, times in Counter(paths).items() if times > 1]:
-            raise ValueError(f"lists {_short(twice)} twice")
+            raise ValueError(f"lists {short(twice)} twice")
         if missing := [path for path in REQUIRED if path not in paths]:
             raise ValueError(f"does not list {', '.join(missing)}")
         data, rejected = ([path for path in paths if path.startswith(folder)] for folder in (DATA, REJECTED))
         if not data or data != [shard_name(number, len(data)) for number in range(len(data))]:
-            raise ValueError(f"lists as data {_short(data)}, expected {shard_name(0, 1)}, or more in order")
+            raise ValueError(f"lists as data {short(data)}, expected {shard_name(0, 1)}, or more in order")
         if not rejected or rejected != [rejected_name(number) for number in range(len(rejected))]:
-            raise ValueError(f"lists as rejected {_short(rejected)}, expected {rejected_name(0)}, or more in order")
+            raise ValueError(f"lists as rejected {short(rejected)}, expected {rejected_name(0)}, or more in order")
         return self
 
     @model_validator(mode="after")
     def has_known_statistics(self) -> "Manifest":
         for name, tally in self.statistics.items():
             if name not in ALL:
-                raise ValueError(f"has statistics of {_short(name)}, which is nothing that is measured")
+                raise ValueError(f"has statistics of {short(name)}, which is nothing that is measured")
             if len(tally.histogram) != ALL[name].bins:
                 raise ValueError(f"statistics of {name} have {len(tally.histogram)} bins, expected {ALL[name].bins}")
         return self
-
-
-class DialoguesManifest(Manifest):
-    kind: Literal["dialogues"]
-    recipe: Recipe
-    limit: Annotated[int, Field(gt=0)] | None
-    sources: dict[Name, dict[str, str]]  # fingerprints, by the source's name
-
-    STAGES: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "tracks", "sequences")
-
-    @property
-    def made_of(self) -> Recipe:
-        return self.recipe
-
-    @property
-    def name(self) -> str:
-        return self.recipe.name
-
-    @property
-    def description(self) -> str:
-        return self.recipe.description
-
-    def finished_with(self) -> dict[str, Any]:
-        return dialogues_finished_with(self.recipe)
-
-    def shaped_by(self) -> dict[str, dict[str, Any]]:
-        recipe = self.recipe.model_dump(mode="json")
-        seed, output = {"seed": self.recipe.seed}, self.recipe.output
-        return {
-            "source": {
-                "sources": recipe["sources"],
-                "fingerprints": self.sources,
-                "partition_size": self.recipe.partition_size,
-                "renditions": self.recipe.speech.renditions,
-                "limit": self.limit,
-            },
-            "script": {"rewriting": recipe["rewriting"]},
-            "speech": {"speech": recipe["speech"]} | seed,
-            "tracks": {
-                **{section: recipe[section] for section in ("timing", "acoustics", "tokens")},
-                "sample_rate": output.sample_rate,
-                "audio": output.audio == "flac",
-                "packages": self.software,
-                **seed,
-            },
-            "sequences": {
-                **{section: recipe[section] for section in ("layout", "tokens")},
-                "packages": self.software,
-            },
-        }
-
-
-class MadeFrom(Section):
-    """The data set that pairs were made from."""
-
-    key: Key
-    manifest_sha256: Sha256
-    recipe: Recipe
-
-
-class PreferencesManifest(Manifest):
-    kind: Literal["preferences"]
-    recipe: PairsRecipe
-    source: MadeFrom
-
-    STAGES: ClassVar[tuple[str, ...]] = ("source", "preferences")
-
-    @property
-    def made_of(self) -> Recipe:
-        return self.source.recipe
-
-    @property
-    def name(self) -> str:
-        return self.recipe.name
-
-    @property
-    def description(self) -> str:
-        return self.recipe.description
-
-    def finished_with(self) -> dict[str, Any]:
-        return pairs_finished_with(self.recipe)
-
-    def shaped_by(self) -> dict[str, dict[str, Any]]:
-        recipe, source = self.recipe.model_dump(mode="json"), self.source.model_dump(mode="json")
-        return {
-            "source": {
-                "manifest_sha256": self.source.manifest_sha256,
-                "source": key_of(source),
-                "vocabulary": vocabulary_of(self),
-            },
-            "preferences": {"recipe": recipe, "packages": self.software},
-        }
-
-
-MANIFESTS: dict[str, type[Manifest]] = {DIALOGUES: DialoguesManifest, PREFERENCES: PreferencesManifest}
 
 
 def shard_name(number: int, of: int) -> str:
@@ -302,21 +223,6 @@ def shard_name(number: int, of: int) -> str:
 
 def rejected_name(number: int) -> str:
     return f"{REJECTED}part-{number:05d}.parquet"
-
-
-def dialogues_finished_with(recipe: Recipe) -> dict[str, Any]:
-    """What the step from rows to files takes from a recipe: the card's words, sizes."""
-    return {
-        "name": recipe.name,
-        "description": recipe.description,
-        "license": recipe.license,
-        "licenses": [source.license for source in recipe.sources],
-        "shard_mb": recipe.output.shard_mb,
-    }
-
-
-def pairs_finished_with(recipe: PairsRecipe) -> dict[str, Any]:
-    return {"name": recipe.name, "description": recipe.description}
 
 
 def data_set_key(kind: str, last_key: str, finished_with: Mapping[str, Any]) -> str:
@@ -332,45 +238,7 @@ def key_of(shape: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
 
 
-def contradictions(manifest: Manifest) -> Iterator[str]:
-    """What a manifest says against itself, in words; what became of the dialogues is the ledger's to say."""
-    before = None
-    for stage in manifest.STAGES:
-        key, shape = manifest.stages[stage].key, manifest.stages[stage].shape
-        if key != key_of(shape) or shape.get("before") != before:
-            yield f"the key of {stage} is not that of what shaped it"
-        shaped_by = manifest.stages[stage].shaped_by
-        for name, value in manifest.shaped_by()[stage].items():
-            if name not in shaped_by or not agree(shaped_by[name], value):
-                yield f"{stage} was shaped by another {name} than the manifest says"
-        before = key
-    if manifest.key != data_set_key(manifest.kind, manifest.last_key, manifest.finished_with()):
-        yield "its key is not that of its name, description, licences and last stage"
-    if isinstance(manifest, DialoguesManifest):
-        yield from _of_the_sources(manifest)
-
-
-def agree(stored: Any, value: Any) -> bool:
-    """Whether a value is what is stored of it: of sections, the keys that are stored."""
-    if isinstance(stored, dict) and isinstance(value, dict):
-        return all(key in value and agree(stored[key], value[key]) for key in stored)
-    if isinstance(stored, list) and isinstance(value, list):
-        return len(stored) == len(value) and all(map(agree, stored, value))
-    return bool(stored == value)
-
-
-def _of_the_sources(manifest: DialoguesManifest) -> Iterator[str]:
-    names = {source.name for source in manifest.recipe.sources}
-    if manifest.sources.keys() != names:
-        yield f"has fingerprints of the sources {_short(sorted(manifest.sources))}, its recipe names {sorted(names)}"
-    if manifest.limit is not None and manifest.ledger[0].emitted > manifest.limit:
-        yield f"{manifest.ledger[0].emitted} dialogues came from its sources, more than its limit {manifest.limit}"
-    measured = manifest.statistics.keys() & QUALITIES.keys()
-    if measured and manifest.recipe.speech.gate is None:
-        yield f"has statistics of {sorted(measured)}, and its recipe has no gate"
-
-
-def _short(value: object) -> str:
+def short(value: object) -> str:
     """A value of a data set in a sentence: no control characters, and not longer than a line."""
     return reprlib.repr(value)
 
@@ -378,13 +246,6 @@ def _short(value: object) -> str:
 def vocabulary_of(manifest: Manifest) -> dict[str, str]:
     """Checksums of the files that take a sequence apart; pairs have those of the data set they were made from."""
     return {file.path: file.sha256 for file in manifest.files if file.path in REQUIRED and file.path != CARD}
-
-
-def fan_out(manifest: Manifest) -> dict[str, int]:
-    """How many dialogues each stage makes of one, where it is not one."""
-    if isinstance(manifest, DialoguesManifest):
-        return {"speech": manifest.recipe.speech.renditions, "tracks": manifest.recipe.timing.takes}
-    return {}
 
 
 def manifest(

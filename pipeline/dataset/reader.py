@@ -22,14 +22,14 @@ from ..errors import UserError
 from ..escapes import visible
 from ..layouts.described import Described
 from ..layouts.layout import Layout
-from ..recipe.file import dotted
+from ..recipe.file import Location, dotted
 from ..recipe.sections import Section
 from ..storage.paths import read_bytes
 from ..tokens.described import Sha256
 from ..tokens.section import Tokens
-from .manifest import DATA, FORMAT_VERSION, MANIFESTS, PREFERENCES, VOCABULARY, Manifest
+from .manifest import DATA, FORMAT_VERSION, VOCABULARY, Manifest
+from .recipe import Recipe
 from .row_sizes import rows_of
-from .schema import data_schema, pairs_schema
 
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
@@ -90,15 +90,16 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def validated(model: type[S], value: Mapping[str, Any], file: Path) -> S:
-    """A value read from a file as its model; raises MalformedDataset with all that is wrong with it."""
+def validated(model: type[S], value: Mapping[str, Any], file: Path, at: Location = ()) -> S:
+    """A value read from a place in a file as its model; raises MalformedDataset with all that is wrong with it."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _malformed(file, [*_problems(error)]) from None
+        raise malformed(file, [*_problems(error, at)]) from None
 
 
-def _malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
+def malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
+    """What to raise where a file says what duplexgen does not write. problems: in words."""
     more = len(problems) - MOST_PROBLEMS
     said = [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
     return MalformedDataset(
@@ -108,15 +109,15 @@ def _malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
     )
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def _problems(error: ValidationError, at: Location) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        where = dotted(tuple(part if isinstance(part, int) else visible(part) for part in problem["loc"]))
+        where = dotted((*at, *(part if isinstance(part, int) else visible(part) for part in problem["loc"])))
         given = "" if isinstance(problem["input"], dict) else f", got {reprlib.repr(problem['input'])}"
         if problem["type"] == "extra_forbidden":
             yield f"{where} is not known"
         elif problem["type"] == "missing":
             yield f"{where} is missing"
-        elif problem["loc"]:
+        elif where:
             yield f"{where}: {problem['msg'].removeprefix('Value error, ')}{given}"
         else:
             yield problem["msg"].removeprefix("Value error, ")
@@ -132,16 +133,16 @@ def read_described(folder: Path) -> Described:
 
 
 @contextmanager
-def opened(shard: Path, columns: pa.Schema) -> Iterator[pq.ParquetFile]:
+def opened(shard: Path, columns: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
     """A shard to read from; raises UserError if it is missing or damaged, also of what is read inside.
 
-    columns: a schema that is expected to be the shard's.
+    columns: a schema that is expected to be the shard's; None: any.
     """
     try:
         file, problems = open_table(shard, columns)
         with file:
             if problems:
-                raise _malformed(shard, problems)
+                raise malformed(shard, problems)
             yield file
     except (OSError, pa.ArrowException) as error:
         says = visible(str(error), LONGEST_ERROR)
@@ -149,11 +150,12 @@ def opened(shard: Path, columns: pa.Schema) -> Iterator[pq.ParquetFile]:
         raise MalformedDataset(message, [f"{shard.name}: is damaged ({says})"]) from error
 
 
-def open_table(path: Path, columns: pa.Schema) -> tuple[pq.ParquetFile, list[str]]:
+def open_table(path: Path, columns: pa.Schema | None) -> tuple[pq.ParquetFile, list[str]]:
     """A table, and what of its footer is not as the writer has it, in words; raises ArrowInvalid if it is none."""
     try:
         file = pq.ParquetFile(path)
-        return file, [*_wrong_columns(file.schema_arrow, columns), *_wrong_counts(file.metadata)]
+        wrong = [] if columns is None else _wrong_columns(file.schema_arrow, columns)
+        return file, [*wrong, *_wrong_counts(file.metadata)]
     except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:  # of names in bad UTF-8, too
         raise pa.ArrowInvalid(visible(str(error), LONGEST_ERROR)) from error
 
@@ -183,9 +185,10 @@ def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A finished data set; rows are read from disk as they are asked for."""
+    """A finished data set of any kind; rows are read from disk as they are asked for."""
 
     path: Path
+    expected: pa.Schema | None = None  # columns of its shards, where its kind was asked (`pipeline/kinds.py`)
 
     @cached_property
     def success(self) -> Success:
@@ -202,10 +205,14 @@ class Dataset:
                 f"another version of duplexgen than this one, {__version__}, which reads version {FORMAT_VERSION}. "
                 "Build it again."
             )
-        kind = stored.get("kind")
-        if not isinstance(kind, str) or kind not in MANIFESTS:
-            raise _malformed(file, [f"kind is {reprlib.repr(kind)}, expected one of {', '.join(MANIFESTS)}"])
-        return validated(MANIFESTS[kind], stored, file)
+        manifest = validated(Manifest, stored, file)
+        if manifest.source is None:
+            validated(Recipe, manifest.recipe, file, ("recipe",))  # which `made_of` is
+        return manifest
+
+    def recipe_as(self, model: type[S]) -> S:
+        """The recipe of its kind; raises MalformedDataset if it is none."""
+        return validated(model, self.manifest.recipe, self.path / MANIFEST, ("recipe",))
 
     @property
     def kind(self) -> str:
@@ -228,13 +235,13 @@ class Dataset:
     def layout(self) -> Layout:
         return self.described.make_layout()
 
-    @property
+    @cached_property
     def columns(self) -> pa.Schema:
-        """Of its shards."""
-        columns = self.layout.COLUMNS
-        if self.kind == PREFERENCES:
-            return pairs_schema(columns)
-        return data_schema(columns, self.sample_rate, self.manifest.made_of.output.audio == "flac")
+        """Of its shards: those of its kind, or if that was not asked, of the first shard."""
+        if self.expected is not None:
+            return self.expected
+        with opened(self.shards[0]) as file:
+            return file.schema_arrow
 
     @property
     def shards(self) -> list[Path]:
@@ -254,7 +261,12 @@ class Dataset:
         return read_json(self.own(file))
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows in order, BATCH_ROWS at a time; no more of a shard is in memory than its pages."""
+        """Rows in order, BATCH_ROWS at a time; no more of a shard is in memory than its pages.
+
+        Raises UserError if they have no such columns.
+        """
+        if missing := {name.partition(".")[0] for name in columns or ()} - set(self.columns.names):
+            raise malformed(self.shards[0], [f"has no column {', '.join(sorted(missing))}"])
         for shard in self.shards:
             with opened(shard, self.columns) as file:
                 yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)

@@ -71,7 +71,7 @@ def read_track(row: Mapping[str, Any], margin_frames: int, samples_per_frame: in
         tuple(event["text"] for event in row["events"]),
         tuple(
             Uncut(uncut["event"], uncut["first_frame"], np.asarray(uncut["codes"], np.int16))
-            for uncut in row["assistant_uncut_codes"] or ()
+            for uncut in row.get("assistant_uncut_codes") or ()
         ),
     )
 

@@ -1,7 +1,7 @@
-"""What a data set is like, as histograms that add up over partitions in constant memory."""
+"""What a data set is like, as histograms in constant memory: computed from its rows once it is whole."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..dialogue import CHANNELS, Event
 from ..layouts.layout import Layout
-from ..scenarios.scenario import Scenario
+from ..scenarios.scenarios import SCENARIOS
 from .rows import read_events
 
 
@@ -58,7 +58,7 @@ QUALITIES: dict[str, Quantity] = {
     "longest_pause_s": Quantity("Longest pause within an utterance", "s", 0, 3, 60),
     "repeats": Quantity("Phrases said again at once", "", 0, 10, 10),
 }
-"""Of utterances that passed the quality gate, before they were laid out: no row tells them again."""
+"""Of utterances that passed the quality gate: what rows say in `quality`."""
 ALL = QUANTITIES | QUALITIES
 
 
@@ -85,12 +85,12 @@ class Tally:
         self.least = min(self.least, value)
         self.most = max(self.most, value)
 
-    def merge(self, stored: dict[str, Any]) -> None:
-        self.count += stored["count"]
-        self.total += stored["total"]
-        self.least = min(self.least, stored["least"])
-        self.most = max(self.most, stored["most"])
-        self.histogram += np.asarray(stored["histogram"], dtype=np.int64)
+    @classmethod
+    def stored(cls, quantity: Quantity, tally: Mapping[str, Any]) -> "Tally":
+        """What `to_json` gave."""
+        made = cls(quantity, tally["count"], tally["total"], tally["least"], tally["most"])
+        made.histogram = np.asarray(tally["histogram"], dtype=np.int64)
+        return made
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -122,9 +122,12 @@ class Statistics:
     def add(self, name: str, value: float) -> None:
         self._tallies.setdefault(name, Tally(ALL[name])).add(value)
 
-    def merge(self, stored: dict[str, Any]) -> None:
-        for name, tally in stored.items():
-            self._tallies.setdefault(name, Tally(ALL[name])).merge(tally)
+    @classmethod
+    def stored(cls, tallies: Mapping[str, Mapping[str, Any]]) -> "Statistics":
+        """What `to_json` gave."""
+        made = cls()
+        made._tallies = {name: Tally.stored(ALL[name], tally) for name, tally in tallies.items()}
+        return made
 
     def get(self, name: str) -> Tally | None:
         return self._tallies.get(name)
@@ -141,14 +144,14 @@ class Statistics:
         return {name: tally.to_json() for name, tally in self}
 
 
-def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, scenario: Scenario, sample_rate: int) -> None:
+def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
     """Add what one row of dialogues shows."""
     events = read_events(row["events"])
     shown = [*layout.measure(row, events)]  # first, so that a row that fails leaves no trace
     total_s = layout.length(row) * layout.samples_per_frame / sample_rate
     for event in events:
         statistics.add(f"{event.channel}_turn_s", (event.end_sample - event.start_sample) / sample_rate)
-    for name, value in (*scenario.measure(events, sample_rate), *shown):
+    for name, value in (*SCENARIOS[row["scenario"]].measure(events, sample_rate), *shown):
         statistics.add(name, value)
     for channel in CHANNELS:
         speech = sum(event.end_sample - event.start_sample for event in events if event.channel == channel)
@@ -168,13 +171,9 @@ def _overlap(events: Sequence[Event]) -> int:
     )
 
 
-def measure_pair(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
-    """Add what one row of preference pairs shows."""
-    statistics.add("chosen_delay_s", row["chosen_delay_s"])
-    statistics.add("rejected_delay_s", row["rejected_delay_s"])
-    statistics.add("delay_difference_s", row["rejected_delay_s"] - row["chosen_delay_s"])
-    chosen = {name.removeprefix("chosen_"): value for name, value in row.items()}
-    statistics.add("pair_s", layout.length(chosen) * layout.samples_per_frame / sample_rate)
-    for name, value in layout.measure(chosen, ()):
-        if name == "sequence_ids":
-            statistics.add(name, value)
+def measure_quality(statistics: Statistics, events: Iterable[Mapping[str, Any]]) -> None:
+    """Add what the gate measured of each utterance of a row, as far as it did."""
+    for event in events:
+        for name, figure in (event.get("quality") or {}).items():
+            if figure is not None:
+                statistics.add(name, figure)

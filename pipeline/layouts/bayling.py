@@ -21,9 +21,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..dialogue import CHANNELS, CodedTrack, Codes, Event
+from ..dialogue import CHANNELS, CodedTrack, Event
 from ..errors import DialogueRejected
-from .layout import Ids, Row
+from .layout import Ids, Row, Written, WrittenReply
 from .section import LayoutSection
 from .vocabulary import STATES, Vocabulary
 
@@ -34,7 +34,7 @@ PER_BLOCK = Field(gt=0, le=1000)
 
 
 class BaylingSection(LayoutSection):
-    name: Literal["bayling"] = "bayling"
+    name: Literal["bayling"]
     user_tokens: Annotated[int, PER_BLOCK] = 10  # N: speech tokens per block and channel
     text_tokens: Annotated[int, PER_BLOCK] = 5  # M: text tokens per block
     ast_offset: Annotated[int, Field(ge=-1, le=0)] = -1  # 0: [ASSISTANT] never anticipates the user's end
@@ -50,27 +50,11 @@ class BaylingSection(LayoutSection):
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenReply:
-    """What a sequence says of one reply.
+class SlottedReply(WrittenReply):
+    """With its slots, which count text positions from the start. A slot may span several frames."""
 
-    Slots count text positions from the start. A slot may span several frames, so where the reply starts and
-    ends is known as the range of frames (not shifted) that would have given these slots.
-    """
-
-    text_ids: tuple[int, ...]
     assistant_slot: int
     epad_slot: int
-    start_frames: range
-    end_frames: range  # one past the last frame
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a sequence says; its codes are those of one codebook."""
-
-    user_codes: Codes  # [1, frames], frame 0 first
-    assistant_codes: Codes  # [1, frames], frame N first: the first block is never emitted
-    replies: tuple[WrittenReply, ...]
 
 
 @dataclass(frozen=True)
@@ -191,8 +175,20 @@ class Bayling:
             kinds[self.vocabulary.state[state]] = self.KINDS.index(state)
         return kinds
 
+    def announces(self, frames: int, start_sample: int) -> bool:
+        return self.assistant_slot(start_sample) < -(-frames // self.user_tokens) * self.text_tokens
+
+    def may_follow(self, end_sample: int, start_sample: int) -> bool:
+        return self.assistant_slot(start_sample) > self.epad_slot(end_sample)
+
+    def written(self, row: Row) -> Written:
+        ids = np.asarray(row["input_ids"], dtype=np.int32)
+        if len(ids) != row["num_blocks"] * self.ids_per_block:
+            raise ValueError(f"{len(ids)} ids are not {row['num_blocks']} blocks of {self.ids_per_block}")
+        return self.decode(ids)
+
     def decode(self, ids: Ids) -> Written:
-        """The inverse; raises ValueError, naming the position, if `ids` is no sequence of this layout."""
+        """What ids say, codes of one codebook; raises ValueError, naming the position, if they are no sequence."""
         if len(ids) == 0 or len(ids) % self.ids_per_block:
             raise ValueError(f"expected a multiple of {self.ids_per_block} ids, got {len(ids)}")
         blocks = np.asarray(ids, dtype=np.int32).reshape(-1, self.ids_per_block)
@@ -200,10 +196,11 @@ class Bayling:
         return Written(
             self.vocabulary.audio_codes(blocks[:, : self.user_tokens].reshape(-1))[np.newaxis],
             self.vocabulary.audio_codes(blocks[:, text_end:].reshape(-1))[np.newaxis],
+            self.user_tokens,  # the first block is never emitted
             tuple(self._written_replies(blocks[:, self.user_tokens : text_end].reshape(-1))),
         )
 
-    def _written_replies(self, channel: Ids) -> list[WrittenReply]:
+    def _written_replies(self, channel: Ids) -> list[SlottedReply]:
         vocabulary = self.vocabulary
         replies = []
         slot = 0
@@ -219,7 +216,8 @@ class Bayling:
             if slot == len(channel) or channel[slot] != vocabulary.epad:
                 raise ValueError(f"text slot {slot}: expected [EPAD] to end the reply of slot {start}")
             text_ids = tuple(int(token) for token in channel[start + 1 : text_end])
-            replies.append(WrittenReply(text_ids, start, slot, self._start_frames(start), self._end_frames(slot)))
+            frames = self._start_frames(start), self._end_frames(slot)
+            replies.append(SlottedReply(text_ids, slot - start - 1, *frames, start, slot))
             slot += 1
         return replies
 
@@ -269,8 +267,7 @@ class Bayling:
                 yield f"reply {number}: [ASSISTANT] does not fit start_sample"
             if -(-event.end_sample // frame) not in reply.end_frames:
                 yield f"reply {number}: [EPAD] does not fit end_sample"
-            room = reply.epad_slot - reply.assistant_slot - 1
-            if reply.text_ids != tuple(ids[:room] if event.is_cut else ids):
+            if reply.text_ids != tuple(ids[: reply.room] if event.is_cut else ids):
                 yield f"reply {number}: the text channel does not say its text"
 
     def measure(self, row: Row, events: Sequence[Event]) -> Iterator[tuple[str, float]]:

@@ -1,18 +1,43 @@
 """What a layout must offer: how a coded track and the texts of its events become a row that a model trains on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..dialogue import CodedTrack, Event
+from ..dialogue import CodedTrack, Codes, Event
 from .section import LayoutSection
 from .vocabulary import Vocabulary
 
 Row = Mapping[str, Any]
 Ids = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReply:
+    """What a row says of one reply.
+
+    Its text may be placed more coarsely than its frames, so where it starts and ends is known as the range of frames
+    of the track that would have given this row.
+    """
+
+    text_ids: tuple[int, ...]
+    room: int  # how many text ids there was room for: as many as there are, and the text may have been cut
+    start_frames: range
+    end_frames: range  # one past the last frame
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a row says of a track, as far as it says it: its codes may be those of the first codebooks alone."""
+
+    user_codes: Codes  # [codebooks, frames], frame 0 first
+    assistant_codes: Codes  # [codebooks, frames]
+    first_assistant_frame: int  # what comes before it is in no row
+    replies: tuple[WrittenReply, ...]  # in order
 
 
 class Layout(Protocol):
@@ -48,7 +73,22 @@ class Layout(Protocol):
         ...
 
     def length(self, row: Row) -> int:
-        """Frames of the track that a row tells, of at least as many as the track has."""
+        """Frames of the track that a row tells: those that the track has, filled up to whole blocks."""
+        ...
+
+    def written(self, row: Row) -> Written:
+        """The inverse of `encode`, as far as there is one; raises ValueError if it is no row of this layout."""
+        ...
+
+    def announces(self, frames: int, start_sample: int) -> bool:
+        """Whether the row of a track of so many frames says something of a reply that starts at this sample."""
+        ...
+
+    def may_follow(self, end_sample: int, start_sample: int) -> bool:
+        """Whether one reply may start at a sample if the one before it has stopped at another.
+
+        It may, if the start is late enough.
+        """
         ...
 
     def kinds(self, row: Row) -> NDArray[np.uint8]:

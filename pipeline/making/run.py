@@ -10,21 +10,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from ..dataset.files import missing_files
 from ..dataset.finish import (
     Entry,
     check_there,
     entry,
     group_shards,
     keep_finished,
+    measured,
     remove_others,
     write_rejected,
     write_shard,
 )
+from ..dataset.kind import Kind
 from ..dataset.ledger import ledger_failures
 from ..dataset.manifest import File, Manifest, StageCounts, data_set_key, manifest, software
-from ..dataset.reader import MANIFEST, SUCCESS, Dataset
-from ..dataset.statistics import Statistics
-from ..dataset.verify import missing_files
+from ..dataset.reader import MANIFEST, SUCCESS, Dataset, read_described
 from ..dialogue import Rejection
 from ..errors import UserError
 from ..show.progress import Display
@@ -55,7 +56,7 @@ class AnyRecipe(Protocol):
 
 @dataclass(frozen=True)
 class Making(ABC):
-    """A planned data set: its stages in order, each with the folder it fills. A kind of data set is a subclass."""
+    """A planned data set: its stages in order, each with the folder it fills. What makes a kind is a subclass."""
 
     recipe: AnyRecipe
     work: Path
@@ -64,7 +65,7 @@ class Making(ABC):
     folders: tuple[PartitionFolder, ...]
     keys: tuple[str, ...]
 
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
     done_here: ClassVar[int] = 0
     """As many partitions are done in this process: starting Ray would take longer than they do."""
 
@@ -81,18 +82,9 @@ class Making(ABC):
     def origin(self) -> dict[str, Any]:
         """What the manifest says, beside the recipe, of what the data set is made from."""
 
-    @property
-    @abstractmethod
-    def finished_with(self) -> dict[str, Any]:
-        """What the step from rows to files takes from the recipe: the card's words, sizes."""
-
     @abstractmethod
     def write_vocabulary(self, staging: Path) -> list[str]:
         """Write vocabulary.json and vocabulary/; returns the files, relative to `staging`."""
-
-    @abstractmethod
-    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-        """Write the data card and its plots; returns the files, relative to `staging`. about: the manifest so far."""
 
     @abstractmethod
     def summary(self, about: dict[str, Any]) -> str:
@@ -114,7 +106,7 @@ class Making(ABC):
         The last stage's key carries all before it. Where models lie and how the work is spread over a machine shape
         nothing, so they stand in the manifest's recipe, and not here.
         """
-        return data_set_key(self.kind, self.keys[-1], self.finished_with)
+        return data_set_key(self.kind.name, self.keys[-1], self.kind.finished_with(self.recipe))
 
     @property
     def shapes(self) -> dict[str, dict[str, Any]]:
@@ -122,14 +114,17 @@ class Making(ABC):
         named = {SOURCE: {"key": self.plan.key, "shape": self.plan.shape}}
         before = self.plan.key
         for stage, key in zip(self.stages, self.keys, strict=True):
-            named[stage.name] = {"key": key, "shape": stage_shape(stage, before)}
+            named[stage.name] = {"key": key, "shape": stage_shape(stage, [before])}
             before = key
         return named
 
-    def is_that_of(self, stored: Manifest) -> bool:
-        """Whether a manifest is that of the data set this makes, however its own key was made."""
-        there = (stored.kind, stored.last_key, stored.finished_with())
-        return there == (self.kind, self.keys[-1], self.finished_with)
+    def is_that_of(self, stored: Dataset) -> bool:
+        """Whether a data set is the one this makes, however its own key was made."""
+        there = (stored.kind, stored.manifest.last_key)
+        if there != (self.kind.name, self.keys[-1]):
+            return False
+        finished_with = self.kind.finished_with
+        return finished_with(stored.recipe_as(self.kind.recipe)) == finished_with(self.recipe)
 
     def why_another(self, stored: Manifest) -> str:
         """How the data set of another manifest of this kind differs: words that follow its name."""
@@ -153,10 +148,10 @@ class Making(ABC):
 
 
 def staged(stages: Sequence[Stage], plan: Plan, work: Path) -> tuple[tuple[PartitionFolder, ...], tuple[str, ...]]:
-    """The folder of each stage, named by its key, and the keys."""
+    """The folder of each stage, named by its key, and the keys: each is given the rows of the one before."""
     keys: list[str] = []
     for stage in stages:
-        keys.append(stage_key(stage, keys[-1] if keys else plan.key))
+        keys.append(stage_key(stage, [keys[-1] if keys else plan.key]))
     folders = (PartitionFolder(work / f"{stage.name}-{key}") for stage, key in zip(stages, keys, strict=True))
     return tuple(folders), tuple(keys)
 
@@ -194,8 +189,9 @@ def _is_finished(out: Path, made: Making) -> bool:
             "Choose another folder with --out, or remove it."
         )
     try:
-        stored = Dataset(out).manifest
-        damage = list(missing_files(Dataset(out))) if made.is_that_of(stored) else []
+        stored = Dataset(out)
+        is_own = made.is_that_of(stored)
+        damage = list(missing_files(stored)) if is_own else []
     except UserError as error:
         raise UserError(f"{error}\n{LEFT.format(out)}") from error
     if damage:
@@ -204,15 +200,15 @@ def _is_finished(out: Path, made: Making) -> bool:
             f"{out} was this recipe's data set, and is damaged:{said}\nIt was left as it is. Remove it and run the "
             "same command again: it is made again of what the stages made."
         )
-    if made.is_that_of(stored):
-        counts = stored.ledger
+    if is_own:
+        counts = stored.manifest.ledger
         reasons = sum((Counter(of.reasons) for of in counts), Counter[str]())
         _stop_if_too_many(made, counts[0].planned, counts[-1].emitted, reasons, out / "rejected")
         return True
-    if stored.kind != made.kind:
-        reason = f"is a data set of {stored.kind}, not of {made.kind}"
+    if stored.kind != made.kind.name:
+        reason = f"is a data set of {stored.kind}, not of {made.kind.name}"
     else:
-        reason = made.why_another(stored)
+        reason = made.why_another(stored.manifest)
     raise UserError(f"{out} {reason}. {LEFT.format(out)}")
 
 
@@ -223,19 +219,19 @@ def _run_stages(made: Making, display: Display) -> None:
         return
     sources = (made.source, *made.folders[:-1])
     steps = [Step(*step) for step in zip(made.stages, sources, made.folders, strict=True)]
+    unfinished = [(step, sorted(partitions)) for step, partitions in zip(steps, missing, strict=True) if partitions]
     with display.making(dict(zip(made.stage_keys, made.folders, strict=True)), made.plan.num_partitions):
-        if len(pending) <= made.done_here:
-            for step, partitions in zip(steps, missing, strict=True):
-                step.load()
-                for partition in sorted(partitions):
-                    step.make(partition)
+        if len(pending) > made.done_here:
+            rounds.run([step for step, _ in unfinished], pending, made.work / RAY_LOG)
             return
-        first = next(index for index, partitions in enumerate(missing) if partitions)
-        rounds.run(steps[first:], pending, made.work / RAY_LOG)
+        for step, partitions in unfinished:
+            step.load()
+            for partition in partitions:
+                step.make(partition)
 
 
 def _finish(made: Making, out: Path, display: Display) -> None:
-    ledgers, statistics = _sums(made)
+    ledgers = _ledgers(made)
     staging = out.parent / f".{out.name}.{made.key}"
     shards = group_shards(made.folders[-1], made.plan.partitions, made.shard_bytes)
     finished = keep_finished(shards, staging)
@@ -249,15 +245,19 @@ def _finish(made: Making, out: Path, display: Display) -> None:
                 finished[shard.file] = write_shard(shard, made.folders[-1], staging, made.stages[-1].schema)
             report(done + 1)
     vocabulary = made.write_vocabulary(staging)
+    described = read_described(staging)
+    with display.counting("measured", len(shards)) as report:
+        paths = [staging / shard.file for shard in shards]
+        statistics = measured(paths, made.kind, described.make_layout(), described.sample_rate, report)
     about = manifest(
-        made.kind,
+        made.kind.name,
         {"recipe": made.described} | made.origin(),
         made.key,
         made.shapes,
         ledgers,
         statistics,
     )
-    cards = made.write_card(staging, about, statistics)
+    cards = made.kind.write_card(staging, about, statistics)
     tables = [*(finished[shard.file] for shard in shards), *rejected]
     files = [*tables, *(entry(staging, file) for file in (*vocabulary, *cards))]
     _stop_if_not_whole(made, staging, about["ledger"], files)
@@ -293,17 +293,14 @@ def _records(made: Making, partition: int) -> list[CommitRecord | None]:
     return records
 
 
-def _sums(made: Making) -> tuple[dict[str, Ledger], Statistics]:
-    """What became of the dialogues, stage by stage, the sources first; and what they are like."""
+def _ledgers(made: Making) -> dict[str, Ledger]:
+    """What became of the dialogues, stage by stage, the sources first."""
     ledgers = {name: Ledger() for name in (SOURCE, *made.stage_keys)}
-    statistics = Statistics()
     folders = (made.plan.folder, *made.folders)
     for partition in made.plan.partitions:
         for ledger, folder, record in zip(ledgers.values(), folders, _records(made, partition), strict=True):
-            outcome = (record or folder.committed_record(partition)).outcome
-            ledger.add(outcome)
-            statistics.merge(outcome.statistics)
-    return ledgers, statistics
+            ledger.add((record or folder.committed_record(partition)).outcome)
+    return ledgers
 
 
 def _stop_if_not_whole(made: Making, staging: Path, ledger: list[dict[str, Any]], files: list[Entry]) -> None:

@@ -5,17 +5,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
 from ..dataset.manifest import key_of
-from ..dataset.statistics import Statistics
 from ..dialogue import Rejection
 from ..errors import DialogueRejected, is_of_the_machine
 from ..storage.partitions import Outcome, PartitionFolder, Readable
+from ..storage.tables import rows_of_table
 
 Row = dict[str, Any]
 
@@ -26,14 +25,18 @@ class Stage(Protocol):
     name: ClassVar[str]
     version: ClassVar[int]  # goes up when the same input gives another output
     schema: pa.Schema
+    reads: ClassVar[tuple[str, ...] | None]
+    """Columns that `process` is given, if it makes columns that stand beside all others of a row; None: it is given all
+    columns, and makes rows of its own."""
     num_cpus: float
     cost: float  # processor time a dialogue, against the other stages: the dearest gets an actor a core
 
     def shaped_by(self) -> dict[str, Any]:
-        """Everything of the recipe and of the engines that changes this stage's output.
+        """Everything of the recipe and of the engines that changes this stage's output, by name.
 
-        Of sections it is `Section.shaping`: a section that is not used and a new optional key at its default leave the
-        stage's key as it is. How the output is counted and drawn is no part of it.
+        Sections by `shape_of`, which passes over what is at its default, and engines by their fingerprints. What is
+        None or {} is no part of the key: so a section that is not used, or is new and says nothing, changes no key.
+        Nothing that is computed from finished rows, such as a histogram, belongs here.
         """
         ...
 
@@ -69,7 +72,6 @@ class Account:
         self.stage = stage
         self.rejections: list[Rejection] = []
         self.notes: Counter[str] = Counter()
-        self.statistics = Statistics()
 
     def note(self, *notes: str) -> None:
         self.notes.update(notes)
@@ -92,27 +94,37 @@ class Account:
         self.rejections += [Rejection(id_, self.stage, reason, detail) for id_ in dialogue_ids]
 
 
-def stage_shape(stage: Stage, key_before: str) -> dict[str, Any]:
-    """All that shaped the contents of the stage's folder."""
-    return {"stage": stage.name, "version": stage.version, "shaped_by": stage.shaped_by(), "before": key_before}
+def stage_shape(stage: Stage, before: Sequence[str]) -> dict[str, Any]:
+    """All that shaped the contents of the stage's folder. before: the keys of its parents, whose rows it is given."""
+    shaped_by = {name: value for name, value in stage.shaped_by().items() if value not in (None, {})}
+    return {"stage": stage.name, "version": stage.version, "shaped_by": shaped_by, "before": list(before)}
 
 
-def stage_key(stage: Stage, key_before: str) -> str:
+def stage_key(stage: Stage, before: Sequence[str]) -> str:
     """Names the stage's folder: a hash of its shape."""
-    return key_of(stage_shape(stage, key_before))
+    return key_of(stage_shape(stage, before))
 
 
 def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
     """Run a loaded stage over one partition. No dialogue stops it; each comes out or is accounted for."""
     account = Account(stage.name)
     planned = table.num_rows * stage.fan_out
-    rows = stage.process(_rows(table), account)
+    rows = stage.process(rows_of_table(table.select(stage.reads) if stage.reads else table), account)
     if planned != len(rows) + len(account.rejections):
         raise RuntimeError(
             f"stage {stage.name} lost count: {planned} planned, {len(rows)} emitted, {len(account.rejections)} rejected"
         )
-    outcome = Outcome(planned, len(rows), tuple(account.rejections), dict(account.notes), account.statistics.to_json())
-    return pa.Table.from_pylist(rows, schema=stage.schema), outcome
+    outcome = Outcome(planned, len(rows), tuple(account.rejections), dict(account.notes))
+    return _beside(table, rows, stage.schema) if stage.reads else pa.Table.from_pylist(rows, stage.schema), outcome
+
+
+def _beside(table: pa.Table, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """Rows of new columns beside what the table has of the same dialogues."""
+    places = {dialogue_id: place for place, dialogue_id in enumerate(table["dialogue_id"].to_pylist())}
+    there = table.take([places[row["dialogue_id"]] for row in rows])
+    new = pa.Table.from_pylist(rows, pa.schema([field for field in schema if field.name not in table.schema.names]))
+    columns = [(there if name in there.schema.names else new)[name] for name in schema.names]
+    return pa.table(columns, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +141,3 @@ class Step:
     def make(self, partition: int) -> None:
         """Run the stage, which must be loaded, over a partition and commit it."""
         self.target.write(partition, *run_partition(self.stage, self.source.read(partition)))
-
-
-def _rows(table: pa.Table) -> list[Row]:
-    """Rows of a table; what is a list of numbers is an array, as Python's lists of sequences would be slow."""
-    columns = [_values(column) for column in table.columns]
-    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    if not (pa.types.is_list(column.type) and pa.types.is_integer(column.type.value_type)):
-        values: list[Any] = column.to_pylist()
-        return values
-    arrays: list[Any] = []
-    for chunk in column.chunks:
-        offsets, numbers = chunk.offsets.to_numpy(), chunk.values.to_numpy()
-        parts = (numbers[first:past] for first, past in pairwise(offsets))
-        arrays += [part if valid else None for part, valid in zip(parts, chunk.is_valid().to_pylist(), strict=True)]
-    return arrays

@@ -105,15 +105,18 @@ class Recogniser:
                 "to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
             ) from error
 
-    def transcribe(self, clips: Sequence[tuple[Waveform, int]], language: str | None = None) -> list[Transcript]:
+    def transcribe(
+        self, clips: Sequence[tuple[Waveform, int]], language: str | None = None, skip_silence: bool = False
+    ) -> list[Transcript]:
         """Transcripts of clips, each one channel [samples] and its rate in Hz, in their order.
 
         language: of these clips, if it is another than the recogniser was made for.
 
         Beam 5 at temperature 0, nothing carried over: a clip's transcript does not depend on the others. Whisper
-        invents words in long silences: trim first.
+        invents words in long silences: trim first, or let it pass over them (skip_silence), which Silero VAD finds.
         """
-        return [self._transcribe(samples, rate, language or self.language) for samples, rate in clips]
+        language = language or self.language
+        return [self._transcribe(samples, rate, language, skip_silence) for samples, rate in clips]
 
     def texts(self, clips: Sequence[tuple[Waveform, int]], language: str, batch: int = BATCH) -> list[str]:
         """What is said in clips, without times, in their order; see `wordings`."""
@@ -185,7 +188,7 @@ class Recogniser:
             found[number] = Wording(f"{before.text} {part.text.strip()}".strip(), before.words + words)
         return found
 
-    def _transcribe(self, samples: Waveform, rate: int, language: str | None) -> Transcript:
+    def _transcribe(self, samples: Waveform, rate: int, language: str | None, skip_silence: bool = False) -> Transcript:
         heard = at_measure_rate(samples, rate)
         if not len(heard):
             return Transcript("", (), language or "", 0.0, 1.0, 0.0)
@@ -197,6 +200,7 @@ class Recogniser:
                 temperature=0.0,
                 condition_on_previous_text=False,
                 word_timestamps=True,
+                vad_filter=skip_silence,
             )
             found = list(parts)  # decoded as they are asked for
         except RuntimeError as error:

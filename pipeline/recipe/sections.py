@@ -3,23 +3,30 @@
 Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+HIDDEN = "hidden"  # type of an error about a value that no message may show
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    def shaping(self, *but: str) -> dict[str, Any]:
-        """What it says beyond the defaults, for a stage's `shaped_by`; without the keys in `but`.
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset()
+    """Keys that change nothing of what is made, or whose effect a part's fingerprint says."""
 
-        So a section that is not used, and a key that is new and not set, leave the names of what was made before as
-        they are. Who changes what a default is raises the stage's version.
-        """
-        return self.model_dump(exclude=set(but), exclude_defaults=True)
+
+def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str, Any]:
+    """What of a section shapes what is made: all that it says, but for what is at its default or SHAPELESS.
+
+    So a key that is new, and optional, leaves the names of what was made before as they are. A default must therefore
+    never change without the version of the stage that it shapes. only: these keys, and no others.
+    """
+    keys = type(section).model_fields.keys() - section.SHAPELESS if only is None else set(only)
+    return section.model_dump(mode="json", exclude_defaults=True, include=keys)
 
 
 def _fit_for_files(name: str) -> str:
@@ -61,7 +68,7 @@ def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | N
         expected = PydanticCustomError("unknown_part", "expected one of {names}", {"names": ", ".join(sorted(parts))})
         problem = {"type": expected, "loc": (key,), "input": name}
         raise ValidationError.from_exception_data(key, [problem])  # type: ignore[list-item]
-    return parts[name].Spec.model_validate(value)
+    return parts[name].Spec.model_validate({key: name, **value})
 
 
 class Range(Section):

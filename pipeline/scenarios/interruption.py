@@ -9,14 +9,14 @@ from ..errors import DialogueRejected
 from ..recipe.sections import Range, Seconds, Share
 from .scenario import Clock, Late, Spoken
 from .section import Timing
-from .turn_taking import Cut, check_turns, measure_gaps, place, within
+from .turn_taking import Cut, check_place, check_turns, measure_gaps, place, within
 
 SILENCE_AFTER_STOP_S = 0.5
 """Ours: an interrupted assistant is silent at least this long before it answers the interrupting turn."""
 
 
 class InterruptionTiming(Timing):
-    scenario: Literal["interruption"] = "interruption"
+    scenario: Literal["interruption"]
     reaction_delay_s: Range = Range(low=0.8, high=2.0)
     interruption_probability: Share = 1.0
     heard_before_barge_in_s: Seconds = 0.5
@@ -94,7 +94,8 @@ class Interruption:
         if barge_in - event.start_sample < round(self.timing.heard_before_barge_in_s * rate):
             yield f"event {index} is cut before heard_before_barge_in_s"
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         yield from measure_gaps(events, sample_rate)
         for event in events:
             if event.cut_by is not None:
@@ -108,3 +109,10 @@ class Interruption:
                 barge_in = events[event.cut_by].start_sample
                 found.append(Late(index, True, event.end_sample - barge_in, event.whole_end_sample - barge_in))
         return found
+
+    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+        yield from check_place(late, number)
+        if not late.stops:
+            yield "a reply starts late, and here replies stop late alone"
+        elif not within(late.delay_samples, self.timing.reaction_delay_s, sample_rate):
+            yield f"chosen_delay_s is {late.delay_samples / sample_rate:g}, outside reaction_delay_s of the data set"

@@ -71,10 +71,18 @@ class Scenario(Protocol):
         """What is wrong with the events of a track, in words, beyond what holds for every track."""
         ...
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         """What a data card shows of the timing: names of `dataset.statistics.QUANTITIES`, and values."""
         ...
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:
-        """Where the assistant can be late."""
+        """Where the assistant can be late; nowhere, for a scenario that pairs are not made of."""
+        ...
+
+    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+        """What is wrong with a late reply that somebody else names, in words, as far as it shows without events.
+
+        number: of the reply among those of the assistant, from 0. late.most_samples is not known.
+        """
         ...

@@ -12,7 +12,7 @@ from .section import Timing
 
 
 class TurnTakingTiming(Timing):
-    scenario: Literal["turn_taking"] = "turn_taking"
+    scenario: Literal["turn_taking"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class TurnTaking:
         yield from check_turns(events, self.timing, sample_rate)
         yield from (f"event {index} is cut" for index, event in enumerate(events) if event.is_cut)
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         return measure_gaps(events, sample_rate)
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:
@@ -39,6 +40,13 @@ class TurnTaking:
             for index, event in enumerate(events)
             if event.channel == "assistant" and event.answers is not None
         ]
+
+    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+        yield from check_place(late, number)
+        if late.stops:
+            yield "a reply stops late, and here replies start late alone"
+        elif late.delay_samples != round(self.timing.reply_delay_s * sample_rate):
+            yield f"chosen_delay_s is {late.delay_samples / sample_rate:g}, not reply_delay_s of the data set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,14 @@ def check_turns(events: Sequence[Event], timing: Timing, sample_rate: int) -> It
                 yield f"event {index} starts {gap} samples after the user's end, not reply_delay_s"
         elif before.cut_by is None and not within(gap, timing.next_turn_gap_s, sample_rate):
             yield f"event {index} starts {gap} samples after the assistant's end, outside next_turn_gap_s"
+
+
+def check_place(late: Late, number: int) -> Iterator[str]:
+    """Whether a reply stands among the events where turns that alternate put it."""
+    if late.event % 2 == 0:
+        yield f"event {late.event} is the user's"
+    elif late.event != 2 * number + 1:
+        yield f"event {late.event} is not the reply that is late, which is event {2 * number + 1}"
 
 
 def measure_gaps(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:

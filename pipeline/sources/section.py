@@ -1,6 +1,6 @@
 """What a recipe may say of a source."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ class Source(Section):
     license: str = "unknown"
     # A file of which no row, or none from some place on, can be read: stop the build, or go on without those rows.
     unreadable_files: Literal["stop", "skip"] = "stop"
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"path", "license"})
 
     @model_validator(mode="after")
     def one_place(self) -> "Source":

@@ -1,6 +1,6 @@
 """What a recipe may say of speech: engine, voices, the gate."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ class Gate(Section):
     max_silence_s: Annotated[float, Field(gt=0, le=600)] | None = None  # at the start, or between two words
     max_repeats: Many | None = None  # how often a phrase may be said again at once, beyond its text
 
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"whisper", "num_gpus"})
+
 
 class Speech(Section):
     engine: str = "kokoro"
@@ -50,3 +52,5 @@ class Speech(Section):
     renditions: Many = 1  # each transcript spoken by this many different user voices
     loudness_lufs: Annotated[float, Field(ge=-40, le=-12)] = -23.0
     max_attempts: Few = 3
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"cosyvoice", "gate"})

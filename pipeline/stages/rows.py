@@ -1,18 +1,13 @@
 """Rows of the artefacts between stages, and the records they hold."""
 
-import io
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import soundfile
-from numpy.typing import NDArray
 
+from ..audio import flac
 from ..dataset.schema import QUALITY, WORD
-from ..dialogue import FIGURES, Dialogue, SpokenDialogue, Turn, Utterance, Waveform, Word
-
-FLAC = {"format": "FLAC", "subtype": "PCM_16"}
+from ..dialogue import FIGURES, Dialogue, SpokenDialogue, Turn, Utterance, Word
 
 TEXT = pa.schema(
     [
@@ -72,7 +67,7 @@ def _utterance_row(utterance: Utterance) -> dict[str, Any]:
         "role": utterance.role,
         "text": utterance.text,
         "voice": utterance.voice,
-        "flac": to_flac(utterance.waveform, utterance.sample_rate),
+        "flac": flac.encode(utterance.waveform, utterance.sample_rate),
         "words": None if utterance.words is None else [asdict(word) for word in utterance.words],
         "quality": None if utterance.quality is None else {name: utterance.quality.get(name) for name in FIGURES},
     }
@@ -89,20 +84,8 @@ def _read_utterance(item: dict[str, Any], sample_rate: int) -> Utterance:
         item["role"],
         item["text"],
         item["voice"],
-        _from_flac(item["flac"]),
+        flac.decode(item["flac"]),
         sample_rate,
         None if words is None else tuple(Word(**word) for word in words),
         None if quality is None else {name: figure for name, figure in quality.items() if figure is not None},
     )
-
-
-def to_flac(samples: NDArray[np.float32] | NDArray[np.int16], sample_rate: int) -> bytes:
-    """16 bit FLAC of samples [samples] or [samples, channels]."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, **FLAC)
-    return buffer.getvalue()
-
-
-def _from_flac(data: bytes) -> Waveform:
-    waveform: Waveform = soundfile.read(io.BytesIO(data), dtype="float32")[0]
-    return waveform

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from ..dialogue import Dialogue, Rejection
 from ..errors import is_of_the_machine
 from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
 from ..rewriting.rewriters import REWRITERS, Rewriter, Rewritten
 from ..rewriting.section import Rewriting
 from .rows import TEXT, read_text_row, text_row
@@ -15,6 +16,7 @@ from .rows import TEXT, read_text_row, text_row
 class ScriptStage:
     name: ClassVar[str] = "script"
     version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = TEXT
     num_cpus = 0.25
     num_gpus = 0.0
@@ -30,7 +32,7 @@ class ScriptStage:
 
     def shaped_by(self) -> dict[str, Any]:
         """What rewriters are told of their own is in their fingerprint, as far as it shapes the text."""
-        return {"rewriting": self.rewriting.model_dump(exclude={"llm"}), "rewriter": dict(self.rewriter.fingerprint())}
+        return {"rewriting": shape_of(self.rewriting), "rewriter": dict(self.rewriter.fingerprint())}
 
     def load(self, scratch: Path) -> None:
         self.rewriter.load(scratch)

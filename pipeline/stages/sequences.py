@@ -15,12 +15,14 @@ from ..layouts.layout import Layout
 from ..layouts.layouts import LAYOUTS, make_layout
 from ..layouts.vocabulary import Vocabulary
 from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
 from ..storage.atomic import explained, write_json
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
+from ..tokens.track import frame_samples
 
 SHAPING_PACKAGES = ("numpy", "pyarrow")
-READS = ("dialogue_id", "events", "user_codes", "assistant_codes", "assistant_uncut_codes")
+READS = ("dialogue_id", "events", "user_codes", "assistant_codes")
 
 
 class SequencesStage:
@@ -30,7 +32,7 @@ class SequencesStage:
     num_gpus = 0.0
     max_actors: ClassVar[int | None] = None
     fan_out = 1
-    reads: ClassVar[tuple[str, ...]] = READS
+    reads: ClassVar[tuple[str, ...] | None] = READS
 
     def __init__(self, recipe: Recipe) -> None:
         self.section, self.tokens = recipe.layout, recipe.tokens
@@ -44,13 +46,11 @@ class SequencesStage:
 
     @property
     def samples_per_frame(self) -> int:
-        tokenizer = self.speech_tokenizer
-        return tokenizer.samples_per_frame * self.sample_rate // tokenizer.sample_rate
+        return frame_samples(self.speech_tokenizer, self.sample_rate)
 
     def shaped_by(self) -> dict[str, Any]:
         return {
-            "layout": self.section.model_dump(),
-            "tokens": self.tokens.model_dump(include={"text_tokenizer"}),
+            "layout": shape_of(self.section),
             "text_tokenizer": dict(self.text_tokenizer.fingerprint()),
             "packages": {name: version(name) for name in SHAPING_PACKAGES},
         }
@@ -84,5 +84,6 @@ class SequencesStage:
         for row in rows:
             with account.each(row["dialogue_id"]):
                 track = read_track(row, self.tokens.margin_frames, self.samples_per_frame)
-                made.append(row | self.layout.encode(track, [self.text_tokenizer.encode(text) for text in track.texts]))
+                texts = [self.text_tokenizer.encode(text) for text in track.texts]
+                made.append({"dialogue_id": row["dialogue_id"], **self.layout.encode(track, texts)})
         return made

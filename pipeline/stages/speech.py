@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from ..dialogue import Dialogue, Rejection, SpokenDialogue
 from ..errors import is_of_the_machine
 from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
 from ..speech.engines import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
 from ..speech.gate import Gate
 from ..speech.section import Speech
@@ -16,6 +17,7 @@ from .rows import SPEECH, read_text_row, speech_row
 class SpeechStage:
     name: ClassVar[str] = "speech"
     version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = SPEECH
     num_cpus = 0.5
     max_actors: ClassVar[int | None] = None
@@ -34,13 +36,13 @@ class SpeechStage:
     def shaped_by(self) -> dict[str, Any]:
         """What engines are told of their own is in their fingerprint, as far as it shapes the speech."""
         shape = {
-            "speech": self.speech.shaping("cosyvoice", "gate"),
+            "speech": shape_of(self.speech),
             "seed": self.seed,
             "engine": fingerprint(self.engine),
         }
         if self.gate is None:
             return shape
-        return shape | {"gate": self.gate.spec.shaping("whisper", "num_gpus") | dict(self.gate.fingerprint())}
+        return shape | {"gate": {"bounds": shape_of(self.gate.spec), **self.gate.fingerprint()}}
 
     def load(self, scratch: Path) -> None:
         self.engine.load()

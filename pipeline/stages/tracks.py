@@ -10,20 +10,23 @@ import numpy as np
 import soxr
 
 from ..acoustics.effects import make_effects
-from ..audio.mixing import mix, to_int16
+from ..audio import flac
+from ..audio.mixing import mix
+from ..audio.pcm import to_symmetric_int16
 from ..dataset.recipe import Recipe
 from ..dataset.rows import audio_name, event_row, uncut_row
 from ..dataset.schema import track_schema
 from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
 from ..making.stage import Account, Row
 from ..randomness import generator
+from ..recipe.sections import shape_of
 from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
 from ..tokens.protocols import SpeechTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
-from ..tokens.track import tokenize
+from ..tokens.track import frame_samples, tokenize
 from .heard import heard_text
-from .rows import read_speech_row, to_flac
+from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
@@ -32,6 +35,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 class TracksStage:
     name: ClassVar[str] = "tracks"
     version: ClassVar[int] = 1
+    reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None
 
@@ -53,13 +57,13 @@ class TracksStage:
     @property
     def samples_per_frame(self) -> int:
         """At the recipe's rate, which may differ from the tokenizer's."""
-        return self.tokenizer.samples_per_frame * self.sample_rate // self.tokenizer.sample_rate
+        return frame_samples(self.tokenizer, self.sample_rate)
 
     def shaped_by(self) -> dict[str, Any]:
         return {
-            "timing": self.timing.model_dump(),
-            "acoustics": [effect.model_dump() for effect in self.acoustics],
-            "tokens": self.tokens.model_dump(include={"speech_tokenizer", "margin_frames"}),
+            "timing": shape_of(self.timing),
+            "acoustics": [shape_of(effect) for effect in self.acoustics] or None,
+            "margin_frames": self.tokens.margin_frames,
             "sample_rate": self.sample_rate,
             "audio": self.with_audio,
             "seed": self.seed,
@@ -116,8 +120,8 @@ class TracksStage:
             "acoustics": drawn or None,
         }
         if self.with_audio:
-            flac = to_flac(track.samples.T, track.sample_rate)
-            row["audio"] = {"bytes": flac, "path": audio_name(dialogue.id)}
+            sound = flac.encode(track.samples.T, track.sample_rate)
+            row["audio"] = {"bytes": sound, "path": audio_name(dialogue.id)}
         return row
 
     def _heard(self, track: Track, timeline: Timeline, dialogue_id: str) -> tuple[Track, list[Row]]:
@@ -154,7 +158,7 @@ class TracksStage:
         heard_from = first * frame if alone else 0
         channel = np.zeros(past * frame - heard_from, np.int16)
         channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
-        whole = to_int16(waveforms[event.utterance])
+        whole = to_symmetric_int16(waveforms[event.utterance])
         there = max(start, heard_from)
         channel[there - heard_from : event.whole_end_sample - heard_from] = whole[there - start :]
         codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]

@@ -32,7 +32,6 @@ class Outcome:
     emitted: int
     rejections: tuple[Rejection, ...] = ()
     notes: dict[str, int] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a recipe may say of tokenizers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -42,3 +42,5 @@ class Tokens(Section):
     # Frames of silence that are tokenized after each track, for whatever a layout still has to say when it is over:
     # with these, any layout that needs no more of them is made of the same tracks.
     margin_frames: Annotated[int, Field(ge=0, le=10_000)] = 40
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"glm4voice", "mimi", "pretrained"})

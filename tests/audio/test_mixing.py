@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplexgen.pipeline.audio.mixing import FULL_SCALE, audible, mix, to_int16
+from duplexgen.pipeline.audio.mixing import audible, mix
+from duplexgen.pipeline.audio.pcm import LARGEST as FULL_SCALE
+from duplexgen.pipeline.audio.pcm import to_symmetric_int16 as to_int16
 from duplexgen.pipeline.dialogue import CHANNELS, TURN, Event, Role, Timeline, Waveform
 
 RATE = 16000

@@ -11,8 +11,8 @@ from duplexgen.pipeline.commands.build import Build, build, prepare
 from duplexgen.pipeline.commands.report import describe_dialogue, describe_plan
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
-from duplexgen.pipeline.dataset.verify import verify
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.making.stage import run_partition
 from duplexgen.pipeline.show.progress import Display
 from tests.corpus import tree

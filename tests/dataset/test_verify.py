@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS, Dataset
-from duplexgen.pipeline.dataset.verify import verify
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.storage.atomic import file_sha256, write_json
 
 SHARD = "data/train-00000-of-00001.parquet"

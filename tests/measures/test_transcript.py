@@ -142,3 +142,11 @@ def test_what_says_nothing_is_told_from_speech(recogniser: Recogniser) -> None:
 def test_a_model_that_cannot_be_loaded_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be loaded.*Expected the name of a size"):
         Recogniser(str(tmp_path), None)
+
+
+def test_silence_that_is_passed_over_is_given_no_words(recogniser: Recogniser, spoken: Waveform) -> None:
+    silence = np.zeros(4 * 24000, np.float32)
+    clips = [(np.concatenate([silence, spoken, silence]), 24000), (silence, 24000)]
+    heard, nothing = recogniser.transcribe(clips, skip_silence=True)
+    assert heard.text == recogniser.transcribe([(spoken, 24000)])[0].text and nothing.text == ""
+    assert 4.0 <= heard.words[0].start_s < 5.0, "times count what was passed over"

@@ -79,7 +79,7 @@ def test_speech_that_fails_rejects_all_renditions_of_its_dialogue_alone() -> Non
     assert (outcome.planned, outcome.emitted) == (6, 2)
 
 
-def test_the_gate_keeps_figures_of_what_it_lets_pass() -> None:
+def test_the_gate_lets_pass_what_is_well() -> None:
     table = texts(dialogue("a", *TURNS[:2]), dialogue("b", *TURNS[:4]))
     plain, _ = through([SpeechStage(recipe().speech, seed=1)], table)
     gated, outcome = through(
@@ -101,7 +101,6 @@ def test_the_gate_rejects_with_figures() -> None:
     made, outcome = through([strict], texts(dialogue("a", *TURNS[:2])))
     assert made.num_rows == 0 and reasons(outcome) == [("a", "speech_failed")]
     assert "at most 0.001 s allowed" in outcome.rejections[0].detail
-    assert outcome.statistics == {}
 
 
 class SickDevice(Replay):

@@ -17,7 +17,6 @@ OUTCOME = Outcome(
     2,
     (Rejection("c", "script", "code", "line 1"), Rejection("\u2028 d", "script", "empty", "")),
     {"reply_cut": 1},
-    {"turns": {"count": 2, "total": 8.0, "least": 4.0, "most": 4.0, "histogram": [0, 2]}},
 )
 
 

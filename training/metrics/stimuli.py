@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ...pipeline.dataset.invariants import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dataset.rows import read_events
-from ...pipeline.dataset.verify import check_whole
 from ...pipeline.dialogue import CHANNELS, Event
 from ...pipeline.errors import DialogueRejected, UserError
+from ...pipeline.kinds import check_whole
+from ...pipeline.scenarios.interruption import Interruption
 from ..sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
@@ -64,42 +65,43 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 
 
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
-    """What the user says up to the end of the first question, or of the first event that cuts a reply.
+    """What the user says first, or, in a scenario where replies are cut, up to the end of the first event that cuts.
 
-    Raises DialogueRejected if the row has no audio, or no reply in it is cut although it says so.
+    Raises DialogueRejected if the row has no audio, or no reply in it is cut although its scenario says so.
     """
     events = read_events(row["events"])
-    last = _last_question(events, row["scenario"])
+    last, barge_in = _last_question(events, row["scenario"])
     user = _user_channel(row, sequence_format.sample_rate)
-    start, end = events[last].start_sample, events[last].end_sample
-    if not 0 <= start <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
-        raise DialogueRejected("no_such_audio", f"a turn ends at sample {end}, of {len(user)}")
+    end = last.end_sample
+    if not 0 <= last.start_sample <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
+        raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
     samples[: len(user)] = user
+    asked = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
     return Stimulus(
         row["dialogue_id"],
         row["scenario"],
-        tuple(of["text"] for of in row["events"][: last + 1] if of["channel"] == "user"),
+        tuple(row["events"][event.utterance]["text"] for event in asked),
         samples,
         end,
-        start if row["scenario"] == "interruption" else None,
+        last.start_sample if barge_in else None,
     )
 
 
-def _last_question(events: Sequence[Event], scenario: str) -> int:
-    """Index of the event that is to be answered."""
-    asked = [index for index, event in enumerate(events) if event.channel == "user"]
-    if not asked:
-        raise DialogueRejected("no_turns", "no user speaks")
-    if scenario == "turn_taking":
-        return asked[0]
-    cuts_in = [event.cut_by for event in events if event.cut_by in asked]
-    if not cuts_in or cuts_in[0] is None:
-        raise DialogueRejected("nothing_interrupted", "no reply is interrupted by another turn")
-    return cuts_in[0]
+def _last_question(events: Sequence[Event], scenario: str) -> tuple[Event, bool]:
+    """The event after which the model has to answer, and whether it comes into a reply."""
+    first = next((event for event in events if event.channel == "user"), None)
+    if first is None:
+        raise DialogueRejected("no_turns", "the user says nothing")
+    cut_by = next((event.cut_by for event in events if event.cut_by is not None), None)
+    if cut_by is None and scenario != Interruption.name:
+        return first, False
+    if cut_by is None or not 0 <= cut_by < len(events):
+        raise DialogueRejected("nothing_interrupted", "no reply is cut by another event")
+    return events[cut_by], True
 
 
 def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:

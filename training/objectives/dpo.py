@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ...pipeline.dataset.manifest import PREFERENCES, PreferencesManifest
 from ...pipeline.errors import UserError, enough_memory
+from ...pipeline.pairs.kind import PREFERENCES
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import atomic_path, file_sha256
 from ..data import Batches, Row, TrainingData
@@ -33,7 +33,7 @@ from .losses import (
 )
 
 REFERENCE = "reference.parquet"
-SIDES = ("chosen_ids", "rejected_ids")
+SIDES = ("chosen_input_ids", "rejected_input_ids")
 
 
 class DPO:
@@ -129,7 +129,7 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
         )
     known = _trained_on(model)
     for folder, manifest in zip(data.folders, data.manifests, strict=True):
-        assert isinstance(manifest, PreferencesManifest), "they are pairs"
+        assert manifest.source, "they are pairs"
         if manifest.source.manifest_sha256 not in known:
             raise UserError(
                 f"the pairs in {folder} are of a data set, {manifest.source.recipe.name!r}, "

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...pipeline.dataset.manifest import DIALOGUES
+from ...pipeline.dataset.dialogues import DIALOGUES
 from ...pipeline.show.progress import Display
 from ..data import Batches, Row, TrainingData
 from ..loop import Loop, Micro, make_accelerator, padded_ids, put_on_devices

@@ -20,8 +20,8 @@ from .batches import batches, halving
 from .decoding import Decoded, decode
 from .folder import ModelFolder
 from .guards import check_start, check_tokens
-from .parts import Parts, load
-from .prompts import Prompts, VoicePrompt
+from .parts import Parts, VoicePrompt, load
+from .prompts import Prompts
 from .segments import Segment, kept_tokens, split
 from .upstream import Code, versions
 

@@ -15,12 +15,12 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 from duplexgen.pipeline.commands.build import build  # noqa: E402
 from duplexgen.pipeline.dataset.reader import Dataset  # noqa: E402
 from duplexgen.pipeline.dataset.recipe import Recipe  # noqa: E402
-from duplexgen.pipeline.dataset.verify import verify  # noqa: E402
+from duplexgen.pipeline.kinds import verify  # noqa: E402
 from duplexgen.pipeline.show.progress import Display  # noqa: E402
 from duplexgen.pipeline.speech import bank as embedded  # noqa: E402
 from duplexgen.pipeline.speech.kokoro import Kokoro  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
-from duplexgen.pipeline.voices.prepare import Settings, prepare  # noqa: E402
+from duplexgen.pipeline.voices.prepare import VoicesRecipe, prepare  # noqa: E402
 from tests.corpus import recipe_dict  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.folders import make_folder  # noqa: E402
@@ -47,7 +47,7 @@ def prepared(kokoro: Kokoro, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "metadata.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "text", "speaker"], *([f"{name}.wav", SAID, name] for name in names)])
     out = tmp_path_factory.mktemp("prepared") / "bank"
-    settings = Settings(whisper=str(models.get_model_path()), license="Apache-2.0", held_out_share=0.25)
+    settings = VoicesRecipe(whisper=str(models.get_model_path()), license="Apache-2.0", held_out_share=0.25)
     prepare(str(folder), out, settings, Display(quiet=True))
     return out
 

@@ -13,9 +13,9 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from duplexgen.pipeline.dataset.manifest import PREFERENCES
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.pairs.kind import PREFERENCES
 from duplexgen.training.data import TrainingData
 from duplexgen.training.live.talk import LONGEST_S, read_recording
 from duplexgen.training.models.model import DuplexModel, load_model, start_from_config

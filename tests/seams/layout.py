@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from duplexgen.pipeline.dialogue import CodedTrack, Event
-from duplexgen.pipeline.layouts.layout import Row
+from duplexgen.pipeline.layouts.layout import Row, Written, WrittenReply
 from duplexgen.pipeline.layouts.section import LayoutSection
 from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
@@ -46,6 +46,22 @@ class Triples:
 
     def length(self, row: Row) -> int:
         return len(row["triples"]) // 3
+
+    def written(self, row: Row) -> Written:
+        triples = np.asarray(row["triples"], np.int16).reshape(-1, 3)
+        edges = np.flatnonzero(np.diff(np.pad(triples[:, 2], 1))).tolist()
+        replies = [
+            WrittenReply((), 0, range(first, first + 1), range(past, past + 1))
+            for first, past in zip(edges[::2], edges[1::2], strict=True)
+        ]
+        user, assistant = triples[np.newaxis, :, 0], triples[np.newaxis, :, 1]
+        return Written(user, assistant, self.section.shift, tuple(replies))
+
+    def announces(self, frames: int, start_sample: int) -> bool:
+        return start_sample < frames * self.samples_per_frame
+
+    def may_follow(self, end_sample: int, start_sample: int) -> bool:
+        return start_sample >= end_sample + self.samples_per_frame
 
     def kinds(self, row: Row) -> NDArray[np.uint8]:
         return (np.arange(len(row["triples"])) % 3).astype(np.uint8)

@@ -10,7 +10,7 @@ from duplexgen.pipeline.scenarios.section import Timing
 
 
 class OverlappingTiming(Timing):
-    scenario: Literal["overlapping"] = "overlapping"
+    scenario: Literal["overlapping"]
     share: float = 0.5
 
 
@@ -37,7 +37,8 @@ class Overlapping:
             if event.answers is not None and not event.start_sample < events[event.answers].end_sample:
                 yield f"event {index} does not start in what it answers"
 
-    def measure(self, events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
+    @staticmethod
+    def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
         return iter(())
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:
@@ -46,3 +47,7 @@ class Overlapping:
             for index, event in enumerate(events)
             if event.answers is not None
         ]
+
+    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+        if late.stops or late.delay_samples >= 0:
+            yield "no reply that starts in what it answers"

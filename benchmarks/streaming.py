@@ -47,7 +47,7 @@ SMALL: dict[str, Any] = {
 def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
     vocabulary = Vocabulary.build(text, speech)
-    layout = BaylingSection()
+    layout = BaylingSection(name="bayling")
     description = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
     sequence_format = SequenceFormat(Described.model_validate(description))
     network = start_from_config(SMALL, sequence_format, seed=0)

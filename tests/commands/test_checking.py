@@ -66,7 +66,7 @@ def test_defaults(tmp_path: Path) -> None:
     recipe, base = checking.load(str(tmp_path / "recipe.yaml"))
     assert base == tmp_path
     assert (recipe.output.sample_rate, recipe.tokens.margin_frames) == (16000, 40)
-    assert recipe.layout == BaylingSection(user_tokens=10, text_tokens=5, ast_offset=-1)
+    assert recipe.layout == BaylingSection(name="bayling", user_tokens=10, text_tokens=5, ast_offset=-1)
     assert recipe.timing == TurnTakingTiming(scenario="turn_taking") and recipe.timing.reply_delay_s == 0.8
     (tmp_path / "recipe.yaml").write_text(GOOD.replace("turn_taking", "interruption"))
     timing = checking.load(str(tmp_path / "recipe.yaml"))[0].timing

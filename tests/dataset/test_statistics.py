@@ -14,7 +14,7 @@ from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
 from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10)
-LAYOUT = Bayling(BaylingSection(), VOCABULARY, 1280)
+LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, 1280)
 NAME = "reply_delay_s"
 QUANTITY = QUANTITIES[NAME]
 BIN = (QUANTITY.high - QUANTITY.low) / QUANTITY.bins

@@ -15,7 +15,7 @@ from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
 
 class TriplesSection(LayoutSection):
-    name: Literal["triples"] = "triples"
+    name: Literal["triples"]
     shift: int = 1  # frames that the assistant runs ahead
 
     @property

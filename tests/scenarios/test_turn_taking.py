@@ -109,13 +109,8 @@ def test_same_seed_same_timeline_and_other_purposes_do_not_matter() -> None:
 
 @pytest.mark.parametrize("gap", [-1, 1])
 def test_edges_of_a_range_are_in_it(gap: int) -> None:
-    events = lay(
-        TurnTaking(TurnTakingTiming(scenario="turn_taking", next_turn_gap_s=Range(low=1.0, high=1.0))),
-        [1.0] * 4,
-        16000,
-        0,
-    ).events
     scenario = TurnTaking(TurnTakingTiming(scenario="turn_taking", next_turn_gap_s=Range(low=1.0, high=1.0)))
+    events = lay(scenario, [1.0] * 4, 16000, 0).events
     assert [*scenario.check(events, 16000)] == []
     (found,) = scenario.check(moved(events, 2, gap), 16000)
     assert found == f"event 2 starts {16000 + gap} samples after the assistant's end, outside next_turn_gap_s"

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from duplexgen.pipeline.acoustics.effects import EFFECTS, EffectSection
+from duplexgen.pipeline.acoustics.effects import EffectSection
 from duplexgen.pipeline.audio.flac import encode as to_flac
 from duplexgen.pipeline.dataset.invariants import Checker
 
@@ -84,11 +84,8 @@ def test_the_margin_is_silence(heard: Row, check: Check) -> None:
     assert check(heard) == ["assistant_codes are not the codes of the audio"]
 
 
-def test_sound_that_the_recipe_puts_between_events(
-    heard: Row, checkers: dict[str, Checker], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sound_that_the_recipe_puts_between_events(heard: Row, checkers: dict[str, Checker]) -> None:
     """What effects do to the user's channel is no event; the assistant's stays clean."""
-    monkeypatch.setitem(EFFECTS, "hum", Any)
     checker = checkers["turn_taking"]
     recipe = checker.recipe.model_copy(update={"acoustics": [EffectSection(effect="hum")]})
     for channel, role in enumerate(("user", "assistant")):

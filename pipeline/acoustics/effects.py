@@ -15,6 +15,8 @@ class EffectSection(Section):
 
     effect: str
 
+    PART: ClassVar[str | None] = "effect"
+
 
 class Effect(Protocol):
     """Changes the user's channel; what the assistant says, and is trained to say, stays clean."""

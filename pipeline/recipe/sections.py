@@ -17,16 +17,19 @@ class Section(BaseModel):
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset()
     """Keys that change nothing of what is made, or whose effect a part's fingerprint says."""
+    PART: ClassVar[str | None] = None
+    """The key that names the part whose section it is: what it says always shapes."""
 
 
 def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str, Any]:
-    """What of a section shapes what is made: all that it says, but for what is at its default or SHAPELESS.
+    """What of a section shapes what is made: its PART, and what it says, but for what is at its default or SHAPELESS.
 
     So a key that is new, and optional, leaves the names of what was made before as they are. A default must therefore
     never change without the version of the stage that it shapes. only: these keys, and no others.
     """
     keys = type(section).model_fields.keys() - section.SHAPELESS if only is None else set(only)
-    return section.model_dump(mode="json", exclude_defaults=True, include=keys)
+    part = {} if section.PART is None else {section.PART: getattr(section, section.PART)}
+    return part | section.model_dump(mode="json", exclude_defaults=True, include=keys)
 
 
 def _fit_for_files(name: str) -> str:

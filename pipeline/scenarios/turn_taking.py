@@ -12,7 +12,7 @@ from .section import Timing
 
 
 class TurnTakingTiming(Timing):
-    scenario: Literal["turn_taking"]
+    scenario: Literal["turn_taking"] = "turn_taking"
 
 
 @dataclass(frozen=True)

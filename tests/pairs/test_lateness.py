@@ -31,8 +31,8 @@ MARGIN = 40
 VOCABULARY = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
 )
-LAYOUT = Bayling(BaylingSection(), VOCABULARY, SPF)
-PLAIN = Plain(PlainSection(), VOCABULARY, SPF)
+LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
+PLAIN = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
 ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
 TEXT = "It is on the corner of the market square."
 
@@ -408,7 +408,7 @@ def test_draws_depend_on_seed_and_dialogue_alone() -> None:
 def test_starting_late_in_any_blocks(
     ratio: tuple[int, int], offset: int, shift: int, length: int, gap: int, seed: int, codebooks: int
 ) -> None:
-    section = BaylingSection(user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
+    section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
     layout = Bayling(section, VOCABULARY, SPF)
     events = [turn(of.channel, of.start_sample + shift, of.end_sample + shift) for of in two_exchanges(gap)]
     events[3] = turn("assistant", events[3].start_sample, events[3].start_sample + length + 40000)
@@ -434,7 +434,7 @@ def test_stopping_late_in_any_blocks(
     ratio: tuple[int, int], offset: int, question: int, uncut: int, reaction: int, into: int | None, seed: int
 ) -> None:
     """Whoever has the rows alone finds nothing wrong with them, however long question, reply and answer are."""
-    section = BaylingSection(user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
+    section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
     layout = Bayling(section, VOCABULARY, SPF)
     events = interrupted(question) if into is None else interrupted_twice(question, into)
     barge_in = events[2].start_sample

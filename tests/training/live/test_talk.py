@@ -195,7 +195,7 @@ def test_a_transcript_has_the_replies_of_a_data_set(data_sets: Callable[..., Dat
     for row in data_sets("turn_taking").rows():
         blocks = np.array(row["input_ids"]).reshape(-1, 25)
         said = replies(blocks[:, 10:15].reshape(-1), model.format)
-        turns = [turn for turn in row["turns"] if turn["role"] == "assistant"]
+        turns = [turn for turn in row["events"] if turn["channel"] == "assistant"]
         assert [reply.text for reply in said] == [turn["text"] for turn in turns]
         assert [reply.start_s for reply in said] == pytest.approx([t["start_sample"] / RATE for t in turns], abs=0.161)
         assert [reply.end_s for reply in said] == pytest.approx([t["end_sample"] / RATE for t in turns], abs=0.241)

@@ -41,12 +41,12 @@ def test_a_turn_taking_stimulus_is_the_first_question_and_silence(
 ) -> None:
     row = next(data_sets("turn_taking").rows())
     found = stimulus(row, model.format)
-    end = row["turns"][0]["end_sample"]
+    end = row["events"][0]["end_sample"]
     track, _ = soundfile.read(_file(row), dtype="int16")
     assert (found.samples[:end] == track[:end, 0]).all() and found.samples[:end].any()
     assert not found.samples[end:].any()
     assert 7 * RATE <= len(found.samples) - end < 7 * RATE + BLOCK and len(found.samples) % BLOCK == 0
-    assert found.questions == (row["turns"][0]["text"],)
+    assert found.questions == (row["events"][0]["text"],)
     assert (found.user_end_sample, found.barge_in_sample) == (end, None)
 
 
@@ -55,12 +55,12 @@ def test_an_interruption_stimulus_is_both_questions_at_their_places(
 ) -> None:
     for row in data_sets("interruption").rows():
         found = stimulus(row, model.format)
-        cut = next(number for number, turn in enumerate(row["turns"]) if turn["interrupted"])
-        second = row["turns"][cut + 1]
+        cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
+        second = row["events"][cut + 1]
         track, _ = soundfile.read(_file(row), dtype="int16")
         assert (found.samples[: second["end_sample"]] == track[: second["end_sample"], 0]).all()
         assert not found.samples[second["end_sample"] :].any()
-        assert found.barge_in_sample == second["start_sample"] < row["turns"][cut]["end_sample"]
+        assert found.barge_in_sample == second["start_sample"] < row["events"][cut]["end_sample"]
         assert found.questions[-1] == second["text"]
 
 
@@ -73,10 +73,10 @@ def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], m
     with pytest.raises(DialogueRejected, match="nothing_interrupted"):
         stimulus(row | {"scenario": "interruption"}, model.format)
     with pytest.raises(DialogueRejected, match="no_turns"):
-        stimulus(row | {"turns": []}, model.format)
+        stimulus(row | {"events": []}, model.format)
     for end_sample in (-1, 0, 2**62):
         with pytest.raises(DialogueRejected, match="no_such_audio"):
-            stimulus(row | {"turns": [row["turns"][0] | {"end_sample": end_sample}]}, model.format)
+            stimulus(row | {"events": [row["events"][0] | {"end_sample": end_sample}]}, model.format)
 
 
 def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
@@ -174,7 +174,7 @@ def test_rows_that_are_not_measured_do_not_count(
     data_set = data_sets("turn_taking")
     rows = list(data_set.rows())
     rows[1] = rows[1] | {"audio": None}
-    silent = rows[2]["turns"]
+    silent = rows[2]["events"]
     silent[0]["end_sample"] = silent[0]["start_sample"]  # the stimulus ends before a word is said
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
     found = list(run(model, data_set, Settings(RECIPE)))

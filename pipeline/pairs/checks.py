@@ -198,9 +198,10 @@ class PairChecker:
         right = sides.rejected.replies[sides.number + 1]
         moved = max(0, start - LEAK_FRAMES - first_shown)
         end = min(right.end_frames.start - first_shown, after.shape[1])
+        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
+        moved = moved if frames else min(moved, stopped)  # what does not move is there on both sides, silence and all
         if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
             yield "the answer's audio is not that of the chosen side, moved"
-        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
         if not _among(after[:, stopped : moved + frames], silence):
             yield "the assistant is not silent between the late stop and its answer"
         if not _among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):

@@ -172,7 +172,7 @@ def test_keys_that_are_new_and_optional_leave_the_old_ones_as_they_are(says: dic
     shape = shape_of(Old.model_validate(says))
     assert shape_of(New.model_validate(says)) == shape
     assert shape_of(New.model_validate(says | {"noise": 0.0, "rooms": None, "telephone": None})) == shape
-    used = {"rooms": []}, {"noise": 0.5}, {"telephone": {"voice": "a"}}
+    used: tuple[dict[str, Any], ...] = {"rooms": []}, {"noise": 0.5}, {"telephone": {"voice": "a"}}
     shapes = [json.dumps(shape_of(New.model_validate(says | more)), sort_keys=True) for more in ({}, *used)]
     assert len(set(shapes)) == 4
 

@@ -259,62 +259,37 @@ def evaluate(
     evalset: Annotated[
         list[Path], typer.Argument(parser=path, help="Data sets of held-out dialogues, with audio.", show_default=False)
     ],
+    recipe: Annotated[
+        str, typer.Option(metavar="EVALUATION_RECIPE", help="A recipe file, or the name of one that ships.")
+    ] = "timing",
     out: Annotated[
         Path | None, typer.Option(parser=path, help="Default: out/evaluation and the model's name.", show_default=False)
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=MOST_ROWS, help="The first items of each set only.", show_default=False)
+        int | None, typer.Option(min=1, max=MOST_ROWS, help="Use the first items of each set only.", show_default=False)
     ] = None,
-    temperature: Temperature = 0.8,
-    seed: Seed = 0,
-    precision: Precision = "fp32",
     batch: Annotated[
         int, typer.Option(min=1, max=10_000, help="Dialogues at once; changes only the time it takes.")
     ] = 16,
-    keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep both channels of each item as .wav.")] = False,
-    transcripts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHISPER",
-            help="Transcribe the replies (needs faster-whisper): a size, such as large-v3, or a model's folder.",
-            show_default=False,
-        ),
-    ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Judge the replies 1 to 5 by an OpenAI-compatible endpoint, such as http://localhost:8000/v1; its key "
-            "is read from OPENAI_API_KEY.",
-            show_default=False,
-        ),
-    ] = None,
-    judge_model: Annotated[
-        str | None, typer.Option(help="The model that judges, by the endpoint's name for it.", show_default=False)
-    ] = None,
-    answers: Annotated[
-        Path | None,
-        typer.Option(
-            parser=path, help='Spoken questions\' answers, {"id": …, "answers": […]} a line.', show_default=False
-        ),
-    ] = None,
 ) -> None:
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
 
-    Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png.
+    Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png. The
+    recipe says the rest: `seed`, `temperature`, `precision`, `keep_audio`, `transcripts`, `judge` and `answers` are its
+    keys. Two ship: `timing`, and `content`, which looks at what is said, too.
     """
     _needs_training()
+    from .pipeline.recipe.file import load
     from .pipeline.show.progress import Display
     from .training.devices import inference_device
-    from .training.metrics.evaluation import content_of
     from .training.metrics.evaluation import evaluate as run
     from .training.metrics.evaluation_report import problems, table
     from .training.metrics.items import Settings
+    from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
-    content = content_of(transcripts, judge, judge_model, answers)
+    checked, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
     folder = _out(out, f"evaluation/{model.resolve().name}")
-    settings = Settings(limit, temperature, seed, batch, inference_device(), precision)
-    result = run(model, evalset, folder, settings, content, keep_audio, Display())
+    result = run(model, evalset, folder, Settings(checked, limit, batch, inference_device()), Display())
     Console().print(table(result))
     for line in problems(result):
         say_line(line)
@@ -387,53 +362,29 @@ def prepare_voices(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="BANK", parser=path, help="Where the bank goes.", show_default=False)],
-    whisper: Annotated[
-        str, typer.Option(help="Of the recogniser: a size that faster-whisper knows, or a model's folder.")
-    ] = "large-v3",
-    language: Annotated[
-        str | None,
-        typer.Option(help="Of recordings that do not say theirs, such as en. Default: recognised.", show_default=False),
-    ] = None,
-    license: Annotated[str, typer.Option(help="Of recordings that do not say theirs.")] = "unknown",
-    min_dnsmos: Annotated[float, typer.Option(min=1, max=5, help="Overall quality (DNSMOS, OVRL) at least.")] = 3.0,
-    max_similarity: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Cosine of speaker embeddings from which on two clips are one voice."),
-    ] = 0.90,
-    min_coherence: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Cosine of two parts of a clip below which they are two speakers."),
-    ] = 0.81,
-    held_out: Annotated[float, typer.Option(min=0, max=1, help="Share of the voices kept for evaluation.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of who is held out.")] = 0,
-    config: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
-    split: Annotated[str, typer.Option(help="Of a data set.")] = "train",
-    revision: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
+    recipe: Annotated[
+        str, typer.Option(metavar="VOICES_RECIPE", help="A recipe file, or the name of one that ships.")
+    ] = "cloning",
 ) -> None:
     """Make a voice bank of recordings: one clip of 3 to 15 s a voice, clean, understood, unlike the others.
 
     Says what was kept and why not (README.md, rejected.jsonl and clips.png of the bank); exits with 1 if nothing was.
-    A voice is held out by its speaker's name, or the recording's content: more recordings move nobody across.
+    A voice is held out by its speaker's name, or the recording's content: more recordings move nobody across. The
+    recipe says what a clip must be: `whisper`, `language`, `license`, `min_dnsmos`, `max_similarity`, `min_coherence`,
+    `held_out_share` and `seed` are its keys, and `data_set` with `config`, `split` and `revision`.
     """
     from collections import Counter
 
+    from .pipeline.recipe.file import load
     from .pipeline.show.progress import Display
-    from .pipeline.voices.prepare import Settings, prepare
+    from .pipeline.voices.prepare import prepare
+    from .pipeline.voices.recipe import VOICES_RECIPES, VoicesRecipe
 
-    settings = Settings(
-        whisper=whisper,
-        language=language,
-        license=license,
-        min_dnsmos=min_dnsmos,
-        max_similarity=max_similarity,
-        min_coherence=min_coherence,
-        held_out_share=held_out,
-        seed=seed,
-    )
+    checked, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
     if said := problem(recordings):
         raise UserError(f"{recordings} {said}.")
     target = _out(out, "bank")
-    made = prepare(recordings, target, settings, Display(), config, split, revision)
+    made = prepare(recordings, target, checked, Display())
     for reason, count in Counter(one.reason for one in made.rejected).most_common():
         say_line(f"rejected {count:6,}  {reason}")
     say_line(f"{target}: {made.kept} voices, {made.held_out} of them held out")

@@ -35,7 +35,7 @@ from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.sources import reading as sources
 from duplexgen.pipeline.sources.section import Source
 from duplexgen.pipeline.speech import section
-from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
 from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, Heard
 from duplexgen.pipeline.speech.guard import BadSpeechError
@@ -97,10 +97,10 @@ class Spoken:
             if isinstance(result, DialogueRejected):
                 raise BadSpeechError(str(result))
             with atomic_path(path) as file, file.open("wb") as stream:
-                np.savez(stream, waveform=result, spent_s=spent_s)
+                np.savez(stream, waveform=result.waveform, spent_s=spent_s)
         with np.load(path) as kept:
             waveform, spent_s = kept["waveform"], float(kept["spent_s"])
-        finished = finish(waveform, self.engine.sample_rate, request, SPEECH)
+        finished = finish(Said(waveform), self.engine.sample_rate, request, SPEECH)
         if isinstance(finished, BadSpeechError):
             raise finished
         return waveform, spent_s

@@ -79,6 +79,7 @@ def main() -> None:
         bench.train("sft", row, bench.sft_recipe(row))
     for row in PREFERENCES:
         bench.train("dpo", row, bench.dpo_recipe(row))
+    bench.evaluation_recipe.write_text(f"extends: timing\nname: paper_tables\nseed: {bench.seed}\n")
     with ThreadPoolExecutor(1 if torch.cuda.is_available() else CORES) as pool:
         found = dict(zip([row.folder for row in rows], pool.map(bench.evaluate, rows), strict=True))
     print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], found)
@@ -123,13 +124,17 @@ class Bench:
         path.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False))
         self.run("train", stage, str(path), "--out", str(self.out / row.folder))
 
+    @property
+    def evaluation_recipe(self) -> Path:
+        return self.out / "evaluation.yaml"
+
     def evaluate(self, row: Row) -> dict[str, Any]:
         """The figures of a model, by name."""
         result = self.out / "evaluation" / row.folder
         if not self.is_evaluated(row, result / "evaluation.json"):
             shutil.rmtree(result, ignore_errors=True)
             sets = [str(self.out / name) for name in MEASURED_ON]
-            options = ("--out", str(result), "--seed", str(self.seed))
+            options = ("--out", str(result), "--recipe", str(self.evaluation_recipe))
             self.run("evaluate", str(self.out / row.folder), *sets, *options, threads=1)
         by_set: dict[str, dict[str, Any]] = json.loads((result / "evaluation.json").read_text())["figures"]
         return {name: value for figures in by_set.values() for name, value in figures.items()}

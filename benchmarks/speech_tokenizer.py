@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.hearing import HEARING_HZ, Recogniser, words
 from duplexgen.pipeline.assets.fit_melvq import track, utterances
+from duplexgen.pipeline.audio.pcm import to_float
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 
@@ -47,7 +48,7 @@ def speech_probabilities(samples: Waveform) -> NDArray[np.float64]:
 
 
 def renditions(samples: NDArray[np.int16], tokenizer: MelVQ) -> Iterator[tuple[str, Waveform]]:
-    yield "original", (samples / 32768).astype(np.float32)
+    yield "original", to_float(samples)
     codes = tokenizer.encode(samples[np.newaxis])[0]
     for used in (1, tokenizer.codebooks):
         yield f"{used} of {tokenizer.codebooks} codebooks", tokenizer.decode(codes[:used])

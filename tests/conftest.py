@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from benchmarks import replay
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dialogue import Waveform
-from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from tests.corpus import TURNS, recipe_dict
+
+settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
+settings.load_profile("duplexgen")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,6 +76,6 @@ def kokoro() -> Kokoro:
 @pytest.fixture(scope="session")
 def spoken(kokoro: Kokoro) -> Waveform:
     """An utterance as the engine gives it: [samples] at 24 kHz, silence at both ends."""
-    (waveform,) = kokoro.speak([SpeechRequest("Put the kettle on, and we will talk.", "am_michael", "en", seed=0)])
-    assert isinstance(waveform, np.ndarray)
-    return waveform
+    (said,) = kokoro.speak([SpeechRequest("Put the kettle on, and we will talk.", "am_michael", "en", seed=0)])
+    assert isinstance(said, Said)
+    return said.waveform

@@ -49,7 +49,7 @@ class TrainingData:
 
     folders: Sequence[Path]
     kind: str  # of data sets: DIALOGUES or PREFERENCES
-    columns: Sequence[str]  # of list<int32>: what a row is read for
+    columns: Sequence[str]  # of list<int32>, all of one length: what a row is read for
 
     @cached_property
     def format(self) -> SequenceFormat:
@@ -105,12 +105,17 @@ class TrainingData:
             for shard in dataset.shards:
                 with opened(shard, dataset.columns) as file:
                     for number in range(file.num_row_groups):
-                        lengths = file.read_row_group(number, columns=["num_blocks"])["num_blocks"].to_numpy()
+                        lengths = file.read_row_group(number, columns=[self._blocks])[self._blocks].to_numpy()
                         sets[-1].append(RowGroup(shard, dataset.columns, number, row, lengths))
                         row += len(lengths)
             if not any(len(group.num_blocks) for group in sets[-1]):
                 raise UserError(f"{folder} has no rows: there is nothing to train on.")
         return sets
+
+    @property
+    def _blocks(self) -> str:
+        """The column that says how many blocks a row has: `num_blocks`, and of pairs that of either side."""
+        return f"{self.columns[0].removesuffix('input_ids')}num_blocks"
 
     @property
     def num_rows(self) -> int:

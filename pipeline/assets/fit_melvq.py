@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio import pcm
 from ..tokens.speech import mel
 from ..tokens.speech.melvq import SILENT, WEIGHTS, Codebook, MelVQ, Projector, dequantize, neighbourhoods, quantize
 from . import chitchat
@@ -63,7 +64,7 @@ def speak(tables: Path, work: Path) -> None:
             if target.exists():
                 continue
             style = np.fromfile(tables / f"{voice}.bin", "<f4").reshape(-1, 256)[40:200].mean(0)
-            waveform = soxr.resample(engine.synthesize(text, style), engine.sample_rate, mel.SAMPLE_RATE)
+            waveform = soxr.resample(engine.synthesize(text, style).waveform, engine.sample_rate, mel.SAMPLE_RATE)
             target.with_suffix(".txt").write_text(text + "\n", "utf-8")
             soundfile.write(target, waveform, mel.SAMPLE_RATE, subtype="PCM_16")
 
@@ -86,14 +87,14 @@ def track(waveform: NDArray[np.float64], lead_samples: int, tail_samples: int) -
     """The waveform with silence around it, [samples], a whole number of frames."""
     padded = np.pad(waveform, (lead_samples, tail_samples))
     padded = np.pad(padded, (0, -len(padded) % mel.FRAME_SAMPLES))
-    return np.clip(np.rint(padded * 32768), -32768, 32767).astype(np.int16)
+    return pcm.to_int16(padded)
 
 
 def varied(waveforms: list[NDArray[np.float64]], random: np.random.Generator) -> list[NDArray[np.int16]]:
     """Tracks to fit on: each waveform from several sample offsets, at several levels, some in low noise."""
     tracks = []
     for waveform in waveforms * RENDITIONS:
-        samples = track(waveform, int(random.integers(mel.FRAME_SAMPLES)), mel.FRAME_SAMPLES) / 32768
+        samples = track(waveform, int(random.integers(mel.FRAME_SAMPLES)), mel.FRAME_SAMPLES) / pcm.FULL_SCALE
         samples *= 10 ** (random.uniform(-LEVEL_JITTER_DB, LEVEL_JITTER_DB) / 20)
         if random.random() < NOISY_SHARE:
             samples += random.standard_normal(len(samples)) * 10 ** (random.uniform(*NOISE_DB) / 20)

@@ -91,7 +91,7 @@ def speak(tables: Path, work: Path) -> None:
         if target.exists() or candidate.languages != ["en"]:
             continue
         spoken = {
-            f"{kind}{number}": engine.synthesize(sentence, row)
+            f"{kind}{number}": engine.synthesize(sentence, row).waveform
             for kind, sentences in SAID.items()
             for number, sentence in enumerate(sentences)
         }

@@ -3,36 +3,34 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..dialogue import CHANNELS, Timeline, Track, Waveform
-
-FULL_SCALE = 32767
+from ..dialogue import CHANNELS, Event, Timeline, Track, Waveform
+from .pcm import FULL_SCALE, LARGEST, to_symmetric_int16
 
 
-def compose(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fade_s: float) -> Track:
-    """Place utterances on a track, user on channel 0 and assistant on channel 1, silence elsewhere.
+def mix(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fade_s: float) -> Track:
+    """Add utterances up on a track, user on channel 0 and assistant on channel 1, silence elsewhere.
 
-    waveforms: one a placement, at `sample_rate`, each `natural_end_sample - start_sample` samples long.
-    A reply that stops before its natural end fades out over its last `fade_s` seconds, along half a cosine, and
-    is exactly silent from `end_sample` on.
+    waveforms: one per utterance, at `sample_rate`. What is louder than full scale together is clipped.
     """
     samples = np.zeros((len(CHANNELS), timeline.num_samples), dtype=np.int16)
-    fade = _fade_out(round(fade_s * sample_rate))
-    for waveform, placement in zip(waveforms, timeline.placements, strict=True):
-        audible = waveform[: placement.end_sample - placement.start_sample]
-        if placement.end_sample < placement.natural_end_sample:
-            audible = audible.copy()
-            length = min(len(fade), len(audible))
-            audible[len(audible) - length :] *= fade[len(fade) - length :]
-        channel = CHANNELS.index(placement.role)
-        samples[channel, placement.start_sample : placement.end_sample] = to_int16(audible)
+    for event in timeline.events:
+        there = samples[CHANNELS.index(event.channel), event.start_sample : event.end_sample]
+        sound = to_symmetric_int16(audible(waveforms[event.utterance], event, sample_rate, fade_s))
+        there[:] = sound if not there.any() else np.clip(there.astype(np.int32) + sound, -FULL_SCALE, LARGEST)
     return Track(samples, sample_rate)
 
 
-def to_int16(waveform: Waveform) -> NDArray[np.int16]:
-    """Round a waveform in [-1, 1] to 16 bit; louder samples are clipped."""
-    return np.rint(np.clip(waveform, -1.0, 1.0) * FULL_SCALE).astype(np.int16)
+def audible(waveform: Waveform, event: Event, sample_rate: int, fade_s: float) -> Waveform:
+    """What is heard of an utterance: of one that is cut, its beginning, which fades out along half a cosine."""
+    heard = waveform[: event.end_sample - event.start_sample]
+    if not event.is_cut:
+        return heard
+    fade = _fade_out(round(fade_s * sample_rate))
+    length = min(len(fade), len(heard))
+    heard = heard.copy()
+    heard[len(heard) - length :] *= fade[len(fade) - length :]
+    return heard
 
 
 def _fade_out(length: int) -> Waveform:

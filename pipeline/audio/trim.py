@@ -1,11 +1,11 @@
 """Where speech starts and ends in one utterance, as Silero VAD would find it in a track."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialogue import Waveform
+from ..dialogue import Waveform, Word
 from . import vad
 from .vad import FRAME_SAMPLES, RATE_HZ
 
@@ -25,6 +25,15 @@ def trim(waveform: Waveform, sample_rate: int) -> Waveform:
     """
     start, end = speech_span(waveform, sample_rate)
     return waveform[start:end]
+
+
+def words_within(words: Sequence[Word], start: int, end: int) -> tuple[Word, ...]:
+    """Words of a waveform on the part of it from sample `start` to `end`: what of a word lies outside is cut off."""
+
+    def placed(sample: int) -> int:
+        return min(max(sample, start), end) - start
+
+    return tuple(Word(word.text, placed(word.start_sample), placed(word.end_sample)) for word in words)
 
 
 def speech_span(waveform: Waveform, sample_rate: int) -> tuple[int, int]:

@@ -9,9 +9,10 @@ from ..dataset.recipe import Recipe
 from ..making.run import Making, make, staged
 from ..making.stage import Stage
 from ..show.progress import Display
-from ..stages.data import DataStage
 from ..stages.script import ScriptStage
+from ..stages.sequences import SequencesStage
 from ..stages.speech import SpeechStage
+from ..stages.tracks import TracksStage
 from .plan import make_plan
 
 
@@ -21,7 +22,7 @@ class Build(Making):
 
     recipe: Recipe
     limit: int | None
-    data: DataStage  # the last of the stages
+    sequences: SequencesStage  # the last of the stages
 
     kind: ClassVar[Dialogues] = Dialogues()
 
@@ -33,7 +34,7 @@ class Build(Making):
         return {"limit": self.limit, "sources": self.plan.sources}
 
     def write_vocabulary(self, staging: Path) -> list[str]:
-        return self.data.write_vocabulary(staging)
+        return self.sequences.write_vocabulary(staging)
 
     def summary(self, about: dict[str, Any]) -> str:
         return (
@@ -45,9 +46,14 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
     """Plan a build: read the sources into partitions and name the stages' folders."""
     with display.reading_sources() as report:
         plan = make_plan(recipe, base, work, limit, report)
-    data = DataStage(recipe)
-    stages: tuple[Stage, ...] = (ScriptStage(recipe.rewriting), SpeechStage(recipe.speech, recipe.seed), data)
-    return Build(recipe, work, plan, stages, *staged(stages, plan, work), limit, data)
+    sequences = SequencesStage(recipe)
+    stages: tuple[Stage, ...] = (
+        ScriptStage(recipe.rewriting),
+        SpeechStage(recipe.speech, recipe.seed),
+        TracksStage(recipe),
+        sequences,
+    )
+    return Build(recipe, work, plan, stages, *staged(stages, plan, work), limit, sequences)
 
 
 def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:

@@ -6,13 +6,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ..dataset.recipe import Output, Recipe
-from ..layouts.section import Layout
-from ..layouts.table import LAYOUTS
+from ..layouts.layouts import DEFAULT, AnyLayoutSection
+from ..layouts.section import LayoutSection
 from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
 from ..recipe.sections import Section
 from ..rewriting.rewriters import REWRITERS
 from ..rewriting.section import Rewriting
-from ..scenarios.section import Timing
 from ..sources import reading as sources
 from ..sources.section import Source
 from ..speech import engines as speech
@@ -60,17 +59,7 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
                 found.append((("sources", index, "join"), message))
     if section := _section(Speech, file.raw.get("speech", {})):
         found += speech.check(section, frozenset(source.language for source in read_sources.values()))
-    layout = _section(Layout, file.raw.get("layout", {}))
-    if layout:
-        found += _unknown(("layout", "name"), layout.name, LAYOUTS)
-    if tokens := _section(Tokens, file.raw.get("tokens", {})):
-        found += _check_tokenizers(tokens)
-    if layout and tokens:
-        found += _check_blocks(layout, tokens)
-    output = _section(Output, file.raw.get("output", {}))
-    timing = _section(Timing, file.raw.get("timing", {}))
-    if layout and tokens and output and timing and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        found += _check_time(layout, SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output, timing)
+    found += _check_parts(file.raw)
     found += _check_unused(file.raw)
     return [file.mistake(location, message) for location, message in found]
 
@@ -95,12 +84,36 @@ def _check_unused(raw: dict[str, Any]) -> list[Problem]:
     return found
 
 
-def _check_blocks(layout: Layout, tokens: Tokens) -> list[Problem]:
+def _check_parts(raw: dict[str, Any]) -> list[Problem]:
+    """What tokenizers a recipe names, and whether they go together with its layout and its output."""
+    found: list[Problem] = []
+    laid_out = _section(_LaidOut, {key: raw[key] for key in _LaidOut.model_fields if key in raw})
+    if tokens := _section(Tokens, raw.get("tokens", {})):
+        found += _check_tokenizers(tokens)
+    if laid_out and tokens:
+        found += _check_blocks(laid_out.layout, tokens)
+    output = _section(Output, raw.get("output", {}))
+    if tokens and output and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
+        found += _check_time(SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output)
+    return found
+
+
+class _LaidOut(Section):
+    """The layout of a recipe, as the section of the one it names."""
+
+    layout: AnyLayoutSection = DEFAULT
+
+
+def _check_blocks(layout: LayoutSection, tokens: Tokens) -> list[Problem]:
+    found: list[Problem] = []
+    if tokens.margin_frames < layout.margin_frames:
+        message = f"expected at least what the layout {layout.name} needs, {layout.margin_frames}"
+        found.append((("tokens", "margin_frames"), f"{message}, got {tokens.margin_frames}"))
     section = tokens.glm4voice
-    if not section or section.mode == "offline" or layout.user_tokens % section.block_frames == 0:
-        return []
-    message = f"expected a divisor of layout.user_tokens, {layout.user_tokens}, got {section.block_frames}"
-    return [(("tokens", "glm4voice", "block_frames"), f"{message}: codes would know what follows their block")]
+    if section and section.mode == "streaming" and layout.block_frames % section.block_frames:
+        message = f"expected a divisor of the layout's block, {layout.block_frames} frames, got {section.block_frames}"
+        found.append((("tokens", "glm4voice", "block_frames"), f"{message}: codes would know what follows their block"))
+    return found
 
 
 def _check_tokenizers(tokens: Tokens) -> list[Problem]:
@@ -113,18 +126,12 @@ def _check_tokenizers(tokens: Tokens) -> list[Problem]:
     return found
 
 
-def _check_time(layout: Layout, tokenizer: SpeechTokenizer, output: Output, timing: Timing) -> list[Problem]:
-    found: list[Problem] = []
-    frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
-    if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate:
-        message = f"a frame of {tokenizer.name} ({frame_s * 1000:g} ms) is no whole number of samples"
-        found.append((("output", "sample_rate"), f"{message} at {output.sample_rate} Hz"))
-    block_s = layout.user_tokens * frame_s
-    if round(timing.tail_s * output.sample_rate) < round(block_s * output.sample_rate):
-        found.append(
-            (("timing", "tail_s"), f"expected at least one block, {block_s:g} s, of silence, got {timing.tail_s:g}")
-        )
-    return found
+def _check_time(tokenizer: SpeechTokenizer, output: Output) -> list[Problem]:
+    if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate == 0:
+        return []
+    frame_ms = tokenizer.samples_per_frame / tokenizer.sample_rate * 1000
+    message = f"a frame of {tokenizer.name} ({frame_ms:g} ms) is no whole number of samples"
+    return [(("output", "sample_rate"), f"{message} at {output.sample_rate} Hz")]
 
 
 def _section(model: type[S], value: object) -> S | None:

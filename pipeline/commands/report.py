@@ -1,14 +1,15 @@
 """What a person reads about a plan, a data set, or one dialogue."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from ..dataset.manifest import VOCABULARY_FOLDER
 from ..dataset.reader import LARGEST_TOKENIZER_BYTES, Dataset
+from ..dataset.rows import read_events
+from ..dataset.schema import SIDES
 from ..dataset.statistics import Statistics
 from ..errors import UserError
 from ..escapes import one_line
@@ -18,10 +19,7 @@ from .build import Build
 
 WORDS_A_SECOND = 2.5
 """What a voice speaks, roughly; for estimates before anything is spoken."""
-STATE_SIGNS = {"silence": "·", "assistant": "[A]", "pad": "[P]", "epad": "[E]"}
-LEGEND = "[A] assistant starts, [P] text is written and speech goes on, [E] text and speech are complete, · silence"
-SPEECH, SILENCE = "█", "·"
-SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "num_blocks", "turns", "input_ids"]
+SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events"]
 
 
 def describe_plan(made: Build) -> str:
@@ -104,15 +102,18 @@ def describe_dataset(dataset: Dataset) -> str:
 
 
 def describe_dialogue(dataset: Dataset, wanted: str) -> str:
-    """One dialogue, block by block: what each channel carries in the sequence (BayLing-Duplex figure 1).
+    """One dialogue as its layout shows it; of a preference pair, both sides.
 
-    Each row is one block: the user's frames, the text ids, and the assistant's frames one block later.
-    Of a preference pair, the text channels of both sides. wanted: the dialogue's id, or its number counted from 0.
+    wanted: the dialogue's id, or its number counted from 0.
     Raises UserError if there is no such dialogue.
     """
     if dataset.kind == PREFERENCES:
         return _shown(_pair_lines(dataset, _find(dataset, wanted, None)))
-    return _shown(_dialogue_lines(dataset, _find(dataset, wanted, SHOWN_COLUMNS)))
+    return _shown(
+        _dialogue_lines(
+            dataset, _find(dataset, wanted, [*SHOWN_COLUMNS, *(field.name for field in dataset.layout.COLUMNS)])
+        )
+    )
 
 
 def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
@@ -126,85 +127,53 @@ def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str,
 
 
 def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:
-    """Raise UserError unless a row's sequences and turns can be shown."""
-    layout, size = dataset.layout, dataset.described.vocabulary.size
-    sequences = [np.asarray(row[name]) for name in ("input_ids", "chosen_ids", "rejected_ids") if name in row]
-    samples = row["num_blocks"] * layout.block_samples
-    whole = (
-        row["num_blocks"] > 0
-        and all(len(ids) == row["num_blocks"] * layout.ids_per_block for ids in sequences)
-        and all(ids.min() >= 0 and ids.max() < size for ids in sequences)
-        and all(0 <= turn["start_sample"] <= turn["end_sample"] <= samples for turn in row.get("turns", ()))
-    )
-    if not whole:
+    """Raise UserError unless a row's ids and events can be shown."""
+    layout = dataset.layout
+    try:
+        for side in _sides(dataset, row).values():
+            samples = layout.length(side) * layout.samples_per_frame
+            if not layout.kinds(side).size:
+                raise ValueError("it is empty")
+            if not all(0 <= of["start_sample"] <= of["end_sample"] <= samples for of in row.get("events", ())):
+                raise ValueError(f"its events are not those of {samples} samples")
+    except (ValueError, IndexError) as error:
         raise UserError(
-            f"{dataset.path}: the row is damaged: its ids or its turns are not those of {row['num_blocks']} blocks. "
-            "`duplexgen verify` says what is wrong."
-        )
+            f"{dataset.path}: the row is damaged: {error}. `duplexgen verify` says what is wrong."
+        ) from error
+
+
+def _sides(dataset: Dataset, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The columns of the layout in a row, by side; a dialogue has one side."""
+    names = [field.name for field in dataset.layout.COLUMNS]
+    prefixes = SIDES if dataset.kind == PREFERENCES else ("",)
+    return {side: {name: row[f"{side}_{name}".lstrip("_")] for name in names} for side in prefixes}
 
 
 def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
-    rate, layout = dataset.sample_rate, dataset.layout
-    yield f"{row['dialogue_id']}  {row['source']}, {row['scenario']}, {row['num_blocks']} blocks"
-    for turn in row["turns"]:
-        span = f"{turn['start_sample'] / rate:7.2f} – {turn['end_sample'] / rate:6.2f} s"
-        cut = f"  — interrupted, heard: {turn['spoken_text']}" if turn["interrupted"] else ""
-        yield f"{turn['role']:>9}  {span}  {turn['voice']}: {turn['text']}{cut}"
+    rate = dataset.sample_rate
+    yield f"{row['dialogue_id']}  {row['source']}, {row['scenario']}"
+    for of in row["events"]:
+        span = f"{of['start_sample'] / rate:7.2f} – {of['end_sample'] / rate:6.2f} s"
+        cut = f"  — cut, heard: {of['spoken_text']}" if of["cut_by"] is not None else ""
+        yield f"{of['channel']:>9}  {span}  {of['voice']}: {of['text']}{cut}"
     yield ""
-    frames = layout.block_frames
-    spoken = {
-        role: _speaking(row, role, row["num_blocks"] * frames, layout.block_samples // frames)
-        for role in ("user", "assistant")
-    }
-    texts = _text_blocks(dataset, row["input_ids"])
-    yield f"block   user{'':{frames}}  text{'':{len(texts[0]) + 1}}assistant, one block later"
-    for block, text in enumerate(texts):
-        user = spoken["user"][block * frames : (block + 1) * frames]
-        assistant = spoken["assistant"][(block + 1) * frames : (block + 2) * frames]
-        start_s = block * layout.block_samples / rate
-        yield f"{block:5}  {start_s:6.1f} s {user}   {text}   {assistant:{SILENCE}<{frames}}"
-    yield ""
-    yield LEGEND
+    yield from dataset.layout.show(_sides(dataset, row)[""], _names(dataset), read_events(row["events"]), rate)
 
 
 def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
-    chosen, rejected = (_text_blocks(dataset, row[f"{side}_ids"]) for side in ("chosen", "rejected"))
-    capped = ", for want of room" if row["capped"] else ""
-    yield f"{row['dialogue_id']}  {row['scenario']}, turn {row['turn']}, {row['num_blocks']} blocks"
-    yield f"chosen {row['chosen_delay_s']:.2f} s, rejected {row['rejected_delay_s']:.2f} s{capped}"
-    yield ""
-    yield f"{'block':17}{'chosen':{len(chosen[0])}}   rejected"
-    for block, (left, right) in enumerate(zip(chosen, rejected, strict=True)):
-        yield f"{block:5}  {block * dataset.layout.block_samples / dataset.sample_rate:6.1f} s  {left}   {right}"
-    yield ""
-    yield LEGEND
+    capped = ", for want of audio" if row["capped"] else ""
+    yield f"{row['dialogue_id']}  {row['scenario']}, event {row['event']}"
+    for side, columns in _sides(dataset, row).items():
+        yield ""
+        yield f"{side}: {row[f'{side}_delay_s']:.2f} s{capped if side == 'rejected' else ''}"
+        yield from dataset.layout.show(columns, _names(dataset), (), dataset.sample_rate)
 
 
-def _speaking(row: dict[str, Any], role: str, frames: int, frame_samples: int) -> str:
-    signs = np.full(frames, SILENCE)
-    for turn in row["turns"]:
-        if turn["role"] == role:
-            signs[turn["start_sample"] // frame_samples : -(-turn["end_sample"] // frame_samples)] = SPEECH
-    return "".join(signs)
-
-
-def _text_blocks(dataset: Dataset, ids: list[int]) -> list[str]:
-    """The text channel, one line a block, a readable sign a slot, slots below each other."""
-    signs = _text_signs(dataset, ids)
-    slots = len(signs) * dataset.layout.ids_per_block // len(ids)
-    widths = [max(len(sign) for sign in signs[slot::slots]) for slot in range(slots)]
-    padded = [f"{sign:{widths[number % slots]}}" for number, sign in enumerate(signs)]
-    return [" ".join(padded[first : first + slots]) for first in range(0, len(padded), slots)]
-
-
-def _text_signs(dataset: Dataset, ids: list[int]) -> list[str]:
-    layout, state = dataset.layout, dataset.described.state
+def _names(dataset: Dataset) -> Callable[[int], str]:
+    """What each text id stands for, on a line."""
     file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
     try:
         tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))
     except Exception as error:  # the library raises nothing narrower
         raise UserError(f"{file} is damaged: {error}") from error
-    signs = {id_: STATE_SIGNS[name] for name, id_ in state.items()}
-    blocks = np.asarray(ids).reshape(-1, layout.ids_per_block)
-    text = blocks[:, layout.block_frames : layout.ids_per_block - layout.block_frames].reshape(-1)
-    return [signs.get(int(id_)) or one_line(tokenizer.decode([int(id_)]).strip()) or "␣" for id_ in text]
+    return lambda id_: one_line(tokenizer.decode([id_]).strip())

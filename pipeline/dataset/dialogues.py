@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from ..dialogue import FIGURES
 from ..errors import UserError
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..layouts.vocabulary import TOKENIZER_FILES, Vocabulary
 from ..recipe.sections import Section, shape_of
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
@@ -19,27 +20,30 @@ from .invariants import Checker, RowOrder
 from .manifest import VOCABULARY_FOLDER
 from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, read_json
 from .recipe import Recipe
-from .schema import DATA
+from .schema import data_schema
 from .statistics import Statistics, measure, measure_quality
 
 DIALOGUES = "dialogues"
 PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
-TURN_FIELDS = ("role", "start_sample", "end_sample", "interrupted", "reaction_samples")
+EVENT_FIELDS = (
+    *("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by"),
+    *(f"quality.{name}" for name in FIGURES),
+)
 
 
 class Dialogues:
     name: ClassVar[str] = DIALOGUES
     recipe: ClassVar[type[Section]] = Recipe
-    stages: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "data")
-    measured: ClassVar[tuple[str, ...]] = (
-        *("input_ids", "num_blocks"),
-        *(f"turns.list.element.{name}" for name in TURN_FIELDS),
-    )
+    stages: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "tracks", "sequences")
     noted: ClassVar[tuple[str, ...]] = ()
 
     def columns(self, dataset: Dataset) -> pa.Schema:
         with_audio = dataset.manifest.made_of.output.audio == "flac"
-        return DATA if with_audio else DATA.remove(DATA.get_field_index("audio"))
+        return data_schema(dataset.layout.COLUMNS, dataset.sample_rate, with_audio)
+
+    def measured(self, layout: Layout) -> list[str]:
+        fields = (f"events.list.element.{name}" for name in EVENT_FIELDS)
+        return ["scenario", *fields, *(column.name for column in layout.COLUMNS)]
 
     def finished_with(self, recipe: Recipe) -> dict[str, Any]:
         """The card's words, sizes."""
@@ -60,7 +64,8 @@ class Dialogues:
             "rewriting": shape_of(recipe.rewriting),
             "speech": shape_of(recipe.speech),
             "timing": shape_of(recipe.timing),
-            "tokens": shape_of(recipe.tokens),
+            "acoustics": [shape_of(effect) for effect in recipe.acoustics] or None,
+            "margin_frames": recipe.tokens.margin_frames,
             "layout": shape_of(recipe.layout),
             "sample_rate": recipe.output.sample_rate,
             "audio": recipe.output.audio == "flac",
@@ -69,7 +74,7 @@ class Dialogues:
 
     def fan_out(self, dataset: Dataset) -> dict[str, int]:
         recipe = dataset.manifest.made_of
-        return {"speech": recipe.speech.renditions, "data": recipe.timing.takes}
+        return {"speech": recipe.speech.renditions, "tracks": recipe.timing.takes}
 
     def contradictions(self, dataset: Dataset) -> Iterator[str]:
         manifest, recipe = dataset.manifest, dataset.manifest.made_of
@@ -95,12 +100,14 @@ class Dialogues:
             dataset.layout,
             _tokenizer(dataset, TEXT_TOKENIZERS, described.text_tokenizer),
             _tokenizer(dataset, SPEECH_TOKENIZERS, described.speech_tokenizer),
+            described.samples_per_frame,
+            described.margin_frames,
         )
         return DialogueRows(dataset, checker, RowOrder(checker, made_of.sources))
 
     def measure(self, statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
         measure(statistics, row, layout, sample_rate)
-        measure_quality(statistics, row["turns"])
+        measure_quality(statistics, row["events"])
 
     def write_card(self, folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
         return card.write(folder, about, statistics)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..dialogue import Rejection
 from ..errors import UserError
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..storage.atomic import atomic_path, explained, file_sha256
 from ..storage.partitions import COMPRESSION, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
@@ -144,11 +144,11 @@ def measured(
 
     report: called with the number of shards measured so far.
     """
-    statistics = Statistics()
+    statistics, columns = Statistics(), kind.measured(layout)
     for done, shard in enumerate(shards, start=1):
         with opened(shard) as file:
             for number in range(file.num_row_groups):
-                for row in rows_of_table(file.read_row_group(number, columns=kind.measured, use_threads=False)):
+                for row in rows_of_table(file.read_row_group(number, columns=columns, use_threads=False)):
                     kind.measure(statistics, row, layout, sample_rate)
         report(done)
     return statistics

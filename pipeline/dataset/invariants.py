@@ -1,25 +1,25 @@
 """What holds for every row of `data/`, checked from the row alone."""
 
-import io
 import math
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from ..dialogue import CHANNELS
-from ..layouts.streams import Layout, SequenceStreams
-from ..recipe.sections import Range
+from ..audio import flac
+from ..dialogue import CHANNELS, CodedTrack, Event
+from ..layouts.layout import Layout
+from ..scenarios.scenario import Scenario
+from ..scenarios.scenarios import make_scenario
 from ..sources.section import Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
 from .recipe import Recipe
+from .rows import audio_name, read_events, read_track, read_words
 
 Row = dict[str, Any]
 ROUNDED_SHARE = 0.02
@@ -42,157 +42,135 @@ class Checker:
     layout: Layout
     text_tokenizer: TextTokenizer
     speech_tokenizer: SpeechTokenizer
+    samples_per_frame: int  # of the tracks
+    margin_frames: int
 
     def check(self, row: Row) -> Iterator[str]:
         """What is wrong with a row of the right columns, whatever they hold; lists hold no null."""
         if row["scenario"] != self.recipe.timing.scenario:
             yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
-        if len(row["input_ids"]) != row["num_blocks"] * self.layout.ids_per_block:
-            yield f"{len(row['input_ids'])} ids are not {row['num_blocks']} blocks of {self.layout.ids_per_block}"
-            return
-        try:
-            streams = self.layout.decode(np.asarray(row["input_ids"], dtype=np.int32))
-        except ValueError as error:
-            yield f"the sequence cannot be taken apart: {error}"
-            return
-        yield from self._check_turns(row)
-        misshapen = [*self._misshapen_codes(row)]
-        yield from misshapen or self._check_codes(row, streams)
-        yield from self._check_replies(row, streams)
+        frames = len(row["user_codes"][0]) - self.margin_frames if row["user_codes"] else 0
+        events = read_events(row["events"])
+        misplaced = [*self._misplaced(events, frames * self.samples_per_frame)]
+        misshapen = [*self._misshapen_codes(row, frames)]
+        yield from misplaced or self._check_events(row, events, frames * self.samples_per_frame)
+        yield from misshapen
+        if not misplaced and not misshapen:
+            track = read_track(row, self.margin_frames, self.samples_per_frame)
+            yield from self._check_uncut(track)
+            yield from self.layout.check(row, track, [self.text_tokenizer.encode(text) for text in track.texts])
         if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
             yield "audio and the recipe's output.audio disagree"
-        if row.get("audio") is not None and not misshapen:
-            yield from self._check_audio(row, streams)
+        if row.get("audio") is not None and not misplaced and not misshapen:
+            yield from self._check_audio(row, track)
 
-    def _check_turns(self, row: Row) -> Iterator[str]:
-        turns, timing, rate = row["turns"], self.recipe.timing, self.recipe.output.sample_rate
-        end = row["num_blocks"] * self.layout.block_samples
-        if not turns or [turn["role"] for turn in turns] != [*CHANNELS] * (len(turns) // 2):
-            yield "turns do not alternate from user to assistant"
-            return
-        user_voice = turns[0]["voice"]
-        if not _within(turns[0]["start_sample"], timing.lead_in_s, rate):
-            yield f"the first turn starts at sample {turns[0]['start_sample']}, outside lead_in_s"
-        for index, turn in enumerate(turns):
-            if not 0 <= turn["start_sample"] < turn["end_sample"] <= end:
-                yield f"turn {index} lies at [{turn['start_sample']}, {turn['end_sample']}) of {end} samples"
-            if turn["interrupted"] != (turn["reaction_samples"] is not None):
-                yield f"turn {index}: interrupted and reaction_samples disagree"
-            yield from self._check_uncut_end(index, turn, end)
-            if turn["interrupted"] and (turn["role"] == "user" or turn is turns[-1]):
-                yield f"turn {index} is interrupted, but is no reply that a turn of the user follows"
-            if not turn["text"].strip():
-                yield f"turn {index} says nothing"
-            heard = turn["text"][: len(turn["spoken_text"])] if turn["interrupted"] else turn["text"]
-            if turn["spoken_text"] != heard:
-                yield f"turn {index}: spoken_text is not what is heard of its text"
-            if turn["voice"] != (self.recipe.speech.assistant_voice if turn["role"] == "assistant" else user_voice):
-                yield f"turn {index} has the voice {reprlib.repr(turn['voice'])}"
-        if max(turn["end_sample"] for turn in turns) + round(timing.tail_s * rate) > end:
-            yield "the last turn leaves less silence than tail_s"
-        for index, (before, turn) in enumerate(pairwise(turns), start=1):
-            yield from self._check_gap(index, before, turn)
-        if (timing.scenario == "interruption") != any(turn["interrupted"] for turn in turns):
-            yield f"interrupted turns do not fit the scenario {timing.scenario!r}"
+    def _misplaced(self, events: Sequence[Event], end: int) -> Iterator[str]:
+        """Events that lie nowhere, or that name none."""
+        if not events:
+            yield "nothing is heard in it"
+        for index, event in enumerate(events):
+            if event.channel not in CHANNELS:
+                yield f"event {index} is on the channel {reprlib.repr(event.channel)}, expected {' or '.join(CHANNELS)}"
+            if not 0 <= event.start_sample < event.end_sample <= min(end, event.whole_end_sample):
+                whole = f", whole to {event.whole_end_sample}" if event.is_cut else ""
+                yield f"event {index} lies at [{event.start_sample}, {event.end_sample}){whole}, of {end} samples"
+            if index and event.start_sample < events[index - 1].start_sample:
+                yield f"event {index} starts before the one before it"
+            for what, other in (("answers", event.answers), ("cut_by", event.cut_by)):
+                if other is not None and (not 0 <= other < len(events) or events[other].channel == event.channel):
+                    yield f"event {index}: {what} is {other}, expected an event of the other channel"
+            if event.is_cut != (event.cut_by is not None):
+                yield f"event {index}: cut_by and whole_end_sample disagree"
 
-    def _check_uncut_end(self, index: int, turn: Row, end: int) -> Iterator[str]:
-        uncut = turn.get("uncut_end_sample")
-        if turn["interrupted"] != (uncut is not None):
-            yield f"turn {index}: interrupted and uncut_end_sample disagree"
-        elif uncut is not None and not turn["end_sample"] <= uncut <= end:
-            yield f"turn {index}: uncut_end_sample {uncut} does not lie between its end and the track's"
-
-    def _check_gap(self, index: int, before: Row, turn: Row) -> Iterator[str]:
+    def _check_events(self, row: Row, events: Sequence[Event], end: int) -> Iterator[str]:
         timing, rate = self.recipe.timing, self.recipe.output.sample_rate
-        gap = turn["start_sample"] - before["end_sample"]
-        if turn["role"] == "assistant":
-            if gap != round(timing.reply_delay_s * rate):
-                yield f"turn {index} starts {gap} samples after the user's end, not reply_delay_s"
-        elif before["reaction_samples"] is None:
-            if not _within(gap, timing.next_turn_gap_s, rate):
-                yield f"turn {index} starts {gap} samples after the assistant's end, outside next_turn_gap_s"
-        else:
-            if -gap != before["reaction_samples"]:
-                yield f"turn {index - 1} stops {-gap} samples after the barge-in, not reaction_samples"
-            if not _within(before["reaction_samples"], timing.reaction_delay_s, rate):
-                yield f"turn {index - 1}: reaction_samples {before['reaction_samples']} is outside reaction_delay_s"
-            if turn["start_sample"] - before["start_sample"] < round(timing.heard_before_barge_in_s * rate):
-                yield f"turn {index - 1} is interrupted before heard_before_barge_in_s"
+        yield from self._scenario.check(events, rate)
+        user_voice = next((of["voice"] for of in row["events"] if of["channel"] == "user"), "")
+        for index, (event, of) in enumerate(zip(events, row["events"], strict=True)):
+            if not of["text"].strip():
+                yield f"event {index} says nothing"
+            if of["spoken_text"] != (of["text"][: len(of["spoken_text"])] if event.is_cut else of["text"]):
+                yield f"event {index}: spoken_text is not what is heard of its text"
+            if of["voice"] != (self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice):
+                yield f"event {index} has the voice {reprlib.repr(of['voice'])}"
+            yield from self._check_words(index, event, of)
+        if max(event.end_sample for event in events) + round(timing.tail_s * rate) > end:
+            yield "the last event leaves less silence than tail_s"
 
-    def _misshapen_codes(self, row: Row) -> Iterator[str]:
-        frames, tokenizer = row["num_blocks"] * self.layout.block_frames, self.speech_tokenizer
-        for column in ("user_codes", "assistant_codes", "assistant_uncut_codes"):
-            if row[column] is None:
-                continue
-            lengths = {len(codebook) for codebook in row[column]}
-            if lengths != {frames} or len(row[column]) != tokenizer.codebooks:
-                yield f"{column} is not [{tokenizer.codebooks}, {frames}]"
-                return
-            codes = np.asarray(row[column])
-            if codes.min() < 0 or codes.max() >= tokenizer.codebook_size:
-                yield f"{column} has codes {codes.min()} … {codes.max()}, expected 0 … {tokenizer.codebook_size - 1}"
-
-    def _check_codes(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
-        if not np.array_equal(streams.user_codes[0], row["user_codes"][0]):
-            yield "the user's ids are not user_codes"
-        shift = self.layout.block_frames
-        if not np.array_equal(streams.assistant_codes[0, :-shift], row["assistant_codes"][0][shift:]):
-            yield "the assistant's ids are not assistant_codes, one block ahead"
-        if (row["assistant_uncut_codes"] is None) == any(turn["interrupted"] for turn in row["turns"]):
-            yield "assistant_uncut_codes and the interrupted turns disagree"
-
-    def _check_replies(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
-        turns = [turn for turn in row["turns"] if turn["role"] == "assistant"]
-        if len(turns) != len(streams.replies):
-            yield f"the sequence has {len(streams.replies)} replies for {len(turns)} assistant turns"
+    def _check_words(self, index: int, event: Event, of: Mapping[str, Any]) -> Iterator[str]:
+        """Words are those that are heard, in order, within the event."""
+        words, at, said = read_words(of["words"]), event.start_sample, 0
+        if words is None:
             return
-        frame = self.layout.block_samples // self.layout.block_frames
-        for number, (turn, reply) in enumerate(zip(turns, streams.replies, strict=True), start=1):
-            if turn["start_sample"] // frame not in reply.start_frames:
-                yield f"reply {number}: [ASSISTANT] does not fit start_sample"
-            if -(-turn["end_sample"] // frame) not in reply.end_frames:
-                yield f"reply {number}: [EPAD] does not fit end_sample"
-            ids = tuple(self.text_tokenizer.encode(turn["text"]))
-            room = reply.epad_slot - reply.assistant_slot - 1
-            if reply.text_ids != (ids[:room] if turn["interrupted"] else ids):
-                yield f"reply {number}: the text channel does not say its text"
+        for number, word in enumerate(words):
+            if not at <= word.start_sample <= word.end_sample <= event.end_sample:
+                yield f"event {index}: word {number} lies at [{word.start_sample}, {word.end_sample})"
+                return
+            if not word.text or of["spoken_text"][said:].lstrip()[: len(word.text)] != word.text:
+                yield f"event {index}: word {number}, {reprlib.repr(word.text)}, is not the next of spoken_text"
+                return
+            at, said = word.start_sample, of["spoken_text"].index(word.text, said) + len(word.text)
+        if of["spoken_text"][said:].strip():
+            yield f"event {index}: its words leave out {reprlib.repr(of['spoken_text'][said:])}"
 
-    def _check_audio(self, row: Row, streams: SequenceStreams) -> Iterator[str]:
+    def _misshapen_codes(self, row: Row, frames: int) -> Iterator[str]:
+        if frames <= 0:
+            yield f"user_codes has no more frames than the margin of {self.margin_frames}"
+            return
+        for column in ("user_codes", "assistant_codes"):
+            yield from self._misshapen(column, row[column], frames + self.margin_frames)
+        for uncut in row["assistant_uncut_codes"] or ():
+            lengths = [len(codebook) for codebook in uncut["codes"]] or [0]
+            yield from self._misshapen("assistant_uncut_codes", uncut["codes"], max(1, lengths[0]))
+
+    def _misshapen(self, column: str, codes: Sequence[Sequence[int]], frames: int) -> Iterator[str]:
+        tokenizer = self.speech_tokenizer
+        if {len(codebook) for codebook in codes} != {frames} or len(codes) != tokenizer.codebooks:
+            yield f"{column} is not [{tokenizer.codebooks}, {frames}]"
+            return
+        values = np.asarray(codes)
+        if values.min() < 0 or values.max() >= tokenizer.codebook_size:
+            yield f"{column} has codes {values.min()} … {values.max()}, expected 0 … {tokenizer.codebook_size - 1}"
+
+    def _check_uncut(self, track: CodedTrack) -> Iterator[str]:
+        cut = [index for index, event in enumerate(track.events) if event.is_cut]
+        if [uncut.event for uncut in track.uncut] != cut:
+            yield "assistant_uncut_codes are not those of the replies that are cut"
+            return
+        for uncut in track.uncut:
+            event = track.events[uncut.event]
+            first, past = uncut.first_frame, uncut.first_frame + uncut.codes.shape[1]
+            stops = -(-event.end_sample // self.samples_per_frame)
+            if not event.start_sample // self.samples_per_frame <= first <= stops:
+                yield f"assistant_uncut_codes of event {uncut.event} start with frame {first}, not where it is cut"
+            if past != -(-event.whole_end_sample // self.samples_per_frame):
+                yield f"assistant_uncut_codes of event {uncut.event} end with frame {past - 1}, not with its whole end"
+
+    def _check_audio(self, row: Row, track: CodedTrack) -> Iterator[str]:
         rate = self.recipe.output.sample_rate
-        expected = (row["num_blocks"] * self.layout.block_samples, len(CHANNELS))
         if (name := row["audio"]["path"]) != (own := audio_name(row["dialogue_id"])):
             yield f"audio.path is {reprlib.repr(name)}, expected {own!r}"
         try:
-            samples = read_audio(row["audio"]["bytes"], rate, expected[0])
+            samples = read_audio(row["audio"]["bytes"], rate, track.frames * self.samples_per_frame)
         except ValueError as error:
             yield f"audio {error}"
             return
         for channel, role in enumerate(CHANNELS):
-            heard = samples[:, channel]
-            silent = np.ones(len(heard), dtype=np.bool_)
-            for turn in row["turns"]:
-                if turn["role"] == role:
-                    silent[turn["start_sample"] : turn["end_sample"]] = False
-                    if not heard[turn["start_sample"] : turn["end_sample"]].any():
-                        yield f"the {role}'s turn at sample {turn['start_sample']} is silent"
-            if heard[silent].any():
-                yield f"the {role}'s channel is not silent between turns"
-        codes = tokenize(samples.T, rate, self.speech_tokenizer, self.layout.block_samples)
-        block = self.layout.block_frames
-        for channel, (role, column) in enumerate(zip(CHANNELS, ("user_codes", "assistant_codes"), strict=True)):
-            kept = np.asarray(row[column])
-            yield from self._differing(
-                f"{column} are not the codes of the audio",
-                kept,
-                codes[channel, :, :-block],
-                self._spoken_frames(row, role),
-            )
-        yield from self._differing(
-            "the assistant's last block is not the silence after the track",
-            streams.assistant_codes[:1, -block:],
-            codes[1, :1, -block:],
-            block,
-        )
+            yield from self._check_silence(samples[:, channel], role, track.events)
+        codes = tokenize(samples.T, rate, self.speech_tokenizer, self.margin_frames)
+        for role, kept, found in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
+            spoken = self._spoken_frames(track.events, role) + self.margin_frames
+            yield from self._differing(f"{role}_codes are not the codes of the audio", kept, found, spoken)
+
+    def _check_silence(self, heard: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
+        silent = np.ones(len(heard), dtype=np.bool_)
+        for event in events:
+            if event.channel == role:
+                silent[event.start_sample : event.end_sample] = False
+                if not heard[event.start_sample : event.end_sample].any():
+                    yield f"the {role}'s event at sample {event.start_sample} is silent"
+        if heard[silent].any() and not (role == "user" and self.recipe.acoustics):
+            yield f"the {role}'s channel is not silent between events"
 
     def _differing(self, says: str, kept: NDArray[Any], found: NDArray[Any], spoken_frames: int) -> Iterator[str]:
         """says: what is wrong if two [codebooks, frames] are not the same codes, but for rounding."""
@@ -205,10 +183,13 @@ class Checker:
         if differing > most:
             yield says if exact else f"{says}: {differing} of {kept.shape[1]} differ in a codebook, at most {most} may"
 
-    def _spoken_frames(self, row: Row, role: str) -> int:
-        frame = self.layout.block_samples // self.layout.block_frames
-        turns = (turn for turn in row["turns"] if turn["role"] == role)
-        return sum(-(-turn["end_sample"] // frame) - turn["start_sample"] // frame for turn in turns)
+    def _spoken_frames(self, events: Sequence[Event], role: str) -> int:
+        frame = self.samples_per_frame
+        return sum(-(-of.end_sample // frame) - of.start_sample // frame for of in events if of.channel == role)
+
+    @cached_property
+    def _scenario(self) -> Scenario:
+        return make_scenario(self.recipe.timing)
 
 
 @dataclass
@@ -234,33 +215,9 @@ class RowOrder:
         yield from self.checker.check(row)
 
 
-def read_audio(flac: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
+def read_audio(data: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
     """Samples [samples, channels] of the FLAC of a row, which is decoded only if it says that it is what is expected.
 
     num_samples: of each channel; None: any length up to LONGEST_TRACK_S. Raises ValueError otherwise.
     """
-    try:
-        with soundfile.SoundFile(io.BytesIO(flac or b"")) as file:
-            length = file.frames if num_samples is None else num_samples
-            if file.format != "FLAC":
-                raise ValueError(f"is {file.format}, expected FLAC")
-            found, expected = (file.frames, file.channels), (length, len(CHANNELS))
-            if found != expected or file.samplerate != rate:
-                raise ValueError(f"is {found} at {file.samplerate} Hz, expected {expected} at {rate} Hz")
-            if length > LONGEST_TRACK_S * rate:
-                raise ValueError(f"is longer than {LONGEST_TRACK_S} s")
-            samples: NDArray[np.int16] = file.read(length + 1, dtype="int16", always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise ValueError(f"cannot be decoded: {error}") from error
-    if len(samples) != length:
-        raise ValueError(f"has {len(samples)} samples, and says {length}")
-    return samples
-
-
-def audio_name(dialogue_id: str) -> str:
-    """How a reader that writes the audio to a folder would call it."""
-    return f"{quote(dialogue_id, safe='')}.flac"
-
-
-def _within(samples: int, times: Range, sample_rate: int) -> bool:
-    return round(times.low * sample_rate) <= samples <= round(times.high * sample_rate)
+    return flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S, num_samples)

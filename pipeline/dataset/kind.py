@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..recipe.sections import Section
 from .manifest import Manifest, Shape, data_set_key, key_of
 from .reader import MANIFEST, Dataset, malformed
@@ -36,11 +36,14 @@ class Kind(Protocol):
     name: ClassVar[str]
     recipe: ClassVar[type[Section]]
     stages: ClassVar[tuple[str, ...]]  # in order, the sources first
-    measured: ClassVar[tuple[str, ...]]  # columns that `measure` reads; fields of them as `turns.list.element.text`
     noted: ClassVar[tuple[str, ...]]  # columns of truth values: the last stage's notes count how many are true
 
     def columns(self, dataset: Dataset) -> pa.Schema:
         """Of its shards."""
+        ...
+
+    def measured(self, layout: Layout) -> list[str]:
+        """Columns that `measure` reads; fields of them as `events.list.element.text`."""
         ...
 
     def finished_with(self, recipe: Any) -> dict[str, Any]:

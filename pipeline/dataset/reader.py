@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import UserError
 from ..escapes import visible
 from ..layouts.described import Described
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..recipe.file import Location, dotted
 from ..recipe.sections import Section
 from ..storage.paths import read_bytes

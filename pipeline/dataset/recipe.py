@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ..layouts.section import Layout
+from ..acoustics.effects import AcousticsSection
+from ..layouts.layouts import DEFAULT, AnyLayoutSection
 from ..recipe.sections import Name, Section, Seed, Share
 from ..rewriting.section import Rewriting
-from ..scenarios.section import Timing
+from ..scenarios.scenarios import TimingSection
 from ..sources.section import Source
 from ..speech.section import Speech
 from ..tokens.section import Tokens
@@ -31,9 +32,10 @@ class Recipe(Section):
     sources: Annotated[list[Source], Field(min_length=1, max_length=1000)]
     rewriting: Rewriting = Rewriting()
     speech: Speech
-    timing: Timing
+    timing: TimingSection
+    acoustics: AcousticsSection = Field(default_factory=list)
     tokens: Tokens = Tokens()
-    layout: Layout = Layout()
+    layout: AnyLayoutSection = DEFAULT
     output: Output = Output()
 
     @field_validator("sources")

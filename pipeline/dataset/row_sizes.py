@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MOST_TURNS = 10_000
+MOST_EVENTS = 10_000
 MOST_VALUES = 10_000_000  # of a list, in one row
 MOST_BYTES = 200_000_000  # of a row
 LONGEST_ID = 4096  # characters
-LONGEST_TEXT = 100_000  # characters of a turn: more than anybody says in an hour
+LONGEST_TEXT = 100_000  # characters of an event: more than anybody says in an hour
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
@@ -42,24 +42,24 @@ def _problem(rows: pa.RecordBatch) -> str:
     for name, column in zip(rows.schema.names, rows.columns, strict=True):
         if pa.types.is_list(column.type) and (problem := _list_problem(name, column)):
             return problem
-    return _text_problem(rows["turns"].flatten()) if "turns" in rows.schema.names else ""
+    return _text_problem(rows["events"].flatten()) if "events" in rows.schema.names else ""
 
 
 def _list_problem(name: str, column: pa.Array) -> str:
     values = column
     while pa.types.is_list(values.type):
         values = values.flatten()
-        if len(values) > (most := MOST_TURNS if name == "turns" else MOST_VALUES):
+        if len(values) > (most := MOST_EVENTS if name == "events" else MOST_VALUES):
             return f"{name} has {len(values):,} values, more than {most:,}"
         if values.null_count:
             return f"{name} has a null among its values"
     return ""
 
 
-def _text_problem(turns: pa.StructArray) -> str:
-    fields = [field.name for field in turns.type]
-    longest = pc.max(pc.utf8_length(pc.struct_field(turns, "text"))).as_py() if "text" in fields else 0
-    return f"a turn has {longest:,} characters, more than {LONGEST_TEXT:,}" if (longest or 0) > LONGEST_TEXT else ""
+def _text_problem(events: pa.StructArray) -> str:
+    fields = [field.name for field in events.type]
+    longest = pc.max(pc.utf8_length(pc.struct_field(events, "text"))).as_py() if "text" in fields else 0
+    return f"an event has {longest:,} characters, more than {LONGEST_TEXT:,}" if (longest or 0) > LONGEST_TEXT else ""
 
 
 def _dialogue_id(row: pa.RecordBatch) -> str | None:

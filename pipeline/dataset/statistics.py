@@ -1,16 +1,17 @@
 """What a data set is like, as histograms in constant memory: computed from its rows once it is whole."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialogue import CHANNELS
-from ..layouts.streams import Layout
+from ..dialogue import CHANNELS, Event
+from ..layouts.layout import Layout
+from ..scenarios.scenarios import SCENARIOS
+from .rows import read_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,28 +145,30 @@ class Statistics:
 
 
 def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
-    """Add what one row of dialogues shows.
-
-    The reply to an interrupting turn counts like any other; the gap before an interrupting turn does not.
-    """
-    turns = row["turns"]
-    replies = layout.decode(row["input_ids"]).replies  # first, so that a row that fails leaves no trace
-    _measure_timing(statistics, turns, sample_rate)
-    total_s = row["num_blocks"] * layout.block_samples / sample_rate
-    for role in CHANNELS:
-        speech = sum(turn["end_sample"] - turn["start_sample"] for turn in turns if turn["role"] == role)
-        statistics.add(f"{role}_speech_share", speech / sample_rate / total_s)
-    overlap = sum(max(0, before["end_sample"] - turn["start_sample"]) for before, turn in pairwise(turns))
-    statistics.add("overlap_share", overlap / sample_rate / total_s)
+    """Add what one row of dialogues shows."""
+    events = read_events(row["events"])
+    shown = [*layout.measure(row, events)]  # first, so that a row that fails leaves no trace
+    total_s = layout.length(row) * layout.samples_per_frame / sample_rate
+    for event in events:
+        statistics.add(f"{event.channel}_turn_s", (event.end_sample - event.start_sample) / sample_rate)
+    for name, value in (*SCENARIOS[row["scenario"]].measure(events, sample_rate), *shown):
+        statistics.add(name, value)
+    for channel in CHANNELS:
+        speech = sum(event.end_sample - event.start_sample for event in events if event.channel == channel)
+        statistics.add(f"{channel}_speech_share", speech / sample_rate / total_s)
+    statistics.add("overlap_share", _overlap(events) / sample_rate / total_s)
     statistics.add("dialogue_s", total_s)
-    statistics.add("turns", len(turns))
-    statistics.add("sequence_ids", len(row["input_ids"]))
-    for reply in replies:
-        statistics.add("text_tokens", len(reply.text_ids))
-    for before, turn in pairwise(turns):
-        if turn["role"] == "assistant":
-            early = layout.observed_samples(turn["start_sample"]) < before["end_sample"]
-            statistics.add("assistant_before_user_end", float(early))
+    statistics.add("turns", len(events))
+
+
+def _overlap(events: Sequence[Event]) -> int:
+    """Samples in which both channels speak."""
+    user, assistant = ([event for event in events if event.channel == channel] for channel in CHANNELS)
+    return sum(
+        max(0, min(left.end_sample, right.end_sample) - max(left.start_sample, right.start_sample))
+        for left in user
+        for right in assistant
+    )
 
 
 def measure_quality(statistics: Statistics, events: Iterable[Mapping[str, Any]]) -> None:
@@ -174,16 +177,3 @@ def measure_quality(statistics: Statistics, events: Iterable[Mapping[str, Any]])
         for name, figure in (event.get("quality") or {}).items():
             if figure is not None:
                 statistics.add(name, figure)
-
-
-def _measure_timing(statistics: Statistics, turns: list[dict[str, Any]], sample_rate: int) -> None:
-    for turn in turns:
-        statistics.add(f"{turn['role']}_turn_s", (turn["end_sample"] - turn["start_sample"]) / sample_rate)
-        if turn["interrupted"]:
-            statistics.add("reaction_delay_s", turn["reaction_samples"] / sample_rate)
-    for before, turn in pairwise(turns):
-        gap_s = (turn["start_sample"] - before["end_sample"]) / sample_rate
-        if turn["role"] == "assistant":
-            statistics.add("reply_delay_s", gap_s)
-        elif not before["interrupted"]:
-            statistics.add("next_turn_gap_s", gap_s)

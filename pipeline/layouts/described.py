@@ -1,35 +1,34 @@
-"""vocabulary.json as a model: all a reader needs to take a sequence apart."""
+"""vocabulary.json as a model: all a reader needs to take a row apart."""
 
 import reprlib
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from ..dialogue import CHANNELS
 from ..recipe.sections import Section
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer, Id, Name
-from .section import Layout as LayoutSection
-from .streams import Layout
-from .table import LAYOUTS, make_layout
-from .vocabulary import STATES, Vocabulary
-
-MOST_TOKENS = 10_000  # of a block
+from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from .layout import Layout
+from .layouts import AnyLayoutSection, make_layout
+from .section import LayoutSection
+from .vocabulary import FORMAT_VERSION, STATES, Vocabulary
 
 
 class AudioIds(Section):
     first_id: Id
     size: Annotated[int, Field(gt=0, le=2**15)]
-    exceptions: dict[Annotated[str, Field(pattern=r"^[0-9]{1,5}$")], Id] = Field(default_factory=dict)  # no longer used
 
 
 class Described(Section):
-    """vocabulary.json: all a reader needs to take a sequence apart."""
+    """vocabulary.json: all a reader needs to take a row apart."""
 
-    format_version: Annotated[int, Field(ge=1, le=1)]
-    layout: LayoutSection
+    format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
+    layout: AnyLayoutSection
     sample_rate: Annotated[int, Field(gt=0, le=1_000_000)]  # of the tracks, Hz
     samples_per_frame: Annotated[int, Field(gt=0, le=1_000_000)]  # at this rate
+    margin_frames: Annotated[int, Field(ge=0, le=100_000)]  # of silence, after the last frame of user_codes and others
     channels: list[str]
     state: dict[Name, Id]
     audio: AudioIds
@@ -43,12 +42,8 @@ class Described(Section):
             raise ValueError(f"the channels are {reprlib.repr(self.channels)}, expected {list(CHANNELS)}")
         if self.state.keys() != set(STATES):
             raise ValueError(f"the states are {reprlib.repr(sorted(self.state))}, expected {list(STATES)}")
-        if max(self.layout.user_tokens, self.layout.text_tokens) > MOST_TOKENS:
-            raise ValueError(f"a block of the layout has more than {MOST_TOKENS:,} tokens of a kind")
-        if self.layout.model_fields_set != set(LayoutSection.model_fields):
+        if self.layout.model_fields_set != set(type(self.layout).model_fields):
             raise ValueError(f"the layout says {sorted(self.layout.model_fields_set)}, and not all of it")
-        if self.layout.name not in LAYOUTS:
-            raise ValueError(f"the layout is {reprlib.repr(self.layout.name)}, expected one of {', '.join(LAYOUTS)}")
         _ = self.vocabulary
         return self
 
@@ -62,3 +57,43 @@ class Described(Section):
     def unlike(self, other: "Described") -> list[str]:
         """Names of what the two do not say alike."""
         return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
+
+
+def describe(
+    vocabulary: Vocabulary,
+    layout: LayoutSection,
+    speech_tokenizer: SpeechTokenizer,
+    text_tokenizer: TextTokenizer,
+    sample_rate: int,
+    margin_frames: int,
+) -> dict[str, Any]:
+    """What vocabulary.json says. sample_rate: of the tracks, Hz.
+
+    Raises ValueError if a frame is no whole number of samples at this rate.
+    """
+    speech, text = speech_tokenizer.fingerprint(), text_tokenizer.fingerprint()
+    frame_samples, remainder = divmod(speech_tokenizer.samples_per_frame * sample_rate, speech_tokenizer.sample_rate)
+    if remainder:
+        raise ValueError(f"a frame of {speech['name']} is no whole number of samples at {sample_rate} Hz")
+    return {
+        "format_version": FORMAT_VERSION,
+        "layout": layout.model_dump(),
+        "sample_rate": sample_rate,
+        "samples_per_frame": frame_samples,
+        "margin_frames": margin_frames,
+        "channels": list(CHANNELS),
+        "state": vocabulary.state,
+        "audio": {"first_id": vocabulary.audio_first_id, "size": vocabulary.audio_size},
+        "end_of_text": vocabulary.end_of_text,
+        "speech_tokenizer": {
+            "name": speech["name"],
+            "version": speech["version"],
+            "codebooks": speech_tokenizer.codebooks,
+            "sha256": speech["sha256"],
+        },
+        "text_tokenizer": {
+            "name": text["name"],
+            "vocab_size": text_tokenizer.vocab_size,
+            "sha256": text["sha256"],
+        },
+    }

@@ -1,14 +1,17 @@
-"""What a recipe may say of the layout."""
-
-from typing import Annotated
-
-from pydantic import Field
+"""What a recipe says of the layout, whichever it is; each layout adds its own keys."""
 
 from ..recipe.sections import Section
 
 
-class Layout(Section):
-    name: str = "bayling"
-    user_tokens: Annotated[int, Field(gt=0, le=1000)] = 10  # N: speech tokens a block a channel
-    text_tokens: Annotated[int, Field(gt=0, le=1000)] = 5  # M: text tokens a block
-    ast_offset: Annotated[int, Field(ge=-1, le=0)] = -1
+class LayoutSection(Section):
+    name: str
+
+    @property
+    def block_frames(self) -> int:
+        """Frames that a live model hears and answers at once."""
+        return 1
+
+    @property
+    def margin_frames(self) -> int:
+        """Silence that a row may take from behind the track, at most."""
+        return 0

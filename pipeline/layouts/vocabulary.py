@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..dialogue import CHANNELS
 from ..errors import DialogueRejected, UserError
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of vocabulary.json
 STATE_TOKENS = {"silence": "[SILENCE]", "assistant": "<|assistant|>", "pad": "[PAD]", "epad": "[EPAD]"}
 """As the published inference of BayLing-Duplex looks them up. A tokenizer's own `<|silence|>` is another token."""
 STATES = tuple(STATE_TOKENS)
@@ -109,8 +108,6 @@ class Vocabulary:
         if (version := description.get("format_version")) != FORMAT_VERSION:
             raise ValueError(f"vocabulary.json has format_version {version!r}, expected {FORMAT_VERSION}")
         audio = description["audio"]
-        if audio.get("exceptions"):
-            raise ValueError("its audio ids do not follow each other, as those of earlier versions could")
         return cls(
             **{state: description["state"][state] for state in STATES},
             audio_first_id=audio["first_id"],
@@ -159,45 +156,6 @@ class Vocabulary:
         ids = np.asarray(ids)
         is_text: NDArray[np.bool_] = (ids >= 0) & (ids < self.text_size)
         return is_text if self.end_of_text is None else is_text & (ids != self.end_of_text)
-
-    def describe(
-        self,
-        speech_tokenizer: SpeechTokenizer,
-        text_tokenizer: TextTokenizer,
-        layout: Mapping[str, Any],
-        sample_rate: int,
-    ) -> dict[str, Any]:
-        """What vocabulary.json says: all a reader needs to take a sequence apart.
-
-        `layout` is the layout's name and parameters, `sample_rate` that of the tracks, in Hz.
-        """
-        speech, text = speech_tokenizer.fingerprint(), text_tokenizer.fingerprint()
-        frame_samples, remainder = divmod(
-            speech_tokenizer.samples_per_frame * sample_rate, speech_tokenizer.sample_rate
-        )
-        if remainder:
-            raise ValueError(f"a frame of {speech['name']} is no whole number of samples at {sample_rate} Hz")
-        return {
-            "format_version": FORMAT_VERSION,
-            "layout": dict(layout),
-            "sample_rate": sample_rate,
-            "samples_per_frame": frame_samples,
-            "channels": list(CHANNELS),
-            "state": self.state,
-            "audio": {"first_id": self.audio_first_id, "size": self.audio_size},
-            "end_of_text": self.end_of_text,
-            "speech_tokenizer": {
-                "name": speech["name"],
-                "version": speech["version"],
-                "codebooks": speech_tokenizer.codebooks,
-                "sha256": speech["sha256"],
-            },
-            "text_tokenizer": {
-                "name": text["name"],
-                "vocab_size": text_tokenizer.vocab_size,
-                "sha256": text["sha256"],
-            },
-        }
 
     def save(self, folder: Path) -> None:
         """Write the `vocabulary/` folder, which `transformers.AutoTokenizer.from_pretrained` loads.

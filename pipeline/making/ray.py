@@ -25,7 +25,7 @@ from ray.job_config import JobConfig
 
 from ..errors import UserError, is_of_the_machine
 from ..storage.tries import Tries
-from .rounds import ERROR, LOST, SAFE_PATH, THROUGH, WARNING, Say
+from .saying import ERROR, LOST, SAFE_PATH, THROUGH, WARNING, Say
 from .stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

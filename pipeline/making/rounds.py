@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -20,17 +20,14 @@ from types import ModuleType
 from ..errors import UserError
 from ..storage.atomic import explained
 from ..storage.tries import Tries
+from .saying import ERROR, LOST, SAFE_PATH, THROUGH
 from .stage import Step
 
 ROUNDS = 4  # in a row that commit nothing
 STOP_S = 10.0  # for Ray to end by itself
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-SAFE_PATH = {"PYTHONSAFEPATH": "1"}  # for a Python that starts: nothing is imported from the working folder
 LISTED = 8
 LOG = logging.getLogger(__name__)
-
-WARNING, ERROR, LOST, THROUGH = "warning", "error", "lost", "through"
-Say = Callable[[str, str], None]  # one of these words, and a text
 
 
 def run(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> None:

@@ -25,6 +25,9 @@ class Stage(Protocol):
     name: ClassVar[str]
     version: ClassVar[int]  # goes up when the same input gives another output
     schema: pa.Schema
+    reads: ClassVar[tuple[str, ...] | None]
+    """Columns that `process` is given, if it makes columns that stand beside all others of a row; None: it is given all
+    columns, and makes rows of its own."""
     num_cpus: float
     cost: float  # processor time a dialogue, against the other stages: the dearest gets an actor a core
 
@@ -106,13 +109,22 @@ def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
     """Run a loaded stage over one partition. No dialogue stops it; each comes out or is accounted for."""
     account = Account(stage.name)
     planned = table.num_rows * stage.fan_out
-    rows = stage.process(rows_of_table(table), account)
+    rows = stage.process(rows_of_table(table.select(stage.reads) if stage.reads else table), account)
     if planned != len(rows) + len(account.rejections):
         raise RuntimeError(
             f"stage {stage.name} lost count: {planned} planned, {len(rows)} emitted, {len(account.rejections)} rejected"
         )
     outcome = Outcome(planned, len(rows), tuple(account.rejections), dict(account.notes))
-    return pa.Table.from_pylist(rows, schema=stage.schema), outcome
+    return _beside(table, rows, stage.schema) if stage.reads else pa.Table.from_pylist(rows, stage.schema), outcome
+
+
+def _beside(table: pa.Table, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """Rows of new columns beside what the table has of the same dialogues."""
+    places = {dialogue_id: place for place, dialogue_id in enumerate(table["dialogue_id"].to_pylist())}
+    there = table.take([places[row["dialogue_id"]] for row in rows])
+    new = pa.Table.from_pylist(rows, pa.schema([field for field in schema if field.name not in table.schema.names]))
+    columns = [(there if name in there.schema.names else new)[name] for name in schema.names]
+    return pa.table(columns, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)

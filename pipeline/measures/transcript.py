@@ -17,6 +17,9 @@ LONGEST_S = 30  # that Whisper hears at a time; what is shorter is padded to it
 LONGEST_SAMPLES = LONGEST_S * MEASURE_HZ
 SEEK_HZ = 100  # frames of the log-mel spectrogram a second, in which faster-whisper says where a part begins
 BATCH = 16  # clips decoded together
+# Before each of them: by the package's rules a word begins otherwise if another one, or the beginning of all, is less
+# than 2.8 s ago. A clip's words are its own affair.
+GAP_S = 3
 MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
 LEAST_LOGPROB = -1.0
 NO_MEMORY = (
@@ -39,6 +42,14 @@ class Word:
     start_s: float
     end_s: float
     probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What is said in a clip."""
+
+    text: str  # "" if nothing was heard
+    words: tuple[Word, ...]  # empty if their times were not asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,41 +105,53 @@ class Recogniser:
                 "to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
             ) from error
 
-    def transcribe(self, clips: Sequence[tuple[Waveform, int]], language: str | None = None) -> list[Transcript]:
+    def transcribe(
+        self, clips: Sequence[tuple[Waveform, int]], language: str | None = None, skip_silence: bool = False
+    ) -> list[Transcript]:
         """Transcripts of clips, each one channel [samples] and its rate in Hz, in their order.
 
         language: of these clips, if it is another than the recogniser was made for.
 
         Beam 5 at temperature 0, nothing carried over: a clip's transcript does not depend on the others. Whisper
-        invents words in long silences: trim first.
+        invents words in long silences: trim first, or let it pass over them (skip_silence), which Silero VAD finds.
         """
-        return [self._transcribe(samples, rate, language or self.language) for samples, rate in clips]
+        language = language or self.language
+        return [self._transcribe(samples, rate, language, skip_silence) for samples, rate in clips]
 
     def texts(self, clips: Sequence[tuple[Waveform, int]], language: str, batch: int = BATCH) -> list[str]:
-        """What is said in clips, without times, in their order; each one channel [samples] and its rate in Hz.
+        """What is said in clips, without times, in their order; see `wordings`."""
+        return [wording.text for wording in self.wordings(clips, language, False, batch)]
 
+    def wordings(
+        self, clips: Sequence[tuple[Waveform, int]], language: str, timed: bool, batch: int = BATCH
+    ) -> list[Wording]:
+        """What is said in clips, in their order; each one channel [samples] and its rate in Hz.
+
+        timed: whether to find when each word is said, too, in seconds from the start of its clip.
         Beam 5 at temperature 0, `batch` clips in one pass of the model; what is longer than 30 s is heard alone. Each
         is padded to 30 s by itself. Rounding may depend on the batch, and in float16 a word now and then with it.
         """
         heard = [at_measure_rate(samples, rate) for samples, rate in clips]
-        found = [""] * len(heard)
+        found = [Wording("", ())] * len(heard)
         together = []
         for number, samples in enumerate(heard):
             if len(samples) > LONGEST_SAMPLES:
-                found[number] = self._transcribe(samples, MEASURE_HZ, language).text
+                alone = self._transcribe(samples, MEASURE_HZ, language)
+                found[number] = Wording(alone.text, alone.words if timed else ())
             elif len(samples):
                 together.append(number)
         together.sort(key=lambda number: len(heard[number]))  # a batch takes as long as its longest text
         for first in range(0, len(together), batch):
             numbers = together[first : first + batch]
-            for number, text in zip(numbers, self._texts([heard[number] for number in numbers], language), strict=True):
-                found[number] = text
+            wordings = self._wordings([heard[number] for number in numbers], language, timed)
+            for number, wording in zip(numbers, wordings, strict=True):
+                found[number] = wording
         return found
 
-    def _texts(self, clips: Sequence[Waveform], language: str) -> list[str]:
+    def _wordings(self, clips: Sequence[Waveform], language: str, timed: bool) -> list[Wording]:
         """Of clips [samples] at 16 kHz, none empty or longer than 30 s; if memory is short, of their halves."""
         try:
-            return self._texts_together(clips, language)
+            return self._wordings_together(clips, language, timed)
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
@@ -136,12 +159,13 @@ class Recogniser:
                 raise UserError(NO_MEMORY) from error
         half = len(clips) // 2
         LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), half)
-        return self._texts(clips[:half], language) + self._texts(clips[half:], language)
+        return self._wordings(clips[:half], language, timed) + self._wordings(clips[half:], language, timed)
 
-    def _texts_together(self, clips: Sequence[Waveform], language: str) -> list[str]:
-        rows = np.zeros((len(clips), LONGEST_SAMPLES), dtype=np.float32)  # where each begins at whole seconds
-        for place, samples in zip(rows, clips, strict=True):
+    def _wordings_together(self, clips: Sequence[Waveform], language: str, timed: bool) -> list[Wording]:
+        rows = np.zeros((len(clips), (GAP_S + LONGEST_S) * MEASURE_HZ), dtype=np.float32)
+        for place, samples in zip(rows[:, GAP_S * MEASURE_HZ :], clips, strict=True):
             place[: len(samples)] = samples
+        starts = [GAP_S + (GAP_S + LONGEST_S) * number for number in range(len(clips))]
         half_s = 0.5 / MEASURE_HZ  # the package rounds times down to samples
         parts, _ = self._batched.transcribe(
             rows.reshape(-1),
@@ -149,20 +173,22 @@ class Recogniser:
             beam_size=5,
             temperature=0.0,
             batch_size=len(clips),
+            word_timestamps=timed,
             clip_timestamps=[
-                {"start": LONGEST_S * number, "end": LONGEST_S * number + len(samples) / MEASURE_HZ + half_s}
-                for number, samples in enumerate(clips)
+                {"start": start, "end": start + len(samples) / MEASURE_HZ + half_s}
+                for start, samples in zip(starts, clips, strict=True)
             ],
         )
-        found = [""] * len(clips)
+        found = [Wording("", ())] * len(clips)
         for part in parts:
             if part.no_speech_prob > MOST_NO_SPEECH and part.avg_logprob <= LEAST_LOGPROB:
                 continue  # as Whisper does where it is given one clip
-            number = part.seek // (LONGEST_S * SEEK_HZ)
-            found[number] = f"{found[number]} {part.text.strip()}".strip()
+            number = part.seek // ((GAP_S + LONGEST_S) * SEEK_HZ)
+            before, words = found[number], _words([part], starts[number])
+            found[number] = Wording(f"{before.text} {part.text.strip()}".strip(), before.words + words)
         return found
 
-    def _transcribe(self, samples: Waveform, rate: int, language: str | None) -> Transcript:
+    def _transcribe(self, samples: Waveform, rate: int, language: str | None, skip_silence: bool = False) -> Transcript:
         heard = at_measure_rate(samples, rate)
         if not len(heard):
             return Transcript("", (), language or "", 0.0, 1.0, 0.0)
@@ -174,6 +200,7 @@ class Recogniser:
                 temperature=0.0,
                 condition_on_previous_text=False,
                 word_timestamps=True,
+                vad_filter=skip_silence,
             )
             found = list(parts)  # decoded as they are asked for
         except RuntimeError as error:
@@ -183,16 +210,21 @@ class Recogniser:
         spoken_s = sum(part.end - part.start for part in found)
         return Transcript(
             " ".join(part.text.strip() for part in found).strip(),
-            tuple(
-                Word(word.word.strip(), float(word.start), float(word.end), float(word.probability))
-                for part in found
-                for word in part.words or ()
-            ),
+            _words(found),
             str(about.language),
             float(about.language_probability),
             max((float(part.no_speech_prob) for part in found), default=1.0),
             sum(part.avg_logprob * (part.end - part.start) for part in found) / spoken_s if spoken_s else 0.0,
         )
+
+
+def _words(parts: Sequence[Any], start_s: float = 0.0) -> tuple[Word, ...]:
+    """Words of what the package found, in seconds from `start_s`."""
+    return tuple(
+        Word(word.word.strip(), float(word.start) - start_s, float(word.end) - start_s, float(word.probability))
+        for part in parts
+        for word in part.words or ()
+    )
 
 
 def found_device(wanted: Device) -> Literal["cpu", "cuda"]:

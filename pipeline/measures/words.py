@@ -40,6 +40,14 @@ def words(text: str, language: str) -> list[str]:
     return plain.split()
 
 
+def read_out(text: str, language: str) -> list[str]:
+    """Words as they are said, in letters alone: numbers read out, spellings as they are; of Chinese, as in `words`."""
+    if language == "zh":
+        return words(text, language)
+    said = _read_out(_CLOCK.sub(r"\1:\2", text), english.spoken).lower().split()
+    return [letters for word in said if (letters := "".join(filter(str.isalnum, word)))]
+
+
 def _read_out(text: str, spoken: Callable[[str, list[str]], str]) -> str:
     try:
         return spoken(text, [])

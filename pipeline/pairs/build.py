@@ -10,7 +10,6 @@ from ..dataset.reader import MANIFEST, SUCCESS, Dataset
 from ..dataset.verify import check_whole
 from ..dataset.vocabulary import read_vocabulary
 from ..errors import UserError
-from ..layouts.bayling import BaylingLayout
 from ..making.plan import Plan
 from ..making.run import Making, make, staged
 from ..show.progress import Display
@@ -38,8 +37,7 @@ class PairsBuild(Making):
 
     @property
     def source(self) -> Readable:
-        interruption = self.dataset.manifest.made_of.timing.scenario == "interruption"
-        return SourceRows(self.plan.folder, self.dataset, interruption, with_audio=self.recipe.retokenize)
+        return SourceRows(self.plan.folder, self.dataset, with_audio=self.recipe.retokenize)
 
     def origin(self) -> dict[str, Any]:
         return {"source": self.plan.sources}
@@ -69,10 +67,9 @@ def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
     Raises UserError if the folder is no data set of dialogues that pairs can be made of.
     """
     dataset = Dataset(folder)
-    layout = _check(dataset, recipe)
-    fade_s = dataset.manifest.made_of.timing.fade_s
+    _check(dataset, recipe)
     plan = _plan(dataset, work)
-    stage = PreferencesStage(recipe, layout, dataset.sample_rate, fade_s, dataset.described, dataset.tokens)
+    stage = PreferencesStage(recipe, dataset.manifest.made_of, dataset.described)
     return PairsBuild(recipe, work, plan, (stage,), *staged((stage,), plan, work), dataset)
 
 
@@ -104,7 +101,7 @@ def _check_kind(dataset: Dataset) -> None:
         raise UserError(f"{dataset.path} is a data set of {dataset.kind}: pairs are made of one of {DIALOGUES}.")
 
 
-def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
+def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
     _check_kind(dataset)
     made_of = dataset.manifest.made_of
     scenario = made_of.timing.scenario
@@ -118,12 +115,9 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
             f"retokenize: true needs audio, and {dataset.path} was built with output.audio: none. Leave it out, "
             "or build the data set again with audio: flac."
         )
-    if not isinstance(dataset.layout, BaylingLayout):
-        raise UserError(f"{dataset.path} has the layout {dataset.layout.name}: pairs can be made of bayling alone.")
     installed(TEXT_TOKENIZERS, dataset.described.text_tokenizer, dataset.tokens)
     if recipe.retokenize:
         installed(SPEECH_TOKENIZERS, dataset.described.speech_tokenizer, dataset.tokens)
-    return dataset.layout
 
 
 def _check_whole(dataset: Dataset) -> None:

@@ -8,11 +8,9 @@ import pyarrow as pa
 
 from ..dataset.manifest import key_of, vocabulary_of
 from ..dataset.reader import Dataset
-from ..dataset.schema import PAIRS
+from ..dataset.schema import pairs_schema
 from ..dataset.statistics import Statistics
-from ..errors import UserError
-from ..layouts.bayling import BaylingLayout
-from ..layouts.streams import Layout
+from ..layouts.layout import Layout
 from ..recipe.sections import Section, shape_of
 from . import card
 from .checks import CAPPED, PairChecker
@@ -25,11 +23,13 @@ class Preferences:
     name: ClassVar[str] = PREFERENCES
     recipe: ClassVar[type[Section]] = PairsRecipe
     stages: ClassVar[tuple[str, ...]] = ("source", "preferences")
-    measured: ClassVar[tuple[str, ...]] = ("chosen_ids", "num_blocks", "chosen_delay_s", "rejected_delay_s")
     noted: ClassVar[tuple[str, ...]] = (CAPPED,)
 
     def columns(self, dataset: Dataset) -> pa.Schema:
-        return PAIRS
+        return pairs_schema(dataset.layout.COLUMNS)
+
+    def measured(self, layout: Layout) -> list[str]:
+        return ["chosen_delay_s", "rejected_delay_s", *(f"chosen_{column.name}" for column in layout.COLUMNS)]
 
     def finished_with(self, recipe: PairsRecipe) -> dict[str, Any]:
         return shape_of(recipe, {"name", "description"})
@@ -51,17 +51,17 @@ class Preferences:
         yield from ()
 
     def checker(self, dataset: Dataset) -> PairChecker:
-        layout = dataset.layout
-        if not isinstance(layout, BaylingLayout):
-            raise UserError(f"{dataset.path} has the layout {layout.name}; pairs are known of bayling alone.")
-        return PairChecker(dataset.recipe_as(PairsRecipe), dataset.manifest.made_of, layout)
+        return PairChecker(dataset.recipe_as(PairsRecipe), dataset.manifest.made_of, dataset.layout)
 
     def measure(self, statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
         statistics.add("chosen_delay_s", row["chosen_delay_s"])
         statistics.add("rejected_delay_s", row["rejected_delay_s"])
         statistics.add("delay_difference_s", row["rejected_delay_s"] - row["chosen_delay_s"])
-        statistics.add("pair_s", row["num_blocks"] * layout.block_samples / sample_rate)
-        statistics.add("sequence_ids", len(row["chosen_ids"]))
+        chosen = {name.removeprefix("chosen_"): value for name, value in row.items()}
+        statistics.add("pair_s", layout.length(chosen) * layout.samples_per_frame / sample_rate)
+        for name, value in layout.measure(chosen, ()):
+            if name == "sequence_ids":
+                statistics.add(name, value)
 
     def write_card(self, folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
         return card.write(folder, about, statistics)

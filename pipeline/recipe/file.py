@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ..errors import UserError
 from ..storage import paths
 from . import yaml_file
-from .sections import Section
+from .sections import HIDDEN, Section
 from .yaml_file import Location, dotted
 
 __all__ = [
@@ -237,6 +237,8 @@ def _message(problem: Any) -> str:
         return "is not a key of a recipe here"
     if problem["type"] == "missing":
         return "is missing"
-    message = problem["msg"].removeprefix("Value error, ")
+    message: str = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
-    return message if isinstance(given, dict | list) else f"{message}, got {paths.shortened(repr(given))}"
+    if isinstance(given, dict | list) or problem["type"] == HIDDEN:
+        return message
+    return f"{message}, got {paths.shortened(repr(given))}"

@@ -3,10 +3,13 @@
 Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+HIDDEN = "hidden"  # type of an error about a value that no message may show
 
 
 class Section(BaseModel):
@@ -51,6 +54,21 @@ def _shareable(gpus: float) -> float:
 
 
 GPUs = Annotated[float, Field(ge=0, le=64), AfterValidator(_shareable)]  # of an actor
+
+
+def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | None = None) -> Any:
+    """What a recipe says of a part, as the section (`Spec`) of the part that it names at `key`.
+
+    What is no section, or names nothing, is given back: whoever asked complains of it. Raises ValidationError, at
+    `key`, if there is no part of that name.
+    """
+    if not isinstance(value, Mapping) or not isinstance(name := value.get(key, default), str):
+        return value
+    if name not in parts:
+        expected = PydanticCustomError("unknown_part", "expected one of {names}", {"names": ", ".join(sorted(parts))})
+        problem = {"type": expected, "loc": (key,), "input": name}
+        raise ValidationError.from_exception_data(key, [problem])  # type: ignore[list-item]
+    return parts[name].Spec.model_validate({key: name, **value})
 
 
 class Range(Section):

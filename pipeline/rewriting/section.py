@@ -1,25 +1,17 @@
 """What a recipe may say of rewriting."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
+from ..chat.section import ChatModel
 from ..recipe.sections import Few, Many, Section
 from ..storage.paths import PathText
 
 
-class LanguageModel(Section):
-    """A language model behind an OpenAI-compatible endpoint; its key, if it wants one, is in OPENAI_API_KEY."""
+class LanguageModel(ChatModel):
+    """A model that rewrites; a dialogue without an answer that can be used is rejected after `attempts`."""
 
-    url: str  # up to and without /chat/completions
-    model: str  # by the endpoint's name for it
     rewrites: Literal["dialogue", "replies"] = "dialogue"  # both roles (BayLing-Duplex), or replies alone (FLM-Audio)
     prompt: PathText | None = None  # a file of one's own, relative to the working folder; None: the one that ships
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
-    max_tokens: Annotated[int, Field(gt=0, le=1_000_000)] = 2048  # of an answer
-    at_once: Many = 16  # requests under way at the same time, at most partition_size
-    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
-    attempts: Few = 3  # answers asked for before a dialogue is rejected
 
 
 class Rewriting(Section):

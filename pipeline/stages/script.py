@@ -16,6 +16,7 @@ from .rows import TEXT, read_text_row, text_row
 class ScriptStage:
     name: ClassVar[str] = "script"
     version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = TEXT
     num_cpus = 0.25
     num_gpus = 0.0

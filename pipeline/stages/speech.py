@@ -16,7 +16,8 @@ from .rows import SPEECH, read_text_row, speech_row
 
 class SpeechStage:
     name: ClassVar[str] = "speech"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = SPEECH
     num_cpus = 0.5
     max_actors: ClassVar[int | None] = None

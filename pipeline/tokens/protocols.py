@@ -10,11 +10,36 @@ from ..recipe.file import Problem
 from .section import Tokens
 
 
+class EncodingStream(Protocol):
+    """Codes of signals that come in bit by bit: what a tokenizer has heard of some channels, each by itself.
+
+    Time and memory of a push follow from what is pushed, not from what was heard before.
+    """
+
+    def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Codes [channels, codebooks, frames] of what follows, int16 [channels, whole frames] at `sample_rate`.
+
+        Raises ValueError at another number of channels, or at samples that are no whole number of frames.
+        """
+        ...
+
+
+class DecodingStream(Protocol):
+    """Sound of codes that come in bit by bit: each push goes on where the one before ended."""
+
+    def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Waveforms [channels, frames * samples_per_frame] of what follows, [channels, codebooks used, frames].
+
+        Raises ValueError at another number of channels or of codebooks, or at codes that there are not.
+        """
+        ...
+
+
 class SpeechTokenizer(Protocol):
     """Waveforms to codes and back, one frame of codes every `samples_per_frame` samples.
 
-    Made of a recipe's section and pickled to workers before `load`, which happens there; all but `load`, `encode` and
-    `decode` loads no weights, so that a build can be planned anywhere.
+    Made of a recipe's section and pickled to workers before `load`, which happens there; all but `load`, `encode`,
+    `decode` and the streams loads no weights, so that a build can be planned anywhere.
     """
 
     def __init__(self, tokens: Tokens) -> None: ...
@@ -77,6 +102,24 @@ class SpeechTokenizer(Protocol):
         """Waveform [frames * samples_per_frame] of codes [codebooks, frames].
 
         Fewer codebooks than `codebooks` may be given: the first ones, at least one.
+        """
+        ...
+
+    def stream(self, channels: int) -> EncodingStream:
+        """Encodes signals as they are heard.
+
+        However a signal is cut into pushes, its codes are those that `encode` gives the whole: exactly where a frame's
+        codes depend on the frame alone, up to rounding where they depend on those before it. A tokenizer that looks
+        ahead says what its stream gives in place of that.
+        """
+        ...
+
+    def decoding_stream(self, channels: int) -> DecodingStream:
+        """Decodes codes as they are sampled.
+
+        However they are cut into pushes, the waveform is that of `decode` up to rounding, if that looks back alone. A
+        tokenizer whose `decode` looks ahead says what its stream gives in place of that. Raises UserError where
+        `decode` does.
         """
         ...
 

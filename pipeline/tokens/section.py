@@ -39,5 +39,8 @@ class Tokens(Section):
     glm4voice: GLM4Voice | None = None
     mimi: Mimi | None = None
     pretrained: Pretrained | None = None
+    # Frames of silence that are tokenized after each track, for whatever a layout still has to say when it is over:
+    # with these, any layout that needs no more of them is made of the same tracks.
+    margin_frames: Annotated[int, Field(ge=0, le=10_000)] = 40
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"glm4voice", "mimi", "pretrained"})

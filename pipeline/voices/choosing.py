@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..randomness import generator
-from .judging import Candidate, Rejected, Settings
+from .judging import Candidate, Rejected
+from .recipe import VoicesRecipe
 
 Split = Literal["train", "eval"]
 Table = NDArray[np.float32]  # [speakers, 256], of length 1
@@ -26,25 +27,25 @@ class Chosen:
     split: Split
 
 
-def split_of(candidate: Candidate, settings: Settings) -> Split:
+def split_of(candidate: Candidate, recipe: VoicesRecipe) -> Split:
     """The side of a speaker, or of a recording whose speaker has no name: a function of nothing else."""
     key = f"recording {candidate.sha256}" if candidate.speaker is None else f"speaker {candidate.speaker}"
-    return "eval" if generator(settings.seed, key, "held out").random() < settings.held_out_share else "train"
+    return "eval" if generator(recipe.seed, key, "held out").random() < recipe.held_out_share else "train"
 
 
-def choose(candidates: Sequence[Candidate], settings: Settings) -> tuple[list[Chosen], list[Rejected]]:
+def choose(candidates: Sequence[Candidate], recipe: VoicesRecipe) -> tuple[list[Chosen], list[Rejected]]:
     """The voices, best first, and why the other clips are none; the order of `candidates` does not matter."""
     if not candidates:
         return [], []
     rejected: list[Rejected] = []
     ranked = sorted(candidates, key=lambda candidate: (-candidate.dnsmos, candidate.sha256))
     speakers = list(_best_of_each(ranked, rejected))
-    sides = [split_of(candidate, settings) for candidate in speakers]
+    sides = [split_of(candidate, recipe) for candidate in speakers]
     table = np.stack([candidate.embedding for candidate in speakers])
     kept: list[int] = []
-    for index in _apart(speakers, table, sides, settings, rejected):
+    for index in _apart(speakers, table, sides, recipe, rejected):
         nearest = _nearest(table, index, [other for other in kept if sides[other] == sides[index]])
-        if nearest is not None and nearest[1] >= settings.max_similarity:
+        if nearest is not None and nearest[1] >= recipe.max_similarity:
             rejected.append(_left_out(speakers[index], speakers[nearest[0]], nearest[1], "same_voice", "sounds like"))
         else:
             kept.append(index)
@@ -73,7 +74,7 @@ def _apart(
     speakers: Sequence[Candidate],
     table: Table,
     sides: Sequence[Split],
-    settings: Settings,
+    recipe: VoicesRecipe,
     rejected: list[Rejected],
 ) -> list[int]:
     """Those that resemble nobody of the other side, or may stay all the same."""
@@ -81,7 +82,7 @@ def _apart(
     train = [index for index, side in enumerate(sides) if side == "train"]
     held_out = [index for index, side in enumerate(sides) if side == "eval"]
     for mine, theirs in ((train, held_out), (held_out, train)):
-        for index, alike in zip(mine, _alike(table, mine, theirs, settings.max_similarity), strict=True):
+        for index, alike in zip(mine, _alike(table, mine, theirs, recipe.max_similarity), strict=True):
             named = sides[index] == "train" and speakers[index].speaker is not None
             against = [other for other in alike if speakers[other].speaker is None] if named else alike
             if nearest := _nearest(table, index, against):

@@ -10,28 +10,13 @@ from ..measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Transcript
 from ..measures.words import error_rate, words
 from .clips import Recording
 from .measuring import Measured, Models
+from .recipe import VoicesRecipe
 
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
 LEAST_LANGUAGE_PROBABILITY = 0.5
 MOST_ERRORS = 0.5  # words of a given transcript that were heard otherwise; numerals alone make a few
 COMPARED_BY_GATE = frozenset({"en", "zh"})  # numerals and spellings brought to one form
 UNSPACED = frozenset({"ja", "th", "my", "lo", "yue"})  # written without spaces
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a clip must be. All of it shapes the bank."""
-
-    whisper: str = "large-v3"  # a size that faster-whisper knows, or a folder
-    language: str | None = None  # of recordings that do not say theirs; None: recognised
-    license: str = "unknown"  # likewise
-    shortest_s: float = 3.0
-    longest_s: float = 15.0
-    min_dnsmos: float = 3.0  # overall (OVRL)
-    max_similarity: float = 0.90  # cosine of two voices, from which on they count as one
-    min_coherence: float = 0.81  # cosine of two parts of a clip, below which they are two speakers
-    held_out_share: float = 0.1  # of the voices, for evaluation only
-    seed: int = 0  # of who is held out
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +68,9 @@ class Candidate:
 class Judge:
     """Holds the models. Raises UserError if a package or a model is missing."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._models = Models(settings.whisper)
+    def __init__(self, recipe: VoicesRecipe) -> None:
+        self.recipe = recipe
+        self._models = Models(recipe.whisper)
         error_rate(units("one", "en"), units("one", "en"))  # a package that is missing is missed now
 
     def judge(self, recording: Recording, sha256: str) -> tuple[Candidate, Waveform, int] | Rejected:
@@ -102,23 +87,23 @@ class Judge:
     def _judge(
         self, recording: Recording, sha256: str, measured: Measured, figures: dict[str, float]
     ) -> tuple[Candidate, Waveform, int]:
-        settings, about = self.settings, recording.about
-        clip = measured.clip(settings.shortest_s, settings.longest_s)
+        recipe, about = self.recipe, recording.about
+        clip = measured.clip(recipe.shortest_s, recipe.longest_s)
         figures |= {"duration_s": clip.duration_s, "speech_share": clip.cut.speech_share}
         if clip.cut.speech_share < LEAST_SPEECH_SHARE:
             raise DialogueRejected(
                 "little_speech", f"{clip.cut.speech_share:.0%} is speech, expected at least {LEAST_SPEECH_SHARE:.0%}"
             )
         figures["dnsmos"] = quality = measured.dnsmos(clip)
-        if quality < settings.min_dnsmos:
-            raise DialogueRejected("poor_quality", f"DNSMOS {quality:.2f}, expected at least {settings.min_dnsmos:g}")
+        if quality < recipe.min_dnsmos:
+            raise DialogueRejected("poor_quality", f"DNSMOS {quality:.2f}, expected at least {recipe.min_dnsmos:g}")
         figures["coherence"] = alike = measured.coherence(clip)
-        if alike < settings.min_coherence:
+        if alike < recipe.min_coherence:
             raise DialogueRejected(
                 "two_speakers",
-                f"two parts of it have a cosine of {alike:.2f}, expected at least {settings.min_coherence:g}",
+                f"two parts of it have a cosine of {alike:.2f}, expected at least {recipe.min_coherence:g}",
             )
-        language = about.language or settings.language
+        language = about.language or recipe.language
         heard = measured.transcript(clip, language)
         text = self._text(heard, about.text if clip.cut.whole else None, language, figures)
         candidate = Candidate(
@@ -128,7 +113,7 @@ class Judge:
             sex=about.sex,
             language=heard.language,
             text=text,
-            license=about.license or settings.license,
+            license=about.license or recipe.license,
             start_s=clip.cut.start / clip.rate,
             end_s=clip.cut.end / clip.rate,
             figures=Figures(**figures),

@@ -1,58 +1,42 @@
 """Recordings of people to a voice bank: clips that are one voice, clean, understood and unlike the others.
 
-prepare(Path("recordings"), Path("bank"), Settings(), Display())
+prepare("recordings", Path("bank"), VoicesRecipe(), Display())
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DialogueRejected, UserError
 from ..show.progress import Display
 from .choosing import choose
-from .clips import Recording, Unread, audio_files, language_code, may_be_data_set, read_folder
+from .clips import Recording, Unread, audio_files, may_be_data_set, read_folder
 from .hub import read_hub
-from .judging import Candidate, Judge, Rejected, Settings
+from .judging import Candidate, Judge, Rejected
+from .recipe import DataSet, VoicesRecipe
 from .writing import Made, Writer, writing
 
-__all__ = ["Made", "Settings", "prepare"]
+__all__ = ["Made", "VoicesRecipe", "prepare"]
 
 
-def prepare(
-    source: str,
-    out: Path,
-    settings: Settings,
-    display: Display,
-    config: str | None = None,
-    split: str = "train",
-    revision: str | None = None,
-) -> Made:
+def prepare(source: str, out: Path, recipe: VoicesRecipe, display: Display) -> Made:
     """Make a bank of a folder of recordings, or of a data set by its name or its folder.
 
     What was measured of a recording is remembered: run again after it was killed, or with other thresholds, it
     measures the rest. Where nothing is kept, `out` holds the report of why and no bank.
 
-    Raises UserError if there is nothing to read, a package or a model is missing, a bank is there already, or Whisper
-    does not know the language.
+    Raises UserError if there is nothing to read, a package or a model is missing, or a bank is there already.
     """
-    if settings.language is not None:
-        try:
-            settings = replace(settings, language=language_code(settings.language))
-        except DialogueRejected as unknown:
-            raise UserError(f"--{unknown.detail}") from None
     with writing(out) as writer:
-        recordings, total = _recordings(source, config, split, revision)
-        judge = Judge(settings)
+        recordings, total = _recordings(source, recipe.data_set)
+        judge = Judge(recipe)
         with _counting(display, total) as report:
             candidates, rejected = _judged(recordings, judge, writer, report)
-        chosen, left_out = choose(candidates, settings)
-        return writer.finish(chosen, [*rejected, *left_out], settings, source)
+        chosen, left_out = choose(candidates, recipe)
+        return writer.finish(chosen, [*rejected, *left_out], recipe, source)
 
 
-def _recordings(
-    source: str, config: str | None, split: str, revision: str | None
-) -> tuple[Iterable[Recording | Unread], int | None]:
+def _recordings(source: str, part: DataSet) -> tuple[Iterable[Recording | Unread], int | None]:
     folder = Path(source).expanduser()
     if folder.is_file():
         raise UserError(f"{folder} is a file; expected a folder of recordings, or the name of a data set")
@@ -61,7 +45,7 @@ def _recordings(
         return found, len(found)
     if not folder.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise UserError(f"{folder}: no such folder")
-    return read_hub(str(folder) if folder.is_dir() else source, config, split, revision), None
+    return read_hub(str(folder) if folder.is_dir() else source, part.config, part.split, part.revision), None
 
 
 def _judged(

@@ -13,7 +13,8 @@ from ..escapes import Markdown, fill, table
 from ..measures import dnsmos, embedding, transcript
 from ..storage.atomic import atomic_path
 from .choosing import Chosen
-from .judging import Rejected, Settings
+from .judging import Rejected
+from .recipe import VoicesRecipe
 
 CARD = "README.md"
 PLOT = "clips.png"
@@ -45,10 +46,10 @@ REASONS = {
 
 
 def write_card(
-    folder: Path, name: str, source: str, chosen: Sequence[Chosen], rejected: Sequence[Rejected], settings: Settings
+    folder: Path, name: str, source: str, chosen: Sequence[Chosen], rejected: Sequence[Rejected], recipe: VoicesRecipe
 ) -> None:
     """Write README.md and the plot. Raises UserError if the disk is full."""
-    _write_plot(folder / PLOT, chosen, rejected, settings)
+    _write_plot(folder / PLOT, chosen, rejected, recipe)
     counted = Counter(one.reason for one in rejected)
     reasons = [(REASONS.get(reason, reason), reason, count) for reason, count in counted.most_common()]
     licenses = Counter(voice.candidate.license for voice in chosen)
@@ -64,14 +65,14 @@ def write_card(
         "voices": _voices(chosen),
         "licenses": table(("licence", "voices"), licenses.most_common()),
         "plot": Markdown(PLOT),
-        "shortest": f"{settings.shortest_s:g}",
-        "longest": f"{settings.longest_s:g}",
-        "min_dnsmos": f"{settings.min_dnsmos:g}",
-        "max_similarity": f"{settings.max_similarity:g}",
-        "min_coherence": f"{settings.min_coherence:g}",
-        "held_out_share": f"{settings.held_out_share:.0%}",
-        "seed": settings.seed,
-        "whisper": Path(settings.whisper).name,
+        "shortest": f"{recipe.shortest_s:g}",
+        "longest": f"{recipe.longest_s:g}",
+        "min_dnsmos": f"{recipe.min_dnsmos:g}",
+        "max_similarity": f"{recipe.max_similarity:g}",
+        "min_coherence": f"{recipe.min_coherence:g}",
+        "held_out_share": f"{recipe.held_out_share:.0%}",
+        "seed": recipe.seed,
+        "whisper": Path(recipe.whisper).name,
         "versions": ", ".join(f"{package} {number}" for package, number in sorted(_versions().items())),
     }
     text = fill((TEMPLATES / "bank.md").read_text(encoding="utf-8"), says)
@@ -101,11 +102,11 @@ def _voices(chosen: Sequence[Chosen]) -> Markdown:
     return Markdown(table(("voice", "split", "sex", "language", "s", "DNSMOS", "nearest"), rows) + more)
 
 
-def _write_plot(path: Path, chosen: Sequence[Chosen], rejected: Sequence[Rejected], settings: Settings) -> None:
+def _write_plot(path: Path, chosen: Sequence[Chosen], rejected: Sequence[Rejected], recipe: VoicesRecipe) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    limits = {"dnsmos": settings.min_dnsmos, "coherence": settings.min_coherence, "similarity": settings.max_similarity}
+    limits = {"dnsmos": recipe.min_dnsmos, "coherence": recipe.min_coherence, "similarity": recipe.max_similarity}
     panels = (
         ("dnsmos", "DNSMOS (OVRL)"),
         ("duration_s", "clip, seconds"),

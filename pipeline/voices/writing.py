@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import yaml
 
+from ..audio import pcm
 from ..dialogue import Waveform
 from ..errors import UserError
 from ..speech.recorded import BANK_FILE, CLIPS, FORMAT_VERSION
 from ..storage.atomic import TEMPORARY_SUFFIX, atomic_path, canonical_json, explained, file_sha256, locked, write_json
 from .choosing import Chosen
-from .judging import Candidate, Rejected, Settings
+from .judging import Candidate, Rejected
+from .recipe import VoicesRecipe
 from .report import CARD, PLOT, write_card
 
 REJECTED = "rejected.jsonl"
-REPORT = {CARD, PLOT, REJECTED}  # what is left where nothing was kept
+RECIPE = "recipe.yaml"
+REPORT = {CARD, PLOT, REJECTED, RECIPE}  # what is left where nothing was kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,12 @@ class Writer:
         """Write a clip f32 [samples] as PCM16: sample by sample what a recording in PCM16 has."""
         import soundfile
 
-        whole = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
         wav = io.BytesIO()
-        soundfile.write(wav, whole, rate, subtype="PCM_16", format="WAV")
+        soundfile.write(wav, pcm.to_int16(samples), rate, subtype="PCM_16", format="WAV")
         with atomic_path(self.folder / CLIPS / f"{voice_name(candidate)}.wav") as path:
             path.write_bytes(wav.getvalue())
 
-    def finish(self, chosen: Sequence[Chosen], rejected: Sequence[Rejected], settings: Settings, source: str) -> Made:
+    def finish(self, chosen: Sequence[Chosen], rejected: Sequence[Rejected], recipe: VoicesRecipe, source: str) -> Made:
         """Write the index, the card and what was rejected; without a voice, the report alone."""
         ordered = sorted(chosen, key=lambda voice: voice_name(voice.candidate))
         names = {voice_name(voice.candidate) for voice in ordered}
@@ -60,9 +62,11 @@ class Writer:
         ]
         with atomic_path(self.folder / REJECTED) as path:
             path.write_text("".join(canonical_json(line) + "\n" for line in lines), encoding="utf-8")
+        with atomic_path(self.folder / RECIPE) as path:
+            path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         title = Path(source).name
         voices = [self._row(voice, title) for voice in ordered]
-        write_card(self.folder, self._out.name, title, ordered, rejected, settings)
+        write_card(self.folder, self._out.name, title, ordered, rejected, recipe)
         if voices:
             write_json(self.folder / BANK_FILE, {"format_version": FORMAT_VERSION, "voices": voices})
         elif (self.folder / CLIPS).is_dir():

@@ -91,4 +91,4 @@ def test_pairs(with_rejected: Path, tmp_path: Path) -> None:
     recipe = pairs_recipe()
     pairs.build(recipe, with_rejected, tmp_path / "pairs", tmp_path / "work", Display())
     said = json.loads(read(tmp_path / "pairs", tmp_path / "cache")[0])
-    assert not any(said["nulls"].values()) and "chosen_ids" in said["columns"]
+    assert not any(said["nulls"].values()) and "chosen_input_ids" in said["columns"]

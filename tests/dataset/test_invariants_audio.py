@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from duplexgen.pipeline.audio.flac import encode as to_flac
 from duplexgen.pipeline.dataset.invariants import Checker
-from duplexgen.pipeline.stages.rows import to_flac
 
 Row = dict[str, Any]
 Check = Callable[[Row], list[str]]

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from duplexgen.pipeline.audio.flac import encode as to_flac
 from duplexgen.pipeline.commands.build import build, prepare
 from duplexgen.pipeline.dataset.invariants import ROUNDED_SHARE, Checker
 from duplexgen.pipeline.dataset.reader import Dataset
@@ -18,7 +19,6 @@ from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.show.progress import Display
-from duplexgen.pipeline.stages.rows import to_flac
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
 from tests.corpus import recipe_dict, run_stages
 from tests.tokens.tiny import write_glm4voice, write_mimi

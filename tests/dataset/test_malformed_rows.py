@@ -137,14 +137,23 @@ DAMAGED_PAIRS: dict[str, Callable[[Rows], object]] = {
         for name in ("chosen_delay_s", "rejected_delay_s")
         for value in ("nan", "inf")
     },
-    **{f"turn {value}": column("turn", value) for value in (-(2**31), -1, 0, 2, 99, 2**31 - 1)},
-    **{f"num_blocks {value}": column("num_blocks", value) for value in (-1, 0, 1, 2**31 - 1)},
-    **{f"{name} {value}": element(name, value) for name in ("chosen_ids", "rejected_ids") for value in IDS},
-    **{f"{name} of another length": length(name, lambda ids: ids[:-25]) for name in ("chosen_ids", "rejected_ids")},
+    **{f"event {value}": column("event", value) for value in (-(2**31), -1, 0, 2, 99, 2**31 - 1)},
+    **{
+        f"{side}_num_blocks {value}": column(f"{side}_num_blocks", value)
+        for side in ("chosen", "rejected")
+        for value in (-1, 0, 1, 2**31 - 1)
+    },
+    **{f"{name} {value}": element(name, value) for name in ("chosen_input_ids", "rejected_input_ids") for value in IDS},
+    **{
+        f"{name} of another length": length(name, lambda ids: ids[:-25])
+        for name in ("chosen_input_ids", "rejected_input_ids")
+    },
     "capped": lambda rows: rows[1].update(capped=not rows[1]["capped"]),
     "scenario": column("scenario", "interruption"),
-    "sides": lambda rows: rows[1].update(chosen_ids=rows[1]["rejected_ids"], rejected_ids=rows[1]["chosen_ids"]),
-    "the same": lambda rows: rows[1].update(rejected_ids=rows[1]["chosen_ids"]),
+    "sides": lambda rows: rows[1].update(
+        chosen_input_ids=rows[1]["rejected_input_ids"], rejected_input_ids=rows[1]["chosen_input_ids"]
+    ),
+    "the same": lambda rows: rows[1].update(rejected_input_ids=rows[1]["chosen_input_ids"]),
     "a row twice": lambda rows: rows[1].update(rows[0]),
 }
 

@@ -1,6 +1,8 @@
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from duplexgen.pipeline.dataset.reader import read_described
 from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
+from duplexgen.pipeline.layouts.described import Described, describe
 from duplexgen.pipeline.layouts.vocabulary import STATE_TOKENS, Vocabulary
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
@@ -26,6 +31,15 @@ AMONG_TEXT = Vocabulary(
     silence=500, assistant=501, pad=502, epad=503, audio_first_id=504, audio_size=16, text_size=500, end_of_text=499
 )
 ALL = [PLAIN, OWN_TOKENS, AMONG_TEXT]
+
+
+def written(vocabulary: Vocabulary, sample_rate: int = 16000) -> dict[str, Any]:
+    """The vocabulary.json of a layout in such a vocabulary."""
+
+    class Text(BytePairTokenizer):
+        vocab_size = vocabulary.text_size
+
+    return describe(vocabulary, BaylingSection(), MelVQ(), Text(), sample_rate, margin_frames=40)
 
 
 @pytest.mark.parametrize("vocabulary", ALL)
@@ -71,21 +85,19 @@ def test_ids_may_not_meet() -> None:
         )
 
 
-def test_another_format_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="format_version 2, expected 1"):
-        Vocabulary.from_json(json.loads('{"format_version": 2}'))
+@pytest.mark.parametrize("version", [None, 0, 1, 3, "2", [2]])
+def test_another_format_version_is_refused(version: object) -> None:
+    description = written(PLAIN) | {"format_version": version}
+    with pytest.raises(ValueError, match=rf"format_version {re.escape(repr(version))}, expected 2"):
+        Vocabulary.from_json(description)
 
 
-def test_what_an_earlier_version_wrote_is_read_or_refused() -> None:
-    """Data sets and models have no end of text then; some had audio ids that did not follow each other."""
-    layout = {"name": "bayling", "user_tokens": 10, "text_tokens": 5, "ast_offset": -1}
-    said = PLAIN.describe(MelVQ(), BytePairTokenizer(), layout, sample_rate=16000)
-    del said["end_of_text"]
-    said["audio"]["exceptions"] = {}
-    assert Vocabulary.from_json(said) == PLAIN and PLAIN.size == 6148
-    said["audio"]["exceptions"] = {"2047": 6150}
-    with pytest.raises(ValueError, match="do not follow each other, as those of earlier versions could"):
-        Vocabulary.from_json(said)
+def test_vocabulary_json_of_format_1_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    old = written(PLAIN) | {"format_version": 1}
+    del old["margin_frames"]
+    (tmp_path / "vocabulary.json").write_text(json.dumps(old))
+    with pytest.raises(UserError, match=r"(?s)vocabulary\.json.*format_version.* 2.*build the data set again"):
+        read_described(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -239,21 +251,46 @@ def test_transformers_loads_the_folder(built: Vocabulary, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("vocabulary", ALL)
 def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> None:
-    class Text(BytePairTokenizer):
-        vocab_size = vocabulary.text_size
+    description = json.loads(json.dumps(written(vocabulary)))
+    assert Vocabulary.from_json(description) == vocabulary
+    described = Described.model_validate(description)
+    assert described.vocabulary == vocabulary and described.model_dump(mode="json") == description
+    assert described.make_layout() == Bayling(BaylingSection(), vocabulary, 1280)
 
-    layout = {"name": "bayling", "user_tokens": 10, "text_tokens": 5, "ast_offset": -1}
-    description = vocabulary.describe(MelVQ(), Text(), layout, sample_rate=16000)
-    assert Vocabulary.from_json(json.loads(json.dumps(description))) == vocabulary
+
+def test_what_vocabulary_json_says() -> None:
+    description = written(PLAIN)
     assert list(description) == [
-        "format_version", "layout", "sample_rate", "samples_per_frame", "channels", "state", "audio", "end_of_text",
-        "speech_tokenizer", "text_tokenizer",
+        "format_version", "layout", "sample_rate", "samples_per_frame", "margin_frames", "channels", "state", "audio",
+        "end_of_text", "speech_tokenizer", "text_tokenizer",
     ]  # fmt: skip
-    assert description["samples_per_frame"] == 1280 and description["layout"] == layout
+    assert (description["format_version"], description["margin_frames"]) == (2, 40)
+    assert description["samples_per_frame"] == 1280 and written(PLAIN, 24000)["samples_per_frame"] == 1920
+    assert description["layout"] == {"name": "bayling", "user_tokens": 10, "text_tokens": 5, "ast_offset": -1}
     assert description["speech_tokenizer"] == {
         "name": "melvq", "version": "1", "codebooks": 8, "sha256": MelVQ.fingerprint()["sha256"],
     }  # fmt: skip
-    assert vocabulary.describe(MelVQ(), Text(), layout, sample_rate=24000)["samples_per_frame"] == 1920
+    with pytest.raises(ValueError, match="a frame of melvq is no whole number of samples at 11026 Hz"):
+        written(PLAIN, 11026)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"layout": {"name": "moshi"}}, "expected one of bayling"),
+        ({"layout": {"name": "bayling"}}, "not all of it"),
+        ({"layout": {"name": ["bayling"]}}, "valid string"),
+        ({"channels": ["assistant", "user"]}, "the channels are"),
+        ({"state": {"silence": 1}}, "the states are"),
+        ({"margin_frames": -1}, "margin_frames"),
+        ({"samples_per_frame": 0}, "samples_per_frame"),
+        ({"audio": {"first_id": 0, "size": 8}}, "must not meet"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_what_describes_no_layout(change: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Described.model_validate(written(PLAIN) | change)
 
 
 def test_a_vocabulary_that_was_read_cannot_be_saved(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class Dummy:
     name: ClassVar[str] = "speech"
     version: ClassVar[int] = 1
     schema: ClassVar[pa.Schema] = IDS
+    reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus: ClassVar[float] = 0.5
     cost: ClassVar[float] = 1.0
     fan_out: ClassVar[int] = 1

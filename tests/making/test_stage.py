@@ -25,6 +25,7 @@ class Echo:
     name: ClassVar[str] = "echo"
     version: ClassVar[int] = 1
     schema = TEXT
+    reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 1.0
     num_gpus = 0.0
     max_actors: int | None = None

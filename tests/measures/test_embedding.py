@@ -23,8 +23,8 @@ def test_two_sentences_of_a_voice_are_nearer_than_one_of_two_voices(
     speaker: SpeakerEmbedding, kokoro: Kokoro, spoken: Waveform
 ) -> None:
     michael = speaker.embed(spoken, 24000)
-    again = speaker.embed(kokoro.synthesize(TEXT, bank.style("am_michael")), 24000)
-    other = speaker.embed(kokoro.synthesize(TEXT, bank.style("af_heart")), 24000)
+    again = speaker.embed(kokoro.synthesize(TEXT, bank.style("am_michael")).waveform, 24000)
+    other = speaker.embed(kokoro.synthesize(TEXT, bank.style("af_heart")).waveform, 24000)
     assert michael @ again > michael @ other + 0.1
     assert michael @ again > again @ other + 0.1
 

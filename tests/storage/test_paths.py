@@ -42,13 +42,14 @@ COMMANDS = [
     ["talk", "model", "--user", "user.wav", "--out", "AT"],
     ["evaluate", "AT", "set"],
     ["evaluate", "model", "set", "AT"],
-    ["evaluate", "model", "set", "--answers", "AT"],
+    ["evaluate", "model", "set", "--recipe", "AT"],
     ["evaluate", "model", "set", "--out", "AT"],
     ["train", "sft", "AT"],
     ["train", "sft", "sft_small", "--out", "AT"],
     ["train", "dpo", "dpo_small", "--out", "AT"],
     ["voices", "prepare", "AT", "--out", "bank"],
     ["voices", "prepare", "recordings", "--out", "AT"],
+    ["voices", "prepare", "recordings", "--out", "bank", "--recipe", "AT"],
 ]
 
 

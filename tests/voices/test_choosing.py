@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.voices.choosing import choose, split_of
-from duplexgen.pipeline.voices.judging import Candidate, Figures, Settings
+from duplexgen.pipeline.voices.judging import Candidate, Figures
+from duplexgen.pipeline.voices.recipe import VoicesRecipe
 
-SETTINGS = Settings(held_out_share=0.3)
+SETTINGS = VoicesRecipe(held_out_share=0.3)
 
 
 def clip(number: int, voice: int, dnsmos: float = 3.5, speaker: str | None = None, apart: float = 0.0) -> Candidate:
@@ -31,9 +32,9 @@ def clip(number: int, voice: int, dnsmos: float = 3.5, speaker: str | None = Non
     )
 
 
-def on_side(side: str, first: int, settings: Settings = SETTINGS) -> int:
+def on_side(side: str, first: int, recipe: VoicesRecipe = SETTINGS) -> int:
     """The first number, from `first` on, of a clip without a speaker that falls on a side."""
-    return next(number for number in range(first, 999) if split_of(clip(number, 0), settings) == side)
+    return next(number for number in range(first, 999) if split_of(clip(number, 0), recipe) == side)
 
 
 def test_of_two_clips_of_one_voice_the_better_one_stays() -> None:
@@ -117,9 +118,10 @@ def test_the_order_of_the_clips_does_not_matter() -> None:
 def test_the_share_held_out_is_about_what_was_asked_for() -> None:
     sides = [split_of(clip(number, 0), SETTINGS) for number in range(1000)]
     assert 0.25 < sides.count("eval") / 1000 < 0.35
-    assert sides != [split_of(clip(number, 0), replace(SETTINGS, seed=1)) for number in range(1000)]
-    assert {split_of(clip(number, 0), replace(SETTINGS, held_out_share=0.0)) for number in range(99)} == {"train"}
-    assert {split_of(clip(number, 0), replace(SETTINGS, held_out_share=1.0)) for number in range(99)} == {"eval"}
+    assert sides != [split_of(clip(number, 0), SETTINGS.model_copy(update={"seed": 1})) for number in range(1000)]
+    for share, side in ((0.0, "train"), (1.0, "eval")):
+        recipe = SETTINGS.model_copy(update={"held_out_share": share})
+        assert {split_of(clip(number, 0), recipe) for number in range(99)} == {side}
 
 
 def test_nothing_gives_nothing() -> None:

@@ -1,10 +1,6 @@
-import dataclasses
-import inspect
-
 import pytest
 
-from duplexgen import cli
-from duplexgen.pipeline.voices.judging import Figures, Settings, units
+from duplexgen.pipeline.voices.judging import Figures, units
 
 
 @pytest.mark.parametrize(
@@ -31,11 +27,3 @@ def test_words_are_compared_or_characters(text: str, language: str, number: int)
 
 def test_figures_name_only_what_was_measured() -> None:
     assert Figures(dnsmos=3.14159, duration_s=0.0).rounded() == {"dnsmos": 3.1416, "duration_s": 0.0}
-
-
-def test_the_command_has_the_defaults_of_the_settings() -> None:
-    command = inspect.signature(cli.prepare_voices).parameters
-    renamed = {"held_out_share": "held_out"}
-    for field in dataclasses.fields(Settings):
-        if field.name not in ("shortest_s", "longest_s"):
-            assert command[renamed.get(field.name, field.name)].default == field.default

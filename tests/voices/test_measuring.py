@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.voices import cutting
 from duplexgen.pipeline.voices.clips import About, Recording
 from duplexgen.pipeline.voices.measuring import Measured, Models, coherence
-from duplexgen.pipeline.voices.prepare import Settings, prepare
+from duplexgen.pipeline.voices.prepare import VoicesRecipe, prepare
 
 RATE = 24000
 TEXTS = (
@@ -36,10 +35,10 @@ VOICES = ("af_heart", "am_michael", "bf_emma", "bm_george")
 PREPARE = """
 import sys
 from pathlib import Path
-from duplexgen.pipeline.display import Display
-from duplexgen.pipeline.speech.prepare import Settings, prepare
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.voices.prepare import VoicesRecipe, prepare
 source, out, whisper = sys.argv[1:]
-prepare(source, Path(out), Settings(whisper=whisper), Display(quiet=True))
+prepare(source, Path(out), VoicesRecipe(whisper=whisper), Display(quiet=True))
 """
 
 
@@ -59,7 +58,7 @@ def models(whisper: str) -> Models:
 @pytest.fixture(scope="module")
 def sentences(kokoro: Kokoro) -> dict[tuple[str, int], Waveform]:
     return {
-        (voice, number): kokoro.synthesize(text, bank.style(voice))
+        (voice, number): kokoro.synthesize(text, bank.style(voice)).waveform
         for voice in VOICES
         for number, text in enumerate(TEXTS)
     }
@@ -117,7 +116,7 @@ def test_after_a_kill_nothing_is_measured_again_and_the_bank_is_the_same_bytes(
     done = len(list(kept.glob("*.json")))
     assert 2 <= done < 6
     assert not out.exists()
-    settings = Settings(whisper=whisper)
+    settings = VoicesRecipe(whisper=whisper)
     assert prepare(str(recordings), out, settings, Display(quiet=True)).kept >= 2
     assert measured["cut"] == 6 - done
     assert [path.name for path in out.parent.iterdir()] == ["bank"]
@@ -131,16 +130,18 @@ def test_after_a_kill_nothing_is_measured_again_and_the_bank_is_the_same_bytes(
 def test_other_thresholds_measure_nothing_again(
     recordings: Path, whisper: str, tmp_path: Path, measured: Counter[str]
 ) -> None:
-    settings = Settings(whisper=whisper)
+    settings = VoicesRecipe(whisper=whisper)
     first = prepare(str(recordings), tmp_path / "first", settings, Display(quiet=True))
     assert measured["cut"] == 6
     assert measured["score"] >= 4  # all but silence, and noise if it hides the speech
     measured.clear()
-    stricter = replace(settings, min_dnsmos=4.9, min_coherence=0.9, max_similarity=0.5, held_out_share=1.0, seed=1)
+    stricter = settings.model_copy(
+        update={"min_dnsmos": 4.9, "min_coherence": 0.9, "max_similarity": 0.5, "held_out_share": 1.0, "seed": 1}
+    )
     assert prepare(str(recordings), tmp_path / "second", stricter, Display(quiet=True)).kept == 0
     assert prepare(str(recordings), tmp_path / "third", settings, Display(quiet=True)) == first
     assert not measured
-    looser = replace(settings, min_dnsmos=1.0)
+    looser = settings.model_copy(update={"min_dnsmos": 1.0})
     prepare(str(recordings), tmp_path / "fourth", looser, Display(quiet=True))
     assert measured["score"] == measured["cut"] == 0
     assert measured["transcribe"] <= 1  # what was not asked of a noisy clip before
@@ -190,7 +191,7 @@ def test_two_speakers_are_told_from_one(order: str, sentences: dict[tuple[str, i
         one.decoded = joined, RATE
         return one._coherence(one._heard(one.clip(3.0, 15.0)))
 
-    least = Settings().min_coherence
+    least = VoicesRecipe().min_coherence
     alone = [heard((voice, 0), (voice, 1)) for voice in VOICES]
     pairs = [
         heard(*((one if turn == "a" else other, number % 2) for number, turn in enumerate(order)))

@@ -9,7 +9,8 @@ from markdown_it import MarkdownIt
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.speech.recorded import RecordedBank
 from duplexgen.pipeline.voices.choosing import Chosen
-from duplexgen.pipeline.voices.judging import Candidate, Figures, Rejected, Settings
+from duplexgen.pipeline.voices.judging import Candidate, Figures, Rejected
+from duplexgen.pipeline.voices.recipe import VoicesRecipe
 from duplexgen.pipeline.voices.writing import REPORT, voice_name, writing
 from tests.test_shown import table_sizes
 
@@ -46,7 +47,7 @@ def test_what_is_written_reads_as_a_bank_of_the_recordings_own_samples(tmp_path:
         for number in (1, 2, 3):
             writer.keep(candidate(number), CLIP[number:], 44100)
         chosen = [Chosen(candidate(1), "train"), Chosen(candidate(2), "eval")]
-        made = writer.finish(chosen, [Rejected("x.wav", "silence", "none")], Settings(), "some/clips")
+        made = writer.finish(chosen, [Rejected("x.wav", "silence", "none")], VoicesRecipe(), "some/clips")
     assert (made.kept, made.held_out, len(made.rejected)) == (2, 1, 1)
     bank = RecordedBank.read(out)
     assert [(voice.name, voice.split) for voice in bank.voices.values()] == [
@@ -69,7 +70,7 @@ def test_what_was_rejected_is_written_with_its_reason_and_figures(tmp_path: Path
     ]
     with writing(tmp_path / "bank") as writer:
         writer.keep(candidate(), CLIP, 44100)
-        writer.finish([Chosen(candidate(), "train")], rejected, Settings(), "clips")
+        writer.finish([Chosen(candidate(), "train")], rejected, VoicesRecipe(), "clips")
     lines = [json.loads(line) for line in (tmp_path / "bank" / "rejected.jsonl").read_text().splitlines()]
     assert [line["where"] for line in lines] == ["a.wav", "b.wav", "c.wav"]
     assert lines[1]["figures"] == {"duration_s": 5.0, "dnsmos": 2.1}
@@ -85,7 +86,7 @@ def test_where_nothing_is_kept_the_report_stays_and_may_be_replaced(tmp_path: Pa
     for _ in range(2):
         with writing(out) as writer:
             writer.keep(candidate(), CLIP, 44100)
-            made = writer.finish([], [Rejected("a.wav", "silence", "none")], Settings(), "clips")
+            made = writer.finish([], [Rejected("a.wav", "silence", "none")], VoicesRecipe(), "clips")
         assert made.kept == 0
         assert {path.name for path in out.iterdir()} == REPORT
     with pytest.raises(UserError, match="is no voice bank"):
@@ -106,7 +107,7 @@ def test_what_a_killed_command_left_is_removed(tmp_path: Path) -> None:
     left.write_bytes(b"RIFF")
     with writing(tmp_path / "bank") as writer:
         writer.keep(candidate(), CLIP, 44100)
-        writer.finish([Chosen(candidate(), "train")], [], Settings(), "clips")
+        writer.finish([Chosen(candidate(), "train")], [], VoicesRecipe(), "clips")
     assert [path.name for path in tmp_path.iterdir()] == ["bank"]
     assert [path.name for path in (tmp_path / "bank" / "clips").iterdir()] == ["clip-1-11111111.wav"]
 
@@ -147,7 +148,7 @@ def test_the_card_of_recordings_with_hostile_names(tmp_path: Path) -> None:
     with writing(tmp_path / "bank") as writer:
         writer.keep(one, CLIP, 44100)
         writer.finish(
-            [Chosen(one, "train")], [Rejected(evil, "silence", evil)], Settings(whisper="x/<b>|`"), f"a/{evil}"
+            [Chosen(one, "train")], [Rejected(evil, "silence", evil)], VoicesRecipe(whisper="x/<b>|`"), f"a/{evil}"
         )
     card = (tmp_path / "bank" / "README.md").read_text(encoding="utf-8")
     assert "\x1b" not in card and "\u202e" not in card

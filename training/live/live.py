@@ -9,19 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
+from ...pipeline.audio.resampling import Resampler
 from ...pipeline.dialogue import Waveform
+from ...pipeline.errors import UserError
 from ...pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, SpeechTokenizer, installed
-from ...pipeline.tokens.track import tokenize
+from ...pipeline.tokens.track import frame_samples
 from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
 from .stream import TEMPERATURE, Stream
-
-INT16 = 32768  # full scale
-CONTEXT_FRAMES = 4  # decoded again before each block, so that the voice goes on where it was
-KEPT_DECODINGS = 256  # silence comes again and again
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,8 @@ def converse(
     Raises UserError before the first block if the model has too few positions, or the tokenizer is not installed.
     """
     tokenizer = speech_tokenizer(model.format)
-    encoder, decoder = UserEncoder(tokenizer, model.format), AssistantDecoder(tokenizer, model.format, len(user))
+    encoder = UserEncoder(tokenizer, model.format, len(user))
+    decoder = AssistantDecoder(tokenizer, model.format, len(user))
     size = model.format.block_samples
     if user.shape[1] % size:
         raise ValueError(f"{user.shape[1]} samples are no whole number of blocks of {size}")
@@ -72,25 +70,27 @@ def speech_tokenizer(sequence_format: SequenceFormat) -> SpeechTokenizer:
 
 
 class UserEncoder:
-    """Codes of the users' channels as they come in."""
+    """Codes of the users' channels as they come in: those that data sets have of such tracks."""
 
-    def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat) -> None:
-        self._tokenizer, self._format = tokenizer, sequence_format
-        self._alone = tokenizer.frame_by_frame and tokenizer.sample_rate == sequence_format.sample_rate
-        self._heard: NDArray[np.int16] | None = None
+    def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int) -> None:
+        self._format = sequence_format
+        self._stream = tokenizer.stream(dialogues)
+        rate, frame = sequence_format.sample_rate, frame_samples(tokenizer, sequence_format.sample_rate)
+        self._resampler = Resampler(dialogues, rate, tokenizer.sample_rate, frame)
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [dialogues, N] of codebook 0 of the next block, int16 [dialogues, block_samples].
 
-        A tokenizer that looks around a frame is given all that was heard so far, and nothing of what follows. A code
-        without an id, which no training data has, is heard as the last one with an id: nobody can be asked again.
+        A code without an id, which no training data has, is heard as the last one with an id: nobody can be asked
+        again. Raises UserError if the tokenizer does not commit a block's codes with the block.
         """
-        if self._alone or self._heard is None:
-            self._heard = samples
-        else:
-            self._heard = np.concatenate([self._heard, samples], axis=1)
-        codes = tokenize(self._heard, self._format.sample_rate, self._tokenizer, block_samples=0)
-        return np.minimum(codes[:, 0, -self._format.user_tokens :], self._format.vocabulary.audio_size - 1)
+        codes = self._stream.push(self._resampler.push_int16(samples))[:, 0]
+        if codes.shape[1] != self._format.user_tokens:
+            raise UserError(
+                f"the speech tokenizer gives {codes.shape[1]} codes for a block of {self._format.user_tokens} frames. "
+                "Expected tokens.glm4voice.block_frames to divide layout.user_tokens."
+            )
+        return np.minimum(codes, self._format.vocabulary.audio_size - 1)
 
 
 class AssistantDecoder:
@@ -98,26 +98,15 @@ class AssistantDecoder:
 
     def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int) -> None:
         self.format = sequence_format
-        self._tokenizer = tokenizer
-        frames = CONTEXT_FRAMES + sequence_format.user_tokens
-        silence = tokenizer.encode(np.zeros((1, frames * tokenizer.samples_per_frame), np.int16))[:, 0]
-        self._before = np.repeat(silence[:, :CONTEXT_FRAMES], dialogues, axis=0)  # [dialogues, CONTEXT_FRAMES]
-        self._decoded: dict[bytes, Waveform] = {}
-        self._decode(silence[0])  # what is loaded at the first use is not to be waited for in the first block
+        self._stream = tokenizer.decoding_stream(dialogues)
+        rates = (tokenizer.sample_rate, sequence_format.sample_rate)
+        self._resampler = Resampler(dialogues, *rates, tokenizer.samples_per_frame)
+        # what is loaded at the first use is not to be waited for in the first block
+        tokenizer.decoding_stream(1).push(np.ones((1, 1, sequence_format.user_tokens), np.int16))
 
     def push(self, codes: NDArray[np.int16]) -> Waveform:
-        """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate, of codes [dialogues, N]."""
-        windows = np.concatenate([self._before, codes], axis=1)
-        self._before = windows[:, -CONTEXT_FRAMES:]
-        return np.stack([self._decode(window) for window in windows])
+        """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate, of codes [dialogues, N].
 
-    def _decode(self, window: NDArray[np.int16]) -> Waveform:
-        key = window.tobytes()
-        if key not in self._decoded:
-            if len(self._decoded) == KEPT_DECODINGS:
-                self._decoded.pop(next(iter(self._decoded)))
-            decoded = self._tokenizer.decode(window[np.newaxis])
-            if self._tokenizer.sample_rate != self.format.sample_rate:
-                decoded = soxr.resample(decoded, self._tokenizer.sample_rate, self.format.sample_rate)
-            self._decoded[key] = decoded[-self.format.block_samples :]
-        return self._decoded[key]
+        Of a tokenizer at another rate they are `audio.resampling.DELAY_S` late.
+        """
+        return self._resampler.push(self._stream.push(codes[:, np.newaxis]))

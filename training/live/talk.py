@@ -10,6 +10,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from ...pipeline.audio import pcm
 from ...pipeline.dialogue import Waveform
 from ...pipeline.errors import UserError
 from ...pipeline.layouts.vocabulary import STATE_TOKENS
@@ -17,7 +18,7 @@ from ...pipeline.storage.atomic import atomic_path, explained, write_json
 from ...pipeline.tokens.tokenizers import TEXT_TOKENIZERS, TextTokenizer, installed
 from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
-from .live import INT16, Block, converse
+from .live import Block, converse
 
 PLOT_DPI = 110
 RATES = (4000, 768_000)  # Hz, of recordings
@@ -68,7 +69,7 @@ def read_recording(path: Path, sample_rate: int, channel: int | None) -> tuple[N
     if not np.isfinite(user).all():
         raise UserError(f"{path} holds samples that are no numbers. Expected a recording.")
     resampled = user if rate == sample_rate else soxr.resample(user, rate, sample_rate)
-    return np.clip(np.rint(resampled * INT16), -INT16, INT16 - 1).astype(np.int16), rate
+    return pcm.to_int16(resampled), rate
 
 
 def _check_recording(path: Path, rate: int, channels: int, channel: int | None) -> None:
@@ -112,7 +113,7 @@ def talk(
         report(len(said))
     assistant = np.concatenate([np.zeros(size, np.float32), *(block.waveforms[0] for block in said)])
     return Talk(
-        (np.pad(user, (0, size)) / INT16).astype(np.float32),
+        pcm.to_float(np.pad(user, (0, size))),
         assistant,
         np.concatenate([block.text_ids[0] for block in said]),
         np.array([block.took_s for block in said]),

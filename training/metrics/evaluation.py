@@ -8,6 +8,7 @@ from typing import Any
 from ...pipeline import __version__
 from ...pipeline.dataset.reader import MANIFEST, Dataset
 from ...pipeline.errors import UserError
+from ...pipeline.measures.transcript import Recogniser
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import file_sha256, write_json
 from ..models.model import DuplexModel, load_model
@@ -16,36 +17,33 @@ from .evaluation_report import write_plot
 from .items import Item, Settings, Unmeasured
 from .judge import Judge
 from .metrics import Figure, Interruption, TurnTaking, interruption_figures, turn_taking_figures
+from .recipe import EvaluationRecipe
 from .scores import read_answers, scored
 from .stimuli import opened
-from .transcribe import Transcriber
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RESULT = "evaluation.json"
 PARTIAL = "evaluation.partial.json"  # figures of timing alone, while what is said is being judged
 AUDIO_FOLDER = "audio"
+JUDGED = "judged"  # a folder: what the judge has answered
 
 
 @dataclass(frozen=True)
 class Content:
-    """How what is said is looked at; all of it is off by default."""
+    """How what is said is looked at, where the recipe asks for it."""
 
-    transcriber: Transcriber | None = None
+    recogniser: Recogniser | None = None
     judge: Judge | None = None
     answers: dict[str, list[str]] | None = None  # of spoken questions, by dialogue id
 
-
-def content_of(whisper: str | None, judge_url: str | None, judge_model: str | None, answers: Path | None) -> Content:
-    """What was asked for; raises UserError if it cannot be had."""
-    if (judge_url is None) != (judge_model is None):
-        raise UserError("a judge needs both --judge, its endpoint, and --judge-model, the name of the model there.")
-    if (judge_url or answers) and whisper is None:
-        raise UserError("--judge and --answers look at transcripts: say with what to make them, --transcripts large-v3")
-    return Content(
-        Transcriber(whisper) if whisper else None,
-        Judge(judge_url, judge_model) if judge_url and judge_model else None,
-        read_answers(answers) if answers else None,
-    )
+    @classmethod
+    def of(cls, recipe: EvaluationRecipe, out: Path) -> "Content":
+        """Raises UserError if what is asked for cannot be had: packages, a model, an endpoint that answers, a file."""
+        answers = read_answers(Path(recipe.answers).expanduser()) if recipe.answers else None
+        judge = Judge(recipe.judge, out / JUDGED) if recipe.judge else None
+        if judge:
+            judge.check()
+        return cls(Recogniser(recipe.transcripts.whisper, None) if recipe.transcripts else None, judge, answers)
 
 
 def evaluate(
@@ -53,8 +51,6 @@ def evaluate(
     sets: Sequence[Path],
     out: Path,
     settings: Settings,
-    content: Content,
-    keep_audio: bool,
     display: Display,
 ) -> dict[str, Any]:
     """Run a model over evaluation sets and write evaluation.json and a plot to `out`; returns what the JSON says.
@@ -63,8 +59,9 @@ def evaluate(
     """
     if (out / RESULT).exists():
         raise UserError(f"{out / RESULT} is there already. Choose another folder with --out, or remove it.")
-    model = load_model(folder, settings.device, settings.precision)
+    model = load_model(folder, settings.device, settings.recipe.precision)
     data_sets = opened(list(sets), model.format)
+    content = Content.of(settings.recipe, out)
     result: dict[str, Any] = about(model, folder, data_sets, settings)
     result["items"], result["unmeasured"], result["figures"] = [], [], {}
     for data_set in data_sets:
@@ -79,14 +76,14 @@ def evaluate(
                     continue
                 measured[found.stimulus.dialogue_id] = found.measured
                 result["items"].append(_row(found, model.format.sample_rate, content))
-                if keep_audio:
+                if settings.recipe.keep_audio:
                     items.keep(found, out / AUDIO_FOLDER, model.format.sample_rate)
         # Items come in an order that depends on the batch, and the bootstrap draws them by their place.
-        result["figures"][name] = figures([measured[one] for one in sorted(measured)], settings.seed)
+        result["figures"][name] = figures([measured[one] for one in sorted(measured)], settings.recipe.seed)
     result["items"].sort(key=lambda item: (item["set"], item["dialogue_id"]))
     if content.judge or content.answers:
         write_json(out / PARTIAL, as_json(result))
-        scored(result, content.judge, content.answers, settings.seed, display)
+        scored(result, content.judge, content.answers, settings.recipe.seed, display)
     write_json(out / RESULT, as_json(result))
     (out / PARTIAL).unlink(missing_ok=True)
     write_plot(result, out)
@@ -95,8 +92,9 @@ def evaluate(
 
 def _row(item: Item, sample_rate: int, content: Content) -> dict[str, Any]:
     row = item.to_json()
-    if content.transcriber:
-        row["reply"] = content.transcriber.transcribe(items.reply(item), sample_rate)
+    if content.recogniser:
+        (heard,) = content.recogniser.transcribe([(items.reply(item), sample_rate)], skip_silence=True)
+        row["reply"] = heard.text
     return row
 
 
@@ -111,12 +109,14 @@ def figures(measured: Sequence[TurnTaking | Interruption], seed: int) -> dict[st
 
 
 def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: Settings) -> dict[str, Any]:
-    """What the figures are of: settings, and checksums of the model and of each set."""
+    """What the figures are of: the recipe, how much was run, and checksums of the model and of each set."""
     files = sorted(path for pattern in ("*.safetensors", "*.json") for path in folder.glob(pattern))
     return {
         "format_version": FORMAT_VERSION,
         "software": __version__,
-        "settings": {name: value for name, value in asdict(settings).items() if name != "batch"},
+        "recipe": settings.recipe.model_dump(mode="json"),
+        "limit": settings.limit,
+        "device": settings.device,
         "model": {"name": folder.resolve().name, "files": {path.name: file_sha256(path) for path in files}},
         "sets": {
             dataset.path.resolve().name: {"manifest_sha256": file_sha256(dataset.path / MANIFEST)} for dataset in sets

@@ -11,15 +11,16 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...pipeline.audio.pcm import to_float
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dialogue import Waveform
 from ...pipeline.errors import DialogueRejected, enough_memory
 from ...pipeline.storage.atomic import explained
-from ..live.live import INT16, converse
-from ..live.stream import TEMPERATURE, check_length
+from ..live.live import converse
+from ..live.stream import check_length
 from ..models.model import DuplexModel
-from ..recipe import Precision
 from .metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
+from .recipe import EvaluationRecipe
 from .stimuli import Stimulus, read
 
 SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that little of a batch is padding
@@ -27,12 +28,10 @@ SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that l
 
 @dataclass(frozen=True)
 class Settings:
+    recipe: EvaluationRecipe
     limit: int | None = None  # items of each set, the first ones
-    temperature: float = TEMPERATURE
-    seed: int = 0
     batch: int = 16  # dialogues at once; changes nothing but the time it takes
     device: str = "cpu"
-    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -92,16 +91,16 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     longest = max(len(item.samples) for item in batch)
     check_length(model, longest // model.format.block_samples)
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
-    ids = [item.dialogue_id for item in batch]
+    ids, recipe = [item.dialogue_id for item in batch], settings.recipe
     with enough_memory("for so many dialogues at once: --batch takes fewer."):
-        blocks = [block.waveforms for block in converse(model, ids, user, settings.temperature, settings.seed)]
+        blocks = [block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed)]
     said = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
     block = model.format.block_samples
     return [row[: len(item.samples) + block] for row, item in zip(said, batch, strict=True)]
 
 
 def _measured(set_name: str, stimulus: Stimulus, assistant: Waveform, sample_rate: int) -> Item | Unmeasured:
-    heard = (stimulus.samples / INT16).astype(np.float32)
+    heard = to_float(stimulus.samples)
     user = speech_segments(heard, sample_rate, shortest_s=0)
     said = speech_segments(assistant, sample_rate)
     try:
@@ -122,7 +121,7 @@ def reply(item: Item) -> Waveform:
 def keep(item: Item, folder: Path, sample_rate: int) -> None:
     """Write what was said, user left and assistant right. Raises UserError if it cannot be written."""
     user = np.zeros(len(item.assistant), np.float32)
-    user[: len(item.stimulus.samples)] = item.stimulus.samples / INT16
+    user[: len(item.stimulus.samples)] = to_float(item.stimulus.samples)
     path = folder / item.set_name / f"{quote(item.stimulus.dialogue_id, safe='')}.wav"
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)

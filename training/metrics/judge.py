@@ -1,20 +1,18 @@
 """A language model that judges what is said: S2S score, 1 to 5 (BayLing-Duplex section 4.2)."""
 
-import json
-import os
 import re
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPException, IncompleteRead
+from functools import partial
+from itertools import count
+from pathlib import Path
 
-KEY = "OPENAI_API_KEY"
-TIMEOUT_S = 60.0
-LONGEST_ANSWER = 1 << 22  # bytes
-BUSY = {HTTPStatus.TOO_MANY_REQUESTS, *(status for status in HTTPStatus if status >= HTTPStatus.INTERNAL_SERVER_ERROR)}
+from ...pipeline.chat.client import WAITS_S, Client, problem
+from ...pipeline.errors import DialogueRejected, UserError
+from ...pipeline.randomness import generator
+from .recipe import JudgeModel
+
+SECTION = "judge"
 
 # The paper names the criteria; the words are ours.
 PROMPT = """\
@@ -28,6 +26,13 @@ Assistant: {reply}"""
 
 
 @dataclass(frozen=True)
+class Reply:
+    dialogue_id: str
+    question: str
+    text: str  # "": the assistant says nothing
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A score, or why there is none."""
 
@@ -35,62 +40,49 @@ class Verdict:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
 class Judge:
-    """An OpenAI-compatible endpoint. Its key, if it wants one, is in the environment: OPENAI_API_KEY."""
+    """Answers are kept in `folder`: an evaluation that is started again asks for none of them twice."""
 
-    url: str  # up to and without /chat/completions
-    model: str
-    waits_s: Sequence[float] = (1.0, 4.0, 16.0)  # before each further attempt, where the endpoint is busy or failing
+    def __init__(self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S) -> None:
+        """Raises UserError if the key in OPENAI_API_KEY is none, or the folder holds what cannot be read."""
+        self._model = model
+        self._client = Client(model, SECTION, folder, waits_s)
 
-    def score(self, question: str, reply: str) -> Verdict:
-        """Judge one reply; an endpoint that fails, or says something that is no score, gives a Verdict that says so."""
-        if not reply.strip():
+    def check(self) -> None:
+        """Raise UserError if the endpoint does not answer something easy now."""
+        if said := problem(self._model, SECTION):
+            raise UserError(f"{self._model.url} gives no answers: {said}")
+
+    def verdicts(self, replies: Sequence[Reply], report: Callable[[int], None]) -> list[Verdict]:
+        """One per reply, in their order; a reply that the endpoint refuses, or without a score, has a problem instead.
+
+        report: called with the number of replies that are judged. Raises UserError if the endpoint answers nobody.
+        """
+        done = count(1)
+        return self._client.each(replies, partial(self._judged, report=lambda: report(next(done))))
+
+    async def _judged(self, reply: Reply, report: Callable[[], None]) -> Verdict:
+        try:
+            return await self._verdict(reply)
+        except DialogueRejected as rejected:
+            return Verdict(None, f"{rejected.reason}: {rejected.detail}")
+        finally:
+            report()
+
+    async def _verdict(self, reply: Reply) -> Verdict:
+        """The first answer that is a score, of as many as the recipe asks for."""
+        if not reply.text.strip():
             return Verdict(1)
-        body = json.dumps(
-            {
-                "model": self.model,
-                "messages": [{"role": "user", "content": PROMPT.format(question=question, reply=reply)}],
-                "temperature": 0,
-            }
-        ).encode()
-        for wait_s in (*self.waits_s, None):
-            try:
-                return _verdict(self._post(body))
-            except urllib.error.HTTPError as error:
-                problem, passing = f"HTTP {error.code}", error.code in BUSY
-            except (OSError, HTTPException, ValueError) as error:  # no connection, half an answer, no JSON
-                problem, passing = f"{type(error).__name__}: {error}", not isinstance(error, ValueError)
-            if wait_s is None or not passing:
-                break
-            time.sleep(wait_s)
-        return Verdict(None, problem)
-
-    def _post(self, body: bytes) -> str:
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY):
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", body, headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-            content: bytes = response.read(LONGEST_ANSWER + 1)
-        if len(content) > LONGEST_ANSWER:
-            raise ValueError(f"an answer of more than {LONGEST_ANSWER:,} bytes")
-        if response.length:  # of what was announced and did not come
-            raise IncompleteRead(content, response.length)
-        return content.decode("utf-8")
+        message = PROMPT.format(question=reply.question, reply=reply.text)
+        for attempt in range(self._model.attempts):
+            jitter = generator(0, reply.dialogue_id, f"judge/{attempt}/waits")
+            answer = await self._client.ask(self._client.body(message, seed=attempt), None, jitter)
+            if (score := score_of(answer.content)) is not None:
+                return Verdict(score)
+        return Verdict(None, f"no score from 1 to 5: {answer.content[:200]!r}")
 
 
-def _verdict(answer: str) -> Verdict:
-    """Raises ValueError if the answer is no JSON."""
-    try:
-        parsed = json.loads(answer)
-    except RecursionError:
-        raise ValueError("an answer that is nested too deep") from None
-    try:
-        said = parsed["choices"][0]["message"]["content"]
-        found = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", said)
-    except (KeyError, IndexError, TypeError):
-        return Verdict(None, f"no answer of a chat: {answer[:200]}")
-    if not found:
-        return Verdict(None, f"no score from 1 to 5: {said[:200]}")
-    return Verdict(int(found[1]))
+def score_of(said: str) -> int | None:
+    """The only number in an answer, if it is one from 1 to 5; `4/5` is 4."""
+    found = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", said)
+    return int(found[1]) if found else None

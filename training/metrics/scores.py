@@ -1,19 +1,16 @@
 """Scores of what is said: the judge's, and the accuracy of spoken question answering (BayLing-Duplex section 4.2)."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...pipeline.errors import UserError
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.paths import read_text
-from .judge import Judge, Verdict
+from .judge import Judge, Reply
 from .metrics import figure
 
-REQUESTS_AT_ONCE = 8
 LARGEST_ANSWERS = 1 << 27  # bytes of a file of them
 S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # of a scenario's items; the second question's reply is judged
 
@@ -48,11 +45,11 @@ def scored(
     for name, figures in result["figures"].items():
         rows = [item for item in result["items"] if item["set"] == name]
         if judge:
-            with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool, display.counting("judged", len(rows)) as report:
-                verdicts = pool.map(partial(_judged, judge), rows)
-                for done, (row, verdict) in enumerate(zip(rows, verdicts, strict=True), start=1):
-                    row["judge"] = asdict(verdict)
-                    report(done)
+            replies = [Reply(row["dialogue_id"], row["questions"][-1], row["reply"]) for row in rows]
+            with display.counting("judged", len(rows)) as report:
+                verdicts = judge.verdicts(replies, report)
+            for row, verdict in zip(rows, verdicts, strict=True):
+                row["judge"] = asdict(verdict)
             for scenario, key in S2S.items():
                 scores = [row["judge"]["score"] for row in rows if row["scenario"] == scenario]
                 if scores:
@@ -62,7 +59,3 @@ def scored(
             for row in known:
                 row["answered_right"] = is_answered(row["reply"], answers[row["dialogue_id"]])
             figures["qa_accuracy"] = figure([row["answered_right"] for row in known], seed, "qa_accuracy")
-
-
-def _judged(judge: Judge, row: dict[str, Any]) -> Verdict:
-    return judge.score(row["questions"][-1], row["reply"])

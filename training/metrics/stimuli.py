@@ -1,6 +1,6 @@
 """What a model is evaluated on: the users' channels of a data set of held-out dialogues."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from ...pipeline.dataset.invariants import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
-from ...pipeline.dialogue import CHANNELS
+from ...pipeline.dataset.rows import read_events
+from ...pipeline.dialogue import CHANNELS, Event
 from ...pipeline.errors import DialogueRejected, UserError
 from ...pipeline.kinds import check_whole
+from ...pipeline.scenarios.interruption import Interruption
 from ..sequences import SequenceFormat
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
-COLUMNS = ["dialogue_id", "scenario", "turns", "audio"]
+COLUMNS = ["dialogue_id", "scenario", "events", "audio"]
 
 
 @dataclass(frozen=True)
@@ -63,40 +65,43 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 
 
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
-    """What the user says in the first exchange, or up to the end of the first turn that interrupts.
+    """What the user says first, or, in a scenario where replies are cut, up to the end of the first event that cuts.
 
-    Raises DialogueRejected if the row has no audio, or no reply in it is interrupted although it says so.
+    Raises DialogueRejected if the row has no audio, or no reply in it is cut although its scenario says so.
     """
-    last = _last_question(row)
-    turns = row["turns"][: last + 1]
+    events = read_events(row["events"])
+    last, barge_in = _last_question(events, row["scenario"])
     user = _user_channel(row, sequence_format.sample_rate)
-    end = turns[-1]["end_sample"]
-    if not 0 <= turns[-1]["start_sample"] <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
-        raise DialogueRejected("no_such_audio", f"a turn ends at sample {end}, of {len(user)}")
+    end = last.end_sample
+    if not 0 <= last.start_sample <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
+        raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
     samples[: len(user)] = user
+    asked = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
     return Stimulus(
         row["dialogue_id"],
         row["scenario"],
-        tuple(turn["text"] for turn in turns if turn["role"] == "user"),
+        tuple(row["events"][event.utterance]["text"] for event in asked),
         samples,
         end,
-        turns[-1]["start_sample"] if row["scenario"] == "interruption" else None,
+        last.start_sample if barge_in else None,
     )
 
 
-def _last_question(row: dict[str, Any]) -> int:
-    if not row["turns"]:
-        raise DialogueRejected("no_turns", "nobody speaks")
-    if row["scenario"] == "turn_taking":
-        return 0
-    interrupted = [number for number, turn in enumerate(row["turns"][:-1]) if turn["interrupted"]]
-    if not interrupted:
-        raise DialogueRejected("nothing_interrupted", "no reply is interrupted by another turn")
-    return interrupted[0] + 1
+def _last_question(events: Sequence[Event], scenario: str) -> tuple[Event, bool]:
+    """The event after which the model has to answer, and whether it comes into a reply."""
+    first = next((event for event in events if event.channel == "user"), None)
+    if first is None:
+        raise DialogueRejected("no_turns", "the user says nothing")
+    cut_by = next((event.cut_by for event in events if event.cut_by is not None), None)
+    if cut_by is None and scenario != Interruption.name:
+        return first, False
+    if cut_by is None or not 0 <= cut_by < len(events):
+        raise DialogueRejected("nothing_interrupted", "no reply is cut by another event")
+    return events[cut_by], True
 
 
 def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:

@@ -20,7 +20,7 @@ from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_o
 from ..models.model import ABOUT, DuplexModel, check_length, load_model
 from ..recipe import DPORecipe
 from ..run import open_run
-from ..sequences import KINDS, SequenceFormat
+from ..sequences import SequenceFormat
 from .losses import (
     Targets,
     dpo_losses,
@@ -33,24 +33,25 @@ from .losses import (
 )
 
 REFERENCE = "reference.parquet"
-SIDES = ("chosen_ids", "rejected_ids")
+SIDES = ("chosen_input_ids", "rejected_input_ids")
 
 
 class DPO:
     """Equation 6 over a batch of pairs: the mean of equation 7, and λ_ftx times equation 5 over the chosen ones."""
 
-    names = ("dpo", "ftx", "margin", "accuracy", *(kind for kind in KINDS if kind != "user"))
-
     def __init__(self, recipe: DPORecipe, sequence_format: SequenceFormat, device: torch.device) -> None:
         self.preference = recipe.preference
         self.format = sequence_format
-        self.by_kind = weight_by_kind(recipe.weights)
+        self.names = ("dpo", "ftx", "margin", "accuracy", *sequence_format.kinds[1:])
+        self.by_kind = weight_by_kind(recipe.weights, sequence_format)
         self.device = device
         self.reference = torch.empty(0, 2)  # log π_ref of chosen and rejected, by row
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Number of pairs and Σ ω over the chosen sequences, [2]."""
-        weight = sum(float(self.by_kind[self.format.kinds(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows)
+        weight = sum(
+            float(self.by_kind[self.format.kinds_of(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows
+        )
         return torch.tensor([float(len(rows)), weight])
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +67,9 @@ class DPO:
         counted = (dpo.sum(), ftx * totals[0], (margins * is_pair).sum(), ((margins > 0) & is_pair).sum())
         sums = torch.stack([value.detach().float() for value in counted])
         own = torch.stack([sums, is_pair.sum().expand(len(sums)).float()])
-        return loss, torch.cat([own, sums_by_kind(losses[: len(rows)].detach(), chosen)[:, 1:]], dim=1)
+        return loss, torch.cat(
+            [own, sums_by_kind(losses[: len(rows)].detach(), chosen, len(self.by_kind))[:, 1:]], dim=1
+        )
 
     def pair_losses(self, network: nn.Module, rows: Micro) -> tuple[Tensor, Targets]:
         """ℓ of both sides of each pair, the chosen first, [2 · pairs, kept]."""

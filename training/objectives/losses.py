@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..recipe import Weights
-from ..sequences import KINDS, USER, SequenceFormat
+from ..sequences import SequenceFormat
+
+HEARD = 0  # of the kinds of positions, the one that nobody predicts
 
 
 @dataclass(frozen=True)
@@ -16,26 +18,26 @@ class Targets:
 
     positions: Tensor  # [kept], ascending; each is predicted from the position before it
     ids: Tensor  # [rows, kept]
-    kinds: Tensor  # [rows, kept], index into KINDS
+    kinds: Tensor  # [rows, kept], index into the format's kinds
     inside: Tensor  # bool [rows, kept]; False where padded
     weights: Tensor  # ω, float32 [rows, kept]; 0 where padded
 
 
-def weight_by_kind(weights: Weights) -> Tensor:
-    """ω of each of KINDS, float32 [kinds]; the user's is 0."""
+def weight_by_kind(weights: Weights, sequence_format: SequenceFormat) -> Tensor:
+    """ω of each of the format's kinds, float32 [kinds]; 0 of what is heard, 1 of what the recipe does not know."""
     said = weights.model_dump()
-    return torch.tensor([0.0 if kind == "user" else said[kind] for kind in KINDS])
+    return torch.tensor([0.0, *(said.get(kind, 1.0) for kind in sequence_format.kinds[HEARD + 1 :])])
 
 
 def make_targets(ids: Tensor, num_ids: Tensor, sequence_format: SequenceFormat, by_kind: Tensor) -> Targets:
     """Targets of sequences [rows, length], right-padded; num_ids [rows] are their own lengths.
 
-    by_kind: ω of each of KINDS.
+    by_kind: ω of each of the format's kinds.
     """
-    kinds = sequence_format.kinds(ids)
-    positions = torch.nonzero(kinds[0] != USER)[:, 0]
+    kinds = sequence_format.kinds_of(ids)
+    positions = torch.nonzero((kinds[:, 1:] != HEARD).any(dim=0))[:, 0] + 1  # nothing comes before the first
     kept = kinds[:, positions].long()
-    inside = positions < num_ids[:, None]
+    inside = (positions < num_ids[:, None]) & (kept != HEARD)
     return Targets(positions, ids[:, positions].long(), kept, inside, by_kind.to(ids.device)[kept] * inside)
 
 
@@ -69,11 +71,11 @@ def dpo_losses(policy: Tensor, reference: Tensor, beta: float) -> tuple[Tensor, 
     return -functional.logsigmoid(margins), margins
 
 
-def sums_by_kind(losses: Tensor, targets: Targets) -> Tensor:
-    """Sum of the unweighted losses and number of positions, of each of KINDS, [2, kinds]."""
+def sums_by_kind(losses: Tensor, targets: Targets, kinds: int) -> Tensor:
+    """Sum of the unweighted losses and number of positions, of each kind, [2, kinds]."""
     inside = targets.inside.flatten()
-    kinds = targets.kinds.flatten()
-    sums = torch.zeros(2, len(KINDS), device=losses.device)
-    sums[0].index_add_(0, kinds, losses.detach().flatten() * inside)
-    sums[1].index_add_(0, kinds, inside.float())
+    by_kind = targets.kinds.flatten()
+    sums = torch.zeros(2, kinds, device=losses.device)
+    sums[0].index_add_(0, by_kind, losses.detach().flatten() * inside)
+    sums[1].index_add_(0, by_kind, inside.float())
     return sums

@@ -13,30 +13,29 @@ from ..loop import Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from ..models.model import check_fits, check_length, start_from_config, start_from_pretrained
 from ..recipe import SFTRecipe
 from ..run import open_run
-from ..sequences import KINDS, SequenceFormat
+from ..sequences import SequenceFormat
 from .losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind
 
 
 class SFT:
     """Equation 5 over the text and assistant positions of a batch."""
 
-    names = tuple(kind for kind in KINDS if kind != "user")
-
     def __init__(self, sequence_format: SequenceFormat, by_kind: Tensor, device: torch.device) -> None:
         self.format = sequence_format
+        self.names = sequence_format.kinds[1:]
         self.by_kind = by_kind
         self.device = device
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Σ ω over the rows, [1]."""
-        kinds = (self.format.kinds(torch.tensor(row["input_ids"])) for row in rows)
+        kinds = (self.format.kinds_of(torch.tensor(row["input_ids"])) for row in rows)
         return torch.stack([torch.zeros(()), *(self.by_kind[kind.long()].sum() for kind in kinds)]).sum().view(1)
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
         ids, num_ids = padded_ids([None if row is None else row["input_ids"] for row in rows], self.device)
         targets = make_targets(ids, num_ids, self.format, self.by_kind)
         losses = token_losses(network, ids, targets)
-        return sft_loss(losses, targets.weights, totals[0]), sums_by_kind(losses, targets)[:, 1:]
+        return sft_loss(losses, targets.weights, totals[0]), sums_by_kind(losses, targets, len(self.by_kind))[:, 1:]
 
 
 def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
@@ -62,7 +61,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         check_length(network, data.longest, "the longest sequence")
         settings = recipe.optimization
         batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
-        objective = SFT(sequence_format, weight_by_kind(recipe.weights), accelerator.device)
+        objective = SFT(sequence_format, weight_by_kind(recipe.weights, sequence_format), accelerator.device)
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
         network = put_on_devices(network, accelerator)

@@ -1,12 +1,11 @@
 """Rewriting by a language model behind an endpoint (BayLing-Duplex section 3, FLM-Audio's transcript collection)."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, ClassVar
 
+from ...chat.journal import Answer
 from ...dialogue import Dialogue, Rejection, Role, Turn
 from ...errors import DialogueRejected, UserError, is_of_the_machine
 from ...randomness import generator
@@ -15,19 +14,17 @@ from ..rewritten import Rewritten
 from ..rules import EXCHANGES_LEFT_OUT, RulesRewriter
 from ..section import LanguageModel, Rewriting
 from . import answers
-from .journal import Answer, Journal, request_key
 from .prompt import Prompt, answer_schema
 
 if TYPE_CHECKING:
-    from .endpoint import Endpoint
+    from ...chat.client import Client
 
 VERSION = "2"  # raise it whenever the same answers come out otherwise, or other requests are made
 
-WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try, while the endpoint is busy or away
-PROBE_S = 20.0  # for an answer to something easy, before a build
 LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
 
 _SECTION = ("rewriting", "llm")
+SECTION = ".".join(_SECTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +47,13 @@ class LLMRewriter:
 
     name: ClassVar[str] = "llm"
     max_actors: ClassVar[int | None] = 1  # `at_once` bounds what the endpoint is asked by all of them
-    waits_s: ClassVar[Sequence[float]] = WAITS_S
 
     def __init__(self, recipe: Rewriting) -> None:
         self.recipe = recipe
         self.rules = RulesRewriter(recipe)
         self._prompt: Prompt | None = None
         self._mistake: str | None = None
-        self._endpoint: Endpoint
-        self._journal: Journal
+        self._client: Client
         try:  # here and not in the worker, which may stand on a machine that lacks the file
             self._prompt = Prompt.read(recipe.llm) if recipe.llm else None
         except UserError as error:
@@ -84,25 +79,16 @@ class LLMRewriter:
     def check(self) -> list[Problem]:
         if self.recipe.llm is None:
             return [(_SECTION, "expected a section with a url and a model, as rewriting.engine is llm")]
-        found: list[Problem] = []
-        if problem := _wrong_with(self.recipe.llm.url):
-            found.append(((*_SECTION, "url"), problem))
-        if self._mistake:
-            found.append(((*_SECTION, "prompt"), self._mistake))
-        return found
+        return [((*_SECTION, "prompt"), self._mistake)] if self._mistake else []
 
     def probe(self) -> list[Problem]:
         """What is wrong with the endpoint, which is asked something easy."""
-        from .endpoint import Endpoint
+        from ...chat.client import problem
 
         if self.check():
             return []
-        soon = self._llm.model_copy(update={"timeout_s": min(self._llm.timeout_s, PROBE_S)})
-        try:
-            problem = asyncio.run(_problem(Endpoint(soon, ())))
-        except UserError as error:
-            problem = str(error)
-        return [(_SECTION, f"{self._llm.url} gives no answers: {problem}")] if problem else []
+        said = problem(self._llm, SECTION)
+        return [(_SECTION, f"{self._llm.url} gives no answers: {said}")] if said else []
 
     def fingerprint(self) -> Mapping[str, str]:
         """What shapes the text. `attempts` does, as it decides which dialogues are given up; where the model is served,
@@ -121,24 +107,17 @@ class LLMRewriter:
 
     def load(self, scratch: Path) -> None:
         """scratch: where answers are kept; the same folder after a restart, shared by all workers."""
-        from .endpoint import Endpoint
-
         self.rules.load(scratch)
-        self._journal = Journal(scratch)
-        self._endpoint = Endpoint(self._llm, self.waits_s)
+        self._client = self._connect(scratch)
+
+    def _connect(self, scratch: Path) -> "Client":
+        from ...chat.client import Client
+
+        return Client(self._llm, SECTION, scratch)
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
         """Raises UserError if the endpoint answers nobody, or refuses every request."""
-        self._journal.read()  # another build over the same dialogues may have been answered meanwhile
-        return asyncio.run(self._all([self._task(dialogue) for dialogue in dialogues]))
-
-    async def _all(self, tasks: Sequence[_Task | Rejection]) -> list[Rewritten | Rejection]:
-        try:
-            async with self._endpoint.connected(), asyncio.TaskGroup() as group:
-                running = [group.create_task(self._one(task)) for task in tasks]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [done.result() for done in running]
+        return self._client.each([self._task(dialogue) for dialogue in dialogues], self._one)
 
     def _task(self, dialogue: Dialogue) -> _Task | Rejection:
         try:
@@ -168,16 +147,6 @@ class LLMRewriter:
             detail = rejected.detail.removeprefix("turn 1 (user): ")
             raise DialogueRejected(rejected.reason, f"turn {number} (user): {detail}") from None
 
-    def _body(self, task: _Task, attempt: int) -> dict[str, Any]:
-        random = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}")
-        return {
-            "model": self._llm.model,
-            "messages": [{"role": "user", "content": task.message}],
-            "temperature": self._llm.temperature,
-            "max_tokens": self._llm.max_tokens,
-            "seed": int(random.integers(2**31)),
-        }
-
     async def _one(self, task: _Task | Rejection) -> Rewritten | Rejection:
         if isinstance(task, Rejection):
             return task
@@ -198,15 +167,10 @@ class LLMRewriter:
         raise DialogueRejected(bad.reason, f"answers asked for: {attempts}; {bad.detail}")
 
     async def _answer(self, task: _Task, attempt: int) -> Answer:
-        body, schema = self._body(task, attempt), answer_schema(task.asked)
-        key = request_key(body)
-        if answer := self._journal.get(key):
-            self._endpoint.answered = body, schema
-            return answer
-        jitter = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}/waits")
-        answer = await self._endpoint.ask(body, schema, jitter)
-        self._journal.add(key, answer)
-        return answer
+        purpose = f"rewriting/llm/{attempt}"
+        seed = int(generator(0, task.dialogue.id, purpose).integers(2**31))
+        jitter = generator(0, task.dialogue.id, f"{purpose}/waits")
+        return await self._client.ask(self._client.body(task.message, seed), answer_schema(task.asked), jitter)
 
     def _taken(self, task: _Task, answer: Answer) -> Rewritten:
         """The dialogue as it was answered. Raises DialogueRejected if the answer cannot be used."""
@@ -231,23 +195,3 @@ def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
     if is_of_the_machine(error):
         raise error
     return Rejection(dialogue.id, "script", "internal_error", f"{type(error).__name__}: {error}")
-
-
-async def _problem(endpoint: "Endpoint") -> str | None:
-    async with endpoint.connected():
-        return await endpoint.problem()
-
-
-def _wrong_with(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  raises if it is no number
-    except ValueError as error:
-        return f"{error}: {url!r}"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"expected an address such as http://127.0.0.1:8000/v1, got {url!r}"
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "expected an address alone; a key belongs in OPENAI_API_KEY"
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        return f"expected the address up to and without /chat/completions, got {url!r}"
-    return None

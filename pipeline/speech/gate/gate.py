@@ -12,6 +12,7 @@ from ...audio.trim import speech_span
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
 from ...measures import dnsmos, embedding, transcript, whisper
+from ...measures.alignment import words_said
 from ...measures.judge import INSTALL, MEASURE_HZ, at_measure_rate, versions
 from ...measures.words import misheard, repeats, words
 from ...recipe.file import Location, Problem
@@ -39,6 +40,7 @@ class Heard:
     text: str
     language: str  # ISO 639-1
     prompt: Prompt | None = None  # of its voice
+    timed: bool = False  # whether to find when its words are said, where the recogniser listens anyway
 
 
 class Gate:
@@ -140,8 +142,8 @@ class Gate:
         """Figures of utterances, in their order; all but the silence before speech is measured on trimmed speech."""
         spans = [speech_span(one.samples, one.sample_rate) for one in utterances]
         speech = [_levelled(one, span) for one, span in zip(utterances, spans, strict=True)]
-        texts = self._transcripts(utterances, speech)
-        return [self._figures(*each) for each in zip(utterances, spans, speech, texts, strict=True)]
+        wordings = self._transcripts(utterances, speech)
+        return [self._figures(*each) for each in zip(utterances, spans, speech, wordings, strict=True)]
 
     def verdicts(self, utterances: Sequence[Heard]) -> list[Quality | BadSpeechError]:
         """The figures of each utterance that may be taken, and what is wrong with each that may not."""
@@ -152,31 +154,38 @@ class Gate:
         """What of an utterance the recipe does not allow, in words with figures; None if it may be taken."""
         return quality.problem(figures, self.spec)
 
-    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[str | None]:
-        found: list[str | None] = [None] * len(utterances)
+    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[transcript.Wording | None]:
+        found: list[transcript.Wording | None] = [None] * len(utterances)
         if self._recogniser is None:
             return found
-        for language in sorted({one.language for one in utterances}):
-            numbers = [number for number, one in enumerate(utterances) if one.language == language]
-            heard = self._recogniser.texts([(speech[number], MEASURE_HZ) for number in numbers], language)
+        for language, timed in sorted({(one.language, one.timed) for one in utterances}):
+            numbers = [
+                number for number, one in enumerate(utterances) if (one.language, one.timed) == (language, timed)
+            ]
+            heard = self._recogniser.wordings([(speech[number], MEASURE_HZ) for number in numbers], language, timed)
             for number, said in zip(numbers, heard, strict=True):
                 found[number] = said
         return found
 
-    def _figures(self, one: Heard, span: tuple[int, int], speech: Waveform, heard: str | None) -> Quality:
+    def _figures(
+        self, one: Heard, span: tuple[int, int], speech: Waveform, heard: transcript.Wording | None
+    ) -> Quality:
         start, end = span
         if start == end:
             return Quality(seconds_per_character=0.0)
         characters = sum(character.isalnum() for character in one.text)
         figures = Quality((end - start) / one.sample_rate / max(1, characters))
         if heard is not None:
-            spoken, said = words(one.text, one.language), words(heard, one.language)
+            spoken, said = words(one.text, one.language), words(heard.text, one.language)
             if self.spec.max_wer is not None:
                 found = misheard(spoken, said)
                 figures = replace(figures, wer=found.rate, misheard=found)
             if self.spec.max_repeats is not None:
                 figures = replace(figures, repeats=repeats(spoken, said))
-            figures = replace(figures, heard=heard)
+            figures = replace(figures, heard=heard.text)
+            if one.timed:
+                said_when = words_said(one.text, one.language, heard.words, end - start, one.sample_rate)
+                figures = replace(figures, words=said_when)
         if self.spec.max_silence_s is not None:
             pause_s = longest_pause_s(speech, MEASURE_HZ)
             figures = replace(figures, leading_silence_s=start / one.sample_rate, longest_pause_s=pause_s)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from ...dialogue import Word
 from ...measures.words import Misheard
 from .. import section
 
@@ -22,6 +23,7 @@ class Quality:
     repeats: int | None = None  # how often at most a phrase is said again at once, beyond what the text asks for
     heard: str | None = None  # the transcript
     misheard: Misheard | None = None  # what the word error rate counts
+    words: tuple[Word, ...] | None = None  # of the text, on its speech, at its rate; if asked for and found
 
     def figures(self) -> dict[str, float]:
         """By name, those that were measured."""

@@ -9,7 +9,6 @@ depend on the channels beside it; those of two machines may differ where two ent
 """
 
 import json
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,13 +20,13 @@ from ...errors import UserError
 from ...recipe.file import Problem
 from ...storage.model_files import MOST_LAYERS, folder_checksum, place, read_json_object, tensor_shapes
 from ...storage.paths import shortened
+from ..protocols import DecodingStream
 from ..section import Tokens
 from . import neural
+from .shapes import check_samples
 
 if TYPE_CHECKING:
-    from transformers import WhisperFeatureExtractor
-
-    from .whisper_vq import WhisperVQ
+    from .glm4voice_stream import Encoder, GLM4VoiceStream
 
 CONFIG, FEATURES = "config.json", "preprocessor_config.json"
 PREFIX = "model.encoder."  # of every name in checkpoints that were saved with their decoder
@@ -44,14 +43,18 @@ SIZES = (
     "pooling_position", "quantize_causal_block_size", "quantize_position", "quantize_vocab_size",
 )  # fmt: skip
 INPUT = {"sampling_rate": 16000, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
-INT16 = np.float32(32768)
+NO_DECODER = (
+    "speech tokens of GLM-4-Voice are turned into sound by its own flow-matching decoder (glm-4-voice-decoder), which "
+    "duplexgen does not carry. Use the code that is published with GLM-4-Voice, or a speech tokenizer that decodes "
+    "(melvq, mimi)."
+)
 
 
 class GLM4VoiceTokenizer:
     """`offline`: segments of 30 s, each alone, as the published inference of BayLing-Duplex does it.
 
     `streaming`: the codes of a block of 10 frames are those that `offline` gives them when the track ends with the
-    block, so that they know nothing of what follows; a prefix is encoded again for each block.
+    block, so that they know nothing of what follows.
     """
 
     name: ClassVar[str] = "glm4voice"
@@ -64,14 +67,13 @@ class GLM4VoiceTokenizer:
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.glm4voice
         self._folder = place(tokens.glm4voice.checkpoint if tokens.glm4voice else "")
-        self._network: WhisperVQ
-        self._extractor: WhisperFeatureExtractor
+        self._encoder: Encoder
 
     @property
     def version(self) -> str:
         if self._section is None or self._section.mode == "offline":
             return "1"
-        return f"1 streaming {self._section.block_frames}"
+        return f"2 streaming {self._section.block_frames}"
 
     @property
     def num_gpus(self) -> float:
@@ -107,6 +109,7 @@ class GLM4VoiceTokenizer:
             from safetensors.torch import load_file
             from transformers import WhisperFeatureExtractor
 
+            from .glm4voice_stream import Encoder
             from .whisper_vq import WhisperVQ
         device = neural.torch_device(self._section.device)
         with torch.device("meta"):  # nothing is drawn at random to be overwritten
@@ -115,56 +118,51 @@ class GLM4VoiceTokenizer:
         wanted = {name: saved[name].to(torch.float32) for name in network.state_dict()}
         network.load_state_dict(wanted, strict=True, assign=True)
         with neural.enough_memory(self.name):
-            self._network = network.eval().requires_grad_(False).to(device)
-        self._extractor = WhisperFeatureExtractor.from_pretrained(self._folder)
+            network.eval().requires_grad_(False).to(device)
+            filters = WhisperFeatureExtractor.from_pretrained(self._folder).mel_filters
+            self._encoder = Encoder(network, torch.from_numpy(filters).to(device, torch.float32), self.segment_frames)
 
     def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, 1, frames] of samples [channels, samples] at 16 kHz.
 
         Raises ValueError unless the samples are int16 and a whole number of frames of 1280.
         """
-        neural.check_samples(samples, self.samples_per_frame)
-        frames = samples.shape[1] // self.samples_per_frame
-        codes = np.empty((len(samples), 1, frames), np.int16)
+        check_samples(samples, self.samples_per_frame)
+        if self._block_frames:
+            stream = self.stream(len(samples))
+            return np.concatenate([stream.push(samples), stream.finish()], axis=2)
+        codes = np.empty((len(samples), 1, samples.shape[1] // self.samples_per_frame), np.int16)
         for channel, signal in enumerate(samples):
-            for start, end, codes_from in self._pieces(frames):
+            for start in range(0, codes.shape[2], self.segment_frames):
+                end = start + self.segment_frames
                 piece = signal[start * self.samples_per_frame : end * self.samples_per_frame]
-                codes[channel, 0, codes_from:end] = self._codes(piece)[codes_from - start :]
+                codes[channel, 0, start:end] = self._encoder.whole(piece)
         return codes
+
+    def stream(self, channels: int) -> "GLM4VoiceStream":
+        """Encodes signals as they are heard.
+
+        `streaming`: codes are those of `encode`, exactly, however the signal is cut; they come when their block of
+        `block_frames` is whole. `offline`: `encode` looks up to 4 s ahead, which nobody can who listens live. Codes
+        are those that `encode` gives if the signal ends with the push.
+        """
+        from .glm4voice_stream import GLM4VoiceStream
+
+        return GLM4VoiceStream(self._encoder, channels, self._block_frames)
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         """Raises UserError: these tokens need the decoder of GLM-4-Voice, which is another model."""
-        raise UserError(
-            "speech tokens of GLM-4-Voice are turned into sound by its own flow-matching decoder "
-            "(glm-4-voice-decoder), which duplexgen does not carry. Use the code that is published with GLM-4-Voice, "
-            "or a speech tokenizer that decodes (melvq, mimi)."
-        )
+        raise UserError(NO_DECODER)
 
-    def _pieces(self, frames: int) -> Iterator[tuple[int, int, int]]:
-        """Frames to encode, from where to where, and the first of them whose codes are kept."""
+    def decoding_stream(self, channels: int) -> DecodingStream:
+        """Raises UserError, as `decode` does."""
+        raise UserError(NO_DECODER)
+
+    @property
+    def _block_frames(self) -> int | None:
+        """Frames whose codes are committed at a time; None: those of a segment."""
         assert self._section is not None
-        step = self.segment_frames if self._section.mode == "offline" else self._section.block_frames
-        for committed in range(0, frames, step):
-            block_end = min(committed + step, frames)
-            for start in range(0, block_end, self.segment_frames):
-                end = min(start + self.segment_frames, block_end)
-                if end > committed:
-                    yield start, end, max(start, committed)
-
-    def _codes(self, piece: NDArray[np.int16]) -> NDArray[np.int64]:
-        import torch
-
-        device = self._network.codebook.weight.device
-        with torch.inference_mode(), neural.enough_memory(self.name):
-            features = self._extractor(
-                piece / INT16,
-                sampling_rate=self.sample_rate,
-                padding="longest",
-                return_tensors="pt",
-                device=str(device),
-            )["input_features"][0]
-            codes: NDArray[np.int64] = self._network(features.to(device)).cpu().numpy()
-        return codes
+        return None if self._section.mode == "offline" else self._section.block_frames
 
     @cached_property
     def _config(self) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ...audio import pcm
+
 SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 1280
 
@@ -39,7 +41,7 @@ def spectra(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     """Log power over the floor, [frames * SPECTRA, TONES], of one signal [samples]."""
     import librosa
 
-    signal = np.append(samples, np.zeros(SPECTRUM_HOP, np.int16)).astype(np.float32) / 32768
+    signal = pcm.to_float(np.append(samples, np.zeros(SPECTRUM_HOP, np.int16)))
     spectrum = librosa.stft(
         signal[SPECTRUM_HOP // 2 :], n_fft=N_FFT, hop_length=SPECTRUM_HOP, win_length=SPECTRUM_WINDOW
     )
@@ -80,7 +82,7 @@ def _unit_power() -> float:
 def _hann() -> NDArray[np.float64]:
     """Window that brings int16 samples to the power of their floor."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    scaled: NDArray[np.float64] = hann / np.sqrt((hann**2).sum() * WINDOW * FLOOR_POWER) / 32768
+    scaled: NDArray[np.float64] = hann / np.sqrt((hann**2).sum() * WINDOW * FLOOR_POWER) / pcm.FULL_SCALE
     return scaled
 
 

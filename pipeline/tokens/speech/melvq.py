@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from ...recipe.file import Problem
 from ..section import Tokens
 from . import mel
+from .shapes import check_codes, check_pushed_codes, check_samples
 
 WEIGHTS = Path(__file__).parent / "melvq.npz"
 SILENT = 0  # the code of digital silence, in every codebook
 BLOCK_FRAMES = 64  # analysed at once: always as many, so that matrix shapes stay; few, so that the cache holds them
 CONTEXT = (-1, 0, 1)  # frames the decoder looks at
+KEPT_FRAMES = 4  # decoded again before each push of a stream
 FEATURE_UNIT = np.float32(256)  # brings the decoder's numbers into the range of float16
 
 
@@ -63,11 +65,7 @@ class MelVQ:
 
         Raises ValueError unless the samples are int16 and a whole number of frames of 1280.
         """
-        if samples.dtype != np.int16 or samples.ndim != 2:
-            raise ValueError(f"expected int16 [channels, samples], got {samples.dtype} {list(samples.shape)}")
-        if samples.shape[1] % self.samples_per_frame:
-            raise ValueError(f"{samples.shape[1]} samples are no whole number of frames of {self.samples_per_frame}")
-
+        check_samples(samples, self.samples_per_frame)
         self.load()
         frames = samples.reshape(-1, self.samples_per_frame)
         sounding = np.flatnonzero(frames.any(axis=1))
@@ -85,17 +83,55 @@ class MelVQ:
         Each frame's spectrum is a linear function of its own and its neighbours' entries; the phase is
         Griffin and Lim's. Raises ValueError on codes outside 0 … 2047.
         """
-        if codes.ndim != 2 or not 1 <= len(codes) <= self.codebooks:
-            raise ValueError(f"expected codes [1 … {self.codebooks}, frames], got {list(codes.shape)}")
-        if ((codes < 0) | (codes >= self.codebook_size)).any():
-            raise ValueError(f"expected codes 0 … {self.codebook_size - 1}, got {codes.min()} … {codes.max()}")
-        if codes.shape[1] == 0:
-            return np.zeros(0, np.float32)
+        check_codes(codes, self.codebooks, self.codebook_size)
+        if (codes == SILENT).all():
+            return np.zeros(codes.shape[1] * self.samples_per_frame, np.float32)
         self.load()
         inputs = neighbourhoods(dequantize(codes.T, self._entries), silence=self._entries[0, SILENT])
         spectra = inputs @ self._decoders[len(codes) - 1]
         spectra[(codes == SILENT).all(axis=0)] = 0
         return mel.waveform(spectra.reshape(-1, mel.TONES))
+
+    def stream(self, channels: int) -> "MelVQStream":
+        """Codes are those of `encode`, exactly: each is that of its own frame."""
+        return MelVQStream(self, channels)
+
+    def decoding_stream(self, channels: int) -> "MelVQDecodingStream":
+        """Each push is decoded with the few frames before it, so that the voice goes on where it was.
+
+        Silence and levels are those of `decode`. Phases are not: Griffin and Lim's depend on all that is decoded at
+        once. Nor is a push's last frame, which does not know the frame that follows it.
+        """
+        return MelVQDecodingStream(self, channels)
+
+
+class MelVQStream:
+    """Nothing is remembered: no frame depends on another."""
+
+    def __init__(self, tokenizer: MelVQ, channels: int) -> None:
+        self._tokenizer, self._channels = tokenizer, channels
+
+    def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        check_samples(samples, self._tokenizer.samples_per_frame, self._channels)
+        return self._tokenizer.encode(samples)
+
+
+class MelVQDecodingStream:
+    """The last codes of some channels: silence, before the first."""
+
+    def __init__(self, tokenizer: MelVQ, channels: int) -> None:
+        self._tokenizer, self._channels = tokenizer, channels
+        self._before: NDArray[np.int16] | None = None  # [channels, codebooks, KEPT_FRAMES]
+
+    def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        used = None if self._before is None else self._before.shape[1]
+        check_pushed_codes(codes, self._channels, used)
+        if self._before is None:
+            self._before = np.full((*codes.shape[:2], KEPT_FRAMES), SILENT, np.int16)
+        windows = np.concatenate([self._before, codes], axis=2)
+        decoded = [self._tokenizer.decode(window) for window in windows]
+        self._before = windows[:, :, -KEPT_FRAMES:]
+        return np.stack([waveform[KEPT_FRAMES * self._tokenizer.samples_per_frame :] for waveform in decoded])
 
 
 class Projector:

@@ -9,7 +9,6 @@ channels beside it. Those of two machines, or of windows of two sizes, may diffe
 equally near.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,18 +16,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...audio.pcm import to_float
 from ...errors import UserError
 from ...recipe.file import Problem
 from ...storage.model_files import check_numbers, folder_checksum, place, read_json_object, tensor_shapes
 from ..section import Tokens
 from . import neural
+from .shapes import check_codes, check_pushed_codes, check_samples
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FILES = (CONFIG, WEIGHTS)
-STRUCTURE = {"model_type": "mimi", "sampling_rate": 24000, "codebook_size": 2048, "use_causal_conv": True}
+STRUCTURE = {"model_type": "mimi", "sampling_rate": 24000, "codebook_size": 2048}
+LOOKING_BACK = {"use_causal_conv": True, "pad_mode": "constant", "trim_right_ratio": 1.0}  # what streams rest upon
 RATIOS = (8, 6, 5, 4)  # of the encoder's strides; another 2 follows, which makes 1920
 WINDOW_FRAMES = 125  # encoded at a time: 10 s
-INT16 = np.float32(32768)
 
 
 class MimiTokenizer:
@@ -90,34 +91,31 @@ class MimiTokenizer:
             self._model = model.eval().requires_grad_(False).to(device)
 
     def stream(self, channels: int) -> "MimiStream":
-        """An encoder that remembers what it has heard, for signals that come in block by block."""
+        """Codes are those of `encode`, up to rounding: Mimi's convolutions and its transformer look back alone."""
         return MimiStream(self._model, channels, self.codebooks)
+
+    def decoding_stream(self, channels: int) -> "MimiDecodingStream":
+        """The waveform is that of `decode`, up to rounding."""
+        return MimiDecodingStream(self._model, channels, self.codebooks)
 
     def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, codebooks, frames] of samples [channels, samples] at 24 kHz.
 
         Raises ValueError unless the samples are int16 and a whole number of frames of 1920.
         """
-        neural.check_samples(samples, self.samples_per_frame)
+        check_samples(samples, self.samples_per_frame)
         stream, window = self.stream(len(samples)), WINDOW_FRAMES * self.samples_per_frame
         windows = [stream.push(samples[:, at : at + window]) for at in range(0, samples.shape[1], window)]
         return np.concatenate([np.empty((len(samples), self.codebooks, 0), np.int16), *windows], axis=2)
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         """Waveform [frames * 1920] of codes [1 … codebooks, frames]. Raises ValueError on codes outside 0 … 2047."""
-        import torch
-
-        if codes.ndim != 2 or not 1 <= len(codes) <= self.codebooks:
-            raise ValueError(f"expected codes [1 … {self.codebooks}, frames], got {list(codes.shape)}")
-        if ((codes < 0) | (codes >= self.codebook_size)).any():
-            raise ValueError(f"expected codes 0 … {self.codebook_size - 1}, got {codes.min()} … {codes.max()}")
-        if codes.shape[1] == 0:
-            return np.zeros(0, np.float32)
-        with torch.inference_mode(), neural.enough_memory(self.name):
-            given = torch.from_numpy(codes.astype(np.int64)).to(self._model.device)
-            decoded = self._model.decode(given.unsqueeze(0)).audio_values[0, 0]
-        waveform: NDArray[np.float32] = decoded.cpu().numpy()
-        return waveform
+        check_codes(codes, self.codebooks, self.codebook_size)
+        stream = self.decoding_stream(1)
+        windows = [
+            stream.push(codes[np.newaxis, :, at : at + WINDOW_FRAMES]) for at in range(0, codes.shape[1], WINDOW_FRAMES)
+        ]
+        return np.concatenate([np.zeros(0, np.float32), *(window[0] for window in windows)])
 
     @cached_property
     def _folder(self) -> Path:
@@ -146,8 +144,9 @@ class MimiTokenizer:
             return [("checkpoint", str(error))]
         except OSError as error:
             return [("checkpoint", f"{self._folder / WEIGHTS} cannot be read: {error.strerror}")]
-        wanted: dict[str, Any] = STRUCTURE | {"upsampling_ratios": list(RATIOS)}
-        said = {"use_causal_conv": True, "upsampling_ratios": list(RATIOS)} | config
+        usual = LOOKING_BACK | {"upsampling_ratios": list(RATIOS)}
+        wanted: dict[str, Any] = STRUCTURE | usual
+        said = usual | config
         found = [("checkpoint", message) for message in neural.unlike(said, wanted, self._folder / CONFIG)]
         most = config.get("num_quantizers", 32)
         if not isinstance(most, int):
@@ -158,7 +157,10 @@ class MimiTokenizer:
 
 
 class MimiStream:
-    """What Mimi has heard of some channels, each by itself."""
+    """What Mimi has heard of some channels, each by itself.
+
+    Of the convolutions it keeps the ends of their inputs, of the transformer keys and values of its sliding window.
+    """
 
     def __init__(self, model: Any, channels: int, codebooks: int) -> None:
         self._model, self._codebooks = model, codebooks
@@ -169,27 +171,51 @@ class MimiStream:
 
         Raises ValueError at another number of channels, or at samples that are no whole number of frames.
         """
-        neural.check_samples(samples, MimiTokenizer.samples_per_frame)
-        if len(samples) != len(self._states):
-            raise ValueError(f"expected {len(self._states)} channels, got {len(samples)}")
-        return np.stack(self._push_each(samples)) if samples.size else self._nothing(len(samples))
+        check_samples(samples, MimiTokenizer.samples_per_frame, len(self._states))
+        if not samples.size:
+            return np.empty((len(samples), self._codebooks, 0), np.int16)
+        return np.stack([self._push(channel, signal) for channel, signal in enumerate(samples)])
 
-    def _nothing(self, channels: int) -> NDArray[np.int16]:
-        return np.empty((channels, self._codebooks, 0), np.int16)
-
-    def _push_each(self, samples: NDArray[np.int16]) -> Sequence[NDArray[np.int16]]:
+    def _push(self, channel: int, signal: NDArray[np.int16]) -> NDArray[np.int16]:
         import torch
 
-        codes = []
-        for channel, signal in enumerate(samples):
-            with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
-                heard = self._model.encode(
-                    torch.from_numpy(signal / INT16).to(self._model.device)[None, None],
-                    num_quantizers=self._codebooks,
-                    use_streaming=True,
-                    **self._states[channel],
-                )
+        with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
+            heard = self._model.encode(
+                torch.from_numpy(to_float(signal)).to(self._model.device)[None, None],
+                num_quantizers=self._codebooks,
+                use_streaming=True,
+                **self._states[channel],
+            )
             cache = "encoder_cache" if hasattr(heard, "encoder_cache") else "encoder_past_key_values"  # until 5.23
             self._states[channel] = {cache: heard[cache], "padding_cache": heard.padding_cache}
-            codes.append(heard.audio_codes[0].cpu().numpy().astype(np.int16))
+            codes: NDArray[np.int16] = heard.audio_codes[0].cpu().numpy().astype(np.int16)
         return codes
+
+
+class MimiDecodingStream:
+    """What Mimi has said on some channels, each by itself."""
+
+    def __init__(self, model: Any, channels: int, codebooks: int) -> None:
+        from .mimi_decoder import MimiVoice
+
+        self._model, self._codebooks = model, codebooks
+        self._used: int | None = None  # codebooks of the first push
+        self._voices = [MimiVoice(model) for _ in range(channels)]
+
+    def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Waveforms [channels, frames * 1920] of what follows, [channels, codebooks used, frames].
+
+        Raises ValueError at another number of channels or of codebooks, or at codes outside 0 … 2047.
+        """
+        import torch
+
+        check_pushed_codes(codes, len(self._voices), self._used)
+        for channel in codes:
+            check_codes(channel, self._codebooks, MimiTokenizer.codebook_size)
+        self._used = codes.shape[1]
+        if not codes.size:
+            return np.empty((len(codes), codes.shape[2] * MimiTokenizer.samples_per_frame), np.float32)
+        with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
+            given = torch.from_numpy(codes.astype(np.int64)).to(self._model.device)
+            said = [voice.push(channel) for voice, channel in zip(self._voices, given, strict=True)]
+        return np.stack([waveform.cpu().numpy() for waveform in said])

@@ -8,9 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ... import errors
 from ...errors import UserError
 
@@ -39,14 +36,6 @@ def missing_packages() -> str | None:
     """What is not installed, in words, with the extra that has it."""
     missing = [name for name in (*PACKAGES, "safetensors") if find_spec(name) is None]
     return f"needs {', '.join(missing)}, not installed here: pip install 'duplexgen[{EXTRA}]'" if missing else None
-
-
-def check_samples(samples: NDArray[np.int16], samples_per_frame: int) -> None:
-    """Raise ValueError unless samples are int16 [channels, whole frames]."""
-    if samples.dtype != np.int16 or samples.ndim != 2:
-        raise ValueError(f"expected int16 [channels, samples], got {samples.dtype} {list(samples.shape)}")
-    if samples.shape[1] % samples_per_frame:
-        raise ValueError(f"{samples.shape[1]} samples are no whole number of frames of {samples_per_frame}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
 STRIDE = 2  # of conv2: mel frames a position
+CONTEXT = 2 * STRIDE  # mel frames before a position that it depends on: two of conv2's inputs, and two of conv1's each
 
 
 class CausalConv1d(nn.Conv1d):
@@ -43,15 +44,24 @@ class WhisperVQ(nn.Module):
         self.layers = nn.ModuleList(WhisperEncoderLayer(layer) for _ in range(config["quantize_position"]))
         self.codebook = nn.Embedding(config["quantize_vocab_size"], width)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Codes int64 [frames] of log-mel features [mels, frames * 8]."""
+        for index, encoder_layer in enumerate(self.layers):
+            encoder_layer.self_attn.layer_idx = index  # by which it names itself to `Past`
+
+    def forward(self, features: Tensor, past: "Past | None" = None) -> Tensor:
+        """Codes int64 [frames] of log-mel features [mels, frames * 8].
+
+        past: of the positions before, if there are any; then the features start `CONTEXT` frames earlier.
+        """
         hidden = functional.gelu(self.conv1(features.unsqueeze(0)))
         hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2)
-        positions = hidden.shape[1]
-        hidden = hidden + self.embed_positions.weight[:positions]
-        seen = self._seen(positions)
+        first = past.positions if past else 0
+        if first:
+            hidden = hidden[:, CONTEXT // STRIDE :]
+        end = first + hidden.shape[1]
+        hidden = hidden + self.embed_positions.weight[first:end]
+        seen = self._seen(end)[:, :, first:]
         for layer in self.layers:
-            hidden = layer(hidden, seen)
+            hidden = layer(hidden, seen, past_key_values=past) if past else layer(hidden, seen)
         hidden = functional.avg_pool1d(hidden.transpose(1, 2), self.pooled).squeeze(0).T
         return nearest(hidden, self.codebook.weight)
 
@@ -60,6 +70,33 @@ class WhisperVQ(nn.Module):
         blocks = torch.arange(positions, device=self.codebook.weight.device) // self.block
         seen: Tensor = blocks.unsqueeze(0) <= blocks.unsqueeze(1)
         return seen[None, None]
+
+
+class Past:
+    """Keys and values of a segment's first positions, in the place that layers of transformers give a cache."""
+
+    def __init__(self) -> None:
+        self.positions = 0
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # by layer, [1, heads, positions, width of a head]
+        self._all: dict[int, tuple[Tensor, Tensor]] = {}  # and those of the last forward pass
+
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Those kept and those that follow them."""
+        if layer in self._kept:
+            before = self._kept[layer]
+            keys, values = torch.cat([before[0], keys], dim=2), torch.cat([before[1], values], dim=2)
+        self._all[layer] = keys, values
+        return keys, values
+
+    def keep(self, positions: int) -> None:
+        """Keep so many of the last pass, at least as many as before, and forget the rest."""
+        if positions > self.positions:
+            self._kept = {
+                layer: (keys[:, :, :positions].clone(), values[:, :, :positions].clone())
+                for layer, (keys, values) in self._all.items()
+            }
+            self.positions = positions
+        self._all = {}
 
 
 def nearest(vectors: Tensor, entries: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from duplexgen.pipeline.show.progress import Display  # noqa: E402
 from duplexgen.pipeline.speech import bank as embedded  # noqa: E402
 from duplexgen.pipeline.speech.kokoro import Kokoro  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
-from duplexgen.pipeline.voices.prepare import Settings, prepare  # noqa: E402
+from duplexgen.pipeline.voices.prepare import VoicesRecipe, prepare  # noqa: E402
 from tests.corpus import recipe_dict  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.folders import make_folder  # noqa: E402
@@ -43,11 +43,11 @@ def prepared(kokoro: Kokoro, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     names = sorted(name for name in embedded.voices() if name[:2] in ("af", "am", "bf", "bm"))[:CLIPS]
     for name in names:
-        soundfile.write(folder / f"{name}.wav", kokoro.synthesize(SAID, embedded.style(name)), 24000)
+        soundfile.write(folder / f"{name}.wav", kokoro.synthesize(SAID, embedded.style(name)).waveform, 24000)
     with (folder / "metadata.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "text", "speaker"], *([f"{name}.wav", SAID, name] for name in names)])
     out = tmp_path_factory.mktemp("prepared") / "bank"
-    settings = Settings(whisper=str(models.get_model_path()), license="Apache-2.0", held_out_share=0.25)
+    settings = VoicesRecipe(whisper=str(models.get_model_path()), license="Apache-2.0", held_out_share=0.25)
     prepare(str(folder), out, settings, Display(quiet=True))
     return out
 

@@ -9,7 +9,7 @@ import pytest
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.speech import section
-from duplexgen.pipeline.speech.engine import Prompt, SpeechRequest
+from duplexgen.pipeline.speech.engine import Prompt, Said, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
 from duplexgen.pipeline.speech.gate.gate import Heard
 from duplexgen.pipeline.speech.guard import BadSpeechError
@@ -79,10 +79,10 @@ def test_silence_is_no_speech(listener: Gate) -> None:
 
 def test_verdicts_depend_on_the_utterance_alone(listener: Gate, kokoro: Kokoro, spoken: Waveform) -> None:
     (other,) = kokoro.speak([SpeechRequest("Yes, of course.", "bf_emma", "en", seed=0)])
-    assert isinstance(other, np.ndarray)
+    assert isinstance(other, Said)
     utterances = [
         Heard(spoken, RATE_HZ, TEXT, "en"),
-        Heard(other, RATE_HZ, "Yes, of course.", "en"),
+        Heard(other.waveform, RATE_HZ, "Yes, of course.", "en"),
         Heard(silence(1.0), RATE_HZ, "Hello.", "en"),
         Heard(spoken[::-1].copy(), RATE_HZ, TEXT, "en"),
     ]
@@ -122,7 +122,11 @@ def test_another_voice_than_the_prompts_is_rejected(kokoro: Kokoro, spoken: Wave
     pytest.importorskip("resemblyzer", reason=f"{WHY} and Resemblyzer")
     gate = loaded(min_similarity=0.75)
     said = kokoro.speak([SpeechRequest("The boats come back at dawn.", voice, "en", 0) for voice in VOICES])
-    same, other = (Prompt("", np.asarray(wave), RATE_HZ, voice) for voice, wave in zip(VOICES, said, strict=True))
+    same, other = (
+        Prompt("", one.waveform, RATE_HZ, voice)
+        for voice, one in zip(VOICES, said, strict=True)
+        if isinstance(one, Said)
+    )
     assert problem(gate, spoken, prompt=same) == ""
     assert problem(gate, spoken, prompt=other).startswith("similarity to the prompt 0.")
     assert problem(gate, spoken) == "similarity to the prompt could not be measured, at least 0.75 wanted"

@@ -12,14 +12,21 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks import replay
+from duplexgen.pipeline.audio.resampling import DELAY_S
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.tokens.section import Pretrained, Tokens
+from duplexgen.pipeline.randomness import generator
+from duplexgen.pipeline.tokens.protocols import SpeechTokenizer
+from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Pretrained, Tokens
+from duplexgen.pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
+from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
+from duplexgen.pipeline.tokens.track import tokenize
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder, converse
 from duplexgen.training.live.talk import read_recording, replies, talk, transcript, with_silence, write
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
+from tests.tokens import tiny
 
 RATE = 16000
 BLOCK = 12800
@@ -33,33 +40,65 @@ def question() -> NDArray[np.int16]:
     return resampled[: round(2.5 * RATE)]
 
 
-class LooksAhead(MelVQ):
-    """Whose codes are those of the samples half a frame later."""
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SpeechTokenizer]:
+    """By what they are called here: one that knows a frame alone, two that look back, one that would look ahead."""
+    glm = str(tiny.write_glm4voice(tmp_path_factory.mktemp("glm-4-voice-tokenizer")))
+    mimi = str(tiny.write_mimi(tmp_path_factory.mktemp("mimi")))
+    made: dict[str, SpeechTokenizer] = {
+        "melvq": MelVQ(),
+        "glm4voice": GLM4VoiceTokenizer(Tokens(glm4voice=GLM4Voice(checkpoint=glm, mode="streaming", device="cpu"))),
+        "glm4voice offline": GLM4VoiceTokenizer(Tokens(glm4voice=GLM4Voice(checkpoint=glm, device="cpu"))),
+        "mimi": MimiTokenizer(Tokens(mimi=Mimi(checkpoint=mimi, device="cpu"))),
+    }
+    for tokenizer in made.values():
+        tokenizer.load()
+    return made
 
-    frame_by_frame = False
 
-    def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        return super().encode(np.pad(samples[:, 640:], ((0, 0), (0, 640))))
-
-
-@pytest.mark.parametrize("tokenizer", [MelVQ, LooksAhead])
+@pytest.mark.parametrize("name", ["melvq", "glm4voice", "glm4voice offline", "mimi"])
 def test_the_model_hears_nothing_of_what_follows(
-    model: DuplexModel, question: NDArray[np.int16], tokenizer: type
+    model: DuplexModel, tokenizers: dict[str, SpeechTokenizer], name: str
 ) -> None:
-    codes = {}
-    for name, future in (("speech", question[2 * BLOCK : 3 * BLOCK]), ("silence", np.zeros(BLOCK, np.int16))):
-        encoder = UserEncoder(tokenizer(), model.format)
-        blocks = [question[:BLOCK], question[BLOCK : 2 * BLOCK], future]
-        codes[name] = [encoder.push(block[np.newaxis]) for block in blocks]
+    codes, sounds = {}, tiny.sounds(1, 30, RATE, 1280)[0]
+    for heard, future in (("speech", sounds[2 * BLOCK :]), ("silence", np.zeros(BLOCK, np.int16))):
+        encoder = UserEncoder(tokenizers[name], model.format, 1)
+        blocks = [sounds[:BLOCK], sounds[BLOCK : 2 * BLOCK], future]
+        codes[heard] = [encoder.push(block[np.newaxis]) for block in blocks]
     assert all((heard == other).all() for heard, other in zip(codes["speech"][:2], codes["silence"][:2], strict=True))
     assert (codes["speech"][2] != codes["silence"][2]).any()
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 24000])
+@pytest.mark.parametrize("name", ["melvq", "glm4voice", "mimi"])
+def test_codes_as_they_come_are_those_of_the_track(
+    model: DuplexModel, tokenizers: dict[str, SpeechTokenizer], name: str, rate: int
+) -> None:
+    """Whatever the rate of the track: 38 blocks, which is more than a segment of GLM-4-Voice's."""
+    described = model.format.described.model_copy(update={"sample_rate": rate, "samples_per_frame": rate * 8 // 100})
+    sequence_format, tokenizer = replace(model.format, described=described), tokenizers[name]
+    size = sequence_format.block_samples
+    track = tiny.sounds(2, 380, rate, size // 10)
+    track[:, size : 3 * size] = 0
+    encoder = UserEncoder(tokenizer, sequence_format, 2)
+    codes = np.concatenate([encoder.push(track[:, at : at + size]) for at in range(0, track.shape[1], size)], axis=1)
+    whole = tokenize(track, rate, tokenizer, block_samples=0)[:, 0]
+    assert codes.shape == (2, 380) and (codes == whole).all()
+    assert len(np.unique(codes)) > 30
+
+
+def test_a_block_that_the_tokenizer_would_not_commit_is_refused(
+    model: DuplexModel, tokenizers: dict[str, SpeechTokenizer]
+) -> None:
+    encoder = UserEncoder(tokenizers["glm4voice"], model.format, 1)
+    with pytest.raises(UserError, match="block_frames to divide"):
+        encoder.push(np.zeros((1, BLOCK // 2), np.int16))
 
 
 def test_codes_as_they_come_are_those_of_the_data_set(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     row = next(data_sets("turn_taking").rows())
     user, _ = read_recording(_flac(row), RATE, 0)
-    tokenizer = MelVQ()
-    encoder = UserEncoder(tokenizer, model.format)
+    encoder = UserEncoder(MelVQ(), model.format, 1)
     codes = [encoder.push(user[np.newaxis, at : at + BLOCK])[0] for at in range(0, len(user), BLOCK)]
     assert np.concatenate(codes).tolist() == row["user_codes"][0]
 
@@ -75,6 +114,32 @@ def test_blocks_sound_as_the_whole_does(data_sets: Callable[..., Dataset], model
     speech = whole.std(axis=1) > 0.01
     level_db = 20 * np.log10(live[speech].std(axis=1) / whole[speech].std(axis=1))
     assert np.abs(np.median(level_db)) < 0.5 and np.percentile(np.abs(level_db), 90) < 3
+
+
+def test_a_block_of_melvq_is_decoded_with_the_four_frames_before_it(model: DuplexModel) -> None:
+    codes = generator(0, "codes", "test").integers(0, 2048, (2, 30)).astype(np.int16)
+    decoder = AssistantDecoder(MelVQ(), model.format, dialogues=2)
+    padded = np.pad(codes, ((0, 0), (4, 0)))
+    for at in range(0, 30, 10):
+        expected = [MelVQ().decode(row[np.newaxis, at : at + 14])[-BLOCK:] for row in padded]
+        assert (decoder.push(codes[:, at : at + 10]) == np.stack(expected)).all()
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_mimi_says_block_by_block_what_it_says_at_once(
+    model: DuplexModel, tokenizers: dict[str, SpeechTokenizer], rate: int
+) -> None:
+    described = model.format.described.model_copy(update={"sample_rate": rate, "samples_per_frame": rate * 8 // 100})
+    codes = generator(0, "codes", "test").integers(0, 2048, (2, 60)).astype(np.int16)
+    decoder = AssistantDecoder(tokenizers["mimi"], replace(model.format, described=described), dialogues=2)
+    live = np.concatenate([decoder.push(codes[:, at : at + 10]) for at in range(0, 60, 10)], axis=1)
+    whole = np.stack([tokenizers["mimi"].decode(row[np.newaxis]) for row in codes])
+    assert whole.std() > 1e-3
+    if rate != 24000:
+        late = round(DELAY_S * rate)
+        after_silence = soxr.resample(np.pad(whole, ((0, 0), (1920, 0))).T, 24000, rate).T
+        whole = after_silence[:, 1280 - late : -late]
+    np.testing.assert_allclose(live, whole, rtol=0, atol=1e-4 * whole.std())
 
 
 def test_what_is_said_does_not_depend_on_what_follows(model: DuplexModel, question: NDArray[np.int16]) -> None:
@@ -130,7 +195,7 @@ def test_a_transcript_has_the_replies_of_a_data_set(data_sets: Callable[..., Dat
     for row in data_sets("turn_taking").rows():
         blocks = np.array(row["input_ids"]).reshape(-1, 25)
         said = replies(blocks[:, 10:15].reshape(-1), model.format)
-        turns = [turn for turn in row["turns"] if turn["role"] == "assistant"]
+        turns = [turn for turn in row["events"] if turn["channel"] == "assistant"]
         assert [reply.text for reply in said] == [turn["text"] for turn in turns]
         assert [reply.start_s for reply in said] == pytest.approx([t["start_sample"] / RATE for t in turns], abs=0.161)
         assert [reply.end_s for reply in said] == pytest.approx([t["end_sample"] / RATE for t in turns], abs=0.241)

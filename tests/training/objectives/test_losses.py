@@ -18,7 +18,7 @@ from duplexgen.training.objectives.losses import (
     weight_by_kind,
 )
 from duplexgen.training.recipe import Weights
-from duplexgen.training.sequences import KINDS, SequenceFormat
+from duplexgen.training.sequences import SequenceFormat
 from tests.training.conftest import TINY
 
 N, M = 10, 5
@@ -71,7 +71,7 @@ def by_hand(logits, sequence, described, weights):
 @pytest.mark.parametrize("weights", [Weights(), Weights(silence=1, assistant=1, epad=1), Weights(audio=0.3, pad=2)])
 def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
     ids, num_ids = batch(sequences)
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights))
+    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
     losses = token_losses(network, ids, targets)
     found = sft_loss(losses, targets.weights, targets.weights.sum())
 
@@ -88,7 +88,7 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
 def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequences):
     ids, num_ids = batch(sequences)
     weights = Weights(silence=0, audio=0.1)  # ω shapes the SFT loss, never log π
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights))
+    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
     found = log_likelihoods(token_losses(network, ids, targets), targets)
     logits = network(ids).logits.detach().numpy()
     expected = [
@@ -109,7 +109,7 @@ def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequen
 
 def test_user_positions_get_no_gradient(sequence_format, sequences):
     ids, num_ids = batch(sequences)
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(Weights()))
+    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(Weights(), sequence_format))
     slots = targets.positions % (2 * N + M)
     assert slots.min() == N
     assert len(targets.positions) == ids.shape[1] * (N + M) // (2 * N + M)
@@ -132,12 +132,12 @@ def test_user_positions_get_no_gradient(sequence_format, sequences):
 
 def test_sums_by_kind_tell_the_kinds_apart(network, sequence_format, sequences):
     ids, num_ids = batch(sequences)
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(Weights()))
+    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(Weights(), sequence_format))
     losses = token_losses(network, ids, targets)
-    sums = sums_by_kind(losses, targets)
+    sums = sums_by_kind(losses, targets, len(sequence_format.kinds))
     logits = network(ids).logits.detach().numpy()
     state = sequence_format.described.state
-    for kind, column in zip(KINDS, sums.T.tolist(), strict=True):
+    for kind, column in zip(sequence_format.kinds, sums.T.tolist(), strict=True):
         expected = [
             loss
             for row, sequence in enumerate(sequences)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ...storage.atomic import canonical_json, explained, sync
+from ..storage.atomic import canonical_json, explained, sync
 
 LOG = logging.getLogger(__name__)
 

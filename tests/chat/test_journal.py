@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
+from duplexgen.pipeline.chat.journal import Answer, Journal, request_key
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.rewriting.llm.journal import Answer, Journal, request_key
 
 SAID = Answer("Zażółć 你好 \ud83d\n{", "stop")
 
@@ -110,7 +110,7 @@ def test_nothing_follows_what_a_full_disk_cut_off(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("duplexgen.pipeline.rewriting.llm.journal.os.fsync", full)
+        patched.setattr("duplexgen.pipeline.chat.journal.os.fsync", full)
         with pytest.raises(UserError, match="disk is full"):
             journal.add("k2", SAID)
     assert journal.get("k2") is None

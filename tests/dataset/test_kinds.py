@@ -59,7 +59,7 @@ def test_a_data_set_that_passes_for_another_kind(site: Site, dataset: Path) -> N
 def test_statistics_are_computed_from_the_columns_that_are_named(site: Site, kind: str, tmp_path: Path) -> None:
     """Of any number of row groups and shards; nothing else of a row is there to be read."""
     whole, asked = Dataset(site.whole(kind)), KINDS[kind]
-    table = pq.ParquetFile(whole.shards[0]).read(columns=asked.measured)
+    table = pq.ParquetFile(whole.shards[0]).read(columns=asked.measured(whole.layout))
     shards = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     pq.write_table(table.slice(0, 2), shards[0], row_group_size=1)
     pq.write_table(table.slice(2), shards[1])
@@ -77,14 +77,14 @@ def test_quality_is_measured_where_a_row_says_any(site: Site) -> None:
     plain, graded = Statistics(), Statistics()
     KINDS["dialogues"].measure(plain, row, layout, rate)
     events = copy.deepcopy(row)
-    for number, turn in enumerate(events["turns"]):
-        turn["quality"] = [None, dict.fromkeys(FIGURES), {"wer": 0.25, "dnsmos": None}][number % 3]
-    events["turns"][0]["quality"] = {"wer": 0.5}
+    for number, event in enumerate(events["events"]):
+        event["quality"] = [None, dict.fromkeys(FIGURES), {"wer": 0.25, "dnsmos": None}][number % 3]
+    events["events"][0]["quality"] = {"wer": 0.5}
     KINDS["dialogues"].measure(graded, events, layout, rate)
     stored = graded.to_json()
     wer = stored.pop("wer")
     assert stored == plain.to_json()
-    assert (wer["count"], wer["most"]) == (1 + len(row["turns"]) // 3, 0.5)
+    assert (wer["count"], wer["most"]) == (1 + len(row["events"]) // 3, 0.5)
     assert QUALITIES.keys() == set(FIGURES)
 
 
@@ -93,7 +93,7 @@ def test_codes_and_audio_are_not_read(data_sets: Callable[[str], Path], tmp_path
     whole = Dataset(data_sets("interruption"))
     spoilt = bytearray(whole.shards[0].read_bytes())
     footer = pq.ParquetFile(whole.shards[0]).metadata
-    measured_columns = {name.partition(".")[0] for name in KINDS["dialogues"].measured}
+    measured_columns = {name.partition(".")[0] for name in KINDS["dialogues"].measured(whole.layout)}
     chunks = [footer.row_group(0).column(number) for number in range(footer.num_columns)]
     others = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] not in measured_columns]
     assert {"audio", "user_codes"} <= {chunk.path_in_schema.partition(".")[0] for chunk in others}
@@ -110,5 +110,6 @@ def test_codes_and_audio_are_not_read(data_sets: Callable[[str], Path], tmp_path
 def test_every_key_of_a_recipe_shapes_or_is_known_to_shape_nothing(site: Site) -> None:
     """A section that nobody asks about would leave a stage's folder stale."""
     dialogues = KINDS["dialogues"].shaped_by(Dataset(site.whole("dialogues")))
-    elsewhere = {"name", "description", "license", "max_rejected_share", "output"}  # card, sizes, rate and audio
-    assert set(Recipe.model_fields) - set(dialogues) == elsewhere
+    card, by_other_names = {"name", "description", "license", "max_rejected_share"}, {"output", "tokens"}
+    assert set(Recipe.model_fields) - set(dialogues) == card | by_other_names
+    assert {"sample_rate", "audio", "margin_frames"} <= set(dialogues)  # the rest of them is in fingerprints

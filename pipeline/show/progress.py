@@ -120,8 +120,9 @@ class _Watch:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> _Watch:
-        if any(self.counted.values()) and self.lines:
-            self.lines.print(f"already there: {self._line()}")
+        there = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items() if done)
+        if there and self.lines:
+            self.lines.print(f"{there} already there", soft_wrap=True)
         self.thread.start()
         return self
 

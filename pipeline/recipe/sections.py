@@ -68,7 +68,9 @@ def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | N
     if not isinstance(value, Mapping) or not isinstance(name := value.get(key, default), str):
         return value
     if name not in parts:
-        expected = PydanticCustomError("unknown_part", "expected one of {names}", {"names": ", ".join(sorted(parts))})
+        expected = PydanticCustomError(
+            "unknown_part", "expected one of {names}", {"names": ", ".join(sorted(parts)) or "none"}
+        )
         problem = {"type": expected, "loc": (key,), "input": name}
         raise ValidationError.from_exception_data(key, [problem])  # type: ignore[list-item]
     return parts[name].Spec.model_validate({key: name, **value})

@@ -39,7 +39,7 @@ def written(vocabulary: Vocabulary, sample_rate: int = 16000) -> dict[str, Any]:
     class Text(BytePairTokenizer):
         vocab_size = vocabulary.text_size
 
-    return describe(vocabulary, BaylingSection(), MelVQ(), Text(), sample_rate, margin_frames=40)
+    return describe(vocabulary, BaylingSection(name="bayling"), MelVQ(), Text(), sample_rate, margin_frames=40)
 
 
 @pytest.mark.parametrize("vocabulary", ALL)
@@ -255,7 +255,7 @@ def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> No
     assert Vocabulary.from_json(description) == vocabulary
     described = Described.model_validate(description)
     assert described.vocabulary == vocabulary and described.model_dump(mode="json") == description
-    assert described.make_layout() == Bayling(BaylingSection(), vocabulary, 1280)
+    assert described.make_layout() == Bayling(BaylingSection(name="bayling"), vocabulary, 1280)
 
 
 def test_what_vocabulary_json_says() -> None:

@@ -108,19 +108,17 @@ def test_what_is_no_signal_is_refused_and_changes_nothing(tokenizers: dict[str, 
     assert stream.push(samples[:, :0]).shape == (2, tokenizer.codebooks, 0)
     codes.append(stream.push(samples[:, 10 * frame :]))
     assert (np.concatenate(codes, axis=2) == tokenizer.encode(samples)).all()
-    assert tokenizer.stream(0).push(samples[:0]).shape[0] == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_kept_does_not_grow(tokenizers: dict[str, SpeechTokenizer], name: str) -> None:
-    """At the same place of a segment of GLM-4-Voice's, or at any place of the others."""
+    """At the same place of a segment of GLM-4-Voice's, of which two are a whole number of blocks; else at any place."""
     tokenizer, kept = tokenizers[name], []
-    stream, samples = tokenizer.stream(1), sounds(tokenizer, 800, 1)
-    for at in range(0, 800, 25):
+    stream, samples = tokenizer.stream(1), sounds(tokenizer, 850, 1)
+    for at in range(0, 850, 25):
         stream.push(samples[:, at * tokenizer.samples_per_frame : (at + 25) * tokenizer.samples_per_frame])
         kept.append(held_bytes(stream))
-    assert kept[3] == kept[18] and (name == "melvq" or kept[3] > 0)
-    assert max(kept) < 2_000_000  # a minute of samples alone is more
+    assert kept[3] == kept[33] and (name == "melvq" or kept[3] > 0)
 
 
 def held_bytes(thing: Any) -> int:

@@ -53,7 +53,12 @@ def checksum(path: Path) -> str:
 
 
 def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
-    """A JSON object; raises ValueError, in words, if the file is missing, damaged, deeper or larger than any is."""
+    """A JSON object of a model's folder.
+
+    `Infinity` and `-Infinity` are read, which JSON does not have and configurations of models do (Mamba-2's
+    `time_step_limit`). NaN is refused, and so is a number too large for a float (1e400). Raises ValueError, in words,
+    if the file is missing, damaged, deeper or larger than any is.
+    """
     try:
         content = read_bytes(path, largest_bytes)
     except OSError as error:
@@ -61,7 +66,7 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+        found = json.loads(content.decode("utf-8"), parse_constant=_infinity, parse_float=_finite)
     except RecursionError as error:
         raise ValueError(f"{path} is no JSON that can be read: it is nested too deep") from error
     except ValueError as error:
@@ -71,18 +76,25 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     return found
 
 
+def _infinity(text: str) -> float:
+    """Infinity or -Infinity: the third constant that Python reads, NaN, equals nothing and is no setting."""
+    if text == "NaN":
+        raise ValueError("NaN is no number")
+    return float(text)
+
+
 def _finite(text: str) -> float:
-    """A number of JSON, which NaN and Infinity are none of."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text} is no number of JSON")
     return value
 
 
-def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
+def check_numbers(config: Mapping[str, Any], path: Path | None = None, infinite: bool = False) -> None:
     """Raise ValueError, with the file and the key, at a number of a model's configuration that no model has.
 
     A library that makes a model of it would take all memory, or go on for ever, before it noticed.
+    infinite: whether infinities are allowed, as they are in files of models; manifests cannot repeat a recipe's.
     """
     where = f"{path}: " if path else ""
     waiting: list[tuple[str, Any]] = list(config.items())
@@ -92,7 +104,7 @@ def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
             waiting += value.items()
         elif isinstance(value, list):
             waiting += [(key, item) for item in value]
-        elif isinstance(value, float) and not math.isfinite(value):
+        elif isinstance(value, float) and not math.isfinite(value) and not (infinite and math.isinf(value)):
             raise ValueError(f"{where}{key}: expected a finite number, got {value}")
         elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
             raise ValueError(

@@ -183,7 +183,7 @@ def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTraine
     from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
     try:
         if (config := Path(name) / CONFIG).is_file():  # what is on the Hub, transformers reads
-            check_numbers(read_json_object(config), config)
+            check_numbers(read_json_object(config), config, infinite=True)
         network, found = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
         if unlike := sorted({*found["missing_keys"], *(found["unexpected_keys"] if whole else ())}):
             raise ValueError(

@@ -1,6 +1,7 @@
 """The texts that people read first: their links lead somewhere, and they name what a recipe may say."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,17 @@ def _named(file: str) -> set[str]:
 
 def test_the_readme_is_read_in_one_go() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("above", ["pipeline", "training"])
+def test_contributing_shows_every_room(above: str) -> None:
+    house = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split(f"    {above}/")[1].split("\n    recipes/")[0]
+    rooms = {path.parent.name for path in (ROOT / above).glob("*/*.py")}
+    assert [room for room in sorted(rooms) if f"\n      {room}/ " not in house] == []
+
+
+def test_contributing_says_why_each_dependency_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Why each dependency")[1].lower()
+    names = [re.split(r"[<>=\[ ]", wanted)[0].lower() for wanted in project["dependencies"]]
+    assert [name for name in names if name not in table] == []

@@ -40,7 +40,7 @@ def sentences(split: Split) -> list[str]:
 
 
 def spoken(texts: Iterable[str]) -> Iterator[str]:
-    """The same with numbers, times and money read out; what wetext cannot read out is left out."""
+    """The same with numbers, times and money as words; utterances that wetext cannot convert are left out."""
     from wetext import Normalizer
 
     normalizer = Normalizer(lang="en", operator="tn")

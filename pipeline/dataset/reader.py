@@ -43,7 +43,7 @@ S = TypeVar("S", bound=Section)
 
 
 class MalformedDataset(UserError):
-    """A data set is there, and what a file of it says is nothing that duplexgen writes.
+    """A data set exists, but the content of a file is not what duplexgen writes.
 
     failures: each thing that is wrong, in words, as `duplexgen verify` lists them.
     """
@@ -54,9 +54,9 @@ class MalformedDataset(UserError):
 
 
 def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
-    """A JSON object of a data set or a model; raises UserError if it is missing, damaged, or nothing one would write.
+    """A JSON object of a data set or a model; raises UserError if it is missing or damaged.
 
-    Two values of one key, numbers that JSON does not have and halves of characters are refused, too.
+    Repeated keys, numbers that JSON does not have and halves of characters are refused, too.
     """
     try:
         text = read_bytes(path, most_bytes).decode("utf-8")
@@ -74,7 +74,7 @@ def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any
 
 
 def link_in(folder: Path, file: str) -> bool:
-    """Whether a path below a folder goes through a link, which a data set has none of."""
+    """Whether a path below a folder goes through a link. A data set has no links."""
     path = folder / file
     return any(part.is_symlink() for part in (path, *path.parents) if part != folder and folder in part.parents)
 
@@ -82,12 +82,12 @@ def link_in(folder: Path, file: str) -> bool:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise ValueError("an object says a key twice")
+        raise ValueError("an object has a key twice")
     return made
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def validated(model: type[S], value: Mapping[str, Any], file: Path) -> S:

@@ -1,4 +1,4 @@
-"""What is said: Whisper (arXiv 2212.04356) through faster-whisper."""
+"""Transcripts, by Whisper (arXiv 2212.04356) through faster-whisper."""
 
 import logging
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ LONGEST_S = 30  # that Whisper hears at a time; what is shorter is padded to it
 LONGEST_SAMPLES = LONGEST_S * MEASURE_HZ
 SEEK_HZ = 100  # frames of the log-mel spectrogram a second, in which faster-whisper says where a part begins
 BATCH = 16  # clips decoded together
-MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
+MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it gives no text
 LEAST_LOGPROB = -1.0
 NO_MEMORY = (
-    "one clip alone does not fit into what is left of the GPU's memory for Whisper. Put fewer actors on a GPU, or "
-    "leave it to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
+    "not even one clip fits into the free memory of the GPU for Whisper. Put fewer actors on a GPU, or "
+    "use the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
 )
 CODES = (  # of faster-whisper, which need not be installed to read metadata
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu "

@@ -29,7 +29,7 @@ class ScriptStage:
         return self.rewriter.max_actors
 
     def shaped_by(self) -> dict[str, Any]:
-        """What rewriters are told of their own is in their fingerprint, as far as it shapes the text."""
+        """Settings of a rewriter are in its fingerprint, if they change the text."""
         return {"rewriting": self.rewriting.model_dump(exclude={"llm"}), "rewriter": dict(self.rewriter.fingerprint())}
 
     def load(self, scratch: Path) -> None:
@@ -50,7 +50,7 @@ class ScriptStage:
         return spoken
 
     def _rewritten(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
-        """All at once; if one of them makes the rewriter fail, each on its own, so that it fails alone."""
+        """All at once; if that fails, one by one, so that only the dialogue that fails is rejected."""
         try:
             return self.rewriter.rewrite_all(dialogues)
         except Exception as error:

@@ -115,7 +115,7 @@ layout:
         (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
         (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
         (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),
-        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: is said twice"),
+        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: appears twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
         (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),

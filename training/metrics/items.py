@@ -1,4 +1,4 @@
-"""The items of an evaluation: what a model says to each user, in simulated real time, and how well it keeps time."""
+"""The items of an evaluation: a model's answer to each user, in simulated real time, and its timing."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class Settings:
     limit: int | None = None  # items of each set, the first ones
     temperature: float = TEMPERATURE
     seed: int = 0
-    batch: int = 16  # dialogues at once; changes nothing but the time it takes
+    batch: int = 16  # dialogues at once; changes only the time that it takes
     device: str = "cpu"
     precision: Precision = "fp32"
 

@@ -33,7 +33,7 @@ class Transcriber:
             ) from error
 
     def transcribe(self, samples: Waveform, sample_rate: int) -> str:
-        """What is said in one channel [samples]; nothing in silence, in which Whisper invents words."""
+        """The transcript of one channel [samples]; empty for silence, in which Whisper would invent words."""
         heard = np.asarray(soxr.resample(samples, sample_rate, WHISPER_HZ), dtype=np.float32)
         segments, _ = self._model.transcribe(
             heard, beam_size=5, temperature=0.0, vad_filter=True, condition_on_previous_text=False

@@ -12,7 +12,7 @@ from ..sequences import KINDS, USER, SequenceFormat
 
 @dataclass(frozen=True)
 class Targets:
-    """What a padded batch of sequences is trained on: the text and assistant positions, alike in all rows."""
+    """The positions of a padded batch that are trained: text and assistant, the same in all rows."""
 
     positions: Tensor  # [kept], ascending; each is predicted from the position before it
     ids: Tensor  # [rows, kept]

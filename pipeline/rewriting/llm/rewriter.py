@@ -21,18 +21,18 @@ from .prompt import Prompt, answer_schema
 if TYPE_CHECKING:
     from .endpoint import Endpoint
 
-VERSION = "2"  # raise it whenever the same answers come out otherwise, or other requests are made
+VERSION = "2"  # raise it if the same answers give other dialogues, or if the requests change
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try, while the endpoint is busy or away
-PROBE_S = 20.0  # for an answer to something easy, before a build
-LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
+PROBE_S = 20.0  # for an answer to an easy question, before a build
+LONGEST_DIALOGUE = 100_000  # characters that are sent; no model follows a longer text
 
 _SECTION = ("rewriting", "llm")
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A dialogue as it is shown to the model, with the roles of the turns that are asked for."""
+    """A dialogue as the model gets it, with the roles of the turns that it should answer."""
 
     dialogue: Dialogue
     notes: tuple[str, ...]
@@ -41,11 +41,11 @@ class _Task:
 
 
 class LLMRewriter:
-    """Whole dialogues, one request each; an answer must pass the rules engine, or another is asked for.
+    """Rewrites whole dialogues, one request each. An answer that does not pass the rules engine is asked for again.
 
-    Rewrites both roles (`rewrites: dialogue`), or keeps the user's turns, normalised by the rules, and refines the
-    replies (`rewrites: replies`). What comes out depends on a dialogue, the recipe and the model's answers alone, and
-    answers are kept in a journal, so that a restart asks for nothing that was answered.
+    It rewrites both roles (`rewrites: dialogue`), or only the replies (`rewrites: replies`) and normalises the user's
+    turns by the rules. The result depends only on the dialogue, the recipe and the model's answers. Answers are stored
+    in a journal, so a restart asks no question twice.
     """
 
     name: ClassVar[str] = "llm"
@@ -59,7 +59,7 @@ class LLMRewriter:
         self._mistake: str | None = None
         self._endpoint: Endpoint
         self._journal: Journal
-        try:  # here and not in the worker, which may stand on a machine that lacks the file
+        try:  # here and not in the worker, whose machine may lack the file
             self._prompt = Prompt.read(recipe.llm) if recipe.llm else None
         except UserError as error:
             self._mistake = str(error)
@@ -76,7 +76,7 @@ class LLMRewriter:
 
     @property
     def prompt(self) -> Prompt:
-        """Raises UserError if there is none that can be used."""
+        """Raises UserError if the recipe has no usable section."""
         if self._mistake or not self._prompt:
             raise UserError(self._mistake or "rewriting.llm: expected a section with a url and a model")
         return self._prompt
@@ -92,7 +92,7 @@ class LLMRewriter:
         return found
 
     def probe(self) -> list[Problem]:
-        """What is wrong with the endpoint, which is asked something easy."""
+        """What is wrong with the endpoint, after asking it an easy question."""
         from .endpoint import Endpoint
 
         if self.check():
@@ -105,8 +105,8 @@ class LLMRewriter:
         return [(_SECTION, f"{self._llm.url} gives no answers: {problem}")] if problem else []
 
     def fingerprint(self) -> Mapping[str, str]:
-        """What shapes the text. `attempts` does, as it decides which dialogues are given up; where the model is served,
-        how many requests are under way and how long one may take do not."""
+        """Everything that changes the text. `attempts` does: it decides which dialogues are given up. The address, the
+        number of parallel requests and their time limit do not."""
         llm = self._llm
         return {
             "llm": VERSION,
@@ -128,8 +128,8 @@ class LLMRewriter:
         self._endpoint = Endpoint(self._llm, self.waits_s)
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
-        """Raises UserError if the endpoint answers nobody, or refuses every request."""
-        self._journal.read()  # another build over the same dialogues may have been answered meanwhile
+        """Raises UserError if the endpoint answers no request, or refuses every one."""
+        self._journal.read()  # another build over the same dialogues may have got answers meanwhile
         return asyncio.run(self._all([self._task(dialogue) for dialogue in dialogues]))
 
     async def _all(self, tasks: Sequence[_Task | Rejection]) -> list[Rewritten | Rejection]:
@@ -158,7 +158,7 @@ class LLMRewriter:
         return _Task(shown, notes, asked, self.prompt.filled(shown, asked, self.recipe))
 
     def _kept(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
-        """A turn that is shown: of the user, as the rules say it; of the assistant, as it is written."""
+        """A turn as the model gets it: the user's after the rules, the assistant's as it is written."""
         if turn.role == "assistant":
             return turn
         alone = replace(dialogue, turns=(turn,))
@@ -187,7 +187,7 @@ class LLMRewriter:
             return _rejection(task.dialogue, error)
 
     async def _answered(self, task: _Task) -> Rewritten:
-        """The first answer that can be used. Raises DialogueRejected if there is none, or every one is bad."""
+        """The first usable answer. Raises DialogueRejected if there is none."""
         attempts = self._llm.attempts
         for attempt in range(attempts):
             answer = await self._answer(task, attempt)
@@ -209,7 +209,7 @@ class LLMRewriter:
         return answer
 
     def _taken(self, task: _Task, answer: Answer) -> Rewritten:
-        """The dialogue as it was answered. Raises DialogueRejected if the answer cannot be used."""
+        """The dialogue of an answer. Raises DialogueRejected if the answer is not usable."""
         if answer.finish_reason == "length":
             raise DialogueRejected("answer_cut_off", f"it did not end within max_tokens, {self._llm.max_tokens}")
         texts = answers.texts(answer.content, task.asked)
@@ -225,7 +225,7 @@ class LLMRewriter:
 
 
 def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
-    """Whatever went wrong with one dialogue rejects it alone; what is wrong with the machine is raised."""
+    """A failure of one dialogue rejects only that dialogue; a failure of the machine is raised."""
     if isinstance(error, DialogueRejected):
         return Rejection(dialogue.id, "script", error.reason, error.detail)
     if is_of_the_machine(error):
@@ -247,7 +247,7 @@ def _wrong_with(url: str) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return f"expected an address such as http://127.0.0.1:8000/v1, got {url!r}"
     if parts.username or parts.password or parts.query or parts.fragment:
-        return "expected an address alone; a key belongs in OPENAI_API_KEY"
+        return "expected only an address; a key belongs in OPENAI_API_KEY"
     if parts.path.rstrip("/").endswith("/chat/completions"):
         return f"expected the address up to and without /chat/completions, got {url!r}"
     return None

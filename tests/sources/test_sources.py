@@ -225,7 +225,7 @@ def test_a_limit_beyond_all_rows(tmp_path):
 @pytest.mark.parametrize("key", ["path", "hub"])
 @pytest.mark.parametrize("place", ["", " ", "s3://bucket/x", "~nosuchuser/a.jsonl", "a\0b.jsonl", "x" * 300])
 def test_a_place_that_no_path_can_name_is_refused_with_the_recipe(key, place):
-    with pytest.raises(ValidationError, match=rf"(?s){key}.*(is empty|is an address|is no path|too long)"):
+    with pytest.raises(ValidationError, match=rf"(?s){key}.*(is empty|is an address|is not a path|too long)"):
         Source(name="s", shape="ultrachat", **{key: place})
 
 
@@ -234,8 +234,8 @@ def test_a_place_that_is_no_file_is_named(tmp_path):
     (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     for name, words in (
-        ("pipe.jsonl", "no ordinary file"),
-        ("zero.json", "no ordinary file"),
+        ("pipe.jsonl", "not an ordinary file"),
+        ("zero.json", "not an ordinary file"),
         ("loop.jsonl", "a link that leads nowhere"),
         ("/".join(["x" * 202] * 20) + "/a.jsonl", "too long"),
     ):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 # Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
-_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is no emphasis, _this_ is
+_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is not emphasis, _this_ is
 # A bar, too: with a backslash before it, it would end a cell or show the backslash, depending on where it stands.
 _AS_ENTITY = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 _STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
@@ -90,7 +90,7 @@ def fill(template: str, values: Mapping[str, object]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
-    """A table of Markdown; cells that are none are shown as text."""
+    """A table of Markdown; cells that are not Markdown are shown as text."""
     cells = ([_cell(value) for value in row] for row in rows)
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells)))
 

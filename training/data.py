@@ -226,5 +226,5 @@ class Batches:
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:
     offsets = lists.offsets.to_numpy()
-    values = lists.values.fill_null(-1).to_numpy()  # which is no id
+    values = lists.values.fill_null(-1).to_numpy()  # -1 is not an id
     return [values[start:stop] for start, stop in pairwise(offsets)]

@@ -58,7 +58,7 @@ class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
     learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Batch = 32  # sequences, or pairs, a step, over all devices
+    batch_size: Batch = 32  # sequences, or pairs, per step, over all devices
     micro_batch_size: Batch = 8  # of these at once on a device; what fits its memory
     epochs: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | None = None

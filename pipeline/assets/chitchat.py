@@ -34,7 +34,7 @@ def utterances(split: Split) -> Iterator[str]:
 
 
 def sentences(split: Split) -> list[str]:
-    """Utterances of 8 to 25 plain words, each once, in an order that depends on their text alone."""
+    """Utterances of 8 to 25 plain words, each once, in an order that depends only on their text."""
     chosen = {text for text in utterances(split) if _SPEAKABLE.fullmatch(text) and not _ODD.search(text)}
     return sorted((text for text in chosen if 8 <= len(text.split()) <= 25), key=_digest)
 

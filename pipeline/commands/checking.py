@@ -145,7 +145,7 @@ def _check_time(tokenizer: SpeechTokenizer, output: Output) -> list[Problem]:
     if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate == 0:
         return []
     frame_ms = tokenizer.samples_per_frame / tokenizer.sample_rate * 1000
-    message = f"a frame of {tokenizer.name} ({frame_ms:g} ms) is no whole number of samples"
+    message = f"a frame of {tokenizer.name} ({frame_ms:g} ms) is not a whole number of samples"
     return [(("output", "sample_rate"), f"{message} at {output.sample_rate} Hz")]
 
 

@@ -1,7 +1,7 @@
-"""Reading a finished data set: the one place where its files are opened, and where what they say is checked as a model.
+"""Reading a finished data set: only here are its files opened, and their content is checked by a model.
 
-A data set may come from anywhere. So a link is never followed inside it, nothing is read before its size is known, and
-what is no value of the model is named in a MalformedDataset. Whoever reads gets typed values.
+A data set may come from a stranger. So a link inside it is never followed, the size of a file is checked before it is
+read, and a MalformedDataset names each wrong value. Readers get typed values.
 """
 
 import json
@@ -150,7 +150,7 @@ def opened(shard: Path, columns: pa.Schema) -> Iterator[pq.ParquetFile]:
 
 
 def open_table(path: Path, columns: pa.Schema) -> tuple[pq.ParquetFile, list[str]]:
-    """A table, and what of its footer is not as the writer has it, in words; raises ArrowInvalid if it is none."""
+    """A table, and the mistakes of its footer, in words; raises ArrowInvalid if it is not a table."""
     try:
         file = pq.ParquetFile(path)
         return file, [*_wrong_columns(file.schema_arrow, columns), *_wrong_counts(file.metadata)]
@@ -178,7 +178,7 @@ def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
     for number, group in enumerate(groups):
         values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)
         if not 0 <= group.num_rows <= values <= MOST_VALUES:
-            yield f"row group {number} has {group.num_rows} rows and {values} values: it is none that was written"
+            yield f"row group {number} has {group.num_rows} rows and {values} values: duplexgen did not write it"
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class Dataset:
         if link_in(self.path, file):
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
-            found = "is no plain file" if path.exists() else "is missing"
+            found = "is not a plain file" if path.exists() else "is missing"
             raise UserError(f"{path} {found}: {self.path} is no finished data set of duplexgen.")
         return path
 

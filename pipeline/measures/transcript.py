@@ -88,7 +88,7 @@ class Recogniser:
             self.texts([(np.zeros(MEASURE_HZ, dtype=np.float32), MEASURE_HZ)], "en")
         except RuntimeError as error:
             raise UserError(
-                f"Whisper cannot run on this GPU: {error}. It wants libraries of CUDA 12, which a torch for CUDA 13 "
+                f"Whisper cannot run on this GPU: {error}. It needs libraries of CUDA 12, which a torch for CUDA 13 "
                 "does not bring. If one is missing: pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, and name the "
                 "folders nvidia/cublas/lib and nvidia/cudnn/lib of the site-packages in LD_LIBRARY_PATH; or leave it "
                 "to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
@@ -107,8 +107,8 @@ class Recogniser:
     def texts(self, clips: Sequence[tuple[Waveform, int]], language: str, batch: int = BATCH) -> list[str]:
         """What is said in clips, without times, in their order; each one channel [samples] and its rate in Hz.
 
-        Beam 5 at temperature 0, `batch` clips in one pass of the model; what is longer than 30 s is heard alone. Each
-        is padded to 30 s by itself. Rounding may depend on the batch, and in float16 a word now and then with it.
+        Beam 5 at temperature 0, `batch` clips in one pass of the model; a clip of more than 30 s has a pass of its own.
+        Each is padded to 30 s by itself. Rounding may depend on the batch, and in float16 sometimes a word with it.
         """
         heard = [at_measure_rate(samples, rate) for samples, rate in clips]
         found = [""] * len(heard)

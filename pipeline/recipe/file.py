@@ -1,4 +1,4 @@
-"""A recipe as a file: where it is, what it says on which line, and what is wrong with its form.
+"""A recipe as a file: its place, its keys with their lines, and the mistakes of its form.
 
 A recipe may say `extends:`, another recipe by its path beside it or by the name of one that ships. Its own keys
 win: sections are merged key by key, lists and values are replaced, and `null` removes a key.

@@ -80,7 +80,7 @@ def read(path: Path) -> Document:
 
 
 def compose(text: str, path: Path) -> yaml.Node | None:
-    """The nodes of a file's text, whatever their tags, within the bounds; None if it is empty. Raises UserError."""
+    """The nodes of a file's text, with any tags, within the limits; None if it is empty. Raises UserError."""
     try:
         return _composed(_Loader(text))
     except yaml.reader.ReaderError as error:
@@ -255,7 +255,7 @@ def _truth(text: str) -> bool:
 
 
 def _number(text: str, is_float: bool) -> int | float:
-    """Raises ValueError if it is none, or longer than any that is meant."""
+    """Raises ValueError if it is not a number, or longer than any useful one."""
     if len(text) > LONGEST_NUMBER:
         raise ValueError(text)
     bare = text.replace("_", "").lower()

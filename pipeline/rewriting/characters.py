@@ -8,7 +8,7 @@ from ..errors import DialogueRejected
 EMOJI_LEFT_OUT = "emoji_left_out"
 TRADE_MARK_LEFT_OUT = "trade_mark_left_out"
 
-LONGEST_WORD = 30  # letters; beyond it a grapheme-to-phoneme model guesses at a string that is no word
+LONGEST_WORD = 30  # letters; a longer string is not a word, and a grapheme-to-phoneme model would guess
 
 _ONE_FOR_MANY = {
     "'": "‘’‛ʼ′´",

@@ -52,7 +52,7 @@ _UNITS = frozenset(
 _HAN = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]"
 _HAN_DIGITS = "零一二三四五六七八九"
 _LONGEST_WHOLE = 16  # digits that 万亿 counts
-_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but zeros alone, which are silent in 5:00
+_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but not only zeros, which are silent in 5:00
 _DIGIT = re.compile(r"\d", re.ASCII)
 _LATIN_UNIT = re.compile(r"(?<=\d)[A-Za-zμ°²³/^]+")
 
@@ -167,7 +167,7 @@ _QUOTATION = r"[\"'“”‘’「」『』《》〈〉【】]"
 _QUOTES = (
     _step(
         rf"(?<=[=<>!+＝]){_QUOTATION}+(?=[-=<>＝])|(?<=-){_QUOTATION}+(?=>)", " "
-    ),  # ='> is no arrow, and +"- is no ±
+    ),  # ='> is not an arrow, and +"- is not ±
     _step(_QUOTATION, ""),  # wetext puts a backslash before a quotation mark
 )
 # Before numbers are read: what their signs mean, while the digits can be seen.

@@ -127,7 +127,7 @@ class _Text:
                         raise _TooLong from error
                     raise
                 continue
-            if end == len(self.text) and self.text[-1] not in '}]"' and self._more():  # a number may go on
+            if end == len(self.text) and self.text[-1] not in '}]"' and self._more():  # a number may have more digits
                 continue
             self.go(end)
             return value

@@ -46,7 +46,7 @@ class Read:
 def dialogue(row: Any, source: Source) -> Read:
     """One row of `source` as a dialogue that starts with the user and ends with a reply.
 
-    Raises DialogueRejected if the row is no such dialogue.
+    Raises DialogueRejected if the row is not such a dialogue.
     """
     if not isinstance(row, dict):
         raise DialogueRejected(WRONG_SHAPE, f"expected a JSON object, got {_kind(row)}")

@@ -27,7 +27,7 @@ def heard_text(
 
 
 def _share_heard(waveform: Waveform, heard_samples: int, sample_rate: int) -> float:
-    """Share of an utterance's speech, pauses aside, that lies in its first samples."""
+    """Share of an utterance's speech, without pauses, that lies in its first samples."""
     hop = round(FRAME_S * sample_rate)
     frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
     level_db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)

@@ -77,7 +77,7 @@ def _lock(path: Path, wait: bool) -> int | None:
             raise _no_lock(error, path) from error
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # whoever held it has removed the file since it was opened here: it guards nothing
+        os.close(descriptor)  # its last holder has removed the file since it was opened here: it protects nothing
 
 
 def _no_lock(error: OSError, path: Path) -> UserError:

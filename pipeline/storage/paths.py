@@ -62,7 +62,7 @@ def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
     """The text of a small file of a user; raises UserError, with its name, if it is not such a file."""
     try:
         if not file.is_file():
-            why = "expected a plain file, no folder, pipe or device" if file.exists() else "there is no such file"
+            why = "expected a plain file, not a folder, pipe or device" if file.exists() else "there is no such file"
             raise UserError(f"{file}: cannot be read: {why}")
         with file.open("rb") as opened:
             content = opened.read(largest_bytes + 1)
@@ -82,7 +82,7 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no plain file")
+            raise ValueError("it is not a plain file")
         if status.st_size > most_bytes:
             raise ValueError(f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}")
         return file.read(most_bytes)

@@ -17,8 +17,8 @@ BELOW_WORK = f"preferences-{KEY}/.part-000000.parquet.{UUID}.tmp"
 def check_places(out: Path, work: Path) -> None:
     """Raise UserError if a data set cannot be made in `out` with its stages' folders in `work`, wherever links lead.
 
-    That is if one is inside the other or the same, if `out` is a mount point, if what is no folder stands in the way,
-    or if a name that will be made there is too long for the file system.
+    That is if one is inside the other or the same, if `out` is a mount point, if a file is in the way of a folder, or
+    if a name that will be made there is too long for the file system.
     """
     _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
     _check_length(work, work / BELOW_WORK, 0)

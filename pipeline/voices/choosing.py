@@ -1,7 +1,7 @@
 """Which clips become voices: one per speaker, no two that sound alike; and which voices are held out.
 
 The name of a speaker decides whether the voice is held out; without a name, the content of the recording does. So a
-voice stays on its side, whatever other recordings the folder has. Clips on both sides that sound like one voice would
+voice stays on its side with any other recordings in the folder. Clips on both sides that sound like one voice would
 break that, so none of them is kept (of two named speakers, who are not one person, the one that is not held out is
 kept).
 """
@@ -34,7 +34,7 @@ def split_of(candidate: Candidate, settings: Settings) -> Split:
 
 
 def choose(candidates: Sequence[Candidate], settings: Settings) -> tuple[list[Chosen], list[Rejected]]:
-    """The voices, best first, and why the other clips are none; the order of `candidates` does not matter."""
+    """The voices, best first, and why the other clips are not chosen; the order of `candidates` does not matter."""
     if not candidates:
         return [], []
     rejected: list[Rejected] = []

@@ -131,8 +131,8 @@ def language_code(language: str) -> str:
 def read_folder(folder: Path) -> Iterator[Recording | Unread]:
     """Every audio file under a folder, in the order of names, with what metadata.csv or metadata.jsonl says of it.
 
-    What one row of metadata does wrong is given in its place. Raises UserError if there is no audio at all, or the
-    metadata is no table.
+    A mistake in a row of metadata is given in the place of the row. Raises UserError if there is no audio at all, or
+    the metadata is not a table.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in audio_files(folder)}
     if not paths:
@@ -193,7 +193,7 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 
 def _not_read(folder: Path) -> dict[str, Unread]:
-    """What has the name of an audio file and is none that can be read, by its name, in the order of names."""
+    """Files that have the name of an audio file but cannot be read, in the order of names."""
     found = {}
     for path in sorted(_visible(folder)):
         if path.suffix.lower() not in SUFFIXES + UNREAD_SUFFIXES:
@@ -216,7 +216,7 @@ def shown_path(name: str) -> str:
 def _metadata(folder: Path) -> Iterator[tuple[str, dict[str, Any] | list[str] | Unread]]:
     """Rows of the metadata file, each with its place; a list of fields where there are more than columns.
 
-    Raises UserError for a file that is no table.
+    Raises UserError for a file that is not a table.
     """
     there = [folder / name for name in METADATA if (folder / name).is_file()]
     if not there:

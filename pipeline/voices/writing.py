@@ -48,7 +48,7 @@ class Writer:
             path.write_bytes(wav.getvalue())
 
     def finish(self, chosen: Sequence[Chosen], rejected: Sequence[Rejected], settings: Settings, source: str) -> Made:
-        """Write the index, the card and what was rejected; without a voice, the report alone."""
+        """Write the index, the card and the rejections; without a voice, only the report."""
         ordered = sorted(chosen, key=lambda voice: voice_name(voice.candidate))
         names = {voice_name(voice.candidate) for voice in ordered}
         for path in (self.folder / CLIPS).glob("*.wav"):

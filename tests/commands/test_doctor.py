@@ -51,7 +51,7 @@ def test_a_gpu_is_asked_for_by_who_needs_it(tmp_path: Path, monkeypatch: pytest.
     path.write_text(yaml.safe_dump(recipe))
     (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
     assert gpu.is_well == bool(shutil.which("nvidia-smi"))
-    assert gpu.is_well or "speech ask for 0.5 GPUs" in gpu.says
+    assert gpu.is_well or "speech ask for at least 0.5 GPUs" in gpu.says
 
 
 def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def test_a_sparse_file_of_a_gigabyte(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
-        assert refused(path) == "cannot be read: expected a plain file, no folder, pipe or device"
+        assert refused(path) == "cannot be read: expected a plain file, not a folder, pipe or device"
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_lines_are_streamed(tmp_path):
 def test_a_missing_place_is_a_user_error_that_names_it(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").write_text("a,b")
-    for name, words in (("nowhere.jsonl", "no such file"), ("empty", "has no file"), ("a.csv", "is none of")):
+    for name, words in (("nowhere.jsonl", "no such file"), ("empty", "has no file"), ("a.csv", "does not end in")):
         assert words in (check(source(name), tmp_path) or "")
         with pytest.raises(UserError, match=words):
             list(read(source(name), tmp_path))

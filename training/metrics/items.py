@@ -120,7 +120,7 @@ def reply(item: Item) -> Waveform:
 
 
 def keep(item: Item, folder: Path, sample_rate: int) -> None:
-    """Write what was said, user left and assistant right. Raises UserError if it cannot be written."""
+    """Write both channels, user left and assistant right. Raises UserError if that fails."""
     user = np.zeros(len(item.assistant), np.float32)
     user[: len(item.stimulus.samples)] = item.stimulus.samples / INT16
     path = folder / item.set_name / f"{quote(item.stimulus.dialogue_id, safe='')}.wav"

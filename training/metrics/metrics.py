@@ -1,4 +1,4 @@
-"""Timing of a conversation, measured on its audio alone (BayLing-Duplex section 4.2).
+"""Timing of a conversation, measured only on its audio (BayLing-Duplex section 4.2).
 
 It never reads the text channel or the state tokens. Where the paper leaves something open, it is marked "ours".
 """

@@ -90,7 +90,7 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
 
 def _last_question(row: dict[str, Any]) -> int:
     if not row["turns"]:
-        raise DialogueRejected("no_turns", "nobody speaks")
+        raise DialogueRejected("no_turns", "it has no turns")
     if row["scenario"] == "turn_taking":
         return 0
     interrupted = [number for number, turn in enumerate(row["turns"][:-1]) if turn["interrupted"]]

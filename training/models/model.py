@@ -138,7 +138,7 @@ def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTra
 
 
 def _check_size(weights: int) -> None:
-    """Raise ValueError if so many weights do not fit the memory of this machine, let alone their gradients."""
+    """Raise ValueError if so many weights do not fit the memory of this machine, even without their gradients."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if weights * FLOAT32_BYTES > there:
         raise ValueError(f"it has {weights:,} weights, and this machine has room for {there // FLOAT32_BYTES:,}")

@@ -101,7 +101,7 @@ def _described(ranks: dict[bytes, int], special_tokens: list[dict[str, Any]]) ->
 
 
 def _merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """Every pair of tokens that makes a token, in the order in which tiktoken merges: by the rank of what it makes."""
+    """Every pair of tokens that makes a token, in the order in which tiktoken merges: by the rank of the new token."""
     merges = [
         (rank, ranks[token[:cut]], ranks[token[cut:]], cut, token)
         for token, rank in ranks.items()

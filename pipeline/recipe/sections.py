@@ -1,6 +1,6 @@
 """What a recipe may say: everything that changes the output of a build, and nothing else.
 
-Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
+Each number has a wide range: a value outside would take more memory or time than any machine has.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,7 +34,7 @@ def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str,
 
 def _fit_for_files(name: str) -> str:
     if name.endswith(".") or name.partition(".")[0].upper() in RESERVED:
-        raise ValueError("expected a name that every system takes for a file: not CON or NUL, and no dot at the end")
+        raise ValueError("expected a name that every system accepts for a file: not CON or NUL, and no dot at the end")
     return name
 
 

@@ -1,4 +1,4 @@
-"""What folders of models hold, told without loading it: tensors, and checksums that are remembered."""
+"""Contents of folders of models, without loading a model: tensors, and checksums that are cached."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def folder_checksum(folder: Path, files: Iterable[str]) -> str:
 
 
 def checksum(path: Path) -> str:
-    """sha256 of a file; remembered in the user's cache folder for as long as its size and time stay as they are.
+    """sha256 of a file; cached in the user's cache folder as long as its size and time do not change.
 
     Raises UserError if it cannot be read.
     """
@@ -47,7 +47,7 @@ def checksum(path: Path) -> str:
         computed = file_sha256(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    with suppress(UserError), atomic_path(known) as file:  # a cache that may not be written costs time alone
+    with suppress(UserError), atomic_path(known) as file:  # without a writable cache, only time is lost
         file.write_text(computed, encoding="ascii")
     return computed
 
@@ -68,9 +68,9 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     try:
         found = json.loads(content.decode("utf-8"), parse_constant=_infinity, parse_float=_finite)
     except RecursionError as error:
-        raise ValueError(f"{path} is no JSON that can be read: it is nested too deep") from error
+        raise ValueError(f"{path} cannot be read as JSON: it is nested too deep") from error
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object")
     return found
@@ -86,7 +86,7 @@ def _infinity(text: str) -> float:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is no number of JSON")
+        raise ValueError(f"{text} is not a number in JSON")
     return value
 
 
@@ -115,7 +115,7 @@ def check_numbers(config: Mapping[str, Any], path: Path | None = None, infinite:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a safetensors file, from its header alone.
+    """Names and shapes of the tensors of a safetensors file, from only its header.
 
     Raises ValueError, in words, if the file is of another kind or shorter than its header says.
     """
@@ -123,14 +123,14 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
         if not 2 <= header_bytes <= min(size - HEADER_LENGTH_BYTES, LONGEST_HEADER_BYTES):
-            raise ValueError(f"{path} is no safetensors file, or only the beginning of one: copy it again")
+            raise ValueError(f"{path} is not a safetensors file, or only the beginning of one: copy it again")
         try:
             header = json.loads(file.read(header_bytes))
             tensors = {name: described for name, described in header.items() if name != "__metadata__"}
             shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
             data_bytes = max((int(described["data_offsets"][1]) for described in tensors.values()), default=0)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{path} is no safetensors file: {error}") from error
+            raise ValueError(f"{path} is not a safetensors file: {error}") from error
     if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
         raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")
     return shapes

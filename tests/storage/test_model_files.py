@@ -14,7 +14,7 @@ def test_what_is_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "zero").symlink_to("/dev/zero")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "zero", "folder", "none"):
-        with pytest.raises(ValueError, match=rf"{name} cannot be read: (it is no plain file|No such file|Is a dir)"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read: (it is not a plain file|No such file|Is a dir)"):
             read_json_object(tmp_path / name)
 
 

@@ -244,7 +244,7 @@ def test_a_folder_that_is_not_there_or_half_copied_is_a_mistake(folder: Path, tm
     (partial / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     assert "its header says" in mistakes(partial) and "copy it again" in mistakes(partial)
     (partial / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    assert "no safetensors file" in mistakes(partial)
+    assert "not a safetensors file" in mistakes(partial)
 
 
 def test_another_model_is_a_mistake(folder: Path, tmp_path: Path) -> None:

@@ -88,11 +88,12 @@ def speak(made: Build) -> None:
 
 
 def make_all(made: Build, folder: Path) -> Statistics:
-    """Rewriting, data and shards, as workers do them, without Ray."""
-    script, data = PartitionFolder(folder / "script"), PartitionFolder(folder / "data")
+    """Rewriting, tracks, sequences and shards, as workers do them, without Ray."""
+    script, tracks, data = (PartitionFolder(folder / name) for name in ("script", "tracks", "sequences"))
     steps: list[tuple[Stage, PartitionFolder, PartitionFolder]] = [
         (made.stages[0], made.plan.folder, script),
-        (made.data, made.folders[1], data),
+        (made.stages[2], made.folders[1], tracks),
+        (made.stages[3], tracks, data),
     ]
     for stage, source, target in steps:
         if folder.name == "round-0":
@@ -101,9 +102,9 @@ def make_all(made: Build, folder: Path) -> Statistics:
             target.write(number, *run_partition(stage, source.read(number)))
     shards = group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000)
     for shard in shards:
-        write_shard(shard, data, folder / "out", made.data.schema)
+        write_shard(shard, data, folder / "out", made.sequences.schema)
     files = [folder / "out" / shard.file for shard in shards]
-    return measured(files, made.kind, made.data.layout, made.data.sample_rate, lambda _: None)
+    return measured(files, made.kind, made.sequences.layout, made.sequences.sample_rate, lambda _: None)
 
 
 def total_hours(statistics: Statistics) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import settings
@@ -16,7 +17,10 @@ from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.speech.engine import Said, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.stages.speech import SpeechStage
 from tests.corpus import TURNS, recipe_dict
+from tests.stages.running import dialogue, texts, through
+from tests.stages.running import recipe as stage_recipe
 
 settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
 settings.load_profile("duplexgen")
@@ -79,3 +83,11 @@ def spoken(kokoro: Kokoro) -> Waveform:
     (said,) = kokoro.speak([SpeechRequest("Put the kettle on, and we will talk.", "am_michael", "en", seed=0)])
     assert isinstance(said, Said)
     return said.waveform
+
+
+@pytest.fixture(scope="session")
+def said() -> pa.Table:
+    """What the stage `speech` makes of two dialogues, of three and of two exchanges, with words and with figures."""
+    speech = {"engine": "replay", "assistant_voice": "assistant", "gate": {"max_silence_s": 3.0}}
+    stage = SpeechStage(stage_recipe(speech=speech).speech, seed=1)
+    return through([stage], texts(dialogue("a/b", *TURNS), dialogue("c", *TURNS[:4])))[0]

@@ -48,7 +48,7 @@ def test_other_parts_make_a_data_set_that_verifies(
     rows = list(dataset.rows())
     assert len(rows) == len(endpoint.requests) == 3
     for row in rows:
-        assert all(turn["text"].startswith("Well, ") for turn in row["turns"])
+        assert all(of["text"].startswith("Well, ") for of in row["events"])
         codes = np.array(row["user_codes"])
         assert codes.shape[0] == 1 and codes.max() < 512 and len(np.unique(codes)) > 2
     tokenizer = AutoTokenizer.from_pretrained(dataset.path / "vocabulary")

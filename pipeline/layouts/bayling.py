@@ -34,7 +34,7 @@ PER_BLOCK = Field(gt=0, le=1000)
 
 
 class BaylingSection(LayoutSection):
-    name: Literal["bayling"]
+    name: Literal["bayling"] = "bayling"
     user_tokens: Annotated[int, PER_BLOCK] = 10  # N: speech tokens per block and channel
     text_tokens: Annotated[int, PER_BLOCK] = 5  # M: text tokens per block
     ast_offset: Annotated[int, Field(ge=-1, le=0)] = -1  # 0: [ASSISTANT] never anticipates the user's end

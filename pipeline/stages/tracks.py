@@ -146,7 +146,8 @@ class TracksStage:
     def _uncut(self, index: int, timeline: Timeline, waveforms: Sequence[Waveform], track: Track) -> Uncut:
         """Codes of the assistant's channel had a reply not been cut, from where that makes a difference.
 
-        Frames of a tokenizer that looks around are those of the channel up to there; what follows is silence.
+        Frames of a tokenizer that looks around, or of speech that is resampled for it, are those of the channel up to
+        there; what follows is silence.
         """
         event, frame = timeline.events[index], self.samples_per_frame
         start = event.start_sample

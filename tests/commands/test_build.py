@@ -66,7 +66,7 @@ def test_the_card_shows_what_the_gate_heard(recipe: Recipes, tmp_path: Path) -> 
 def test_second_recipe_speaks_nothing(built: dict[str, Path]) -> None:
     work = built["turn_taking"].parent / "work"
     assert len(list(work.glob("speech-*[!.lock]"))) == 1
-    assert len([path for path in work.glob("data-*") if path.is_dir()]) == 2
+    assert len([path for path in work.glob("sequences-*") if path.is_dir()]) == 2
 
 
 @pytest.mark.parametrize("scenario", ["turn_taking", "interruption"])
@@ -80,7 +80,7 @@ def test_datasets_reads_it(built: dict[str, Path], scenario: str, tmp_path: Path
     assert row["audio"]["bytes"][:4] == b"fLaC"
     assert row["audio"]["path"] == "talk%2F0.flac"
     assert len(row["input_ids"]) == row["num_blocks"] * 25
-    assert any(turn["interrupted"] for turn in row["turns"]) == (scenario == "interruption")
+    assert any(of["cut_by"] is not None for of in row["events"]) == (scenario == "interruption")
 
 
 def test_same_bytes_without_ray_in_one_process(built: dict[str, Path], recipe: Recipes, tmp_path: Path) -> None:
@@ -152,12 +152,12 @@ def test_renditions_multiply_the_dialogues(recipe: Recipes, tmp_path: Path) -> N
     speech = {"engine": "replay", "assistant_voice": "assistant", "renditions": 3}
     out = make(recipe(speech=speech), tmp_path, limit=2)
     assert failures(out) == []
-    rows = list(Dataset(out).rows(["dialogue_id", "turns"]))
+    rows = list(Dataset(out).rows(["dialogue_id", "events"]))
     assert [row["dialogue_id"] for row in rows] == [
         *("talk/0", "talk/0#1", "talk/0#2"),
         *("talk/1", "talk/1#1", "talk/1#2"),
     ]
-    users = [row["turns"][0]["voice"] for row in rows]
+    users = [row["events"][0]["voice"] for row in rows]
     assert len(set(users[:3])) == len(set(users[3:])) == 3
 
 
@@ -167,13 +167,13 @@ def test_takes_multiply_the_rows_and_no_speech(built: dict[str, Path], recipe: R
     out = make(recipe(timing={"scenario": "turn_taking", "takes": 2}), tmp_path)
     assert failures(out) == []
     after = stamps(tmp_path / "work")
-    assert {path.rsplit("/", 2)[1].split("-")[0] for path in after.keys() - before.keys()} == {"data"}
+    assert {path.rsplit("/", 2)[1].split("-")[0] for path in after.keys() - before.keys()} == {"tracks", "sequences"}
     rows = {row["dialogue_id"]: row for row in Dataset(out).rows()}
     assert len(rows) == 14
     assert all(rows[row["dialogue_id"]] == row for row in Dataset(built["turn_taking"]).rows())
     assert "talk/0~1" in rows
     ledger = {counts.stage: counts for counts in Dataset(out).manifest.ledger}
-    assert (ledger["speech"].emitted, ledger["data"].planned) == (7, 14)
+    assert (ledger["speech"].emitted, ledger["tracks"].planned) == (7, 14)
     assert "talk/0~1" in describe_dialogue(Dataset(out), "talk/0~1")
     takes = [line for line in describe_plan(prepared(out, recipe)).splitlines() if line.startswith("takes")]
     assert takes == ["takes        2 of each, 14 dialogues to make"]

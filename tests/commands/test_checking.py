@@ -6,7 +6,10 @@ import pytest
 
 from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.recipe.file import shipped
+from duplexgen.pipeline.scenarios.interruption import InterruptionTiming
+from duplexgen.pipeline.scenarios.turn_taking import TurnTakingTiming
 
 GOOD = """\
 name: talk
@@ -62,8 +65,12 @@ def test_defaults(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(GOOD)
     recipe, base = checking.load(str(tmp_path / "recipe.yaml"))
     assert base == tmp_path
-    assert (recipe.output.sample_rate, recipe.layout.user_tokens, recipe.layout.text_tokens) == (16000, 10, 5)
-    assert (recipe.timing.reply_delay_s, recipe.timing.reaction_delay_s.high) == (0.8, 2.0)
+    assert (recipe.output.sample_rate, recipe.tokens.margin_frames) == (16000, 40)
+    assert recipe.layout == BaylingSection(name="bayling", user_tokens=10, text_tokens=5, ast_offset=-1)
+    assert recipe.timing == TurnTakingTiming(scenario="turn_taking") and recipe.timing.reply_delay_s == 0.8
+    (tmp_path / "recipe.yaml").write_text(GOOD.replace("turn_taking", "interruption"))
+    timing = checking.load(str(tmp_path / "recipe.yaml"))[0].timing
+    assert isinstance(timing, InterruptionTiming) and timing.reaction_delay_s.high == 2.0
 
 
 def test_six_mistakes_at_once(tmp_path: Path) -> None:
@@ -107,15 +114,30 @@ layout:
     [
         (("engine: kokoro", "engine: kokoroo"), "7: speech.engine: expected one of cosyvoice, kokoro"),
         (("name: talk\nsources", "name: a b\nsources"), "1: name:"),
-        (("scenario: turn_taking", "scenario: chaos"), "10: timing.scenario:"),
+        (
+            ("scenario: turn_taking", "scenario: chaos"),
+            "10: timing.scenario: expected one of interruption, turn_taking, got",
+        ),
         (("timing:\n  scenario: turn_taking\n", ""), "1: timing: is missing"),
-        (("timing:", "timing:\n  tail_s: 0.3"), "10: timing.tail_s: expected at least one block, 0.8 s"),
+        (
+            ("turn_taking\n", "turn_taking\n  reaction_delay_s: [1.0, 2.0]\n"),
+            "11: timing.reaction_delay_s: is not a key",
+        ),
+        (("scenario: turn_taking", "scenario: [turn_taking]"), "10: timing.scenario: Input should be a valid string"),
+        (("timing:", "acoustics: [{effect: rain}]\ntiming:"), "9: acoustics[0].effect: expected one of"),
+        (("timing:", "layout: {name: [bayling]}\ntiming:"), "9: layout.name: Input should be a valid string"),
+        (("timing:", "layout: {ast_offset: 1}\ntiming:"), "9: layout.ast_offset: "),
+        (
+            ("timing:", "tokens: {margin_frames: 18}\ntiming:"),
+            "9: tokens.margin_frames: expected at least what the layout",
+        ),
+        (("timing:", "layout: {user_tokens: 21}\ntiming:"), "tokens.margin_frames: expected at least what the layout"),
         (("timing:", "output: {sample_rate: 11026}\ntiming:"), "9: output.sample_rate: a frame of"),
         (("timing:", "layout: {name: moshi}\ntiming:"), "9: layout.name: expected one of bayling, got 'moshi'"),
         (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
         (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
         (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),
-        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: is said twice"),
+        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: appears twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
         (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
@@ -145,15 +167,18 @@ def test_what_is_no_recipe(tmp_path: Path, text: str, says: str) -> None:
     assert says in "".join(mistakes(tmp_path, text))
 
 
-def test_recipe_of_the_readme(tmp_path: Path) -> None:
-    """As the README shows it, with files of the names it says."""
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("file", "sources"), [("README.md", ["mine"]), ("recipes/README.md", ["mine", "ultrachat", "alpaca"])]
+)
+def test_recipe_of_the_readme(tmp_path: Path, file: str, sources: list[str]) -> None:
+    """As it shows it, with files of the names it says."""
+    text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
     for name in ("dialogues.jsonl", "alpaca.json"):
         (tmp_path / name).write_text("")
     path = tmp_path / "mine.yaml"
     path.write_text(text.split("```yaml\n")[1].split("```")[0])
     recipe, _ = checking.load(str(path))
-    assert [source.name for source in recipe.sources] == ["mine", "ultrachat", "alpaca"]
+    assert [source.name for source in recipe.sources] == sources
 
 
 def test_a_name_that_is_nowhere() -> None:

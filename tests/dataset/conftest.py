@@ -42,7 +42,9 @@ def checkers(data_sets: Callable[[str], Path]) -> dict[str, Checker]:
     for scenario in ("turn_taking", "interruption"):
         dataset = Dataset(data_sets(scenario))
         tokenizers = TEXT_TOKENIZERS["bpe"](Tokens()), SPEECH_TOKENIZERS["melvq"](Tokens())
-        made[scenario] = Checker(dataset.manifest.made_of, dataset.layout, *tokenizers)
+        described = dataset.described
+        frame = described.samples_per_frame, described.margin_frames
+        made[scenario] = Checker(dataset.manifest.made_of, dataset.layout, *tokenizers, *frame)
     return made
 
 
@@ -65,9 +67,9 @@ def heard(rows: dict[str, list[Row]]) -> Row:
 
 @pytest.fixture
 def cut(rows: dict[str, list[Row]]) -> Row:
-    """Of the interruption scenario, its first reply interrupted, without audio."""
+    """Of the interruption scenario, its first reply cut, without audio."""
     found = copy.deepcopy(rows["interruption"][1]) | {"audio": None}
-    assert found["turns"][1]["interrupted"]
+    assert found["events"][1]["cut_by"] == 2
     return found
 
 
@@ -76,7 +78,7 @@ def check(checkers: dict[str, Checker]) -> Callable[[Row], list[str]]:
     """What is wrong with a row, by a recipe that keeps audio if the row has any."""
 
     def find(row: Row) -> list[str]:
-        checker = checkers["interruption" if row["assistant_uncut_codes"] else "turn_taking"]
+        checker = checkers["interruption" if row["assistant_uncut_codes"] is not None else "turn_taking"]
         output = Output(audio="none" if row["audio"] is None else "flac")
         return list(replace(checker, recipe=checker.recipe.model_copy(update={"output": output})).check(row))
 

@@ -1,4 +1,4 @@
-"""Each invariant of a row's turns, ids and codes by a row that breaks it, and nothing else."""
+"""Each invariant of a row's events, ids and codes by a row that breaks it, and nothing else."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +43,9 @@ def test_ids_are_whole_blocks(row: Row, check: Check) -> None:
     row["input_ids"].pop()
     count = row["num_blocks"]
     assert check(row) == [f"{count * 25 - 1} ids are not {count} blocks of 25"]
+    row["num_blocks"] += 1
+    frames = len(row["user_codes"][0]) - 40
+    assert check(row) == [f"num_blocks is {count + 1}, that of {frames} frames is {count}"]
 
 
 def test_sequence_comes_apart(row: Row, check: Check, checkers: dict[str, Checker]) -> None:
@@ -60,130 +63,198 @@ def test_ids_of_a_channel_are_audio(row: Row, check: Check) -> None:
     assert message.startswith("the sequence cannot be taken apart: ")
 
 
-@pytest.mark.parametrize("roles", [[], ["user"], ["assistant", "user"], ["user", "user"]])
-def test_turns_alternate(row: Row, check: Check, roles: list[str]) -> None:
-    row["turns"] = [turn | {"role": role} for turn, role in zip(row["turns"], roles, strict=False)]
-    replies = roles.count("assistant")
-    assert "turns do not alternate from user to assistant" in check(row)
-    assert f"the sequence has 2 replies for {replies} assistant turns" in check(row)
+@pytest.mark.parametrize("channels", [["user"], ["assistant", "user"], ["user", "user"]])
+def test_turns_alternate(row: Row, check: Check, channels: list[str]) -> None:
+    fields = {"answers": None, "kind": "turn"}
+    row["events"] = [of | fields | {"channel": name} for of, name in zip(row["events"], channels, strict=False)]
+    found = check(row)
+    assert "turns do not alternate from user to assistant" in found
+    assert f"the sequence has 2 replies for {channels.count('assistant')} of the assistant's events" in found
+
+
+def test_something_is_heard(row: Row, check: Check) -> None:
+    row["events"] = []
+    assert check(row) == ["nothing is heard in it"]
 
 
 def test_lead_in(row: Row, check: Check) -> None:
-    row["turns"][0]["start_sample"] = 12801
+    row["events"][0]["start_sample"] = 12801
+    row["events"][0]["words"] = None
     assert check(row) == ["the first turn starts at sample 12801, outside lead_in_s"]
 
 
-def test_turns_lie_on_the_track(row: Row, check: Check) -> None:
-    end = row["turns"][0]["end_sample"]
-    row["turns"][0]["start_sample"] = -1
-    length = row["num_blocks"] * 12800
-    assert check(row) == [
-        "the first turn starts at sample -1, outside lead_in_s",
-        f"turn 0 lies at [-1, {end}) of {length} samples",
-    ]
+@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("damage", ["before", "after", "empty", "whole", "backwards"])
+def test_events_lie_on_the_track(row: Row, check: Check, index: int, damage: str) -> None:
+    event, frames = row["events"][index], len(row["user_codes"][0]) - 40
+    start, end, past = event["start_sample"], event["end_sample"], frames * 1280
+    event |= {
+        "before": {"start_sample": -1},
+        "after": {"end_sample": past + 1, "whole_end_sample": past + 1},
+        "empty": {"end_sample": start, "whole_end_sample": start},
+        "whole": {"whole_end_sample": end - 1},
+        "backwards": {"start_sample": end, "end_sample": start, "whole_end_sample": start},
+    }[damage]
+    found = check(row)
+    assert any(says.startswith(f"event {index} lies at [") and f"of {past} samples" in says for says in found)
 
 
-def test_interrupted_turns_have_a_reaction(row: Row, cut: Row, check: Check) -> None:
-    gap = cut["turns"][2]["start_sample"] - cut["turns"][1]["end_sample"]
-    cut["turns"][1]["reaction_samples"] = None
-    assert check(cut) == [
-        "turn 1: interrupted and reaction_samples disagree",
-        f"turn 2 starts {gap} samples after the assistant's end, outside next_turn_gap_s",
-    ]
-    row["turns"][3]["reaction_samples"] = 16000
-    assert check(row) == ["turn 3: interrupted and reaction_samples disagree"]
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"channel": "system"}, "event 1 is on the channel 'system', expected user or assistant"),
+        ({"answers": 4}, "event 1: answers is 4, expected an event of the other channel"),
+        ({"answers": -1}, "event 1: answers is -1, expected an event of the other channel"),
+        ({"answers": 1}, "event 1: answers is 1, expected an event of the other channel"),
+        ({"answers": 3}, "event 1: answers is 3, expected an event of the other channel"),
+        ({"cut_by": 99}, "event 1: cut_by is 99, expected an event of the other channel"),
+        ({"cut_by": 2}, "event 1: cut_by and whole_end_sample disagree"),
+        ({"answers": None}, "event 1 answers None, expected 0"),
+        ({"answers": 2}, "event 1 answers 2, expected 0"),
+        ({"kind": "barge_in"}, "event 1 is a barge_in, expected turn"),
+        ({"kind": "backchannel"}, "event 1 is a backchannel, expected turn"),
+        ({"text": " ", "spoken_text": " ", "words": None}, "event 1 says nothing"),
+        ({"voice": "user_00"}, "event 1 has the voice 'user_00'"),
+    ],
+)
+def test_what_an_event_says(row: Row, check: Check, change: Row, says: str) -> None:
+    row["events"][1] |= change
+    assert says in check(row)
 
 
-@pytest.mark.parametrize("index", [2, -1])
-def test_only_a_reply_that_is_followed_is_interrupted(cut: Row, check: Check, index: int) -> None:
-    index %= len(cut["turns"])
-    end = cut["turns"][index]["end_sample"]
-    cut["turns"][index] |= {"interrupted": True, "reaction_samples": 16000, "uncut_end_sample": end}
-    assert f"turn {index} is interrupted, but is no reply that a turn of the user follows" in check(cut)
+def test_events_are_in_order(row: Row, check: Check) -> None:
+    row["events"] = row["events"][::-1]
+    assert "event 1 starts before the one before it" in check(row)
+
+
+def test_a_user_has_one_voice(row: Row, check: Check) -> None:
+    row["events"][2]["voice"] = "user_99"
+    assert check(row) == ["event 2 has the voice 'user_99'"]
 
 
 def test_spoken_text(row: Row, cut: Row, check: Check) -> None:
-    row["turns"][1]["spoken_text"] = row["turns"][1]["text"].rsplit(" ", 1)[0]
-    assert check(row) == ["turn 1: spoken_text is not what is heard of its text"]
-    cut["turns"][1]["spoken_text"] += " indeed"
-    assert check(cut) == ["turn 1: spoken_text is not what is heard of its text"]
+    for damaged, index in ((row, 1), (cut, 1)):
+        event = damaged["events"][index] | {"words": None}
+        event["spoken_text"] = event["spoken_text"][1:] if damaged is cut else event["text"].rsplit(" ", 1)[0]
+        damaged["events"][index] = event
+        assert check(damaged) == ["event 1: spoken_text is not what is heard of its text"]
 
 
-def test_voices(row: Row, check: Check) -> None:
-    row["turns"][2]["voice"] = "user_99"
-    row["turns"][3]["voice"] = "user_00"
-    assert check(row) == ["turn 2 has the voice 'user_99'", "turn 3 has the voice 'user_00'"]
+def test_words(row: Row, cut: Row, check: Check) -> None:
+    """Those that are heard, in order, within their event."""
+    for damaged in (row, cut):
+        event = damaged["events"][1]
+        words, end = event["words"], event["end_sample"]
+        assert words and len(words) > 2
+        wrong = {
+            "before": [words[0] | {"start_sample": event["start_sample"] - 1}, *words[1:]],
+            "after": [*words[:-1], words[-1] | {"end_sample": end + 1}],
+            "backwards": [words[0] | {"end_sample": words[0]["start_sample"] - 1}, *words[1:]],
+            "another order": words[::-1],
+            "one less": words[:-1],
+            "the first less": words[1:],
+            "one more": [*words, {"text": "more", "start_sample": end, "end_sample": end}],
+            "another": [*words[:-1], words[-1] | {"text": "x"}],
+            "nothing": [*words[:-1], words[-1] | {"text": ""}],
+            "none": [],
+        }
+        for what, changed in wrong.items():
+            event["words"] = changed
+            (found,) = check(damaged)
+            assert found.startswith("event 1: ") and "word" in found, what
+        event["words"] = None
+        assert check(damaged) == []
 
 
 def test_silence_at_the_end(row: Row, check: Check) -> None:
-    blocks = -(-row["turns"][-1]["end_sample"] // 12800)
-    row["num_blocks"] = blocks
-    row["input_ids"] = row["input_ids"][: blocks * BLOCK_IDS]
+    frames = -(-row["events"][-1]["end_sample"] // 1280)
+    less = len(row["user_codes"][0]) - 40 - frames
     for column in ("user_codes", "assistant_codes"):
-        row[column] = [codebook[: blocks * 10] for codebook in row[column]]
-    assert "the last turn leaves less silence than tail_s" in check(row)
+        row[column] = [codebook[: frames + 40] for codebook in row[column]]
+    assert less > 0 and "the last event leaves less silence than tail_s" in check(row)
 
 
 def test_reply_delay(row: Row, check: Check) -> None:
-    row["turns"][0]["end_sample"] -= 1
-    assert check(row) == ["turn 1 starts 12801 samples after the user's end, not reply_delay_s"]
+    event = row["events"][0]
+    event |= {"end_sample": event["end_sample"] - 1, "whole_end_sample": event["end_sample"] - 1, "words": None}
+    assert check(row) == ["event 1 starts 12801 samples after the user's end, not reply_delay_s"]
 
 
 def test_gap_before_the_next_turn(row: Row, check: Check) -> None:
+    row["events"][2]["words"] = None
     for gap in (7999, 48001):
-        row["turns"][2]["start_sample"] = row["turns"][1]["end_sample"] + gap
-        assert f"turn 2 starts {gap} samples after the assistant's end, outside next_turn_gap_s" in check(row)
-    row["turns"][2]["start_sample"] = row["turns"][1]["end_sample"] + 8000
+        row["events"][2]["start_sample"] = row["events"][1]["end_sample"] + gap
+        assert f"event 2 starts {gap} samples after the assistant's end, outside next_turn_gap_s" in check(row)
+    row["events"][2]["start_sample"] = row["events"][1]["end_sample"] + 8000
     assert check(row) == []
 
 
-def test_stop_after_the_barge_in(cut: Row, check: Check) -> None:
-    reaction = cut["turns"][1]["reaction_samples"]
-    cut["turns"][1]["reaction_samples"] -= 1
-    assert check(cut) == [f"turn 1 stops {reaction} samples after the barge-in, not reaction_samples"]
-
-
 def test_reaction_delay(cut: Row, check: Check) -> None:
-    cut["turns"][2]["start_sample"] = cut["turns"][1]["end_sample"] - 12799
-    cut["turns"][1]["reaction_samples"] = 12799
-    assert check(cut) == ["turn 1: reaction_samples 12799 is outside reaction_delay_s"]
+    cut["events"][2] |= {"start_sample": cut["events"][1]["end_sample"] - 12799, "words": None}
+    assert check(cut) == ["event 1 stops 12799 samples after the barge-in, outside reaction_delay_s"]
 
 
 def test_heard_before_the_barge_in(cut: Row, check: Check) -> None:
-    reaction = cut["turns"][1]["end_sample"] - cut["turns"][1]["start_sample"] - 7999
-    cut["turns"][2]["start_sample"] = cut["turns"][1]["start_sample"] + 7999
-    cut["turns"][1]["reaction_samples"] = reaction
-    assert "turn 1 is interrupted before heard_before_barge_in_s" in check(cut)
+    cut["events"][2] |= {"start_sample": cut["events"][1]["start_sample"] + 7999, "words": None}
+    assert "event 1 is cut before heard_before_barge_in_s" in check(cut)
 
 
-def test_where_the_uncut_reply_ends(row: Row, cut: Row, check: Check) -> None:
-    end, last = cut["turns"][1]["end_sample"], cut["num_blocks"] * 12800
-    for wrong in (end - 1, last + 1):
-        cut["turns"][1]["uncut_end_sample"] = wrong
-        assert check(cut) == [f"turn 1: uncut_end_sample {wrong} does not lie between its end and the track's"]
-    cut["turns"][1]["uncut_end_sample"] = None
-    assert check(cut) == ["turn 1: interrupted and uncut_end_sample disagree"]
-    row["turns"][1]["uncut_end_sample"] = end
-    assert check(row) == ["turn 1: interrupted and uncut_end_sample disagree"]
-
-
-def test_interruptions_fit_the_scenario(cut: Row, check: Check) -> None:
-    for turn in cut["turns"]:
-        turn |= {"interrupted": False, "reaction_samples": None, "uncut_end_sample": None, "spoken_text": turn["text"]}
+def test_something_is_cut(cut: Row, check: Check) -> None:
+    for of in cut["events"]:
+        whole = {"whole_end_sample": of["end_sample"], "cut_by": None, "kind": "turn"}
+        of.update(whole | {"spoken_text": of["text"], "words": None})
     found = check(cut)
-    assert "interrupted turns do not fit the scenario 'interruption'" in found
-    assert "assistant_uncut_codes and the interrupted turns disagree" in found
+    assert "no reply is cut" in found and "assistant_uncut_codes are not those of the replies that are cut" in found
 
 
-@pytest.mark.parametrize("column", ["user_codes", "assistant_codes", "assistant_uncut_codes"])
+@pytest.mark.parametrize("damage", ["none", "another event", "twice", "early", "late", "short", "long"])
+def test_uncut_codes_are_of_the_replies_that_are_cut(cut: Row, check: Check, damage: str) -> None:
+    first, *rest = cut["assistant_uncut_codes"]
+    codes, start = first["codes"], first["first_frame"]
+    longer = [[*codebook, 0] for codebook in codes]
+    before = start - cut["events"][1]["start_sample"] // 1280 + 1
+    cut["assistant_uncut_codes"] = {
+        "none": [],
+        "another event": [first | {"event": 3}, *rest],
+        "twice": [first, first, *rest],
+        "early": [first | {"first_frame": start - before, "codes": [[0] * before + book for book in codes]}, *rest],
+        "late": [first | {"first_frame": start + 5, "codes": [book[5:] for book in codes]}, *rest],
+        "short": [first | {"codes": [book[:-1] for book in codes]}, *rest],
+        "long": [first | {"codes": longer}, *rest],
+    }[damage]
+    (found,) = check(cut)
+    assert found.startswith("assistant_uncut_codes ")
+
+
+@pytest.mark.parametrize("damage", ["codebook", "ragged", "no code"])
+def test_shape_of_uncut_codes(cut: Row, check: Check, damage: str) -> None:
+    uncut = cut["assistant_uncut_codes"][0]
+    frames = len(uncut["codes"][0])
+    if damage == "no code":
+        uncut["codes"][3][0] = 2048
+        assert check(cut) == ["assistant_uncut_codes has codes 0 … 2048, expected 0 … 2047"]
+        return
+    uncut["codes"] = uncut["codes"][1:] if damage == "codebook" else [*uncut["codes"][:-1], uncut["codes"][-1][1:]]
+    assert check(cut) == [f"assistant_uncut_codes is not [8, {frames}]"]
+
+
+def test_a_row_is_no_longer_than_its_margin(row: Row, check: Check) -> None:
+    for column in ("user_codes", "assistant_codes"):
+        row[column] = [codebook[:40] for codebook in row[column]]
+    assert "user_codes has no more frames than the margin of 40" in check(row)
+
+
+@pytest.mark.parametrize("column", ["user_codes", "assistant_codes"])
 @pytest.mark.parametrize("damage", ["codebook", "frame", "nothing"])
 def test_shape_of_codes(cut: Row, check: Check, column: str, damage: str) -> None:
-    codebooks = len(cut[column])
+    codebooks, frames = len(cut[column]), len(cut[column][0])
     if damage == "frame":
-        cut[column][0].pop()
+        cut[column][1].pop()
     else:
         cut[column] = cut[column][1:] if damage == "codebook" else []
-    assert f"{column} is not [{codebooks}, {cut['num_blocks'] * 10}]" in check(cut)
+    says = f"{column} is not [{codebooks}, {frames}]"
+    empty = "user_codes has no more frames than the margin of 40"
+    assert (empty if column == "user_codes" and damage == "nothing" else says) in check(cut)
 
 
 def test_users_ids_are_the_codes(row: Row, check: Check) -> None:
@@ -192,14 +263,15 @@ def test_users_ids_are_the_codes(row: Row, check: Check) -> None:
 
 
 def test_assistants_ids_are_the_codes(row: Row, check: Check) -> None:
-    row["assistant_codes"][0][-1] ^= 1
+    row["assistant_codes"][0][row["num_blocks"] * 10 + 9] ^= 1
     assert check(row) == ["the assistant's ids are not assistant_codes, one block ahead"]
 
 
 def test_uncut_codes(rows: dict[str, list[Row]], checkers: dict[str, Checker]) -> None:
     whole, cut = rows["turn_taking"][0], rows["interruption"][1]
-    expected = ["assistant_uncut_codes and the interrupted turns disagree"]
-    assert list(checkers["turn_taking"].check(whole | {"assistant_uncut_codes": whole["assistant_codes"]})) == expected
+    expected = ["assistant_uncut_codes are not those of the replies that are cut"]
+    uncut = [one | {"event": 1} for one in cut["assistant_uncut_codes"][:1]]
+    assert list(checkers["turn_taking"].check(whole | {"assistant_uncut_codes": uncut})) == expected
     assert list(checkers["interruption"].check(cut | {"assistant_uncut_codes": None})) == expected
 
 
@@ -208,7 +280,7 @@ def test_replies_are_counted(row: Row, check: Check, checkers: dict[str, Checker
     start, end = (slots_of(row, id_)[-1] for id_ in (vocabulary.assistant, vocabulary.epad))
     for number in range(start, end + 1):
         row["input_ids"][slot(number)] = vocabulary.silence
-    assert check(row) == ["the sequence has 1 replies for 2 assistant turns"]
+    assert check(row) == ["the sequence has 1 replies for 2 of the assistant's events"]
 
 
 def move(row: Row, number: int, by: int) -> None:

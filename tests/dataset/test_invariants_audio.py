@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from duplexgen.pipeline.acoustics.effects import EFFECTS, EffectSection
 from duplexgen.pipeline.audio.flac import encode as to_flac
 from duplexgen.pipeline.dataset.invariants import Checker
 
@@ -46,28 +48,28 @@ def test_shape_of_audio(heard: Row, check: Check) -> None:
     assert check(heard) == [f"audio is {(len(track), 1)} at 16000 Hz, expected {track.shape} at 16000 Hz"]
 
 
-def test_silent_turn(heard: Row, check: Check) -> None:
-    track, turn = samples(heard), heard["turns"][3]
-    track[turn["start_sample"] : turn["end_sample"], 1] = 0
+def test_silent_event(heard: Row, check: Check) -> None:
+    track, event = samples(heard), heard["events"][3]
+    track[event["start_sample"] : event["end_sample"], 1] = 0
     put(heard, track)
     assert check(heard) == [
-        f"the assistant's turn at sample {turn['start_sample']} is silent",
+        f"the assistant's event at sample {event['start_sample']} is silent",
         "assistant_codes are not the codes of the audio",
     ]
 
 
 def test_sound_between_turns(heard: Row, check: Check) -> None:
     track = samples(heard)
-    track[heard["turns"][0]["end_sample"], 0] = 1
+    track[heard["events"][0]["end_sample"], 0] = 1
     put(heard, track)
-    assert check(heard)[0] == "the user's channel is not silent between turns"
+    assert check(heard)[0] == "the user's channel is not silent between events"
 
 
 def test_channels_the_other_way_round(heard: Row, check: Check) -> None:
     put(heard, samples(heard)[:, ::-1])
     found = check(heard)
     for role in ("user", "assistant"):
-        assert f"the {role}'s channel is not silent between turns" in found
+        assert f"the {role}'s channel is not silent between events" in found
         assert f"{role}_codes are not the codes of the audio" in found
 
 
@@ -77,7 +79,22 @@ def test_codes_of_the_audio(heard: Row, check: Check, column: str) -> None:
     assert check(heard) == [f"{column} are not the codes of the audio"]
 
 
-def test_last_block_is_silence(heard: Row, check: Check) -> None:
-    spoken = [id_ for id_ in heard["input_ids"][25:35] if id_ != heard["input_ids"][-1]]
-    heard["input_ids"][-1] = spoken[0]
-    assert check(heard) == ["the assistant's last block is not the silence after the track"]
+def test_the_margin_is_silence(heard: Row, check: Check) -> None:
+    heard["assistant_codes"][1][-1] ^= 1
+    assert check(heard) == ["assistant_codes are not the codes of the audio"]
+
+
+def test_sound_that_the_recipe_puts_between_events(
+    heard: Row, checkers: dict[str, Checker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What effects do to the user's channel is no event; the assistant's stays clean."""
+    monkeypatch.setitem(EFFECTS, "hum", Any)
+    checker = checkers["turn_taking"]
+    recipe = checker.recipe.model_copy(update={"acoustics": [EffectSection(effect="hum")]})
+    for channel, role in enumerate(("user", "assistant")):
+        track = samples(heard)
+        track[heard["events"][channel]["end_sample"], channel] = 1
+        row = heard | {"audio": dict(heard["audio"])}
+        put(row, track)
+        found = [says for says in replace(checker, recipe=recipe).check(row) if "silent" in says]
+        assert found == ([] if role == "user" else ["the assistant's channel is not silent between events"])

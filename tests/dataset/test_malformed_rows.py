@@ -55,8 +55,8 @@ def column(name: str, value: Any) -> Callable[[Rows], object]:
     return lambda rows: rows[1].update({name: value})
 
 
-def turn(name: str, value: Any, number: int = 1) -> Callable[[Rows], object]:
-    return lambda rows: rows[1]["turns"][number].update({name: value})
+def event(name: str, value: Any, number: int = 1) -> Callable[[Rows], object]:
+    return lambda rows: rows[1]["events"][number].update({name: value})
 
 
 def element(name: str, value: Any) -> Callable[[Rows], object]:
@@ -75,6 +75,14 @@ def length(name: str, of: Callable[[list[Any]], list[Any]]) -> Callable[[Rows], 
     return lambda rows: rows[1].update({name: of(rows[1][name])})
 
 
+def word(start: int) -> Callable[[Rows], object]:
+    return lambda rows: rows[1]["events"][1]["words"][1].update(start_sample=start)
+
+
+def uncut(number: int, codes: list[list[int]]) -> dict[str, Any]:
+    return {"event": number, "first_frame": 20, "codes": codes}
+
+
 EMPTY: tuple[list[Any], ...] = ([], [[]], [None])
 IDS = (-1, -(2**31), 2**31 - 1, None)
 DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
@@ -87,29 +95,39 @@ DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
         for value in (-1, 2048, None)
     },
     **{f"{name} {value}": column(name, value) for name in ("user_codes", "assistant_codes") for value in EMPTY},
-    **{f"{name} {value}": turn(name, value) for name in ("start_sample", "end_sample") for value in INTS},
-    **{f"{name} {value}": turn(name, value) for name in ("reaction_samples", "uncut_end_sample") for value in INTS},
-    **{f"role {value!r}": turn("role", value) for value in ("user", "system", "", "\x1b[31m")},
     **{
-        f"{name} {value!r:.9}": turn(name, value)
+        f"{name} {value}": event(name, value)
+        for name in ("start_sample", "end_sample", "whole_end_sample")
+        for value in INTS
+    },
+    **{f"{name} {value}": event(name, value) for name in ("answers", "cut_by") for value in (-1, 1, 3, 99, 2**31 - 1)},
+    **{f"channel {value!r}": event("channel", value) for value in ("user", "system", "", "\x1b[31m")},
+    **{f"kind {value!r}": event("kind", value) for value in ("barge_in", "", "\x1b[31m")},
+    **{f"a word {value}": word(value) for value in INTS},
+    **{
+        f"{name} {value!r:.9}": event(name, value)
         for name in ("text", "spoken_text")
         for value in ("", "x", "x" * 200_000)
     },
-    "interrupted": turn("interrupted", True),
-    "another voice": turn("voice", "x"),
-    "uncut codes": lambda rows: rows[1].update(assistant_uncut_codes=rows[1]["user_codes"]),
-    "uncut codes of nothing": column("assistant_uncut_codes", [[]]),
-    "no turns": column("turns", []),
-    "a turn that is null": lambda rows: rows[1]["turns"].append(None),
-    "many turns": lambda rows: rows[1].update(turns=rows[1]["turns"][:2] * 100_000),
-    "turns that are lost": length("turns", lambda turns: turns[:-2]),
-    "turns the other way round": length("turns", lambda turns: turns[::-1]),
+    "no words": event("words", []),
+    "another voice": event("voice", "x"),
+    **{
+        f"uncut codes of event {number} {codes}": column("assistant_uncut_codes", [uncut(number, codes)])
+        for number in (1, -1, 99)
+        for codes in ([], [[]], [[1] * 5] * 8, [[-1] * 5] * 8)
+    },
+    "uncut codes that are null": column("assistant_uncut_codes", [None]),
+    "no events": column("events", []),
+    "an event that is null": lambda rows: rows[1]["events"].append(None),
+    "many events": lambda rows: rows[1].update(events=rows[1]["events"][:2] * 100_000),
+    "events that are lost": length("events", lambda events: events[:-2]),
+    "events the other way round": length("events", lambda events: events[::-1]),
     "fewer ids": length("input_ids", lambda ids: ids[:-1]),
     "no ids": length("input_ids", lambda ids: []),
     "another number of codebooks": length("user_codes", lambda codes: codes[:-1]),
     "ragged codes": length("user_codes", lambda codes: [codes[0][:-1], *codes[1:]]),
     "an empty dialogue_id": column("dialogue_id", ""),
-    "an escape as dialogue_id": lambda rows: rows[1].update(dialogue_id="\x1b[31m" * 50, turns=[]),
+    "an escape as dialogue_id": lambda rows: rows[1].update(dialogue_id="\x1b[31m" * 50, events=[]),
     "a long dialogue_id": column("dialogue_id", "x" * 5000),
 }
 
@@ -168,7 +186,7 @@ def test_damaged_pair(site: Site, tmp_path: Path, change: Callable[[Rows], objec
 
 def test_every_damaged_row_is_named(site: Site, tmp_path: Path) -> None:
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
-    rewrite(dataset, lambda rows: [row["turns"][0].update(start_sample=-5) for row in rows])
+    rewrite(dataset, lambda rows: [row["events"][0].update(start_sample=-5) for row in rows])
     assert {words.split(":")[0] for words in failures(dataset)} == {"talk/0", "talk/1", "talk/2"}
 
 
@@ -286,7 +304,9 @@ def test_many_rows_of_a_small_file(site: Site, tmp_path: Path) -> None:
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     table = pq.read_table(dataset / SHARD)
     bomb = pa.ListArray.from_arrays([0, 0, 0, 70_000_000], pa.repeat(pa.scalar(7, pa.int32()), 70_000_000))
-    put_table(dataset, table.set_column(4, table.schema.field("input_ids"), bomb))
+    put_table(
+        dataset, table.set_column(table.schema.get_field_index("input_ids"), table.schema.field("input_ids"), bomb)
+    )
     (found,) = failures(dataset)
     assert "row group 0 has 3 rows and 70000002 values" in found
 
@@ -316,15 +336,15 @@ def test_flipped_bytes_of_a_shard(site: Site, tmp_path: Path) -> None:
 def known(row: dict[str, Any]) -> dict[str, Any]:
     """A row without audio, but for what its sequence and the recipe do not tell."""
     codes = {name: row[name][0] for name in ("user_codes", "assistant_codes")}
-    told = ("role", "start_sample", "end_sample", "interrupted", "reaction_samples", "uncut_end_sample")
-    turns = [
-        {name: turn[name] for name in (*told, *(("text", "spoken_text") if turn["role"] == "assistant" else ()))}
-        for turn in row["turns"]
+    told = ("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by")
+    events = [
+        {name: of[name] for name in (*told, *(("text", "spoken_text") if of["channel"] == "assistant" else ()))}
+        for of in row["events"]
     ]
-    return {name: value for name, value in row.items() if name != "dialogue_id"} | codes | {"turns": turns}
+    return {name: value for name, value in row.items() if name != "dialogue_id"} | codes | {"events": events}
 
 
-@pytest.mark.parametrize("stage", ["data", "\x1b[31m", "x" * 1000])
+@pytest.mark.parametrize("stage", ["sequences", "\x1b[31m", "x" * 1000])
 def test_rejected_tables(site: Site, tmp_path: Path, stage: str) -> None:
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     name = "rejected/part-00000.parquet"

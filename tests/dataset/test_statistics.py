@@ -1,13 +1,20 @@
 """Histograms are stored whole, and quantiles are exact to half a bin."""
 
 import json
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplexgen.pipeline.dataset.statistics import QUANTITIES, Statistics, Tally
+from duplexgen.pipeline.dataset.statistics import QUANTITIES, Statistics, Tally, measure
+from duplexgen.pipeline.dialogue import CodedTrack
+from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
+from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
+VOCABULARY = Vocabulary(silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10)
+LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, 1280)
 NAME = "reply_delay_s"
 QUANTITY = QUANTITIES[NAME]
 BIN = (QUANTITY.high - QUANTITY.low) / QUANTITY.bins
@@ -65,3 +72,50 @@ def test_order_of_quantities_is_fixed() -> None:
 def test_unknown_quantity() -> None:
     with pytest.raises(KeyError):
         Statistics().add("nonsense", 1.0)
+
+
+def row_of(spans: list[tuple[str, int, int]], frames: int) -> dict[str, Any]:
+    """A row with such events: channel, first sample, one past the last."""
+    events = [
+        {
+            "channel": channel,
+            "kind": "turn",
+            "start_sample": start,
+            "end_sample": end,
+            "whole_end_sample": end,
+            "answers": index - 1 if channel == "assistant" else None,
+            "cut_by": None,
+        }
+        for index, (channel, start, end) in enumerate(spans)
+    ]
+    track = CodedTrack(np.zeros((1, frames + 19), np.int16), np.zeros((1, frames + 19), np.int16), 19, 1280, (), ())
+    return {"scenario": "turn_taking", "events": events, **LAYOUT.encode(track, [])}
+
+
+def values(spans: list[tuple[str, int, int]], frames: int = 100) -> dict[str, tuple[int, float]]:
+    statistics = Statistics()
+    measure(statistics, row_of(spans, frames), LAYOUT, 16000)
+    return {name: (tally.count, tally.mean) for name, tally in statistics}
+
+
+def test_what_is_measured_of_turns() -> None:
+    first = [("user", 0, 16000), ("assistant", 28800, 60800)]
+    found = values([*first, ("user", 76800, 92800), ("assistant", 105600, 121600)])
+    assert found["user_turn_s"] == (2, 1.0) and found["assistant_turn_s"] == (2, 1.5)
+    assert found["reply_delay_s"] == (2, 0.8) and found["next_turn_gap_s"] == (1, 1.0)
+    assert found["dialogue_s"] == (1, 8.0) and found["turns"] == (1, 4.0) and found["overlap_share"] == (1, 0.0)
+    assert found["user_speech_share"] == (1, 2 / 8) and found["assistant_speech_share"] == (1, 3 / 8)
+    assert found["sequence_ids"] == (1, 250.0)
+
+
+def test_overlap_is_time_in_which_both_speak() -> None:
+    spans = [("user", 0, 32000), ("assistant", 16000, 64000), ("user", 48000, 80000), ("assistant", 76000, 80000)]
+    assert values(spans)["overlap_share"] == (1, pytest.approx((16000 + 16000 + 4000) / 16000 / 8))
+
+
+def test_a_row_that_fails_leaves_no_trace() -> None:
+    statistics = Statistics()
+    row = row_of([("user", 0, 16000), ("assistant", 28800, 60800)], 100)
+    with pytest.raises(ValueError, match="reshape"):
+        measure(statistics, row | {"input_ids": row["input_ids"][:-1]}, LAYOUT, 16000)
+    assert statistics.to_json() == {}

@@ -125,7 +125,7 @@ def test_row_twice(dataset: Path) -> None:
         ({"scenario": "interruption"}, "scenario is 'interruption', the recipe says 'turn_taking'"),
         ({"input_ids": [1, 2, 3]}, "3 ids are not"),
         ({"input_ids": [0] * 25, "num_blocks": 1}, "the sequence cannot be taken apart"),
-        ({"turns": []}, "turns do not alternate"),
+        ({"events": []}, "nothing is heard in it"),
     ],
 )
 def test_row_that_breaks_an_invariant_is_named(dataset: Path, change: dict[str, Any], says: str) -> None:

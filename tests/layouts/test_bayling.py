@@ -23,7 +23,7 @@ Texts = list[list[int]]
 
 
 def layout(n: int = 10, m: int = 5, offset: int = -1, spf: int = SPF) -> Bayling:
-    return Bayling(BaylingSection(user_tokens=n, text_tokens=m, ast_offset=offset), VOCABULARY, spf)
+    return Bayling(BaylingSection(name="bayling", user_tokens=n, text_tokens=m, ast_offset=offset), VOCABULARY, spf)
 
 
 def reply(start: int, end: int, cut_samples: int = 0) -> Event:

@@ -39,7 +39,7 @@ def written(vocabulary: Vocabulary, sample_rate: int = 16000) -> dict[str, Any]:
     class Text(BytePairTokenizer):
         vocab_size = vocabulary.text_size
 
-    return describe(vocabulary, BaylingSection(), MelVQ(), Text(), sample_rate, margin_frames=40)
+    return describe(vocabulary, BaylingSection(name="bayling"), MelVQ(), Text(), sample_rate, margin_frames=40)
 
 
 @pytest.mark.parametrize("vocabulary", ALL)
@@ -70,7 +70,7 @@ def test_errors_name_the_position() -> None:
         PLAIN.audio_codes([4100, 4101, 4099])
     with pytest.raises(ValueError, match=r"-1 at position \(1, 0\)"):
         PLAIN.audio_codes([[4100, 4101], [-1, 4100]])
-    with pytest.raises(DialogueRejected, match=r"code_without_id: speech has code 2048: .* ids for 0 … 2047 alone"):
+    with pytest.raises(DialogueRejected, match=r"code_without_id: speech has code 2048: .* ids only for 0 … 2047"):
         PLAIN.audio_ids([0, 2048])
 
 
@@ -255,7 +255,7 @@ def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> No
     assert Vocabulary.from_json(description) == vocabulary
     described = Described.model_validate(description)
     assert described.vocabulary == vocabulary and described.model_dump(mode="json") == description
-    assert described.make_layout() == Bayling(BaylingSection(), vocabulary, 1280)
+    assert described.make_layout() == Bayling(BaylingSection(name="bayling"), vocabulary, 1280)
 
 
 def test_what_vocabulary_json_says() -> None:

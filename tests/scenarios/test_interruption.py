@@ -14,7 +14,7 @@ from duplexgen.pipeline.scenarios.interruption import SILENCE_AFTER_STOP_S, Inte
 from duplexgen.pipeline.scenarios.scenario import Late, Scenario
 from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, lay, moved, spoken
 
-SCENARIO: Scenario = Interruption(InterruptionTiming())
+SCENARIO: Scenario = Interruption(InterruptionTiming(scenario="interruption"))
 
 
 def long_enough(lengths_s: list[float]) -> list[float]:
@@ -123,7 +123,9 @@ def test_what_is_measured(lengths_s: list[float], rate: int, seed: int) -> None:
 @given(exchanges, RATES, SEEDS)
 def test_slow_reactions_still_cut_something(lengths_s: list[float], rate: int, seed: int) -> None:
     """Reactions longer than the longest negative delay: the reply must still have audio left when it stops."""
-    timing = InterruptionTiming(reaction_delay_s=Range(low=1.5, high=6.0), longest_negative_delay_s=1.0)
+    timing = InterruptionTiming(
+        scenario="interruption", reaction_delay_s=Range(low=1.5, high=6.0), longest_negative_delay_s=1.0
+    )
     events = lay(Interruption(timing), [*(length + 2.0 for length in lengths_s), 4.0, 4.0], rate, seed).events
     assert any(event.is_cut for event in events)
     assert all(event.end_sample < event.whole_end_sample for event in events if event.cut_by is not None)
@@ -132,7 +134,7 @@ def test_slow_reactions_still_cut_something(lengths_s: list[float], rate: int, s
 
 def test_probability_chooses_some_and_at_least_one() -> None:
     def cut(probability: float, seed: int) -> int:
-        scenario = Interruption(InterruptionTiming(interruption_probability=probability))
+        scenario = Interruption(InterruptionTiming(scenario="interruption", interruption_probability=probability))
         return sum(event.is_cut for event in lay(scenario, [2.0] * 22, 16000, seed).events)
 
     assert [cut(0.0, seed) for seed in range(5)] == [1] * 5
@@ -149,7 +151,7 @@ def test_nothing_to_interrupt(lengths_s: list[float]) -> None:
 
 
 def test_draws_are_uniform_over_the_recipe_s_ranges() -> None:
-    scenario = Interruption(InterruptionTiming(reaction_delay_s=Range(low=1.0, high=1.5)))
+    scenario = Interruption(InterruptionTiming(scenario="interruption", reaction_delay_s=Range(low=1.0, high=1.5)))
     events = [lay(scenario, [2.0, 12.0, 4.0, 4.0], 16000, seed).events for seed in range(400)]
     drawn_s = np.array([reactions(one)[0] for one in events]) / 16000
     assert drawn_s.min() >= 1.0

@@ -42,7 +42,9 @@ def test_a_section_is_written_whole_and_read_back() -> None:
     assert written["timing"]["reaction_delay_s"] == {"low": 1.0, "high": 1.5} and written["timing"]["takes"] == 3
     assert Holder.model_validate(written).timing == section
     assert make_scenario(section) == Interruption(section)
-    assert make_scenario(TurnTakingTiming()) == TurnTaking(TurnTakingTiming())
+    assert make_scenario(TurnTakingTiming(scenario="turn_taking")) == TurnTaking(
+        TurnTakingTiming(scenario="turn_taking")
+    )
 
 
 @pytest.mark.parametrize(

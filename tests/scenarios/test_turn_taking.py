@@ -13,7 +13,7 @@ from duplexgen.pipeline.scenarios.scenario import Late, Scenario
 from duplexgen.pipeline.scenarios.turn_taking import TurnTaking, TurnTakingTiming
 from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, lay, moved, spoken
 
-SCENARIO: Scenario = TurnTaking(TurnTakingTiming())
+SCENARIO: Scenario = TurnTaking(TurnTakingTiming(scenario="turn_taking"))
 
 
 @given(exchanges, RATES, SEEDS)
@@ -85,7 +85,11 @@ def test_what_is_measured(lengths_s: list[float], rate: int, seed: int) -> None:
 
 def test_times_of_the_recipe_are_kept() -> None:
     timing = TurnTakingTiming(
-        lead_in_s=Range(low=1.0, high=1.0), reply_delay_s=0.25, next_turn_gap_s=Range(low=0.5, high=0.5), tail_s=2.0
+        scenario="turn_taking",
+        lead_in_s=Range(low=1.0, high=1.0),
+        reply_delay_s=0.25,
+        next_turn_gap_s=Range(low=0.5, high=0.5),
+        tail_s=2.0,
     )
     timeline = lay(TurnTaking(timing), [1.0, 2.0, 3.0, 4.0], 16000, 0)
     spans = [(event.start_sample / 16000, event.end_sample / 16000) for event in timeline.events]
@@ -105,8 +109,8 @@ def test_same_seed_same_timeline_and_other_purposes_do_not_matter() -> None:
 
 @pytest.mark.parametrize("gap", [-1, 1])
 def test_edges_of_a_range_are_in_it(gap: int) -> None:
-    events = lay(TurnTaking(TurnTakingTiming(next_turn_gap_s=Range(low=1.0, high=1.0))), [1.0] * 4, 16000, 0).events
-    scenario = TurnTaking(TurnTakingTiming(next_turn_gap_s=Range(low=1.0, high=1.0)))
+    scenario = TurnTaking(TurnTakingTiming(scenario="turn_taking", next_turn_gap_s=Range(low=1.0, high=1.0)))
+    events = lay(scenario, [1.0] * 4, 16000, 0).events
     assert [*scenario.check(events, 16000)] == []
     (found,) = scenario.check(moved(events, 2, gap), 16000)
     assert found == f"event 2 starts {16000 + gap} samples after the assistant's end, outside next_turn_gap_s"

@@ -23,7 +23,7 @@ from tests.damaging import flip, swap
 from tests.pairs.conftest import pairs_recipe
 
 FLIPS = 8  # of each file, of a seed; tests/storage/test_partitions.py has every byte of a record
-STAGES = ("plan", "script", "speech", "data")
+STAGES = ("plan", "script", "speech", "tracks", "sequences")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_flipped_byte_of_a_partition(work: Path, rebuild: Rebuild) -> None:
     rng = random.Random(0)
     for file in files(work, "*.parquet"):
         content = file.read_bytes()
-        is_read = file.parent.name.startswith("data-")
+        is_read = file.parent.name.startswith("sequences-")
         for _ in range(FLIPS if is_read else 1):
             flip(file, rng.randrange(len(content)), 1 << rng.randrange(8))
             said = rebuild()
@@ -123,7 +123,7 @@ def test_partition_of_another(work: Path, rebuild: Rebuild, stage: str, suffixes
     if ".json" in suffixes:
         assert "part-000000.json is damaged (it is the record of" in said
     else:
-        assert f"{folder}/part-00000" in said if stage == "data" else said == ""
+        assert f"{folder}/part-00000" in said if stage == "sequences" else said == ""
 
 
 @pytest.mark.parametrize("suffixes", [(".json",), (".json", ".parquet")])
@@ -148,10 +148,10 @@ FORGED: list[tuple[str, dict[str, Any], str]] = [
     ("script", {"outcome": {"planned": 3}}, "is damaged (3 planned are not 1 emitted and 1 rejected)"),
     ("script", {"outcome": {"planned": 5, "emitted": 4}, "rows": 4}, "does not add up"),
     ("script", {"outcome": {"rejections": []}}, "is damaged (2 planned are not 1 emitted and 0 rejected)"),
-    ("data", {"outcome": {"planned": 0, "emitted": 0}, "rows": 0}, "does not add up"),
+    ("sequences", {"outcome": {"planned": 0, "emitted": 0}, "rows": 0}, "does not add up"),
     ("plan", {"outcome": {"planned": 2, "rejections": []}}, "says that 5 rows were read, and its partitions"),
-    ("data", {"bytes": 7}, "is not what was committed"),
-    ("data", {"sha256": "0" * 64}, "is not what was committed"),
+    ("sequences", {"bytes": 7}, "is not what was committed"),
+    ("sequences", {"sha256": "0" * 64}, "is not what was committed"),
 ]
 
 
@@ -170,7 +170,7 @@ def test_record_that_says_what_is_not_there(
 def test_record_without_a_checksum(work: Path, rebuild: Rebuild) -> None:
     record = folder_of(work, "speech") / "part-000000.json"
     record.write_text(json.dumps(read_record(record)))
-    assert f"{record} is damaged (it carries no checksum" in rebuild()
+    assert f"{record} is damaged (it has no checksum" in rebuild()
     record.write_text("[" * 100_000)
     assert f"{record} is damaged" in rebuild()
 
@@ -193,7 +193,7 @@ def test_what_is_damaged_is_said_before_any_work(
     recipe: Recipe, work: Path, rebuild: Rebuild, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("duplexgen.pipeline.making.run._run_stages", lambda *_: pytest.fail("something was made"))
-    shutil.rmtree(folder_of(work, "data" if stage != "data" else "speech"))
+    shutil.rmtree(folder_of(work, "sequences" if stage != "sequences" else "speech"))
     record = folder_of(work, stage) / "part-000001.json"
     flip(record, len(record.read_bytes()) // 2, 1)
     assert f"{record} is damaged" in rebuild()

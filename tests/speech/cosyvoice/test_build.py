@@ -77,8 +77,8 @@ def test_a_model_folder_speaks_through_a_whole_build(
     rows = list(dataset.rows())
     assert len(rows) >= 2
     for row in rows:
-        assert [turn["voice"] for turn in row["turns"]] == ["voice1", "voice0"]
-        assert all(turn["end_sample"] > turn["start_sample"] for turn in row["turns"])
+        assert [turn["voice"] for turn in row["events"]] == ["voice1", "voice0"]
+        assert all(turn["end_sample"] > turn["start_sample"] for turn in row["events"])
 
 
 def test_no_voice_of_the_evaluation_split_is_heard_in_training(
@@ -90,7 +90,7 @@ def test_no_voice_of_the_evaluation_split_is_heard_in_training(
     for drawn, split in (("all", "train"), ("held_out", "eval")):
         dataset = _build(drawn, len(QUESTIONS), speaking(2), prepared, assistant, tmp_path)
         assert list(verify(dataset.path, lambda _: None)) == []
-        turns = [turn for row in dataset.rows() for turn in row["turns"]]
+        turns = [turn for row in dataset.rows() for turn in row["events"]]
         users = {turn["voice"] for turn in turns if turn["role"] == "user"}
         assert {turn["voice"] for turn in turns if turn["role"] == "assistant"} == {assistant}
         assert {voices[name].split for name in users} == {split}

@@ -77,7 +77,7 @@ class PairChecker:
             yield "the user's codes of the two sides differ"
         track_s = lengths[0] * self.layout.samples_per_frame / self._rate
         delays = [row["chosen_delay_s"], row["rejected_delay_s"]]
-        if not all(0 <= delay <= track_s for delay in delays):  # a NaN is none, too
+        if not all(abs(delay) <= track_s for delay in delays):  # a NaN is none, too
             yield f"the delays are {delays[0]:g} and {delays[1]:g} s, in {track_s:g} s"
             return
         alike = zip(chosen.replies, rejected.replies, strict=False)

@@ -73,6 +73,27 @@ def test_rejected_dialogue_has_its_reason() -> None:
     assert outcome.rejections == (Rejection("b", "echo", "too_odd", "by far"),)
 
 
+class Length(Echo):
+    """Adds a column."""
+
+    schema = TEXT.append(pa.field("length", pa.int32()))
+    reads: ClassVar[tuple[str, ...] | None] = ("dialogue_id", "turns")
+
+    def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        kept = super().process(rows, account)
+        return [{"dialogue_id": row["dialogue_id"], "length": len(row["turns"])} for row in kept]
+
+
+@pytest.mark.parametrize("fails", ["", "b", "ab"])
+def test_columns_beside_those_of_the_rows_that_come_out(fails: str) -> None:
+    """Of a partition that is rejected whole, too."""
+    table, outcome = run_partition(Length({id_: DialogueRejected("no", "no") for id_ in fails}), partition("a", "b"))
+    ids = [id_ for id_ in "ab" if id_ not in fails]
+    assert (table.schema, table["dialogue_id"].to_pylist()) == (Length.schema, ids)
+    assert table["length"].to_pylist() == [2] * len(ids)
+    assert len(outcome.rejections) == len(fails)
+
+
 def test_exception_rejects_its_dialogue_alone() -> None:
     table, outcome = run_partition(Echo({"b": ZeroDivisionError("by nought")}), partition("a", "b", "c"))
     assert table["dialogue_id"].to_pylist() == ["a", "c"]

@@ -15,7 +15,7 @@ from .pipeline.errors import UserError
 from .pipeline.show.terminal import Console, say, say_line
 from .pipeline.storage.paths import path, problem
 
-STOPPED = "duplexgen: stopped. What was committed is safe; the same command goes on from there."
+STOPPED = "duplexgen: stopped. Committed work is safe; the same command continues from there."
 MOST_ROWS = 10**12
 LARGEST_SEED = 2**63 - 1
 TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
@@ -27,63 +27,69 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
     help="""
-Text dialogues in, full-duplex speech training data out.
+Make training data for full-duplex speech models from written dialogues.
 
-A **recipe** says everything that shapes a data set; these commands only say where to write and how much to run.
+A **recipe** says everything that changes a data set; these commands only say where to write and how much to run.
 
-Start here, with nothing but a laptop:
+Start here; a laptop is enough:
 
     duplexgen build turn_taking
     duplexgen inspect out/turn_taking
 
-Then, over the same dialogues and voices, without speaking anything again:
+Then reuse the speech and add interruptions:
 
     duplexgen build interruption
 
-Stop a build whenever you like: the same command goes on where it stopped. On a cluster, set RAY_ADDRESS or use
+You can stop a build at any time: the same command continues it. On a cluster, set RAY_ADDRESS or use
 `ray job submit` with the same command.
 """,
 )
 
-train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens and speaks on what `build` has made.")
+train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens and speaks.")
 app.add_typer(train_app, name="train")
-voices_app = typer.Typer(no_args_is_help=True, help="Voices to speak with.")
+voices_app = typer.Typer(no_args_is_help=True, help="Make a bank of voices to speak with.")
 app.add_typer(voices_app, name="voices")
 
 
-Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
-Folder = Annotated[Path, typer.Argument(parser=path, help="A data set that `build` has made.", show_default=False)]
-Model = Annotated[Path, typer.Argument(parser=path, help="A model that `train` has made.", show_default=False)]
-Temperature = Annotated[float, typer.Option(min=0, max=100, help="Of sampling; 0 takes the likeliest.")]
-Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of sampling.")]
+Recipe = Annotated[
+    str, typer.Argument(help="Read this recipe: a file, or the name of one that ships.", show_default=False)
+]
+Folder = Annotated[Path, typer.Argument(parser=path, help="Read this data set, made by `build`.", show_default=False)]
+Model = Annotated[Path, typer.Argument(parser=path, help="Use this model, made by `train`.", show_default=False)]
+Temperature = Annotated[
+    float, typer.Option(min=0, max=100, help="Sample at this temperature; 0 takes the most likely token.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Sample with this seed.")]
 Precision = Annotated[
     Literal["fp32", "bf16"],
-    typer.Option(help="Of the weights; runs on the GPU if there is one, else on the processor."),
+    typer.Option(help="Load the weights in this precision, on the GPU if there is one."),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(parser=path, help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
+    typer.Option(
+        parser=path, help="Write the data set to this folder. Default: out/ and the recipe's name.", show_default=False
+    ),
 ]
 Work = Annotated[
     Path | None,
     typer.Option(
         parser=path,
-        help="Where stages keep what they made, for resuming and for other recipes. On a cluster, shared storage. "
-        "Default: .work beside the data set.",
+        help="Keep the results of stages in this folder, so that later builds reuse them. On a cluster, it must be on "
+        "shared storage. Default: .work beside the data set.",
         show_default=False,
     ),
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, max=MOST_ROWS, help="Use the first dialogues only.", show_default=False)
+    int | None, typer.Option(min=1, max=MOST_ROWS, help="Use only this many dialogues.", show_default=False)
 ]
 
 
 @app.command()
 def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
-    """Make the data set of a recipe; run again, it goes on where it stopped.
+    """Make the data set of a recipe. If a build was stopped, the same command continues it.
 
-    The data set appears under `--out` once it is whole. What the stages made on the way stays under `--work`, each in
-    a folder named by what shaped it, so that another recipe over the same dialogues and voices speaks nothing again.
+    The data set appears under `--out` once it is whole. The results of each stage stay under `--work`, in a folder
+    named by everything that changed them, so a recipe with the same dialogues and voices reuses the speech.
     """
     from .pipeline.commands import checking
     from .pipeline.commands.build import build as run
@@ -96,9 +102,9 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
 @app.command()
 def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
-    """Say what a build would do: dialogues, hours, partitions, and what is done already.
+    """Say what a build would do: how many dialogues, hours and partitions, and which partitions are done already.
 
-    Reads and checks the recipe and its sources, and speaks nothing.
+    Reads and checks the recipe and its sources. Runs no voice.
     """
     from .pipeline.commands import checking
     from .pipeline.commands.build import prepare
@@ -115,9 +121,9 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
 @app.command()
 def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
-    """Say what a recipe needs that is missing here: packages, weights, voices, a GPU, an endpoint, room on the disk.
+    """Say what a recipe needs and this machine lacks: packages, weights, voices, a GPU, an endpoint, room on the disk.
 
-    Loads no model and speaks nothing; exits with 1 if something is missing.
+    Loads no model. Exits with 1 if something is missing.
     """
     from .pipeline.commands.doctor import examine
 
@@ -136,20 +142,25 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
 def dpo_pairs(
     dataset: Folder,
     recipe: Annotated[
-        str, typer.Argument(help="A recipe of pairs, or the name of one that ships.", metavar="[PAIRS_RECIPE]")
+        str,
+        typer.Argument(
+            help="Read this recipe of pairs: a file, or the name of one that ships.", metavar="[PAIRS_RECIPE]"
+        ),
     ] = "timing",
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=path, help="Where the pairs go. Default: out/, the data set's name and .pairs", show_default=False
+            parser=path,
+            help="Write the pairs to this folder. Default: out/, the data set's name and .pairs",
+            show_default=False,
         ),
     ] = None,
     work: Work = None,
 ) -> None:
     """Make preference pairs of a data set: each row beside the same row with the assistant late.
 
-    Speaks nothing, decodes no audio (unless the recipe says retokenize), and goes on where it stopped. The pairs are
-    a data set of their own, which `verify` and `inspect` know.
+    Runs no voice, and decodes no audio unless the recipe says `retokenize`. If it was stopped, the same command
+    continues it. The pairs are a data set of their own, which `verify` and `inspect` read.
     """
     from .pipeline.pairs.build import build as run
     from .pipeline.pairs.recipe import PairsRecipe
@@ -184,10 +195,11 @@ def verify(dataset: Folder) -> None:
 def inspect(
     dataset: Folder,
     dialogue: Annotated[
-        str | None, typer.Argument(help="The id of one dialogue, or its number from 0.", show_default=False)
+        str | None,
+        typer.Argument(help="Show this dialogue, given by its id or by its number from 0.", show_default=False),
     ] = None,
 ) -> None:
-    """Show counts and timing statistics; or one dialogue, block by block, as in figure 1 of BayLing-Duplex."""
+    """Show counts and timing statistics, or one dialogue as its layout has it."""
     from .pipeline.commands.report import describe_dataset, describe_dialogue
     from .pipeline.kinds import opened
 
@@ -199,22 +211,23 @@ def inspect(
 def talk(
     model: Model,
     user: Annotated[
-        Path, typer.Option(parser=path, help="What the user says: a .wav or .flac file.", show_default=False)
+        Path, typer.Option(parser=path, help="Play this recording of a user: a .wav or .flac file.", show_default=False)
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             parser=path,
-            help="Where it goes. Default: out/talk, the model's and the recording's name.",
+            help="Write the conversation to this folder. Default: out/talk, the model's and the recording's name.",
             show_default=False,
         ),
     ] = None,
     channel: Annotated[
-        int | None, typer.Option(min=0, help="The user's channel, if there are several.", show_default=False)
+        int | None,
+        typer.Option(min=0, help="Take the user from this channel, if the recording has several.", show_default=False),
     ] = None,
     silence: Annotated[
         float,
-        typer.Option(min=0, max=600, help="Seconds of silence to listen to after the recording."),
+        typer.Option(min=0, max=600, help="Listen to this many seconds of silence after the recording."),
     ] = 8.0,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
@@ -222,8 +235,8 @@ def talk(
 ) -> None:
     """Let a trained model listen to a recording and answer, block by block.
 
-    Writes both.wav (channel 0 the user, 1 the assistant), assistant.wav, transcript.txt and .json, and channels.png;
-    says how long a block took beside the time it covers.
+    Writes both.wav (channel 0 is the user, 1 the assistant), assistant.wav, transcript.txt and .json, and channels.png.
+    Says how long a block took, compared with the time that it covers.
     """
     _needs_training()
     from .pipeline.show.progress import Display
@@ -305,21 +318,25 @@ def _needs_training() -> None:
 
 
 TrainingRecipe = Annotated[
-    str, typer.Argument(help="A training recipe, or the name of one that ships.", show_default=False)
+    str,
+    typer.Argument(help="Read this training recipe: a file, or the name of one that ships.", show_default=False),
 ]
 ModelOut = Annotated[
     Path | None,
     typer.Option(
-        "--out", parser=path, help="Where the model goes. Default: out/ and the recipe's name.", show_default=False
+        "--out",
+        parser=path,
+        help="Write the model to this folder. Default: out/ and the recipe's name.",
+        show_default=False,
     ),
 ]
 
 
 @train_app.command()
 def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
-    """Stage I: supervised fine-tuning on data sets; run again, it goes on where it stopped.
+    """Train a model on data sets (stage I, supervised fine-tuning). If it was stopped, the same command continues it.
 
-    The losses, by kind of token, are in `log.jsonl` and for TensorBoard. On several devices:
+    Writes the losses per kind of token to `log.jsonl` and for TensorBoard. On several devices, start it by
     `accelerate launch -m duplexgen train sft RECIPE`.
     """
     _needs_training()
@@ -335,9 +352,9 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
 
 @train_app.command()
 def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
-    """Stage II: preference optimization on the pairs of `dpo-pairs`, from a model of stage I.
+    """Train a model of stage I further on the pairs of `dpo-pairs` (stage II, preference optimization).
 
-    The log-probabilities of that model, the reference, are computed once and kept.
+    Computes the log-probabilities of that model, the reference, once and stores them.
     """
     _needs_training()
     from .pipeline.recipe.file import load
@@ -399,7 +416,7 @@ def _out(out: Path | None, name: str) -> Path:
 
 
 def _work(work: Path | None, out: Path) -> Path:
-    """Absolute, as workers may run elsewhere; links are kept, as they may lead elsewhere there."""
+    """Absolute, because workers may run elsewhere; links are kept, because they may lead elsewhere there."""
     from .pipeline.storage.places import expanded
 
     return expanded(work or out.parent / ".work", resolved=False)
@@ -421,7 +438,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's ends it with a message and exit status 2, never a traceback.
+    """Run the command. A mistake of the user ends it with a message and exit status 2, never with a traceback.
 
     SIGTERM and SIGHUP stop it as Ctrl-C does.
     """
@@ -441,10 +458,10 @@ def main() -> None:
 
 @contextmanager
 def _stops() -> Iterator[Callable[[], int]]:
-    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status if one came.
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Yields a function that returns the exit status, 0 before.
 
-    It says 0 if none did. What leaves the block after one may be another exception: of a library that was interrupted,
-    or of a terminal that is gone. A signal that is ignored, as under nohup, stays so.
+    After a signal, the block may raise another exception: of a library that was interrupted, or of a terminal that is
+    gone. A signal that was ignored before, as under nohup, stays ignored.
     """
     status = 0
 

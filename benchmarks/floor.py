@@ -26,7 +26,7 @@ SAMPLE_CORPUS = Path(__file__).parent.parent / "recipes" / "sample" / "ultrachat
 
 
 def measure_floor(utterances: Sequence[Waveform], sample_rate: int, min_cpu_s: float = MIN_CPU_S) -> float:
-    """Audio-hours of dialogue a core-hour of mixing and FLAC encoding alone, on one thread.
+    """Hours of dialogue per core-hour of only mixing and FLAC encoding, on one thread.
 
     utterances: real speech [samples] each at `sample_rate`, taken in turn by user and assistant, four to a
     dialogue; they are used again until `min_cpu_s` seconds of processor time are spent.

@@ -3,7 +3,7 @@
     python -m benchmarks.gate SHAPE:FILE [SHAPE:FILE ...] --work WORK --whisper FOLDER [--judge FOLDER]
 
 Turns of each source, read out by the rules, are spoken by the training voices in turn. A recogniser that rejects what
-it does not understand lowers its own word error rate whatever was said: `--judge` is a second one, which only listens.
+it does not understand lowers its own word error rate in any case: `--judge` is a second one, which only listens.
 WORK keeps what was spoken, for other thresholds to be tried on. Processor time, one thread.
 """
 

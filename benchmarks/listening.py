@@ -175,7 +175,7 @@ def read_out(text: str) -> str:
     clocks = re.sub(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", r"\1:\2", text, flags=re.IGNORECASE)  # Whisper's 3.45pm
     try:
         return english.spoken(clocks, [])
-    except DialogueRejected:  # the recogniser wrote something that nobody says, which is an error of its own
+    except DialogueRejected:  # the recogniser wrote text that cannot be spoken, which is an error
         return text
 
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.pairs [--rows 10000]
 
-The dialogues of the sample corpus go through rewriting and the data stage once, with the voice engine that costs
-nothing, timed in processor time: what an SFT build spends on each without synthesis. Their rows are then copied under
-other ids up to the number asked for, joined to a data set as a build does it, and `duplexgen dpo-pairs` runs on it in
-processes of its own: wall clock, and processor time of the command and all it starts, Ray included. The stage alone is
-one partition in this process. Then `duplexgen verify` of the pairs.
+The dialogues of the sample corpus go through all stages once, with the voice engine that costs nothing, timed in
+processor time but for that of the voice: what an SFT build spends on each without synthesis. Their rows are then
+copied under other ids up to the number asked for, joined to a data set as a build does it, and `duplexgen dpo-pairs`
+runs on it in processes of its own: wall clock, and processor time of the command and all it starts, Ray included. The
+stage alone is one partition in this process. Then `duplexgen verify` of the pairs.
 """
 
 import argparse

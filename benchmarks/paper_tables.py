@@ -4,7 +4,7 @@
 
 Everything comes from the shipped corpus and voices: what is trained on is built by `train_turn_taking` and
 `train_interruption`, what is measured on by `held_out_turn_taking` and `held_out_interruption`, which share no text and
-no user's voice with it. Run again, it goes on where it stopped: each step is a command of `duplexgen`, which does
+no user's voice with it. The same command continues it: each step is a command of `duplexgen`, which does
 nothing twice. The paper's figures are those its text gives (sections 4.3 and 4.4); a dash is one it does not give.
 """
 

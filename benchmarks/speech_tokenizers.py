@@ -2,7 +2,7 @@
 
     python -m benchmarks.speech_tokenizers [--size full] [--device cuda] [--minutes 2]
 
-Hours of dialogue (two channels) an hour, on the device that is there. Weights are random: the time does not depend on
+Hours of dialogue (two channels) per hour, on the available device. Weights are random: the time does not depend on
 them. `--size full` makes models of the published dimensions (2 GB in a temporary folder).
 """
 

@@ -84,7 +84,7 @@ class Utterance:
     voice: str
     waveform: Waveform  # [samples]
     sample_rate: int  # Hz
-    words: tuple[Word, ...] | None = None  # in order, on the waveform; None: nobody knows when words are heard
+    words: tuple[Word, ...] | None = None  # in order, on the waveform; None: their times are not known
     quality: Mapping[str, float] | None = None  # those of FIGURES that were measured; None: nothing was
 
 

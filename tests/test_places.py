@@ -245,7 +245,7 @@ def test_longest_names_can_be_made(tmp_path: Path, letter: str) -> None:
 @pytest.mark.parametrize("option", ["--out", "--work"])
 def test_paths_that_lead_nowhere(site: Path, option: str, place: str) -> None:
     (site / "loop").symlink_to("loop")
-    refused(build(site, option, place), "cannot be followed" if "loop" in place else "is no path here")
+    refused(build(site, option, place), "cannot be followed" if "loop" in place else "is not a path here")
 
 
 def test_lock_that_may_not_be_written(site: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.chaos import COMMAND, ROOT, Site, commits, descendants, differences, kill, wait, working
+from duplexgen.cli import STOPPED
 from tests.corpus import recipe_dict
 
 SLOWEST_S = 120
@@ -77,7 +78,7 @@ def test_stopped(alone: Site, tmp_path: Path, number: signal.Signals, everybody:
     (os.killpg if everybody else os.kill)(process.pid, number)
     assert process.wait(SLOWEST_S) == status
     said = (site.folder / "log").read_text()
-    assert "duplexgen: stopped. What was committed is safe; the same command goes on from there." in said
+    assert STOPPED in said
     assert "Traceback" not in said
     time.sleep(1)
     assert working(family) == []

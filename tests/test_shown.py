@@ -105,14 +105,14 @@ def test_from_a_source_to_the_card(tmp_path: Path) -> None:
     headings = {
         "Read it",
         "Where the text comes from",
-        "What became of every dialogue",
+        "What happened to each dialogue",
         "Timing and size",
         "turn_taking",
     }
     body = check_card(tmp_path / "set", headings)
     words = "".join(child.content for token in GFM.parse(body) for child in token.children or [])
     assert words.count(printable("<script>alert(1)</script> | a | [bold]b[/] [/] $x^$ `c` **d**")) >= 3
-    check_card(tmp_path / "pairs", {"timing", "Read it", "What became of every dialogue", "Timing and size"})
+    check_card(tmp_path / "pairs", {"timing", "Read it", "What happened to each dialogue", "Timing and size"})
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -166,7 +166,7 @@ def test_a_card_of_a_manifest_from_elsewhere(tmp_path: Path) -> None:
     card.write(tmp_path, about, statistics)
     check_card(
         tmp_path,
-        {"Read it", "Where the text comes from", "What became of every dialogue", "Timing and size"}
+        {"Read it", "Where the text comes from", "What happened to each dialogue", "Timing and size"}
         | {
             re.search(r"^# (.*)$", (tmp_path / "README.md").read_text(), re.MULTILINE)[1]  # type: ignore[index]
         },

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, so that training goes on exactly where it stopped."""
+"""Checkpoints that are whole or not there, so that training continues exactly where it stopped."""
 
 import re
 import shutil
@@ -92,6 +92,6 @@ def _record(folder: Path) -> Record:
 
 def _damaged(folder: Path) -> str:
     return (
-        f"the checkpoint is damaged. Remove {folder} and run the same command again: it goes on from the checkpoint "
+        f"the checkpoint is damaged. Remove {folder} and run the same command again: it continues from the checkpoint "
         "before."
     )

@@ -1,7 +1,7 @@
-"""Shards to batches: which rows go together is decided from their lengths alone, before any sequence is read.
+"""Shards to batches: the lengths of rows decide which rows go together, before any sequence is read.
 
-The batches of an epoch depend on the seed and the data, not on the number of devices, so that a run may go on from
-any step and on other machines. Shards are read by row group; in memory is one window of `shuffle_rows` rows.
+The batches of an epoch depend on the seed and the data, not on the number of devices, so a run can continue from any
+step and on other machines. Shards are read by row group; memory holds one window of `shuffle_rows` rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -153,7 +153,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of each epoch: rows of similar length, in an order drawn from the seed."""
+    """The batches of each epoch: rows of similar length, in an order that the seed decides."""
 
     data: TrainingData
     seed: int
@@ -231,5 +231,5 @@ class Batches:
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:
     offsets = lists.offsets.to_numpy()
-    values = lists.values.fill_null(-1).to_numpy()  # which is no id
+    values = lists.values.fill_null(-1).to_numpy()  # -1 is not an id
     return [values[start:stop] for start, stop in pairwise(offsets)]

@@ -1,4 +1,4 @@
-"""Effects on what the microphone hears, by the name a recipe gives them. To add one: write the module, put it here."""
+"""Effects on the user's channel, by their names in a recipe. To add one: write a module and add its class here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol
@@ -15,9 +15,11 @@ class EffectSection(Section):
 
     effect: str
 
+    PART: ClassVar[str | None] = "effect"
+
 
 class Effect(Protocol):
-    """Changes the user's channel; what the assistant says, and is trained to say, stays clean."""
+    """Changes the user's channel. The assistant's channel, which a model is trained to say, stays clean."""
 
     name: ClassVar[str]
     Spec: ClassVar[type[EffectSection]]
@@ -25,7 +27,7 @@ class Effect(Protocol):
     def __init__(self, spec: EffectSection) -> None: ...
 
     def apply(self, track: Track, timeline: Timeline, rng: np.random.Generator) -> tuple[Track, Mapping[str, float]]:
-        """The track with another user's channel, as long as it was, and what was drawn, by name."""
+        """The track with its user's channel changed, of the same length, and the drawn values by name."""
         ...
 
 

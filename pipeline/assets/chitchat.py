@@ -34,13 +34,13 @@ def utterances(split: Split) -> Iterator[str]:
 
 
 def sentences(split: Split) -> list[str]:
-    """Utterances of 8 to 25 plain words, each once, in an order that depends on their text alone."""
+    """Utterances of 8 to 25 plain words, each once, in an order that depends only on their text."""
     chosen = {text for text in utterances(split) if _SPEAKABLE.fullmatch(text) and not _ODD.search(text)}
     return sorted((text for text in chosen if 8 <= len(text.split()) <= 25), key=_digest)
 
 
 def spoken(texts: Iterable[str]) -> Iterator[str]:
-    """The same with numbers, times and money read out; what wetext cannot read out is left out."""
+    """The same with numbers, times and money as words; utterances that wetext cannot convert are left out."""
     from wetext import Normalizer
 
     normalizer = Normalizer(lang="en", operator="tn")

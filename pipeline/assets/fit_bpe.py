@@ -1,6 +1,6 @@
 """Train the embedded text tokenizer: `python -m duplexgen.pipeline.assets.fit_bpe`.
 
-Writes pipeline/tokens/data/bpe.json; the same corpus and the same `tokenizers` give the same bytes.
+Writes pipeline/tokens/text/bpe.json; the same corpus and the same `tokenizers` give the same bytes.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
     held_out = list(spoken(utterances("held_out")))
     tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(held_out))
     words = sum(len(text.split()) for text in held_out)
-    print(f"held-out conversations: {tokens:,} tokens, {words:,} words, {tokens / words:.3f} tokens a word")
+    print(f"held-out conversations: {tokens:,} tokens, {words:,} words, {tokens / words:.3f} tokens per word")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m duplexgen.pipeline.assets.fit_melvq speak --tables kokoro-js/voices --work WORK
     python -m duplexgen.pipeline.assets.fit_melvq fit --work WORK
 
-`speak` has the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: half an hour of audio to fit
-on, and other sentences by other voices to measure on. It goes on where it stopped. `fit` writes
-pipeline/tokens/data/melvq.npz: from the same audio the same numbers, whatever ran before.
+`speak` lets the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: half an hour of audio to fit
+on, and other sentences by other voices to measure on. A command that was stopped continues. `fit` writes
+pipeline/tokens/speech/melvq.npz: the same audio gives the same numbers.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HELD_OUT_VOICES = ("af_kore", "am_liam", "bf_lily", "bm_george", "pm_alex", "jf_
 SENTENCES_A_VOICE = 6
 HELD_OUT_SENTENCES_A_VOICE = 6
 
-RENDITIONS = 4  # of each utterance, each from another sample on, so that codes do not hang on the alignment
+RENDITIONS = 4  # of each utterance, each from another sample on, so that codes do not depend on the alignment
 LOUDNESS_LUFS = -23.0
 LEVEL_JITTER_DB = 3.0
 NOISY_SHARE = 0.3
@@ -42,7 +42,7 @@ RIDGE = 1.0
 
 
 def speak(tables: Path, work: Path) -> None:
-    """Write WORK/fit and WORK/held_out: FLAC at 16 kHz, one file a sentence, and its text beside it."""
+    """Write WORK/fit and WORK/held_out: FLAC at 16 kHz, one file per sentence, and its text beside it."""
     import soundfile
     import soxr
 
@@ -114,7 +114,7 @@ def fit(waveforms: list[NDArray[np.float64]]) -> dict[str, NDArray[np.generic]]:
     total = ((features - features.mean(axis=0)) ** 2).sum()
     residual, books = features.copy(), []
     for k in range(MelVQ.codebooks):
-        # silence has an entry of its own, and the later codebooks leave it alone
+        # silence has an entry of its own, and the later codebooks do not change it
         books.append(k_means(residual, silence if k == 0 else np.zeros_like(silence), random))
         residual -= books[-1][in_blocks(Codebook(books[-1]).nearest, residual)]
         print(f"codebook {k}: {(residual**2).sum() / total:.4f} of the variance left", flush=True)
@@ -164,7 +164,7 @@ def k_means(rows: NDArray[np.float32], fixed: NDArray[np.float32], random: np.ra
 def check_exact(entries: NDArray[np.float32]) -> None:
     """Raise ValueError unless every partial sum in `Codebook.nearest` is below 2^24 for any input."""
     longest = np.linalg.norm(entries.astype(np.float64), axis=2).max(axis=1)
-    left = RADIUS + np.sqrt(DIMENSIONS)  # rounding lengthens by less than one a dimension
+    left = RADIUS + np.sqrt(DIMENSIONS)  # rounding lengthens by less than one per dimension
     for k, length in enumerate(longest):
         if 2 * left * length + length**2 >= 2**24:
             raise ValueError(f"codebook {k}: sums reach 2^24, lower RADIUS")

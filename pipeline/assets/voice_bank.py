@@ -1,12 +1,12 @@
 """Makes the voices that ship (pipeline/speech/voices) from the 54 of kokoro-js, in three steps.
 
     python -m duplexgen.pipeline.assets.voice_bank speak  --tables kokoro-js/voices --work WORK
-    python -m duplexgen.pipeline.assets.voice_bank listen --work WORK     # wants faster-whisper, Resemblyzer, speechmos
+    python -m duplexgen.pipeline.assets.voice_bank listen --work WORK     # needs faster-whisper, Resemblyzer, speechmos
     python -m duplexgen.pipeline.assets.voice_bank select --work WORK
 
 `speak` makes candidates and has each say a few sentences, `listen` measures them, `select` keeps those that
-are understood, sound good and differ from every other, and writes the bank. The first and the last need what
-duplexgen needs; the tools of `listen` may live in an environment of their own.
+are understood, sound good and differ from every other, and writes the bank. `speak` and `select` need only the
+packages of duplexgen; the tools of `listen` may live in an environment of their own.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MIXES = 48
 SEED = 0
 MOST_ERRORS = 0.05
 LEAST_QUALITY = 3.0
-MOST_ALIKE = 0.86  # Resemblyzer cosine; 0.90 is what is promised, of other sentences
+MOST_ALIKE = 0.86  # Resemblyzer cosine; the card promises 0.90, on other sentences
 HELD_OUT = 6
 ASSISTANT = "af_heart"
 FIRST = (
@@ -41,7 +41,7 @@ SECOND = (
     "Which of these two books would you give to a child who loves animals?",
     "She opened the window because the kitchen was full of smoke.",
 )
-SAID = {"first": FIRST, "second": SECOND}  # two voices must differ in each part: one alone flatters the choice
+SAID = {"first": FIRST, "second": SECOND}  # two voices must differ in each part: by one part, the choice looks too good
 
 
 @dataclass(frozen=True)

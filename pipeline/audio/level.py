@@ -14,8 +14,8 @@ PEAK = 10 ** (-1 / 20)  # -1 dBFS: a gain never lifts a sample above it
 def loudness_lufs(waveform: Waveform, sample_rate: int) -> float:
     """Integrated loudness by ITU-R BS.1770-4; -inf for silence.
 
-    An utterance shorter than one block is measured as if it went on: repeated, since padding would make it
-    seem quieter than it is.
+    An utterance shorter than one block is repeated before it is measured, because padding would make it seem quieter
+    than it is.
     """
     shortest = round(BLOCK_S * sample_rate) + 1
     if 0 < len(waveform) < shortest:

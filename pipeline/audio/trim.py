@@ -95,7 +95,7 @@ def speech_probabilities(heard: NDArray[np.float32], phase: int) -> Iterator[flo
 
 
 def _onset(heard: NDArray[np.float32], start: float) -> float:
-    """Where a soft first consonant begins: the detector comes in a little late on those."""
+    """Where a soft first consonant begins: the detector starts a little late on those."""
     hop = RATE_HZ // 200
     frames = heard[: len(heard) // hop * hop].reshape(-1, hop)
     level_db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)

@@ -14,9 +14,10 @@ FRAME_SAMPLES = 512  # 32 ms, the detector's step
 
 
 class Detector:
-    """Probabilities of speech, frame by frame; what was heard before counts until `reset`.
+    """Probabilities of speech, frame by frame. Earlier frames count until `reset`.
 
-    On one thread: it asks for four, whose waiting for each other at each frame takes ten times as long as the work.
+    It runs on one thread. Its default of four threads wait for each other at each frame, which takes ten times as
+    long as the work.
     """
 
     def __init__(self) -> None:

@@ -57,9 +57,9 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
 
 
 def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:
-    """Make the data set of a recipe in `out`, going on where an earlier build stopped.
+    """Make the data set of a recipe in `out`; continue a build that was stopped.
 
-    base: the folder that the recipe's paths start at. work: where stages keep what they made.
+    base: the folder that the recipe's paths start at. work: where stages keep their results.
     Raises UserError if `out` holds something else, if too many dialogues are rejected, or if another build is
     writing the same folders.
     """

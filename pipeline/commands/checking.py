@@ -1,4 +1,4 @@
-"""Checking a recipe as a whole before any work: its form, and that what it names exists and fits together."""
+"""Checking a recipe as a whole before any work: its form, and that the parts it names exist and fit together."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +39,7 @@ def examine(name: str) -> tuple[RecipeFile, Recipe | None, list[Mistake]]:
 
 
 def _check_names(file: RecipeFile) -> list[Mistake]:
-    """What a section names must exist. Sections whose form is right are checked, whatever the others look like."""
+    """What a section names must exist. Each section with a correct form is checked, even if others are wrong."""
     found: list[Problem] = []
     listed = file.raw.get("sources")
     read_sources: dict[int, Source] = {}
@@ -74,13 +74,13 @@ PARTS = {
 
 
 def _check_unused(raw: dict[str, Any]) -> list[Problem]:
-    """A section of a part that is not the one named would change nothing, in silence."""
+    """Problems of sections for parts that are not used: they would silently change nothing."""
     found: list[Problem] = []
     for (section, name), key in PARTS.items():
         given = raw.get(section)
         if isinstance(given, dict) and given.get(name) is not None and given.get(key) != name:
-            why = f"changes nothing: it is for `{key}: {name}`, and {key} is another"
-            found.append(((section, name), f"{why}. Take it out; if it is of an extended recipe, say `{name}: null`"))
+            why = f"changes nothing: it is for `{key}: {name}`, and {key} has another value"
+            found.append(((section, name), f"{why}. Remove it; if an extended recipe says it, write `{name}: null`"))
     return found
 
 
@@ -112,7 +112,7 @@ def _check_blocks(layout: LayoutSection, tokens: Tokens) -> list[Problem]:
     section = tokens.glm4voice
     if section and section.mode == "streaming" and layout.block_frames % section.block_frames:
         message = f"expected a divisor of the layout's block, {layout.block_frames} frames, got {section.block_frames}"
-        found.append((("tokens", "glm4voice", "block_frames"), f"{message}: codes would know what follows their block"))
+        found.append((("tokens", "glm4voice", "block_frames"), f"{message}: codes would depend on later blocks"))
     return found
 
 
@@ -130,7 +130,7 @@ def _check_time(tokenizer: SpeechTokenizer, output: Output) -> list[Problem]:
     if (tokenizer.samples_per_frame * output.sample_rate) % tokenizer.sample_rate == 0:
         return []
     frame_ms = tokenizer.samples_per_frame / tokenizer.sample_rate * 1000
-    message = f"a frame of {tokenizer.name} ({frame_ms:g} ms) is no whole number of samples"
+    message = f"a frame of {tokenizer.name} ({frame_ms:g} ms) is not a whole number of samples"
     return [(("output", "sample_rate"), f"{message} at {output.sample_rate} Hz")]
 
 

@@ -1,4 +1,4 @@
-"""What a recipe needs that is not here, and how to get it."""
+"""What a recipe needs and this machine lacks, and how to get it."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ TOKENS_GB_AN_HOUR = 0.001  # of dialogue without audio: 0.4 to 0.8 MB measured
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     part: str
     is_well: bool
@@ -33,16 +33,16 @@ class Finding:
 
 
 def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:
-    """Everything a build of a recipe needs, each looked at; nothing is loaded, spoken or written.
+    """Check everything that a build of a recipe needs. Loads no model, speaks nothing and writes nothing.
 
-    places: where the data set of a recipe of a name goes, and what its stages make.
+    places: from the name of a recipe to the folders of its data set and of its stages.
     Raises UserError if there is no such recipe, or it is not YAML.
     """
     file, recipe, mistakes = checking.examine(name)
     for mistake in mistakes:
         yield Finding("recipe", False, str(mistake))
     if not mistakes:
-        yield Finding("recipe", True, f"{file.path}: every part it names is here")
+        yield Finding("recipe", True, f"{file.path}: all parts that it names are here")
     if recipe:
         yield from _endpoint(recipe, file)
         yield from _gpus(recipe)
@@ -71,18 +71,18 @@ def _gpus(recipe: Recipe) -> Iterator[Finding]:
     if not asking:
         return
     if address := os.environ.get("RAY_ADDRESS"):
-        yield Finding("gpu", True, f"{asking} ask for a GPU, of the cluster at {address}")
+        yield Finding("gpu", True, f"{asking} ask for a GPU of the cluster at {address}")
         return
     gpus = _gpus_here()
-    least = sum(wanted.values())  # all stages run at once, an actor each at the least
+    least = sum(wanted.values())  # all stages run at the same time, with at least one actor each
     if least <= len(gpus):
         yield Finding("gpu", True, ", ".join(gpus))
         return
     yield Finding(
         "gpu",
         False,
-        f"{asking} ask for {least:g} GPUs at the least and this machine has {len(gpus) or 'none'}. Set RAY_ADDRESS to "
-        "a cluster that has, or num_gpus to a smaller share, or to 0 to use the processor.",
+        f"{asking} ask for at least {least:g} GPUs and this machine has {len(gpus) or 'none'}. Set RAY_ADDRESS to "
+        "a cluster that has them, or num_gpus to a smaller share, or to 0 to use the processor.",
     )
 
 
@@ -98,13 +98,11 @@ def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
     with_audio = recipe is None or recipe.output.audio == "flac"
     an_hour = AUDIO_GB_AN_HOUR if with_audio else TOKENS_GB_AN_HOUR
     for folder, takes in (
-        (work, f"an hour of speech takes {SPEECH_GB_AN_HOUR:g} GB, an hour of dialogue {an_hour:g} GB"),
-        (out, f"an hour of dialogue takes {an_hour:g} GB"),
+        (work, f"one hour of speech takes {SPEECH_GB_AN_HOUR:g} GB, one hour of dialogue {an_hour:g} GB"),
+        (out, f"one hour of dialogue takes {an_hour:g} GB"),
     ):
         there = deepest(folder)
         if not os.access(there, os.W_OK | os.X_OK):
-            yield Finding(
-                "folders", False, f"{folder}: {there} may not be written. Choose another folder, or allow it."
-            )
+            yield Finding("folders", False, f"{folder}: {there} is not writable. Choose another folder, or allow it.")
         free = shutil.disk_usage(there).free / GB
         yield Finding("disk", free > 1, f"{folder}: {free:.0f} GB free; {takes}")

@@ -30,7 +30,7 @@ LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing 
 
 
 def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report: Callable[[int], None]) -> Plan:
-    """Read the sources into partitions, unless that has been done.
+    """Read the sources into partitions, unless that is done already.
 
     base: the folder that the recipe's paths start at. limit: plan no more than this many dialogues.
     report: called with the number of rows read so far.
@@ -63,7 +63,7 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
 
 
 def _planned(done: Path, folder: PartitionFolder) -> int | None:
-    """How many partitions were planned, or None if that never came to its end.
+    """How many partitions were planned, or None if planning did not finish.
 
     Raises UserError if the plan, or a record of its partitions, is damaged, or if they do not hold the rows it read.
     """
@@ -95,7 +95,7 @@ def _stop_if_changed(before: dict[str, dict[str, str]], after: dict[str, dict[st
     ]
     if changed:
         raise UserError(
-            f"{', '.join(changed)} changed while it was read; nothing of it was kept. Wait until nothing writes there, "
+            f"{', '.join(changed)} changed while it was read; nothing of it was kept. Wait until no one writes there, "
             "and run the same command again."
         )
 
@@ -107,8 +107,8 @@ def _stop_if_lost(lost: list[str]) -> None:
     listed = "".join(f"\n  {one_line(message)}" for message in lost)
     count = "1 file" if len(lost) == 1 else f"{len(lost)} files"
     raise UserError(
-        f"{count} of the sources cannot be read, or not to the end:{listed}\nMend or remove them; or say "
-        "`unreadable_files: skip` in their source, and the build goes on with what can be read of them."
+        f"{count} of the sources cannot be read, or not to the end:{listed}\nCorrect or remove them; or write "
+        "`unreadable_files: skip` in their source: then the build continues with the rows that can be read."
     )
 
 
@@ -163,7 +163,7 @@ def _partitions(
 
 
 def _items(recipe: Recipe, base: Path, lost: list[str]) -> Iterator[Read | Rejection]:
-    """Every source in turn, joined if it says so; a row or a dialogue whose id was there before is rejected."""
+    """The dialogues of all sources in order, joined where a source says so; a repeated id is rejected."""
     with _IdSet(recipe.speech.renditions) as dialogues, _IdSet(renditions=1) as rows:
         for source in recipe.sources:
             items = read(source, base, lost)
@@ -181,7 +181,7 @@ def _unique(items: Iterable[Read | Rejection], seen: "_IdSet") -> Iterator[Read 
 
 
 class _IdSet:
-    """The ids seen so far, on disk: a set of some hundred thousand in memory would grow with the data."""
+    """The ids so far, on disk: a set in memory would grow with the data."""
 
     def __init__(self, renditions: int) -> None:
         self.renditions = renditions
@@ -198,8 +198,8 @@ class _IdSet:
     def add(self, dialogue_id: str) -> str | None:
         """Take the ids of all renditions; returns the one that was taken already, if any.
 
-        An id that a take of another would have is taken, however many takes the recipe asks for: recipes that differ
-        in that alone share their plan, and so their speech.
+        An id that a take of another dialogue could have counts as taken, for any number of takes: recipes that differ
+        only in their takes share their plan, and so their speech.
         """
         ids = [(id_, take_of(id_)) for number in range(self.renditions) for id_ in [rendition_id(dialogue_id, number)]]
         for id_, whole in ids:

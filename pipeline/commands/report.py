@@ -23,7 +23,7 @@ SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events"]
 
 
 def describe_plan(made: Build) -> str:
-    """What a build would do, and what of it is done."""
+    """What a build would do, and how much of it is done."""
     dialogues = rejected = 0
     exchanges = 0
     reasons: dict[str, int] = {}
@@ -63,7 +63,7 @@ def describe_plan(made: Build) -> str:
 
 
 def _shown(lines: Iterable[str]) -> str:
-    """Texts of the data set keep to their line."""
+    """The lines, with line breaks in texts of the data set escaped."""
     return "\n".join(map(one_line, lines))
 
 
@@ -170,7 +170,7 @@ def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
 
 
 def _names(dataset: Dataset) -> Callable[[int], str]:
-    """What each text id stands for, on a line."""
+    """From a text id to its text, without line breaks."""
     file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
     try:
         tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))

@@ -1,4 +1,4 @@
-"""What must hold of the account of a data set: asked by the build before it says that it is done, and by `verify`."""
+"""Checks of the counts of a data set. The build runs them before it finishes, and `verify` runs them again."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Reading a finished data set: the one place where its files are opened, and where what they say is checked as a model.
+"""Reading a finished data set: only here are its files opened, and their content is checked by a model.
 
-A data set may come from anywhere. So a link is never followed inside it, nothing is read before its size is known, and
-what is no value of the model is named in a MalformedDataset. Whoever reads gets typed values.
+A data set may come from a stranger. So a link inside it is never followed, the size of a file is checked before it is
+read, and a MalformedDataset names each wrong value. Readers get typed values.
 """
 
 import json
@@ -43,7 +43,7 @@ S = TypeVar("S", bound=Section)
 
 
 class MalformedDataset(UserError):
-    """A data set is there, and what a file of it says is nothing that duplexgen writes.
+    """A data set exists, but the content of a file is not what duplexgen writes.
 
     failures: each thing that is wrong, in words, as `duplexgen verify` lists them.
     """
@@ -54,9 +54,9 @@ class MalformedDataset(UserError):
 
 
 def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
-    """A JSON object of a data set or a model; raises UserError if it is missing, damaged, or nothing one would write.
+    """A JSON object of a data set or a model; raises UserError if it is missing or damaged.
 
-    Two values of one key, numbers that JSON does not have and halves of characters are refused, too.
+    Repeated keys, numbers that JSON does not have and halves of characters are refused, too.
     """
     try:
         text = read_bytes(path, most_bytes).decode("utf-8")
@@ -74,7 +74,7 @@ def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any
 
 
 def link_in(folder: Path, file: str) -> bool:
-    """Whether a path below a folder goes through a link, which a data set has none of."""
+    """Whether a path below a folder goes through a link. A data set has no links."""
     path = folder / file
     return any(part.is_symlink() for part in (path, *path.parents) if part != folder and folder in part.parents)
 
@@ -82,12 +82,12 @@ def link_in(folder: Path, file: str) -> bool:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise ValueError("an object says a key twice")
+        raise ValueError("an object has a key twice")
     return made
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def validated(model: type[S], value: Mapping[str, Any], file: Path, at: Location = ()) -> S:
@@ -180,7 +180,7 @@ def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
     for number, group in enumerate(groups):
         values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)
         if not 0 <= group.num_rows <= values <= MOST_VALUES:
-            yield f"row group {number} has {group.num_rows} rows and {values} values: it is none that was written"
+            yield f"row group {number} has {group.num_rows} rows and {values} values: duplexgen did not write it"
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class Dataset:
         if link_in(self.path, file):
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
-            found = "is no plain file" if path.exists() else "is missing"
+            found = "is not a plain file" if path.exists() else "is missing"
             raise UserError(f"{path} {found}: {self.path} is no finished data set of duplexgen.")
         return path
 

@@ -1,4 +1,4 @@
-"""What must hold of rows before they become Python objects: a shard may come from anywhere, and unpack to anything."""
+"""Limits that rows must keep before they become Python objects: a shard of a stranger may unpack to any size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ MOST_EVENTS = 10_000
 MOST_VALUES = 10_000_000  # of a list, in one row
 MOST_BYTES = 200_000_000  # of a row
 LONGEST_ID = 4096  # characters
-LONGEST_TEXT = 100_000  # characters of an event: more than anybody says in an hour
+LONGEST_TEXT = 100_000  # characters of an event: more than a person says in one hour
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
-    """Each row of a batch: its dialogue_id, and the row, or in words what keeps it from being one."""
+    """Each row of a batch: its dialogue_id, the row or None, and what is wrong with it, in words."""
     if not _problem(batch):
         yield from ((row.get("dialogue_id"), row, "") for row in batch.to_pylist())
         return
@@ -28,7 +28,7 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] 
 
 
 def _problem(rows: pa.RecordBatch) -> str:
-    """What keeps rows from becoming Python objects; of several rows, it may be nothing that one of them has alone."""
+    """What is wrong with rows, in words. Several rows may be too large together although none is by itself."""
     try:
         rows.validate(full=True)
     except pa.ArrowException as error:

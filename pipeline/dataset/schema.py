@@ -28,7 +28,7 @@ EVENT = pa.struct(
         pa.field("whole_end_sample", pa.int64(), nullable=False),  # where it would have stopped
         pa.field("answers", pa.int32()),  # index of the event that it is the reply to
         pa.field("cut_by", pa.int32()),  # index of the event at which its speaker stops
-        pa.field("words", pa.list_(WORD)),  # what is heard of them; null: nobody knows when
+        pa.field("words", pa.list_(WORD)),  # those that are heard; null: their times are not known
         pa.field("quality", QUALITY),
     ]
 )
@@ -62,7 +62,7 @@ TRACK = pa.schema(
         pa.field("audio", AUDIO),
     ]
 )
-"""What is known of a dialogue whatever the layout."""
+"""The columns of a dialogue that do not depend on the layout."""
 PAIRS = pa.schema(
     [
         pa.field("dialogue_id", pa.string(), nullable=False),
@@ -74,7 +74,7 @@ PAIRS = pa.schema(
         pa.field("capped", pa.bool_(), nullable=False),  # rejected_delay_s is less than was drawn, for want of audio
     ]
 )
-"""What is known of a preference pair whatever the layout."""
+"""The columns of a preference pair that do not depend on the layout."""
 SIDES = ("chosen", "rejected")
 REJECTED = pa.schema(
     [pa.field(name, pa.string(), nullable=False) for name in ("dialogue_id", "stage", "reason", "detail")]

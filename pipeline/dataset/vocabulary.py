@@ -1,4 +1,4 @@
-"""The vocabulary of a data set, as pairs and trained models take it over: by name, and nothing that lies beside it."""
+"""The vocabulary of a data set, as pairs and trained models copy it: only the files with known names."""
 
 import os
 import stat
@@ -29,7 +29,7 @@ def read_vocabulary(data_set: Path) -> dict[str, bytes]:
             strange = sorted({entry.name for entry in entries} - set(TOKENIZER_FILES))
         if strange:
             has = " and ".join(TOKENIZER_FILES)
-            raise UserError(f"{path} holds {strange[0]!a}, and a vocabulary has {has} alone. {ADVICE}")
+            raise UserError(f"{path} holds {strange[0]!a}, and a vocabulary has only {has}. {ADVICE}")
         files = {f"{VOCABULARY_FOLDER}/{name}": _read(path / name, name, folder) for name in TOKENIZER_FILES}
     finally:
         os.close(folder)

@@ -34,7 +34,7 @@ PER_BLOCK = Field(gt=0, le=1000)
 
 
 class BaylingSection(LayoutSection):
-    name: Literal["bayling"]
+    name: Literal["bayling"] = "bayling"
     user_tokens: Annotated[int, PER_BLOCK] = 10  # N: speech tokens per block and channel
     text_tokens: Annotated[int, PER_BLOCK] = 5  # M: text tokens per block
     ast_offset: Annotated[int, Field(ge=-1, le=0)] = -1  # 0: [ASSISTANT] never anticipates the user's end
@@ -55,6 +55,11 @@ class SlottedReply(WrittenReply):
 
     assistant_slot: int
     epad_slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlottedText(Written):
+    replies: tuple[SlottedReply, ...]
 
 
 @dataclass(frozen=True)
@@ -187,13 +192,13 @@ class Bayling:
             raise ValueError(f"{len(ids)} ids are not {row['num_blocks']} blocks of {self.ids_per_block}")
         return self.decode(ids)
 
-    def decode(self, ids: Ids) -> Written:
+    def decode(self, ids: Ids) -> SlottedText:
         """What ids say, codes of one codebook; raises ValueError, naming the position, if they are no sequence."""
         if len(ids) == 0 or len(ids) % self.ids_per_block:
             raise ValueError(f"expected a multiple of {self.ids_per_block} ids, got {len(ids)}")
         blocks = np.asarray(ids, dtype=np.int32).reshape(-1, self.ids_per_block)
         text_end = self.user_tokens + self.text_tokens
-        return Written(
+        return SlottedText(
             self.vocabulary.audio_codes(blocks[:, : self.user_tokens].reshape(-1))[np.newaxis],
             self.vocabulary.audio_codes(blocks[:, text_end:].reshape(-1))[np.newaxis],
             self.user_tokens,  # the first block is never emitted

@@ -55,7 +55,7 @@ class Described(Section):
         return make_layout(self.layout, self.vocabulary, self.samples_per_frame)
 
     def unlike(self, other: "Described") -> list[str]:
-        """Names of what the two do not say alike."""
+        """Names of the fields in which the two differ."""
         return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
 
 
@@ -69,12 +69,12 @@ def describe(
 ) -> dict[str, Any]:
     """What vocabulary.json says. sample_rate: of the tracks, Hz.
 
-    Raises ValueError if a frame is no whole number of samples at this rate.
+    Raises ValueError if a frame is not a whole number of samples at this rate.
     """
     speech, text = speech_tokenizer.fingerprint(), text_tokenizer.fingerprint()
     frame_samples, remainder = divmod(speech_tokenizer.samples_per_frame * sample_rate, speech_tokenizer.sample_rate)
     if remainder:
-        raise ValueError(f"a frame of {speech['name']} is no whole number of samples at {sample_rate} Hz")
+        raise ValueError(f"a frame of {speech['name']} is not a whole number of samples at {sample_rate} Hz")
     return {
         "format_version": FORMAT_VERSION,
         "layout": layout.model_dump(),

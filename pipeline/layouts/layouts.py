@@ -11,7 +11,7 @@ from .section import LayoutSection
 from .vocabulary import Vocabulary
 
 LAYOUTS: dict[str, type[Layout]] = {Bayling.name: Bayling}
-DEFAULT = BaylingSection(name="bayling")
+DEFAULT = BaylingSection()
 
 AnyLayoutSection = Annotated[
     SerializeAsAny[LayoutSection], BeforeValidator(lambda value: of_its_part(value, "name", LAYOUTS, DEFAULT.name))

@@ -1,10 +1,14 @@
 """What a recipe says of the layout, whichever it is; each layout adds its own keys."""
 
+from typing import ClassVar
+
 from ..recipe.sections import Section
 
 
 class LayoutSection(Section):
     name: str
+
+    PART: ClassVar[str | None] = "name"
 
     @property
     def block_frames(self) -> int:

@@ -63,10 +63,10 @@ class Vocabulary:
     def build(cls, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> "Vocabulary":
         """Text ids first, then the state tokens, then one token per code of codebook 0, then `<|endoftext|>`.
 
-        Tokens that the text tokenizer already has keep their ids, whatever it uses them for; every id is looked up by
-        its string. Audio tokens follow each other, as BayLing-Duplex takes them to. Where the tokenizer has some, the
-        missing ones are added first if they follow those, as `<|audio_16383|>` does in GLM-4-Voice's; where other
-        tokens are in the way, they are not added, and codes without an id reject their dialogue.
+        Tokens that the text tokenizer already has keep their ids, for any use; every id is looked up by its string.
+        Audio tokens follow each other, as BayLing-Duplex assumes. If the tokenizer has some of them, the missing ones
+        are added first if they follow those, as `<|audio_16383|>` does in GLM-4-Voice's. If other tokens are in the
+        way, they are not added, and codes without an id reject their dialogue.
         Raises UserError if the tokenizer has one of them among its text, or audio tokens in another order.
         """
         from tokenizers import AddedToken, Tokenizer
@@ -137,7 +137,7 @@ class Vocabulary:
         if codes.max(initial=0) >= self.audio_size:
             raise DialogueRejected(
                 "code_without_id",
-                f"speech has code {codes.max()}: the text tokenizer has ids for 0 … {self.audio_size - 1} alone",
+                f"speech has code {codes.max()}: the text tokenizer has ids only for 0 … {self.audio_size - 1}",
             )
         return (self.audio_first_id + codes.astype(np.int32)).astype(np.int32)
 
@@ -152,7 +152,7 @@ class Vocabulary:
         return (ids >= self.audio_first_id) & (ids < self.audio_first_id + self.audio_size)
 
     def is_text(self, ids: ArrayLike) -> NDArray[np.bool_]:
-        """`<|endoftext|>` is none, though some tokenizers have it among their text."""
+        """Whether ids are text. `<|endoftext|>` is not, though some tokenizers have it among their text."""
         ids = np.asarray(ids)
         is_text: NDArray[np.bool_] = (ids >= 0) & (ids < self.text_size)
         return is_text if self.end_of_text is None else is_text & (ids != self.end_of_text)
@@ -160,9 +160,8 @@ class Vocabulary:
     def save(self, folder: Path) -> None:
         """Write the `vocabulary/` folder, which `transformers.AutoTokenizer.from_pretrained` loads.
 
-        `<|endoftext|>` is declared as the padding token, and not [PAD]: that is one the model has to learn, and
-        collators mask the declared one out of the loss. Raises ValueError on a vocabulary that was read from a
-        vocabulary.json.
+        The declared padding token is `<|endoftext|>`, not [PAD]: collators mask the declared one out of the loss, and
+        the model has to learn [PAD]. Raises ValueError on a vocabulary that was read from a vocabulary.json.
         """
         if self.tokenizer_json is None:
             raise ValueError("only a vocabulary made by Vocabulary.build has a tokenizer to save")

@@ -134,11 +134,14 @@ class Making(ABC):
         unlike = [*differences(there.pop("recipe"), self.described), *differences(there, here)]
         if unlike:
             return f"{of}: it differs in {listed(unlike)}, or in weights, voices, prompts or code"
-        shapes = {name: {"shape": shape.shape} for name, shape in stored.stages.items()}
-        own = {
-            name: {"shape": shape["shape"] | {"before": shapes[name]["shape"].get("before")}}
-            for name, shape in self.shapes.items()
-        }
+        # Without the keys of parents, which differ wherever the parents do.
+        shapes, own = (
+            {name: {"shape": {key: value for key, value in shape.items() if key != "before"}} for name, shape in of}
+            for of in (
+                [(name, stage.shape) for name, stage in stored.stages.items()],
+                [(name, stage["shape"]) for name, stage in self.shapes.items()],
+            )
+        )
         return f"{of}: it was made with other weights, voices, prompts or code: {listed([*differences(shapes, own)])}"
 
     @property

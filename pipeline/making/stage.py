@@ -121,7 +121,7 @@ def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
 def _beside(table: pa.Table, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     """Rows of new columns beside what the table has of the same dialogues."""
     places = {dialogue_id: place for place, dialogue_id in enumerate(table["dialogue_id"].to_pylist())}
-    there = table.take([places[row["dialogue_id"]] for row in rows])
+    there = table.take(pa.array([places[row["dialogue_id"]] for row in rows], pa.int64()))  # of none, too
     new = pa.Table.from_pylist(rows, pa.schema([field for field in schema if field.name not in table.schema.names]))
     columns = [(there if name in there.schema.names else new)[name] for name in schema.names]
     return pa.table(columns, schema=schema)

@@ -34,8 +34,8 @@ class Dnsmos:
     def score(self, samples: Waveform) -> float:
         """Overall quality (OVRL, 1 to 5) of one channel [samples] at 16 kHz.
 
-        The model hears 9 s at a time, moved on by 1 s; less than 9 s is repeated, as by its authors. Speech that is
-        quiet is rated lower. Raises DialogueRejected("no_audio") for nothing.
+        The model hears windows of 9 s, 1 s apart; a shorter signal is repeated, as its authors do. Quiet speech is
+        rated lower. Raises DialogueRejected("no_audio") for an empty signal.
         """
         if not len(samples):
             raise DialogueRejected("no_audio", "no samples to rate")

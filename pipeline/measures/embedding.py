@@ -38,8 +38,8 @@ class SpeakerEmbedding:
         levelled = np.clip(heard * np.float32(10 ** (LEVEL_DBFS / 20) / rms), -1.0, 1.0)
         voiced = self._resemblyzer.preprocess_wav(levelled)  # silences cut out
         if not len(voiced):
-            raise DialogueRejected("no_voice", "nothing that sounds like a voice")
+            raise DialogueRejected("no_voice", "it has no sound like a voice")
         embedding = np.asarray(self._encoder.embed_utterance(voiced), dtype=np.float32)
         if not np.isfinite(embedding).all():
-            raise DialogueRejected("no_voice", "nothing the speaker encoder reacts to")
+            raise DialogueRejected("no_voice", "the speaker encoder finds no voice in it")
         return embedding

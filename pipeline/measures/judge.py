@@ -1,7 +1,7 @@
-"""What can be measured of speech without knowing who made it: quality, voice, words.
+"""Measures of any speech, synthetic or not: quality, voice, words.
 
-Each measure is a class that loads its model when it is made, and gives the same figure for the same samples whatever
-it has measured before. None imports its packages before that.
+Each measure is a class that loads its model when it is made. It gives the same figure for the same samples in any order
+of work. It imports its packages only when it is made.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ import numpy as np
 from ..dialogue import Waveform
 from ..errors import UserError
 
-MEASURE_HZ = 16000  # what all of them hear
+MEASURE_HZ = 16000  # the rate that all of them need
 INSTALL = "pip install 'duplexgen[voices]' && pip install --no-deps Resemblyzer==0.1.4"
 
 
@@ -41,7 +41,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def at_measure_rate(samples: Waveform, rate: int) -> Waveform:
-    """One channel [samples] at 16 kHz, within [-1, 1]; what is no number counts as 0."""
+    """One channel [samples] at 16 kHz, within [-1, 1]; NaN counts as 0."""
     import soxr
 
     heard = np.nan_to_num(np.asarray(samples, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""What is said: Whisper (arXiv 2212.04356) through faster-whisper."""
+"""Transcripts, by Whisper (arXiv 2212.04356) through faster-whisper."""
 
 import logging
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ GAP_S = 3
 MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
 LEAST_LOGPROB = -1.0
 NO_MEMORY = (
-    "one clip alone does not fit into what is left of the GPU's memory for Whisper. Put fewer actors on a GPU, or "
-    "leave it to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
+    "not even one clip fits into the free memory of the GPU for Whisper. Put fewer actors on a GPU, or "
+    "use the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."
 )
 CODES = (  # of faster-whisper, which need not be installed to read metadata
     "af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha haw he hi hr ht hu "
@@ -99,7 +99,7 @@ class Recogniser:
             self.texts([(np.zeros(MEASURE_HZ, dtype=np.float32), MEASURE_HZ)], "en")
         except RuntimeError as error:
             raise UserError(
-                f"Whisper cannot run on this GPU: {error}. It wants libraries of CUDA 12, which a torch for CUDA 13 "
+                f"Whisper cannot run on this GPU: {error}. It needs libraries of CUDA 12, which a torch for CUDA 13 "
                 "does not bring. If one is missing: pip install nvidia-cublas-cu12 nvidia-cudnn-cu12, and name the "
                 "folders nvidia/cublas/lib and nvidia/cudnn/lib of the site-packages in LD_LIBRARY_PATH; or leave it "
                 "to the processor (speech.gate.num_gpus: 0 in a recipe, CUDA_VISIBLE_DEVICES= before a command)."

@@ -40,7 +40,7 @@ def _cached(whisper: str) -> Path:
 
 
 def checksum(folder: Path) -> str:
-    """sha256 of everything in a model's folder that shapes transcripts."""
+    """sha256 of everything in a model's folder that changes transcripts."""
     return folder_checksum(folder, [name for name in SHAPING if (folder / name).is_file()])
 
 

@@ -1,7 +1,7 @@
-"""Texts and transcripts as words that can be compared, and what of them differs.
+"""Texts and transcripts as words that can be compared, and their differences.
 
-Whisper writes `3:45` where "three forty five" was said, and a spelling of its choice: both sides are read out by the
-rules of rewriting, and English is then brought to the forms of Whisper's own normaliser (arXiv 2212.04356, appendix C).
+Whisper writes `3:45` for the spoken "three forty five", and a spelling of its choice. So both sides go through the
+rules of rewriting, and English then through Whisper's own normaliser (arXiv 2212.04356, appendix C).
 """
 
 import re
@@ -17,7 +17,7 @@ from .judge import needed
 LONGEST_PHRASE = 8  # words, or characters in Chinese: what recognisers and engines loop over is shorter
 
 _CLOCK = re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", re.IGNORECASE)  # Whisper's 3.45pm
-_SAID_ALIKE = [  # of which the normaliser knows nothing
+_SAID_ALIKE = [  # which the normaliser does not know
     (re.compile(pattern), said)
     for pattern, said in (
         (r"\bok\b", "okay"),
@@ -51,39 +51,39 @@ def read_out(text: str, language: str) -> list[str]:
 def _read_out(text: str, spoken: Callable[[str, list[str]], str]) -> str:
     try:
         return spoken(text, [])
-    except DialogueRejected:  # a recogniser wrote what nobody says, which is an error of its own
+    except DialogueRejected:  # the recogniser wrote text that cannot be spoken, which is an error
         return text
 
 
 @dataclass(frozen=True, slots=True)
 class Misheard:
-    """What of a text was heard otherwise: wrong, missing or added."""
+    """The differences between a text and its transcript: words that are wrong, missing or added."""
 
     words: int
-    letters: int  # written without spaces: a name that is taken for two words has few of them wrong
+    letters: int  # without spaces: a name that is heard as two words has few wrong letters
     of_words: int  # of the text
     of_letters: int
 
     @property
     def rate(self) -> float:
-        """Word error rate; where nothing was to be said, 1 if anything is heard."""
+        """Word error rate; for an empty text, 1 if anything is heard."""
         return self.words / self.of_words if self.of_words else float(bool(self.words))
 
 
 def misheard(spoken: Sequence[str], heard: Sequence[str]) -> Misheard:
-    """Edits, as few as can be, from the words of a text to those of its transcript; of Chinese, characters."""
+    """The fewest edits from the words of a text to those of its transcript; Chinese counts characters."""
     distance = needed("rapidfuzz.distance").Levenshtein.distance
     text, transcript = "".join(spoken), "".join(heard)
     return Misheard(int(distance(spoken, heard)), int(distance(text, transcript)), len(spoken), len(text))
 
 
 def error_rate(spoken: Sequence[str], heard: Sequence[str]) -> float:
-    """Words wrong, missing or added, over the number spoken; where nothing was to be said, 1 if anything is heard."""
+    """Words wrong, missing or added, per spoken word; for an empty text, 1 if anything is heard."""
     return misheard(spoken, heard).rate
 
 
 def repeats(spoken: Sequence[str], heard: Sequence[str]) -> int:
-    """How often a phrase is said again at once, at most, less how often the text says it again."""
+    """How often a phrase is repeated at once, at most, beyond the repetitions of the text."""
     meant, said = _runs(spoken), _runs(heard)
     return max((0, *(run - meant.get(phrase, 1) for phrase, run in said.items())))
 

@@ -77,7 +77,7 @@ class PairChecker:
             yield "the user's codes of the two sides differ"
         track_s = lengths[0] * self.layout.samples_per_frame / self._rate
         delays = [row["chosen_delay_s"], row["rejected_delay_s"]]
-        if not all(0 <= delay <= track_s for delay in delays):  # a NaN is none, too
+        if not all(abs(delay) <= track_s for delay in delays):  # a NaN is none, too
             yield f"the delays are {delays[0]:g} and {delays[1]:g} s, in {track_s:g} s"
             return
         alike = zip(chosen.replies, rejected.replies, strict=False)
@@ -198,9 +198,10 @@ class PairChecker:
         right = sides.rejected.replies[sides.number + 1]
         moved = max(0, start - LEAK_FRAMES - first_shown)
         end = min(right.end_frames.start - first_shown, after.shape[1])
+        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
+        moved = moved if frames else min(moved, stopped)  # what does not move is there on both sides, silence and all
         if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
             yield "the answer's audio is not that of the chosen side, moved"
-        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
         if not _among(after[:, stopped : moved + frames], silence):
             yield "the assistant is not silent between the late stop and its answer"
         if not _among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):

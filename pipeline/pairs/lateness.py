@@ -117,10 +117,10 @@ class PairMaker:
         if following:
             event, frame = track.events[late.event], track.samples_per_frame
             room = self._last_end(track, following[0]) - LEAK_FRAMES - -(-event.end_sample // frame)
-            if not late.stops:
-                room = room // self.layout.step_frames * self.layout.step_frames
             if most is None or room * frame < most:
                 most, obstacle = room * frame, NEXT_REPLY
+        if most is not None and not late.stops:
+            most = most // self.step_samples * self.step_samples
         return Delay(late, *self._steps(wanted, late.delay_samples), most, obstacle)
 
     def _steps(self, wanted: Range, now_samples: int) -> tuple[int, int]:
@@ -181,7 +181,9 @@ class PairMaker:
 
     def _pause(self, stop: int, resumes: int) -> int:
         """By how many samples what follows a late stop has to move: whole steps, and none if there is time enough."""
-        earliest = stop + round(SILENCE_AFTER_LATE_STOP_S * self.sample_rate)
+        frame = self.layout.samples_per_frame
+        silent = stop + round(SILENCE_AFTER_LATE_STOP_S * self.sample_rate)
+        earliest = max(silent, (-(-stop // frame) + LEAK_FRAMES) * frame)
         pause = max(0, -(-(earliest - resumes) // self.step_samples)) * self.step_samples
         while not self.layout.may_follow(stop, resumes + pause):
             pause += self.step_samples

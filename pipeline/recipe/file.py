@@ -1,7 +1,7 @@
-"""A recipe as a file: where it is, what it says on which line, and what is wrong with its form.
+"""A recipe as a file: its place, its keys with their lines, and the mistakes of its form.
 
-A recipe may say `extends:`, another recipe by its path beside it or by the name of one that ships. What it says itself
-comes first: sections are merged key by key, lists and values replaced, and what it says is `null` is taken out.
+A recipe may say `extends:`, another recipe by its path beside it or by the name of one that ships. Its own keys
+win: sections are merged key by key, lists and values are replaced, and `null` removes a key.
 """
 
 from collections.abc import Iterable
@@ -122,9 +122,9 @@ def _is_file(path: Path) -> bool:
 
 
 def read(path: Path, folder: Path = RECIPES) -> RecipeFile:
-    """Read a recipe's YAML, with what it extends, and where its keys stand.
+    """Read a recipe's YAML, the recipes that it extends, and the lines of all keys.
 
-    folder: where recipes of its kind ship. Raises UserError if it is not YAML, or extends what cannot be read.
+    folder: where recipes of its kind ship. Raises UserError if one of them is missing or is not YAML.
     """
     return _read(path, folder, ())
 
@@ -160,7 +160,7 @@ def _extended(named: object, beside: Path, folder: Path) -> Path | None:
 
 
 def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:
-    """Two recipes as one: what the second says, and of the first what the second does not replace."""
+    """Two recipes as one: the keys of the second, and those keys of the first that the second does not replace."""
 
     def merge(old: Any, new: Any, location: Location) -> Any:
         if not (isinstance(old, dict) and isinstance(new, dict)):
@@ -185,14 +185,14 @@ def _read_one(path: Path) -> RecipeFile:
         raise UserError(f"{path}: line 1: expected a mapping of sections, such as `name:` and `sources:`.")
     places = {location: Place(path, line) for location, line in document.lines.items()}
     repeated = (
-        Mistake(Place(path, one.line), dotted(one.location), f"is said twice, first on line {one.first_line}")
+        Mistake(Place(path, one.line), dotted(one.location), f"appears twice, first on line {one.first_line}")
         for one in document.repeated
     )
     return RecipeFile(path, document.value, places, tuple(repeated))
 
 
 def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
-    """A recipe whose form is all there is to check, and the folder its paths start at.
+    """A recipe of which only the form is checked, and the folder that its paths start at.
 
     name: a YAML file, or the bare name of one shipped in `folder`. Raises UserError with every mistake at once.
     """
@@ -202,7 +202,7 @@ def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
 
 
 def checked(file: RecipeFile, recipe: S | None, mistakes: Iterable[Mistake]) -> S:
-    """The recipe if nothing is wrong with it; raises UserError that lists its mistakes otherwise."""
+    """The recipe if it has no mistakes; otherwise raises UserError with the list of them."""
     found = sorted(set(mistakes), key=lambda one: (one.place.path != file.path, one.place, one.key, one.message))
     if recipe is not None and not found:
         return recipe
@@ -223,7 +223,7 @@ def validate(file: RecipeFile, model: type[S]) -> tuple[S | None, list[Mistake]]
 
 
 def described(error: ValidationError, most: int = 3) -> str:
-    """The first mistakes of a file that a program wrote, in a line: keys and what was expected there."""
+    """The first mistakes of a file that a program wrote, on one line: keys, and what was expected there."""
     return "; ".join(f"{dotted(_location(one['loc']))}: {_message(one)}" for one in error.errors()[:most])
 
 

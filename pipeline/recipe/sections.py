@@ -1,6 +1,6 @@
 """What a recipe may say: everything that changes the output of a build, and nothing else.
 
-Each number has a range, wide for whoever means it: what lies beyond would take more memory or time than there is.
+Each number has a wide range: a value outside would take more memory or time than any machine has.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,21 +17,24 @@ class Section(BaseModel):
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset()
     """Keys that change nothing of what is made, or whose effect a part's fingerprint says."""
+    PART: ClassVar[str | None] = None
+    """The key that names the part whose section it is: what it says always shapes."""
 
 
 def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str, Any]:
-    """What of a section shapes what is made: all that it says, but for what is at its default or SHAPELESS.
+    """What of a section shapes what is made: its PART, and what it says, but for what is at its default or SHAPELESS.
 
     So a key that is new, and optional, leaves the names of what was made before as they are. A default must therefore
     never change without the version of the stage that it shapes. only: these keys, and no others.
     """
     keys = type(section).model_fields.keys() - section.SHAPELESS if only is None else set(only)
-    return section.model_dump(mode="json", exclude_defaults=True, include=keys)
+    part = {} if section.PART is None else {section.PART: getattr(section, section.PART)}
+    return part | section.model_dump(mode="json", exclude_defaults=True, include=keys)
 
 
 def _fit_for_files(name: str) -> str:
     if name.endswith(".") or name.partition(".")[0].upper() in RESERVED:
-        raise ValueError("expected a name that every system takes for a file: not CON or NUL, and no dot at the end")
+        raise ValueError("expected a name that every system accepts for a file: not CON or NUL, and no dot at the end")
     return name
 
 

@@ -1,8 +1,8 @@
-"""YAML as people write it, into plain values with their lines. Every YAML file that a person gives is read here.
+"""Reads YAML into plain values with their lines. Every YAML file of a user is read here.
 
-What a file may hold is bounded before anything is made of it: bytes, depth, and the values there are once each alias is
-written out. Values are texts, numbers, true and false, null, lists and mappings. A date is a text, `1:30` and `017` too
-(YAML 1.1 takes them for ninety and fifteen), and `3e-7` is a number.
+Limits are checked before any value is made: bytes, depth, and the number of values with each alias expanded. Values are
+texts, numbers, true and false, null, lists and mappings. A date is a text; so are `1:30` and `017` (YAML 1.1 reads
+them as ninety and fifteen); `3e-7` is a number.
 """
 
 import re
@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..escapes import one_line
 from ..storage.paths import read_text, shortened
 
-MOST_VALUES = 50_000  # what an alias stands for is counted wherever it stands
+MOST_VALUES = 50_000  # the values of an alias count each time it is used
 DEEPEST = 32  # sections within sections
 LONGEST_NUMBER = 60  # characters
 
@@ -32,7 +32,7 @@ _RESOLVED = (
     ("bool", r"(?i:true|false|yes|no|on|off)", "tTfFyYnNoO"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+)", "-+0123456789"),
-    # an exponent has a sign or a dot before it: 12345e7 is more likely the name of a commit
+    # only with a sign or a dot is it an exponent: 12345e7 is more likely the name of a commit
     (
         "float",
         r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+][0-9]+|\.(?i:inf))"
@@ -53,7 +53,7 @@ def dotted(location: Location) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A key that a mapping says twice."""
+    """A key that a mapping has twice."""
 
     location: Location
     line: int
@@ -62,7 +62,7 @@ class Repeated:
 
 @dataclass(slots=True)
 class Document:
-    """A file as it was read. `lines`, from 1, maps a location such as `("sources", 0, "path")` to where it stands."""
+    """The content of a file. `lines` maps a location such as `("sources", 0, "path")` to its line, from 1."""
 
     path: Path
     value: Any = None
@@ -71,7 +71,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Raises UserError, with file, line and key, if a file is no YAML, too large, or holds more than plain values."""
+    """Raises UserError, with file, line and key, if a file is not YAML, too large, or has a value that is not plain."""
     root = compose(read_text(path), path)
     document = Document(path)
     if root is not None:
@@ -80,7 +80,7 @@ def read(path: Path) -> Document:
 
 
 def compose(text: str, path: Path) -> yaml.Node | None:
-    """The nodes of a file's text, whatever their tags, within the bounds; None if it is empty. Raises UserError."""
+    """The nodes of a file's text, with any tags, within the limits; None if it is empty. Raises UserError."""
     try:
         return _composed(_Loader(text))
     except yaml.reader.ReaderError as error:
@@ -113,7 +113,7 @@ class _Size:
 
 
 class _Loader(yaml.SafeLoader):
-    """Counts what it composes, so that nothing larger than the bounds is ever in memory."""
+    """Counts the nodes that it composes, so that memory never holds more than the limits allow."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's name)
 
@@ -140,7 +140,7 @@ class _Loader(yaml.SafeLoader):
     def _alias(self, event: yaml.AliasEvent, node: yaml.Node | None) -> yaml.Node | None:
         size = self._sizes.get(id(node))
         if size is None:
-            _refuse(event, f"*{event.anchor} stands within what it names")
+            _refuse(event, f"*{event.anchor} is used inside the value that it names")
         self._values += size.values
         self._deepest = max(self._deepest, self._depth + size.depth)
         self._check(event)
@@ -151,7 +151,7 @@ class _Loader(yaml.SafeLoader):
             _refuse(event, f"expected at most {DEEPEST} sections and lists within each other")
         if self._values > MOST_VALUES:
             _refuse(
-                event, f"expected at most {MOST_VALUES:,} values, counting what an alias (*name) stands for each time"
+                event, f"expected at most {MOST_VALUES:,} values, counting the values of an alias (*name) each time"
             )
 
 
@@ -165,7 +165,7 @@ def _refuse(event: yaml.Event, message: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
-    """Nodes into plain values, noting in the document where each stands."""
+    """Turns nodes into plain values, and notes the line of each in the document."""
 
     document: Document
 
@@ -191,7 +191,7 @@ class _Builder:
                 self.document.repeated.append(Repeated(here, line, first_line))
                 lines[here] = line
             made[key] = self.value(value_node, here)
-        for part in self._merged(node, location):  # what is said itself wins, then what is merged first
+        for part in self._merged(node, location):  # own keys win, then those of the first merge
             for name, value in self._mapping(part, location).items():
                 made.setdefault(name, value)
         return made
@@ -202,13 +202,13 @@ class _Builder:
             if key_node.tag == _MERGE:
                 for part in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
                     if not isinstance(part, yaml.MappingNode):
-                        self._refuse(part, location, "merges with << what is no section")
+                        self._refuse(part, location, "merges with << a value that is not a section")
                     yield part
 
     def _key(self, node: yaml.Node, location: Location) -> str:
         key = self._scalar(node, location) if isinstance(node, yaml.ScalarNode) else None
         if not isinstance(key, str):
-            self._refuse(node, location, "has a key that is no text: expected a word (in quotes, if it is a number)")
+            self._refuse(node, location, "has a key that is not a text: expected a word (in quotes, if it is a number)")
         return key
 
     def _scalar(self, node: yaml.ScalarNode, location: Location) -> Any:
@@ -222,7 +222,7 @@ class _Builder:
             if node.tag in (f"{_TAG}int", f"{_TAG}float"):
                 return _number(text, node.tag == f"{_TAG}float")
         except ValueError:
-            self._refuse(node, location, f"is no value of its kind ({node.tag.removeprefix(_TAG)}), got {text[:60]!r}")
+            self._refuse(node, location, f"is not a valid {node.tag.removeprefix(_TAG)}, got {text[:60]!r}")
         return self._text(node, location)
 
     def _check_tag(self, node: yaml.Node, location: Location) -> None:
@@ -231,7 +231,7 @@ class _Builder:
             self._refuse(node, location, f"has the tag {tag}: expected a plain value, list or section")
 
     def _text(self, node: yaml.ScalarNode, location: Location) -> str:
-        """A text of whole characters; pairs of surrogates, as JSON writes them, are put together."""
+        """A text of whole characters; pairs of surrogates, as JSON writes them, are joined."""
         text = str(node.value)
         if _SURROGATE.search(text):
             try:
@@ -255,7 +255,7 @@ def _truth(text: str) -> bool:
 
 
 def _number(text: str, is_float: bool) -> int | float:
-    """Raises ValueError if it is none, or longer than any that is meant."""
+    """Raises ValueError if it is not a number, or longer than any useful one."""
     if len(text) > LONGEST_NUMBER:
         raise ValueError(text)
     bare = text.replace("_", "").lower()

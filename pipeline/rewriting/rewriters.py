@@ -1,4 +1,4 @@
-"""Written text into text one can speak: one class an engine, chosen by name from REWRITERS."""
+"""Written text to text that can be spoken: one class per engine, chosen by name from REWRITERS."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,25 +32,25 @@ class Rewriter(Protocol):
         ...
 
     def probe(self) -> list[Problem]:
-        """What only asking can tell, such as an endpoint that does not answer. Takes seconds at most."""
+        """Problems that only a request can find, such as an endpoint that does not answer. Takes seconds at most."""
         ...
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Names and versions of all that shapes the output, beside `engine` and the limits: rules, grammars, models."""
+        """Names and versions of everything that changes the output, beside `engine` and the limits: rules, models …"""
         ...
 
     def load(self, scratch: Path) -> None:
         """Make ready in the process that will rewrite.
 
-        scratch: a folder of the stage's own, which may not exist yet, for what is to be found again after a restart.
+        scratch: a folder of the stage's own, which may not exist yet, for files that survive a restart.
         """
         ...
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
-        """One result a dialogue, in their order; a dialogue that cannot be spoken is a Rejection (stage `script`).
+        """One result per dialogue, in their order; a dialogue that cannot be spoken is a Rejection (stage `script`).
 
-        It takes many at once so that an engine that batches or waits for a server can; each result must depend on
-        its own dialogue alone.
+        It gets many dialogues, so that an engine can batch them or wait for a server. Each result must depend only on
+        its own dialogue.
         """
         ...
 

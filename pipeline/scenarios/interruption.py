@@ -16,7 +16,7 @@ SILENCE_AFTER_STOP_S = 0.5
 
 
 class InterruptionTiming(Timing):
-    scenario: Literal["interruption"]
+    scenario: Literal["interruption"] = "interruption"
     reaction_delay_s: Range = Range(low=0.8, high=2.0)
     interruption_probability: Share = 1.0
     heard_before_barge_in_s: Seconds = 0.5

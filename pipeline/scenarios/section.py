@@ -1,6 +1,6 @@
 """What a recipe says of timing, whatever the scenario; each scenario adds its own keys."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -17,3 +17,5 @@ class Timing(Section):
     next_turn_gap_s: Range = Range(low=0.5, high=3.0)
     tail_s: Seconds = 0.8
     fade_s: Annotated[float, Field(gt=0, le=0.2)] = 0.03  # of what is cut
+
+    PART: ClassVar[str | None] = "scenario"

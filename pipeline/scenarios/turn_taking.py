@@ -1,4 +1,4 @@
-"""Turn-taking: nobody speaks before the other has finished (BayLing-Duplex section 3)."""
+"""Turn-taking: each side speaks after the other has finished (BayLing-Duplex section 3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .section import Timing
 
 
 class TurnTakingTiming(Timing):
-    scenario: Literal["turn_taking"]
+    scenario: Literal["turn_taking"] = "turn_taking"
 
 
 @dataclass(frozen=True)

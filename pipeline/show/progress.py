@@ -1,4 +1,4 @@
-"""What a person sees while a build runs."""
+"""Progress of a command, for a person."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..storage.partitions import PartitionFolder
 from .terminal import Console
 
 REFRESH_S = 1.0
-LINE_EVERY_S = 20.0  # where the output is no terminal
-SPEED_OVER_S = 3600.0  # partitions take long and end in bursts, one a worker
+LINE_EVERY_S = 20.0  # where the output is not a terminal
+SPEED_OVER_S = 3600.0  # partitions take long and end in bursts, one per worker
 
 
 class Display:
-    """Progress on a terminal, a line now and then elsewhere."""
+    """Progress bars on a terminal; elsewhere, a line from time to time."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
@@ -49,7 +49,7 @@ class Display:
 
     @contextmanager
     def training(self, steps: int, start: int) -> Iterator[Callable[[int, str], None]]:
-        """Call what it yields with the number of steps taken and what to say of the last one."""
+        """Yields a function to call with the number of steps and a text about the last one."""
         last = time.monotonic()
 
         def report(done: int, figures: str) -> None:
@@ -65,7 +65,7 @@ class Display:
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Call what it yields with the number done."""
+        """Yields a function to call with the number done."""
         with self._progress() as progress:
             task = progress.add_task(one_line(what), total=total, rate="")
             yield lambda done: progress.update(task, completed=done)
@@ -120,8 +120,9 @@ class _Watch:
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> _Watch:
-        if any(self.counted.values()) and self.lines:
-            self.lines.print(f"already there: {self._line()}")
+        there = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items() if done)
+        if there and self.lines:
+            self.lines.print(f"{there} already there", soft_wrap=True)
         self.thread.start()
         return self
 

@@ -1,4 +1,4 @@
-"""The one way to a terminal: whatever a caller hands over, nothing in it steers the terminal or is taken for markup."""
+"""The one way to a terminal: no text of a caller controls the terminal or is read as markup."""
 
 import sys
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from ..escapes import one_line, printable
 
 
 def say(text: str, error: bool = False) -> None:
-    """Print a text of one or more lines, those of ours; ids and texts in it keep to their line by `one_line`."""
+    """Print our own text of one or more lines; ids and texts in it must have gone through `one_line`."""
     stream = sys.stderr if error else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def say_line(text: str, error: bool = False) -> None:
-    """Print a text as one line, whatever it holds."""
+    """Print any text as one line."""
     say(one_line(text), error)
 
 

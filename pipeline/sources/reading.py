@@ -30,11 +30,11 @@ __all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", 
 
 
 def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[Read | Rejection]:
-    """Every row of a source, in order: as a dialogue, or as the reason why it is none.
+    """Every row of a source, in order: as a dialogue, or as a rejection with its reason.
 
     A rejection is named by its place (`file.jsonl:17`), since a row that cannot be read has no id. `source.limit`
-    counts rows, usable or not. A relative path starts at `base`, the recipe's folder. lost: is given a message for each
-    file that is lost as a whole, or from some row on, unless `source.unreadable_files` allows it.
+    counts rows, usable or not. A relative path starts at `base`, the recipe's folder. lost: gets a message for each
+    file that cannot be read at all, or only to some row, unless `source.unreadable_files` allows it.
 
     Raises UserError if the file, folder or Hub data set cannot be opened.
     """
@@ -44,7 +44,7 @@ def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[
 
 
 def check(source: Source, base: Path) -> str | None:
-    """What is wrong with where a source says it is, or None; cheap, and without a network."""
+    """What is wrong with the path or name of a source, or None; cheap, and without a network."""
     if source.hub is not None:
         return None if importlib.util.find_spec("datasets") else "`hub` needs the package `datasets`"
     try:
@@ -54,11 +54,11 @@ def check(source: Source, base: Path) -> str | None:
 
 
 def fingerprint(source: Source, base: Path) -> dict[str, str]:
-    """What a source's rows depend on: the sha256 of each file, or the name and revision of a Hub data set.
+    """What the rows of a source depend on: the sha256 of each file, or the name and revision of a Hub data set.
 
-    A Hub data set that is a folder here has the sha256 of its files, too. Of one without a `revision`, what its main
-    branch holds is not part of the fingerprint, as that cannot be asked without a network: `datasets` reads all rows
-    from one commit, and a work folder keeps the rows that were read first.
+    A Hub data set that is a local folder has the sha256 of its files, too. Without a `revision`, the fingerprint does
+    not have the content of the main branch, because that would need a network: `datasets` reads all rows from one
+    commit, and a work folder keeps the rows that it read first.
     Raises UserError if a local source cannot be read.
     """
     if source.hub is None:

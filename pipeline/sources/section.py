@@ -22,7 +22,7 @@ class Source(Section):
     limit: Rows | None = None
     join: Few = 1  # neighbouring dialogues of one exchange become one of this many
     license: str = "unknown"
-    # A file of which no row, or none from some place on, can be read: stop the build, or go on without those rows.
+    # If no row of a file can be read, or none from some place on: stop the build, or continue without those rows.
     unreadable_files: Literal["stop", "skip"] = "stop"
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"path", "license"})

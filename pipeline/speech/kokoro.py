@@ -32,6 +32,7 @@ PAUSE_S = 0.3  # between the pieces of a text that is too long for one run
 BOUNDARY = 0  # stands before the first phoneme and after the last
 DURATIONS = "/encoder/Clip_output_0"  # of the graph: how long each id lasts, float32 [1, ids]
 DURATION_SAMPLES = 600  # one of its units
+LEAD_SAMPLES = 2 * DURATION_SAMPLES  # how far the sound of an id is ahead of its place: benchmarks/word_times.py --lead
 
 Span = tuple[int, int]  # first sample and one past the last
 
@@ -124,7 +125,7 @@ class Kokoro:
         edges = np.cumsum(durations.reshape(-1).astype(np.int64) * DURATION_SAMPLES)
         if edges[-1] != len(waveform):  # of another model than is known here
             return _Run(waveform, {})
-        return _Run(waveform, _words(piece, edges, words))
+        return _Run(waveform, _words(piece, np.maximum(edges - LEAD_SAMPLES, 0), words))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from ..errors import DialogueRejected
 
 MAX_PHONEMES = 510  # what the model's position table leaves between its two boundary tokens
 PUNCTUATION = frozenset(",.;:!?…—\"()'- ")
-PAUSES = ",.;:!?…—“”() "  # what the voice reads of punctuation and spaces
+PAUSES = ',.;:!?…—“”"() '  # what the voice reads of punctuation and spaces
 NO_SOUND = PAUSES + "ˈˌ"  # alone; a stress mark has a part of the vowel that it stands before
 # The grapheme-to-phoneme step knows one form of each of these and forgets the others.
 TYPOGRAPHY = str.maketrans(

@@ -52,7 +52,7 @@ class ScriptStage:
         return spoken
 
     def _rewritten(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
-        """All at once; if one of them makes the rewriter fail, each on its own, so that it fails alone."""
+        """All at once; if that fails, one by one, so that only the dialogue that fails is rejected."""
         try:
             return self.rewriter.rewrite_all(dialogues)
         except Exception as error:

@@ -40,7 +40,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
-    """Raise what the file system refuses inside as a UserError that names the target and says what to do."""
+    """Turn an error of the file system inside into a UserError that names the target and says what to do."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def explained(target: Path) -> Iterator[None]:
 def locked(path: Path, message: str | None) -> Iterator[None]:
     """Hold a lock file; raises UserError, which starts with the message, if another process holds it.
 
-    message: None waits until it is free. Whatever else forbids the lock is raised as a UserError that says what it was.
+    message: None waits until it is free. Any other problem with the lock is raised as a UserError, too.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,14 +77,14 @@ def _lock(path: Path, wait: bool) -> int | None:
             raise _no_lock(error, path) from error
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # whoever held it has removed the file since it was opened here: it guards nothing
+        os.close(descriptor)  # its last holder has removed the file since it was opened here: it protects nothing
 
 
 def _no_lock(error: OSError, path: Path) -> UserError:
     if error.errno in NO_LOCKS:
         return UserError(
             f"{path}: the file system there keeps no locks ({error.strerror}), and without them two builds could "
-            "write the same files. Choose a folder on another one, or, if it is NFS, let its lock service run."
+            "write the same files. Choose a folder on another one, or, if it is NFS, start its lock service."
         )
     return UserError(f"{path}: could not be locked ({error.strerror}). Choose another folder, or allow it.")
 
@@ -100,7 +100,7 @@ def _open_lock(path: Path) -> int:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write JSON that is the same bytes for the same value; bytes of names that are no text become escapes."""
+    """Write JSON that is the same bytes for the same value; bytes of names that are not text become escapes."""
     with atomic_path(target) as path:
         path.write_text(canonical_json(value, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
 
@@ -115,7 +115,7 @@ def file_sha256(path: Path) -> str:
 
 
 def remove_temporary(folder: Path) -> None:
-    """Remove what a killed build left behind, at any depth. Call it with the folder's lock held."""
+    """Remove temporary files of a killed build, at any depth. Call it with the folder's lock held."""
     for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)
 
@@ -139,10 +139,10 @@ def sync_all(folder: Path) -> None:
 def _explained(error: OSError, target: Path) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
-            f"{target}: the disk is full. What was committed is safe: make room and run the same command again."
+            f"{target}: the disk is full. Committed work is safe: make room and run the same command again."
         )
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return UserError(f"{target}: may not be written ({error.strerror}). Choose another folder, or allow it.")
     if error.errno == errno.ENAMETOOLONG:
         return UserError(f"{target}: the name is too long for the file system. Choose a shorter one.")
-    return UserError(f"{target}: could not be written: {error}. What was committed is safe.")
+    return UserError(f"{target}: could not be written: {error}. Committed work is safe.")

@@ -1,4 +1,4 @@
-"""What folders of models hold, told without loading it: tensors, and checksums that are remembered."""
+"""Contents of folders of models, without loading a model: tensors, and checksums that are cached."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def folder_checksum(folder: Path, files: Iterable[str]) -> str:
 
 
 def checksum(path: Path) -> str:
-    """sha256 of a file; remembered in the user's cache folder for as long as its size and time stay as they are.
+    """sha256 of a file; cached in the user's cache folder as long as its size and time do not change.
 
     Raises UserError if it cannot be read.
     """
@@ -47,13 +47,18 @@ def checksum(path: Path) -> str:
         computed = file_sha256(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    with suppress(UserError), atomic_path(known) as file:  # a cache that may not be written costs time alone
+    with suppress(UserError), atomic_path(known) as file:  # without a writable cache, only time is lost
         file.write_text(computed, encoding="ascii")
     return computed
 
 
 def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
-    """A JSON object; raises ValueError, in words, if the file is missing, damaged, deeper or larger than any is."""
+    """A JSON object of a model's folder.
+
+    `Infinity` and `-Infinity` are read, which JSON does not have and configurations of models do (Mamba-2's
+    `time_step_limit`). NaN is refused, and so is a number too large for a float (1e400). Raises ValueError, in words,
+    if the file is missing, damaged, deeper or larger than any is.
+    """
     try:
         content = read_bytes(path, largest_bytes)
     except OSError as error:
@@ -61,28 +66,35 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+        found = json.loads(content.decode("utf-8"), parse_constant=_infinity, parse_float=_finite)
     except RecursionError as error:
-        raise ValueError(f"{path} is no JSON that can be read: it is nested too deep") from error
+        raise ValueError(f"{path} cannot be read as JSON: it is nested too deep") from error
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object")
     return found
 
 
+def _infinity(text: str) -> float:
+    """Infinity or -Infinity: the third constant that Python reads, NaN, equals nothing and is no setting."""
+    if text == "NaN":
+        raise ValueError("NaN is no number")
+    return float(text)
+
+
 def _finite(text: str) -> float:
-    """A number of JSON, which NaN and Infinity are none of."""
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is no number of JSON")
+        raise ValueError(f"{text} is not a number in JSON")
     return value
 
 
-def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
+def check_numbers(config: Mapping[str, Any], path: Path | None = None, infinite: bool = False) -> None:
     """Raise ValueError, with the file and the key, at a number of a model's configuration that no model has.
 
     A library that makes a model of it would take all memory, or go on for ever, before it noticed.
+    infinite: whether infinities are allowed, as they are in files of models; manifests cannot repeat a recipe's.
     """
     where = f"{path}: " if path else ""
     waiting: list[tuple[str, Any]] = list(config.items())
@@ -92,7 +104,7 @@ def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
             waiting += value.items()
         elif isinstance(value, list):
             waiting += [(key, item) for item in value]
-        elif isinstance(value, float) and not math.isfinite(value):
+        elif isinstance(value, float) and not math.isfinite(value) and not (infinite and math.isinf(value)):
             raise ValueError(f"{where}{key}: expected a finite number, got {value}")
         elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
             raise ValueError(
@@ -103,7 +115,7 @@ def check_numbers(config: Mapping[str, Any], path: Path | None = None) -> None:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a safetensors file, from its header alone.
+    """Names and shapes of the tensors of a safetensors file, from only its header.
 
     Raises ValueError, in words, if the file is of another kind or shorter than its header says.
     """
@@ -111,14 +123,14 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
         if not 2 <= header_bytes <= min(size - HEADER_LENGTH_BYTES, LONGEST_HEADER_BYTES):
-            raise ValueError(f"{path} is no safetensors file, or only the beginning of one: copy it again")
+            raise ValueError(f"{path} is not a safetensors file, or only the beginning of one: copy it again")
         try:
             header = json.loads(file.read(header_bytes))
             tensors = {name: described for name, described in header.items() if name != "__metadata__"}
             shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
             data_bytes = max((int(described["data_offsets"][1]) for described in tensors.values()), default=0)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{path} is no safetensors file: {error}") from error
+            raise ValueError(f"{path} is not a safetensors file: {error}") from error
     if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
         raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")
     return shapes

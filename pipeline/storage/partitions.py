@@ -1,4 +1,4 @@
-"""A stage's folder: one Parquet file and one commit record a partition. Only what has a record counts."""
+"""A stage's folder: one Parquet file and one commit record per partition. Only partitions with a record count."""
 
 import os
 import re
@@ -23,9 +23,9 @@ MAKE_AGAIN = "Remove {} and run the same command again: it makes this partition 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a partition's dialogues: planned = emitted + rejected.
+    """What happened to a partition's dialogues: planned = emitted + rejected.
 
-    `notes` counts what was changed without rejecting anything, such as a reply cut to the limit.
+    `notes` counts changes that reject no dialogue, such as a reply cut to the limit.
     """
 
     planned: int
@@ -50,7 +50,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PartitionFolder:
-    """The folder of one stage, named by what shaped its contents."""
+    """The folder of one stage, named by everything that changes its contents."""
 
     path: Path
 
@@ -115,7 +115,7 @@ class PartitionFolder:
         """The commit record; raises UserError if it is missing or damaged."""
         record = self.record(partition)
         if record is None:
-            raise UserError(f"{self.record_file(partition)} is missing. Run the same command again: it is made.")
+            raise UserError(f"{self.record_file(partition)} is missing. Run the same command again: it makes it.")
         return record
 
 

@@ -1,6 +1,6 @@
-"""Paths as a person gives them, on the command line or in a recipe, and the small text files that they name.
+"""Paths of the command line or of a recipe, and the small text files that they name.
 
-What no file system here can have is refused, and nothing is read that could fill the memory or never end.
+A path that no file system here can have is refused. A file that could fill the memory or never end is not read.
 """
 
 import os
@@ -19,9 +19,9 @@ LONGEST_PATH_BYTES = 4095
 DEEPEST = 200  # folders within folders, which Python makes by recursion
 LARGEST_TEXT_BYTES = 1 << 20  # of a recipe, a prompt, a list of answers
 STORE = (
-    "is an address, and no path of a file system (it would become the folder {folder}). Expected a local or shared "
-    "folder. Copy what is built to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs "
-    "-put), and copy what lies in one to a folder first"
+    "is an address, not a path of a file system (it would become the folder {folder}). Expected a local or shared "
+    "folder. Copy a data set to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs "
+    "-put), and copy data from a store to a folder first"
 )
 
 
@@ -33,7 +33,7 @@ def problem(text: str) -> str | None:
         return "is empty: expected a path"
     try:
         if "\0" in text or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
-            return f"is no path: expected at most {LONGEST_PATH_BYTES} bytes and no NUL among them"
+            return f"is not a path: expected at most {LONGEST_PATH_BYTES} bytes and no NUL among them"
         parts = Path(text).parts
         if len(parts) > DEEPEST or any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in parts):
             return (
@@ -42,12 +42,12 @@ def problem(text: str) -> str | None:
             )
         Path(text).expanduser()
     except (UnicodeEncodeError, RuntimeError):
-        return "is no path here: it holds half a character, or starts with the home of a user who is not known"
+        return "is not a path here: it holds half a character, or starts with the home of an unknown user"
     return None
 
 
 def path(text: str) -> Path:
-    """A path of the command line, `~` replaced. Raises UserError at what is none, or a circle of links."""
+    """A path of the command line, with `~` expanded. Raises UserError if it is not a path, or a circle of links."""
     if said := problem(text):
         raise UserError(f"{shortened(text)} {said}.")
     expanded = Path(text).expanduser()
@@ -59,10 +59,10 @@ def path(text: str) -> Path:
 
 
 def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
-    """A small text file that a person has written; raises UserError, with its name, if it is none."""
+    """The text of a small file of a user; raises UserError, with its name, if it is not such a file."""
     try:
         if not file.is_file():
-            why = "expected a plain file, no folder, pipe or device" if file.exists() else "there is no such file"
+            why = "expected a plain file, not a folder, pipe or device" if file.exists() else "there is no such file"
             raise UserError(f"{file}: cannot be read: {why}")
         with file.open("rb") as opened:
             content = opened.read(largest_bytes + 1)
@@ -78,18 +78,18 @@ def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """A plain file as it is; raises ValueError if it is anything else, such as a pipe, or larger than this."""
+    """The bytes of a plain file; raises ValueError if it is not plain, such as a pipe, or larger than `most_bytes`."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no plain file")
+            raise ValueError("it is not a plain file")
         if status.st_size > most_bytes:
             raise ValueError(f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}")
         return file.read(most_bytes)
 
 
 def shortened(text: str, most: int = 120) -> str:
-    """A text that a message may quote, whatever its length."""
+    """A text that a message may quote: a long one is cut."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 

@@ -1,4 +1,4 @@
-"""Where a data set and the work for it may lie: asked before anything is written."""
+"""Checks of the folders for a data set and for its work, before anything is written."""
 
 import os
 import unicodedata
@@ -17,8 +17,8 @@ BELOW_WORK = f"preferences-{KEY}/.part-000000.parquet.{UUID}.tmp"
 def check_places(out: Path, work: Path) -> None:
     """Raise UserError if a data set cannot be made in `out` with its stages' folders in `work`, wherever links lead.
 
-    That is if one is inside the other or the same, if `out` is a mount point, if what is no folder stands in the way,
-    or if a name that will be made there is too long for the file system.
+    That is if one is inside the other or the same, if `out` is a mount point, if a file is in the way of a folder, or
+    if a name that will be made there is too long for the file system.
     """
     _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
     _check_length(work, work / BELOW_WORK, 0)
@@ -28,12 +28,12 @@ def check_places(out: Path, work: Path) -> None:
         raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
     if is_inside(work, out):
         raise UserError(
-            f"the folder of the stages, {work}, is inside {out}, which is to hold the data set and nothing else. "
+            f"the folder of the stages, {work}, is inside {out}, which must hold only the data set. "
             "Choose another folder with --work or with --out."
         )
     if is_inside(out, work):
         raise UserError(
-            f"the folder of the data set, {out}, is inside {work}, where the stages keep what they made. "
+            f"the folder of the data set, {out}, is inside {work}, where the stages keep their results. "
             "Choose another folder with --out or with --work."
         )
 
@@ -67,8 +67,8 @@ def expanded(path: Path, resolved: bool = True) -> Path:
     try:
         path = path.expanduser()
         return path.resolve() if resolved else path.absolute()
-    except (RuntimeError, OSError) as error:  # a home that nobody has, links in a circle
-        raise UserError(f"{path} is no path that can be used: {error}. Choose another.") from error
+    except (RuntimeError, OSError) as error:  # the home of an unknown user, links in a circle
+        raise UserError(f"{path} is not a usable path: {error}. Choose another.") from error
 
 
 def _folded(path: Path) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Small JSON files that are believed only if they still say what was written, and lie where they were written.
+"""Small JSON files that are believed only if their content and their place have not changed.
 
-A record carries its place (the names of its folder and of itself), so that one that was copied or swapped is found, and
-a checksum of all that it says.
+A record has its place (the names of its folder and of itself), so a copied or swapped record is found, and a checksum
+of its content.
 """
 
 import hashlib
@@ -20,21 +20,21 @@ class RecordDamaged(Exception):
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Write what `read_record` gives back; the same bytes for the same content in the same place."""
+    """Write a record for `read_record`; the same bytes for the same content in the same place."""
     body = content | {"version": VERSION, "place": _place(path)}
     write_json(path, body | {"checksum": _checksum(body)})
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What a record says. Raises FileNotFoundError if there is none, and RecordDamaged if it cannot be believed."""
+    """The content of a record. Raises FileNotFoundError if there is none, RecordDamaged if it cannot be believed."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(body, dict):
             raise RecordDamaged("expected a JSON object")
         if "checksum" not in body:
-            raise RecordDamaged("it carries no checksum: it was not written by this version of duplexgen")
+            raise RecordDamaged("it has no checksum: it was not written by this version of duplexgen")
         if body.pop("checksum") != _checksum(body):
-            raise RecordDamaged("its checksum is not that of what it says")
+            raise RecordDamaged("its checksum is not that of its content")
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:

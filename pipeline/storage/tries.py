@@ -1,4 +1,4 @@
-"""How often a partition was begun and not committed: a worker that is killed cannot say so itself."""
+"""Counts how often a partition was started and not committed: a worker that is killed cannot report it."""
 
 import shutil
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ FOLDER = ".tries"
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """Of the partitions of one stage: a file each, one byte longer with each try."""
+    """Tries of the partitions of one stage: one file per partition, one byte longer with each try."""
 
     stage_folder: Path
 
@@ -29,7 +29,7 @@ class Tries:
             file.unlink(missing_ok=True)
 
     def open(self) -> list[int]:
-        """Partitions that were begun and not ended."""
+        """Partitions that were started and not finished."""
         return sorted(int(file.name) for file in (self.stage_folder / FOLDER).glob("[0-9]*"))
 
     def forget(self) -> None:

@@ -46,7 +46,7 @@ class SpeechTokenizer(Protocol):
 
     @property
     def name(self) -> str:
-        """What a recipe calls it."""
+        """Its name in a recipe."""
         ...
 
     @property
@@ -72,7 +72,7 @@ class SpeechTokenizer(Protocol):
 
     @property
     def frame_by_frame(self) -> bool:
-        """Whether a frame's codes depend on its own samples alone."""
+        """Whether a frame's codes depend only on its own samples."""
         ...
 
     @property
@@ -85,7 +85,7 @@ class SpeechTokenizer(Protocol):
         ...
 
     def fingerprint(self) -> Mapping[str, str]:
-        """`name`, `version` and `sha256` of the weights: what decides the codes."""
+        """`name`, `version` and `sha256` of the weights: everything that decides the codes."""
         ...
 
     def load(self) -> None: ...
@@ -93,7 +93,7 @@ class SpeechTokenizer(Protocol):
     def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, codebooks, frames] of samples [channels, samples] at `sample_rate`.
 
-        Channels are encoded apart from each other, so any number of signals of equal length makes a batch.
+        Each channel is encoded by itself, so any number of signals of equal length makes a batch.
         Raises ValueError unless the number of samples is a multiple of `samples_per_frame`.
         """
         ...
@@ -125,7 +125,7 @@ class SpeechTokenizer(Protocol):
 
 
 class TextTokenizer(Protocol):
-    """Text to ids and back. Text is only ever text: no id of a special token comes out of `encode`."""
+    """Text to ids and back. Text is always text: `encode` never gives the id of a special token."""
 
     def __init__(self, tokens: Tokens) -> None: ...
 

@@ -12,7 +12,7 @@ class GLM4Voice(Section):
     """The speech tokenizer of GLM-4-Voice."""
 
     checkpoint: PathText  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
-    mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes know nothing of what follows it
+    mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes do not depend on later blocks
     block_frames: Annotated[int, Field(gt=0, le=1000)] = (
         10  # that streaming commits at a time; layout.user_tokens is a multiple of it
     )
@@ -39,8 +39,8 @@ class Tokens(Section):
     glm4voice: GLM4Voice | None = None
     mimi: Mimi | None = None
     pretrained: Pretrained | None = None
-    # Frames of silence that are tokenized after each track, for whatever a layout still has to say when it is over:
-    # with these, any layout that needs no more of them is made of the same tracks.
+    # Frames of silence that are tokenized after each track, for layouts that run ahead or fill up blocks. Any layout
+    # that needs no larger margin is made from the same tracks.
     margin_frames: Annotated[int, Field(ge=0, le=10_000)] = 40
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"glm4voice", "mimi", "pretrained"})

@@ -1,4 +1,4 @@
-"""Speech and text tokenizers by the names a recipe calls them. To add one: write the class, put it here."""
+"""Speech and text tokenizers by their names in a recipe. To add one: write a class and add it here."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,9 +30,9 @@ TEXT_TOKENIZERS: dict[str, type[TextTokenizer]] = {
 def installed(
     table: Mapping[str, Any], described: "DescribedSpeechTokenizer | DescribedTextTokenizer", tokens: Tokens
 ) -> Any:
-    """The tokenizer that a vocabulary.json describes, loaded: its name, its weights' checksum and any version it says.
+    """Load the tokenizer that a vocabulary.json describes: with its name, the checksum of its weights and its version.
 
-    tokens: the recipe's section, which says where its weights are. Raises UserError if the one there is another.
+    tokens: the recipe's section, which says where its weights are. Raises UserError if those are of another tokenizer.
     """
     name = described.name
     tokenizer = table[name](tokens) if name in table else None

@@ -1,8 +1,9 @@
-"""Which clips become voices: one a speaker, none that sounds like another, and who is held out.
+"""Which clips become voices: one per speaker, no two that sound alike; and which voices are held out.
 
-A speaker who is named is held out or not by that name, a recording without a name by its content: whatever else is in
-the folder, a voice stays on its side. Clips on both sides that sound like one voice would break that, so none of them
-is kept (of two speakers with names, who are not one person, the one that is not held out).
+The name of a speaker decides whether the voice is held out; without a name, the content of the recording does. So a
+voice stays on its side with any other recordings in the folder. Clips on both sides that sound like one voice would
+break that, so none of them is kept (of two named speakers, who are not one person, the one that is not held out is
+kept).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,7 +78,7 @@ def _apart(
     recipe: VoicesRecipe,
     rejected: list[Rejected],
 ) -> list[int]:
-    """Those that resemble nobody of the other side, or may stay all the same."""
+    """Those that resemble no voice of the other side, and those that stay nevertheless."""
     apart = []
     train = [index for index, side in enumerate(sides) if side == "train"]
     held_out = [index for index, side in enumerate(sides) if side == "eval"]

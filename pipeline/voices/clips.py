@@ -1,4 +1,4 @@
-"""Recordings as they are found: a folder of audio files with what is known of them, or a data set."""
+"""Recordings from a folder of audio files with their metadata, or from a data set."""
 
 import csv
 import hashlib
@@ -45,7 +45,7 @@ LANGUAGES = {
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is said of a recording beside it; None where nothing is."""
+    """Metadata of a recording; None where a field is missing."""
 
     text: str | None = None
     speaker: str | None = None  # who it is, by any name; clips of one speaker share a split and give one voice
@@ -94,7 +94,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A row or file that is no recording."""
+    """A row or file that is not a recording."""
 
     where: str
     reason: str
@@ -131,8 +131,8 @@ def language_code(language: str) -> str:
 def read_folder(folder: Path) -> Iterator[Recording | Unread]:
     """Every audio file under a folder, in the order of names, with what metadata.csv or metadata.jsonl says of it.
 
-    What one row of metadata does wrong is given in its place. Raises UserError if there is no audio at all, or the
-    metadata is no table.
+    A mistake in a row of metadata is given in the place of the row. Raises UserError if there is no audio at all, or
+    the metadata is not a table.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in audio_files(folder)}
     if not paths:
@@ -164,7 +164,7 @@ def read_folder(folder: Path) -> Iterator[Recording | Unread]:
             continue
         if name in known and known[name] != said:
             spoiled.add(name)
-            yield Unread(name, "bad_metadata", f"{where}: named before, with something else said of it")
+            yield Unread(name, "bad_metadata", f"{where}: named before, with other metadata")
         known[name] = said
     for name, path in sorted(paths.items()):
         if name not in spoiled:
@@ -193,7 +193,7 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 
 def _not_read(folder: Path) -> dict[str, Unread]:
-    """What has the name of an audio file and is none that can be read, by its name, in the order of names."""
+    """Files that have the name of an audio file but cannot be read, in the order of names."""
     found = {}
     for path in sorted(_visible(folder)):
         if path.suffix.lower() not in SUFFIXES + UNREAD_SUFFIXES:
@@ -216,7 +216,7 @@ def shown_path(name: str) -> str:
 def _metadata(folder: Path) -> Iterator[tuple[str, dict[str, Any] | list[str] | Unread]]:
     """Rows of the metadata file, each with its place; a list of fields where there are more than columns.
 
-    Raises UserError for a file that is no table.
+    Raises UserError for a file that is not a table.
     """
     there = [folder / name for name in METADATA if (folder / name).is_file()]
     if not there:
@@ -243,15 +243,15 @@ def _csv_rows(path: Path, content: str) -> Iterator[tuple[str, dict[str, Any] | 
             )
         line = reader.line_num + 1
         for fields in reader:
-            if any("\n" in field for field in fields):  # a quote that is not closed takes the next rows into its field
-                raise csv.Error("a field in quotes goes on over the end of the line")
+            if any("\n" in field for field in fields):  # an open quote pulls the next rows into its field
+                raise csv.Error("a field in quotes does not end on its line")
             if fields:
                 row = dict(zip(columns, fields, strict=False))
                 yield f"{path.name}:{line}", row if len(fields) <= len(columns) else fields
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
-            f"{path}:{line}: the row that begins here is no CSV: {error}. Expected each row on one line. Close the "
+            f"{path}:{line}: the row that begins here is not CSV: {error}. Expected each row on one line. Close the "
             "quote that opens a field, and double those inside it"
         ) from error
 

@@ -19,7 +19,7 @@ Span = tuple[int, int]  # first sample, one past the last
 class Cut:
     start: int  # first sample of the recording
     end: int  # one past the last
-    whole: bool  # False: speech was left out, so that a transcript of the recording is none of the clip
+    whole: bool  # False: speech was left out, so a transcript of the recording is not one of the clip
     speech_share: float  # of the clip, in which there is speech
 
 

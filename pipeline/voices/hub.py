@@ -8,7 +8,7 @@ from .clips import Recording, Unread, about
 
 
 def read_hub(name: str, config: str | None, split: str, revision: str | None) -> Iterator[Recording | Unread]:
-    """Every row, with its audio as it is encoded: it is decoded here, not by `datasets`, which wants torchcodec.
+    """Every row, with its encoded audio: this package decodes it, because `datasets` would need torchcodec.
 
     Raises UserError if the data set cannot be loaded or has no column of audio.
     """
@@ -23,7 +23,7 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None) ->
             loaded = loaded.cast_column(columns[0], datasets.Audio(decode=False))
             for number, row in enumerate(loaded, 1):
                 yield _recording(f"{label}#{number}", row, columns[0], features)
-    except Exception as error:  # whatever a loader, a network or a server can raise ends the command alike
+    except Exception as error:  # any error of a loader, a network or a server ends the command in the same way
         raise UserError(
             f"cannot load the data set {name!r} (config {config!r}, split {split!r}): {type(error).__name__}: {error}. "
             "Check the name, the split and the network; a set that is private needs HF_TOKEN in the environment"

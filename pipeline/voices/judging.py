@@ -1,4 +1,4 @@
-"""Whether a recording has a clip that a voice can be cloned from, and what was measured of it."""
+"""Whether a recording has a clip from which a voice can be cloned, and its measurements."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -14,14 +14,14 @@ from .recipe import VoicesRecipe
 
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
 LEAST_LANGUAGE_PROBABILITY = 0.5
-MOST_ERRORS = 0.5  # words of a given transcript that were heard otherwise; numerals alone make a few
-COMPARED_BY_GATE = frozenset({"en", "zh"})  # numerals and spellings brought to one form
+MOST_ERRORS = 0.5  # words of a given transcript that the recogniser hears differently; numerals cause a few
+COMPARED_BY_GATE = frozenset({"en", "zh"})  # numerals and spellings in one form
 UNSPACED = frozenset({"ja", "th", "my", "lo", "yue"})  # written without spaces
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured before a recording was kept or not; None where it did not come to that."""
+    """Measurements of a recording, until it was kept or rejected; None where it was rejected before."""
 
     duration_s: float | None = None
     speech_share: float | None = None
@@ -46,7 +46,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A clip that would do; the others decide whether it stays."""
+    """A clip that is good enough; the other clips decide whether it stays."""
 
     where: str
     sha256: str  # of the recording it is from
@@ -74,7 +74,7 @@ class Judge:
         error_rate(units("one", "en"), units("one", "en"))  # a package that is missing is missed now
 
     def judge(self, recording: Recording, sha256: str) -> tuple[Candidate, Waveform, int] | Rejected:
-        """The clip of a recording, its samples f32 [samples] and their rate in Hz; or why there is none."""
+        """The clip of a recording, with f32 [samples] and their rate in Hz; or why it has none."""
         figures: dict[str, float] = {}
         measured = Measured(self._models, recording, sha256)
         try:
@@ -122,7 +122,7 @@ class Judge:
         return candidate, measured.samples(clip), clip.rate
 
     def _text(self, heard: Transcript, given: str | None, language: str | None, figures: dict[str, float]) -> str:
-        """What a clip says: as it was given, if the recogniser does not object, else as it was heard."""
+        """The transcript of a clip: the given one if the recogniser agrees, otherwise the recogniser's."""
         figures |= {"no_speech_prob": heard.no_speech_prob, "mean_logprob": heard.mean_logprob}
         if not heard.text or (heard.no_speech_prob > MOST_NO_SPEECH and heard.mean_logprob < LEAST_LOGPROB):
             raise DialogueRejected("no_words", f"the recogniser hears no words: {heard.text!r}")

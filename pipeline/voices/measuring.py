@@ -1,8 +1,8 @@
-"""What is measured of recordings, by models that are loaded once, and remembered in the user's cache folder.
+"""Measures recordings, with models that are loaded once, and stores the results in the user's cache folder.
 
-A measurement is kept under the content of its recording, with all that shaped it: versions, the stretch that is heard,
-the model and the language of its transcript. No threshold is among that, so that other thresholds measure nothing
-again, and a command that was killed goes on where it was.
+A result is stored under the content of its recording and everything that changes it: versions, the measured part, the
+model and the language of its transcript. Thresholds do not change it: with other thresholds, or after the command
+was killed, nothing is measured twice.
 """
 
 import base64
@@ -28,12 +28,12 @@ from ..storage.atomic import atomic_path, canonical_json
 from .clips import Recording
 from .cutting import Cut, cut
 
-VERSION = "1"  # raise it whenever the same recording is measured otherwise
+VERSION = "1"  # raise it if the same recording gives other measurements
 LEAST_RATE_HZ = 16000
-PART_S = 2.5  # of speech; shorter parts of one voice differ as two voices do
+PART_S = 2.5  # of speech; shorter parts of one voice differ as much as two voices
 HEARD = ("text", "language", "language_probability", "no_speech_prob", "mean_logprob")  # of a transcript
 
-By = dict[str, Any]  # what shaped a measurement, as JSON
+By = dict[str, Any]  # everything that changes a measurement, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Models:
 
 
 class Measured:
-    """One recording. Each figure is measured when it is asked for, unless that is remembered; `save` keeps them."""
+    """One recording. A figure is measured when it is asked for, unless it is stored; `save` stores the figures."""
 
     def __init__(self, models: Models, recording: Recording, sha256: str) -> None:
         self._models, self._recording = models, recording
@@ -114,7 +114,7 @@ class Measured:
         return Transcript(words=(), **self._remembered("transcript", by, lambda: self._transcript(clip, language)))
 
     def save(self) -> None:
-        """Keep what was measured; where that may not be written, it is measured again next time."""
+        """Store the measurements. If that is not allowed, they are measured again next time."""
         if not self._new:
             return
         with suppress(UserError), atomic_path(self._path) as path:

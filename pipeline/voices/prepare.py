@@ -22,8 +22,8 @@ __all__ = ["Made", "VoicesRecipe", "prepare"]
 def prepare(source: str, out: Path, recipe: VoicesRecipe, display: Display) -> Made:
     """Make a bank of a folder of recordings, or of a data set by its name or its folder.
 
-    What was measured of a recording is remembered: run again after it was killed, or with other thresholds, it
-    measures the rest. Where nothing is kept, `out` holds the report of why and no bank.
+    Measurements are stored: after it was killed, or with other thresholds, it measures only the rest. If no clip is
+    kept, `out` holds a report of the reasons and no bank.
 
     Raises UserError if there is nothing to read, a package or a model is missing, or a bank is there already.
     """

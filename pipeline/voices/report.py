@@ -1,4 +1,4 @@
-"""The card of a bank: what was kept and why not, in tables and a plot."""
+"""The card of a bank: which recordings were kept and why others were not, in tables and a plot."""
 
 from collections import Counter
 from collections.abc import Sequence

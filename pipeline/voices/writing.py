@@ -1,4 +1,4 @@
-"""A bank on disk: under a name of its own until it is whole, then under the name it was asked for."""
+"""A bank on disk: under a temporary name until it is whole, then under its own."""
 
 import io
 import re
@@ -105,8 +105,8 @@ def voice_name(candidate: Candidate) -> str:
 def writing(out: Path) -> Iterator[Writer]:
     """A folder beside `out` that takes its place once the bank is whole, and is removed otherwise.
 
-    What a command that was killed has left there is removed. Raises UserError if `out` holds anything but the report
-    of an attempt that kept nothing, or another command makes it.
+    Files of a command that was killed are removed. Raises UserError if `out` holds anything but the report of an
+    earlier attempt that kept no clip, or if another command is making it.
     """
     _check_free(out)
     lock = out.with_name(f".{out.name}.lock")

@@ -137,7 +137,7 @@ layout:
         (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
         (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
         (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),
-        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: is said twice"),
+        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: appears twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
         (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
@@ -167,15 +167,18 @@ def test_what_is_no_recipe(tmp_path: Path, text: str, says: str) -> None:
     assert says in "".join(mistakes(tmp_path, text))
 
 
-def test_recipe_of_the_readme(tmp_path: Path) -> None:
-    """As the README shows it, with files of the names it says."""
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("file", "sources"), [("README.md", ["mine"]), ("recipes/README.md", ["mine", "ultrachat", "alpaca"])]
+)
+def test_recipe_of_the_readme(tmp_path: Path, file: str, sources: list[str]) -> None:
+    """As it shows it, with files of the names it says."""
+    text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
     for name in ("dialogues.jsonl", "alpaca.json"):
         (tmp_path / name).write_text("")
     path = tmp_path / "mine.yaml"
     path.write_text(text.split("```yaml\n")[1].split("```")[0])
     recipe, _ = checking.load(str(path))
-    assert [source.name for source in recipe.sources] == ["mine", "ultrachat", "alpaca"]
+    assert [source.name for source in recipe.sources] == sources
 
 
 def test_a_name_that_is_nowhere() -> None:

@@ -70,7 +70,7 @@ def test_errors_name_the_position() -> None:
         PLAIN.audio_codes([4100, 4101, 4099])
     with pytest.raises(ValueError, match=r"-1 at position \(1, 0\)"):
         PLAIN.audio_codes([[4100, 4101], [-1, 4100]])
-    with pytest.raises(DialogueRejected, match=r"code_without_id: speech has code 2048: .* ids for 0 … 2047 alone"):
+    with pytest.raises(DialogueRejected, match=r"code_without_id: speech has code 2048: .* ids only for 0 … 2047"):
         PLAIN.audio_ids([0, 2048])
 
 
@@ -270,7 +270,7 @@ def test_what_vocabulary_json_says() -> None:
     assert description["speech_tokenizer"] == {
         "name": "melvq", "version": "1", "codebooks": 8, "sha256": MelVQ.fingerprint()["sha256"],
     }  # fmt: skip
-    with pytest.raises(ValueError, match="a frame of melvq is no whole number of samples at 11026 Hz"):
+    with pytest.raises(ValueError, match="a frame of melvq is not a whole number of samples at 11026 Hz"):
         written(PLAIN, 11026)
 
 

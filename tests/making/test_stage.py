@@ -1,15 +1,19 @@
 """Running a stage over a partition: every dialogue comes out or is accounted for, and none takes others along."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
 from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.making.stage import Account, Row, run_partition, stage_key
+from duplexgen.pipeline.recipe.sections import Range, Section, shape_of
 from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.stages.rows import TEXT, text_row
 from duplexgen.pipeline.stages.script import ScriptStage
@@ -69,6 +73,27 @@ def test_rejected_dialogue_has_its_reason() -> None:
     assert outcome.rejections == (Rejection("b", "echo", "too_odd", "by far"),)
 
 
+class Length(Echo):
+    """Adds a column."""
+
+    schema = TEXT.append(pa.field("length", pa.int32()))
+    reads: ClassVar[tuple[str, ...] | None] = ("dialogue_id", "turns")
+
+    def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        kept = super().process(rows, account)
+        return [{"dialogue_id": row["dialogue_id"], "length": len(row["turns"])} for row in kept]
+
+
+@pytest.mark.parametrize("fails", ["", "b", "ab"])
+def test_columns_beside_those_of_the_rows_that_come_out(fails: str) -> None:
+    """Of a partition that is rejected whole, too."""
+    table, outcome = run_partition(Length({id_: DialogueRejected("no", "no") for id_ in fails}), partition("a", "b"))
+    ids = [id_ for id_ in "ab" if id_ not in fails]
+    assert (table.schema, table["dialogue_id"].to_pylist()) == (Length.schema, ids)
+    assert table["length"].to_pylist() == [2] * len(ids)
+    assert len(outcome.rejections) == len(fails)
+
+
 def test_exception_rejects_its_dialogue_alone() -> None:
     table, outcome = run_partition(Echo({"b": ZeroDivisionError("by nought")}), partition("a", "b", "c"))
     assert table["dialogue_id"].to_pylist() == ["a", "c"]
@@ -104,10 +129,10 @@ def test_lost_dialogue_is_noticed() -> None:
 
 
 def test_key_is_named_by_what_shapes_it() -> None:
-    key = stage_key(Echo(parameter={"a": 1, "b": 2}), "before")
-    assert stage_key(Echo(parameter={"b": 2, "a": 1}), "before") == key
-    assert stage_key(Echo(parameter={"a": 1, "b": 3}), "before") != key
-    assert stage_key(Echo(parameter={"a": 1, "b": 2}), "other") != key
+    key = stage_key(Echo(parameter={"a": 1, "b": 2}), ["before"])
+    assert stage_key(Echo(parameter={"b": 2, "a": 1}), ["before"]) == key
+    assert stage_key(Echo(parameter={"a": 1, "b": 3}), ["before"]) != key
+    assert stage_key(Echo(parameter={"a": 1, "b": 2}), ["other"]) != key
 
 
 class Fragile:
@@ -131,3 +156,61 @@ def test_mistake_of_a_rewriter_rejects_one_dialogue(tmp_path: Path) -> None:
     assert [(each.dialogue_id, each.stage, each.reason) for each in outcome.rejections] == [
         ("b", "script", "internal_error")
     ]
+
+
+class Old(Section):
+    """What a recipe said of a part."""
+
+    voice: str
+    takes: int = 1
+    gap_s: float | None = 2.0
+    inner: Range = Range(low=0, high=1)
+    folder: str = ""
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"folder"})
+
+
+class New(Old):
+    """The same with optional keys that were not thought of before, and a part that is seldom used."""
+
+    noise: float = 0.0
+    rooms: list[str] | None = None
+    telephone: Old | None = None
+
+
+said = st.fixed_dictionaries(
+    {"voice": st.sampled_from("ab")},
+    optional={
+        "takes": st.sampled_from([1, 2]),
+        "gap_s": st.sampled_from([None, 2.0, 0.0]),
+        "inner": st.sampled_from([[0.0, 1.0], [0.0, 2.0]]),
+        "folder": st.sampled_from(["", "x"]),
+    },
+)
+
+
+@given(said)
+def test_keys_that_are_new_and_optional_leave_the_old_ones_as_they_are(says: dict[str, Any]) -> None:
+    shape = shape_of(Old.model_validate(says))
+    assert shape_of(New.model_validate(says)) == shape
+    assert shape_of(New.model_validate(says | {"noise": 0.0, "rooms": None, "telephone": None})) == shape
+    used: tuple[dict[str, Any], ...] = {"rooms": []}, {"noise": 0.5}, {"telephone": {"voice": "a"}}
+    shapes = [json.dumps(shape_of(New.model_validate(says | more)), sort_keys=True) for more in ({}, *used)]
+    assert len(set(shapes)) == 4
+
+
+@given(said, said)
+def test_sections_have_one_shape_if_they_say_the_same(one: dict[str, Any], two: dict[str, Any]) -> None:
+    left, right = (Old.model_validate(says) for says in (one, two))
+    same = left.model_copy(update={"folder": ""}) == right.model_copy(update={"folder": ""})
+    assert (shape_of(left) == shape_of(right)) == same
+
+
+def test_a_section_that_says_nothing_is_no_part_of_a_key() -> None:
+    class Wider(Echo):
+        def shaped_by(self) -> dict[str, Any]:
+            return super().shaped_by() | {"acoustics": {}, "display": None}
+
+    assert stage_key(Wider(), ["before"]) == stage_key(Echo(), ["before"])
+    assert stage_key(Echo(), ["before", "other"]) != stage_key(Echo(), ["before"])
+    assert stage_key(Echo(parameter=0), ["before"]) != stage_key(Echo(parameter=False), ["before"])

@@ -81,7 +81,7 @@ def test_a_batch_that_does_not_fit_is_halved(
     assert found[0] == found[2] == "Put the kettle on and we will talk."
     assert "trying 1" in caplog.text
     fitting = 0
-    with pytest.raises(UserError, match=r"one clip alone .*num_gpus: 0"):
+    with pytest.raises(UserError, match=r"not even one clip .*num_gpus: 0"):
         recogniser.texts([(half, 24000)], "en")
 
 
@@ -98,7 +98,7 @@ def test_a_clip_that_does_not_fit_says_what_to_do(
         recogniser._model, "transcribe", fail if early else lambda *_, **__: (map(fail, ["part"]), None)
     )
     failure = "CUDA failed with error out of memory"
-    with pytest.raises(UserError, match=r"one clip alone .*num_gpus: 0 .*CUDA_VISIBLE_DEVICES="):
+    with pytest.raises(UserError, match=r"not even one clip .*num_gpus: 0 .*CUDA_VISIBLE_DEVICES="):
         recogniser.transcribe([(spoken, 24000)])
     failure = "CUDA failed with error an illegal memory access was encountered"
     with pytest.raises(RuntimeError, match="illegal"):

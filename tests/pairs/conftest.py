@@ -14,8 +14,7 @@ __all__ = ["data_sets"]
 
 
 def pairs_recipe(**changes: object) -> PairsRecipe:
-    """The corpus asks short questions: room for a difference of half a second, but seldom for a whole one."""
-    return PairsRecipe.model_validate({"name": "pairs", "seed": 1, "least_difference_s": 0.5} | changes)
+    return PairsRecipe.model_validate({"name": "pairs", "seed": 1} | changes)
 
 
 @pytest.fixture(scope="session")

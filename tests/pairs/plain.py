@@ -20,7 +20,7 @@ NOTHING, GOES_ON = -1, -2
 
 
 class PlainSection(LayoutSection):
-    name: Literal["plain"] = "plain"
+    name: Literal["plain"]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ VOCABULARY = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
 )
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
-PLAIN = Plain(PlainSection(), VOCABULARY, SPF)
+PLAIN = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
 ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
 TEXT = "It is on the corner of the market square."
 
@@ -448,3 +448,26 @@ def test_stopping_late_in_any_blocks(
         pair = maker(own, "interruption", seed=seed).pair("talk/0", given_track)
         check_sides(pair, given_track)
         assert complaints(pair, own, given_track, "interruption") == []
+
+
+@given(st.booleans(), st.booleans(), st.integers(0, 99), st.data())
+def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int, data: st.DataObject) -> None:
+    """But for what stands in one side alone: talking on, and silence after the last reply of the chosen one."""
+    events, scenario = (interrupted(2 * SECOND), "interruption") if cut else (two_exchanges(), "turn_taking")
+    layout: Layout = PLAIN if plain else LAYOUT
+    given_track = track(events)
+    pair = maker(layout, scenario, seed=seed).pair("talk/0", given_track)
+    side = data.draw(st.sampled_from(["chosen", "rejected"]))
+    changed = getattr(pair, side)
+    role = data.draw(st.sampled_from(["user", "assistant"]))
+    stops = [of.track.events[1].end_sample // SPF for of in (pair.chosen, pair.rejected)]
+    alone = range(stops[0] - 2, stops[1] + 3) if cut and role == "assistant" else range(0)
+    replies = [event for event in changed.track.events if event.channel == "assistant"]
+    last = -(-replies[-1].end_sample // SPF)
+    assistants = range(10, last if side == "chosen" else changed.track.frames)
+    shown = assistants if role == "assistant" else range(changed.track.frames)
+    frame = data.draw(st.sampled_from([frame for frame in shown if frame not in alone]))
+    codes = getattr(changed.track, f"{role}_codes").copy()
+    codes[0, frame] = 1999
+    damaged = replace(changed, track=replace(changed.track, **{f"{role}_codes": codes}))
+    assert complaints(replace(pair, **{side: damaged}), layout, given_track, scenario)

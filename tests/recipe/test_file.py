@@ -83,7 +83,7 @@ def test_mistakes_are_shown_on_the_line_of_the_file_they_stand_in(base: Path) ->
         f"  {path}:3: partition_size: Input should be greater than 0, got 0",
         f"  {path}:5: speech.loudness: is not a key of a recipe here",
         f"  {base}:15: seed: Input should be greater than or equal to 0, got -2",
-        f"  {base}:15: seed: is said twice, first on line 14",
+        f"  {base}:15: seed: appears twice, first on line 14",
     ]
 
 

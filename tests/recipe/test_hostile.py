@@ -185,8 +185,8 @@ def test_any_value_at_any_key(tmp_path: Path, name: str) -> None:
         ({"timing": {"tail_s": float("nan")}}, "timing.tail_s: Input should be a finite number, got nan"),
         ({"name": "a/b"}, "name: String should match pattern"),
         ({"name": "x" * 300}, "name: String should have at most 100 characters"),
-        ({"name": "CON"}, "name: expected a name that every system takes for a file"),
-        ({"name": "x."}, "name: expected a name that every system takes for a file"),
+        ({"name": "CON"}, "name: expected a name that every system accepts for a file"),
+        ({"name": "x."}, "name: expected a name that every system accepts for a file"),
         ({"name": ".."}, "name: String should match pattern"),
     ],
 )

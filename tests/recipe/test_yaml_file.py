@@ -45,14 +45,14 @@ def lines(*, of: int, item: str) -> str:
 
 
 BOMBS = {
-    "laughs": (lines(of=15, item="lol"), "expected at most 50,000 values, counting what an alias"),
+    "laughs": (lines(of=15, item="lol"), "expected at most 50,000 values, counting the values of an alias"),
     "merges": (
         "a0: &a0 {x: 1}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 15)),
-        "expected at most 50,000 values, counting what an alias",
+        "expected at most 50,000 values, counting the values of an alias",
     ),
-    "in itself": ("a: &a [1, *a]", "1: *a stands within what it names"),
-    "in itself, as a section": ("x: 1\na: &a\n  b: {c: *a}", "3: *a stands within what it names"),
-    "in itself, as a key": ("&a {*a : 1}", "stands within what it names"),
+    "in itself": ("a: &a [1, *a]", "1: *a is used inside the value that it names"),
+    "in itself, as a section": ("x: 1\na: &a\n  b: {c: *a}", "3: *a is used inside the value that it names"),
+    "in itself, as a key": ("&a {*a : 1}", "is used inside the value that it names"),
     "flow": ("[" * 100_000, "expected at most 32 sections"),
     "block": ("\n".join(" " * n + "-" for n in range(1000)), "expected at most 32 sections"),
     "sections": ("\n".join(" " * n + f"k{n}:" for n in range(1000)), "expected at most 32 sections"),
@@ -82,7 +82,7 @@ def test_a_sparse_file_of_a_gigabyte(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
-        assert refused(path) == "cannot be read: expected a plain file, no folder, pipe or device"
+        assert refused(path) == "cannot be read: expected a plain file, not a folder, pipe or device"
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         ("a: !!timestamp 2024-99-99", "1: a: has the tag !!timestamp"),
         ("a: !!python/name:os.system x", "1: a: has the tag !!python/name:os.system"),
         ("a: !mine x", "1: a: has the tag !mine"),
-        ("a: !!int ten", "1: a: is no value of its kind (int), got 'ten'"),
-        ("a: !!float x", "is no value of its kind (float)"),
-        ("a: !!bool perhaps", "is no value of its kind (bool)"),
-        (f"a: {'9' * 5000}", "1: a: is no value of its kind (int)"),
-        ("1: x", "1: recipe: has a key that is no text"),
-        ("a: {no: x}", "1: a: has a key that is no text"),
-        ("a: {null: x}", "has a key that is no text"),
-        ("? [a, b]\n: x", "has a key that is no text"),
-        ("? {a: b}\n: x", "has a key that is no text"),
-        ("<<: 7", "merges with << what is no section"),
+        ("a: !!int ten", "1: a: is not a valid int, got 'ten'"),
+        ("a: !!float x", "is not a valid float"),
+        ("a: !!bool perhaps", "is not a valid bool"),
+        (f"a: {'9' * 5000}", "1: a: is not a valid int"),
+        ("1: x", "1: recipe: has a key that is not a text"),
+        ("a: {no: x}", "1: a: has a key that is not a text"),
+        ("a: {null: x}", "has a key that is not a text"),
+        ("? [a, b]\n: x", "has a key that is not a text"),
+        ("? {a: b}\n: x", "has a key that is not a text"),
+        ("<<: 7", "merges with << a value that is not a section"),
         ("a: <<", "has the tag !!merge"),
     ],
 )

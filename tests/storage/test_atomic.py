@@ -84,7 +84,7 @@ def test_exception_leaves_nothing_behind(tmp_path: Path, error: BaseException) -
 @pytest.mark.parametrize(
     ("number", "says"),
     [
-        (errno.ENOSPC, "the disk is full. What was committed is safe: make room and run the same command again"),
+        (errno.ENOSPC, "the disk is full. Committed work is safe: make room and run the same command again"),
         (errno.EDQUOT, "the disk is full"),
         (errno.EACCES, "may not be written (Permission denied). Choose another folder"),
         (errno.EROFS, "may not be written (Read-only file system)"),

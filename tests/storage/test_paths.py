@@ -58,7 +58,7 @@ def test_addresses_of_stores_are_refused(command: list[str], tmp_path: Path) -> 
     for address in STORES:
         ended = duplexgen(*(address if word == "AT" else word for word in command), cwd=tmp_path)
         assert ended.status == 2
-        assert f"{address} is an address, and no path of a file system" in ended.said
+        assert f"{address} is an address, not a path of a file system" in ended.said
         assert "aws s3 sync" in ended.said
         assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_addresses_in_a_recipe(tmp_path: Path, section: str, key: str) -> None:
         recipe[outer] = recipe.get(outer, {}) | {inner: {key: "s3://bucket/x"}}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    with pytest.raises(UserError, match=rf"{key}: is an address, and no path of a file system"):
+    with pytest.raises(UserError, match=rf"{key}: is an address, not a path of a file system"):
         checking.load(str(path))
 
 

@@ -170,7 +170,7 @@ def test_record_that_says_what_is_not_there(
 def test_record_without_a_checksum(work: Path, rebuild: Rebuild) -> None:
     record = folder_of(work, "speech") / "part-000000.json"
     record.write_text(json.dumps(read_record(record)))
-    assert f"{record} is damaged (it carries no checksum" in rebuild()
+    assert f"{record} is damaged (it has no checksum" in rebuild()
     record.write_text("[" * 100_000)
     assert f"{record} is damaged" in rebuild()
 

@@ -111,7 +111,7 @@ def test_metadata_that_is_no_table_stops_the_command(name: str, content: str | b
     [
         ('a.wav,ann\n\nb.flac,"ben\nc.mp3,cem\n', 4, "unexpected end of data"),
         ('a.wav,ann\nb.flac,"ben\nc.mp3,"cem"\n', 3, "expected after"),
-        ('a.wav,"ann\r\nb.flac,ben\r\nc.mp3"\r\n', 2, "goes on over the end of the line"),
+        ('a.wav,"ann\r\nb.flac,ben\r\nc.mp3"\r\n', 2, "does not end on its line"),
         ('a.wav,"ann" who\n', 2, "expected after"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a person sees of an evaluation: a table, and the distributions behind it."""
+"""The report of an evaluation: a table, and the distributions behind it."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def _cells(found: Figure, form: str) -> tuple[str, str, str]:
 
 
 def problems(result: dict[str, Any]) -> list[str]:
-    """What did not count and why, a line a reason."""
+    """What did not count and why, one line per reason."""
     lines = [f"not measured: {row['set']}: {row['reason']}: {row['detail']}" for row in result["unmeasured"]]
     unjudged = [item for item in result["items"] if item.get("judge", {}).get("problem")]
     if unjudged:

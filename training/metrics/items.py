@@ -1,4 +1,4 @@
-"""The items of an evaluation: what a model says to each user, in simulated real time, and how well it keeps time."""
+"""The items of an evaluation: a model's answer to each user, in simulated real time, and its timing."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -119,7 +119,7 @@ def reply(item: Item) -> Waveform:
 
 
 def keep(item: Item, folder: Path, sample_rate: int) -> None:
-    """Write what was said, user left and assistant right. Raises UserError if it cannot be written."""
+    """Write both channels, user left and assistant right. Raises UserError if that fails."""
     user = np.zeros(len(item.assistant), np.float32)
     user[: len(item.stimulus.samples)] = to_float(item.stimulus.samples)
     path = folder / item.set_name / f"{quote(item.stimulus.dialogue_id, safe='')}.wav"

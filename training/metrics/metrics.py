@@ -1,6 +1,6 @@
-"""Timing of a conversation, measured on its audio alone (BayLing-Duplex section 4.2).
+"""Timing of a conversation, measured only on its audio (BayLing-Duplex section 4.2).
 
-Neither the text channel nor the state tokens are looked at. Where the paper is silent it is marked "ours".
+It never reads the text channel or the state tokens. Where the paper leaves something open, it is marked "ours".
 """
 
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ Segment = tuple[float, float]  # start and end of speech, seconds
 
 @dataclass(frozen=True, slots=True)
 class TurnTaking:
-    """What became of one question."""
+    """The result of one question."""
 
     user_end_s: float
     delay_s: float | None  # user's end to the assistant's first sound; below 0 if it came too early; None: no sound
 
     @property
     def early(self) -> bool:
-        """Ours: who starts before the user has ended does not reply to it. No success, and counted apart."""
+        """Ours: a start before the user's end is not a reply. It is no success, and is counted separately."""
         return self.delay_s is not None and self.delay_s < 0
 
     @property
@@ -48,7 +48,7 @@ class TurnTaking:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What became of one barge-in."""
+    """The result of one barge-in."""
 
     user_end_s: float  # of the second question
     speaking: bool  # whether the assistant was speaking at the barge-in
@@ -110,7 +110,7 @@ def _runs(probabilities: Sequence[float]) -> list[tuple[int, int]]:
 
 
 def joined(segments: Sequence[Segment], pause_s: float = PAUSE_S) -> list[Segment]:
-    """Segments that are less than `pause_s` apart made one."""
+    """Joins segments that are less than `pause_s` apart."""
     made: list[Segment] = []
     for start, end in segments:
         if made and start - made[-1][1] < pause_s:
@@ -121,13 +121,13 @@ def joined(segments: Sequence[Segment], pause_s: float = PAUSE_S) -> list[Segmen
 
 
 def turn_taking(user: Sequence[Segment], assistant: Sequence[Segment]) -> TurnTaking:
-    """How the assistant replied to the only question there is. Raises DialogueRejected if the user is not heard."""
+    """How the assistant replied to the only question. Raises DialogueRejected if the user is not heard."""
     user_end_s = _end(user)
     return TurnTaking(user_end_s, assistant[0][0] - user_end_s if assistant else None)
 
 
 def interruption(user: Sequence[Segment], assistant: Sequence[Segment], barge_in_s: float) -> Interruption:
-    """How the assistant took a barge-in.
+    """How the assistant reacted to a barge-in.
 
     barge_in_s: where the second question starts, as it was laid out. Its stop is the right edge of the speech that goes
     on at the barge-in (ours: pauses under 0.5 s included, but what starts once the second question has ended is an
@@ -157,7 +157,7 @@ def _end(user: Sequence[Segment]) -> float:
 
 
 def turn_taking_figures(items: Sequence[TurnTaking], seed: int) -> dict[str, Figure]:
-    """TT SR@3s, and what stands behind it."""
+    """TT SR@3s, and the figures behind it."""
     delays = [item.delay_s for item in items if item.delay_s is not None and not item.early]
     return {
         "tt_sr_3s": figure([item.success for item in items], seed, "tt_sr_3s"),

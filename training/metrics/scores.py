@@ -1,4 +1,4 @@
-"""Scores of what is said: the judge's, and the accuracy of spoken question answering (BayLing-Duplex section 4.2)."""
+"""Scores of the content: the judge's, and the accuracy of spoken question answering (BayLing-Duplex section 4.2)."""
 
 import json
 from dataclasses import asdict
@@ -34,7 +34,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
 
 
 def is_answered(reply: str, answers: list[str]) -> bool:
-    """Whether one of the answers stands in the reply, in whatever case, as the paper matches them."""
+    """Whether one of the answers appears in the reply, in upper or lower case, as the paper matches them."""
     return any(answer.casefold() in reply.casefold() for answer in answers)
 
 

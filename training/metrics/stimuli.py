@@ -1,4 +1,4 @@
-"""What a model is evaluated on: the users' channels of a data set of held-out dialogues."""
+"""The stimuli of an evaluation: the users' channels of a data set of held-out dialogues."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
     """Raise UserError unless a model of this format can be evaluated on the data set, and it is whole."""
     if failures := check_whole(dataset):
         listed = "\n".join(f"  {failure}" for failure in failures[:5])
-        raise UserError(f"{dataset.path} is no whole data set, as `duplexgen verify` says:\n{listed}")
+        raise UserError(f"{dataset.path} is not a whole data set, as `duplexgen verify` says:\n{listed}")
     theirs, ours = dataset.described, sequence_format.described
     if differing := theirs.unlike(ours):
         here, there = ours.model_dump(), theirs.model_dump()
@@ -56,7 +56,7 @@ def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
 
 
 def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus | DialogueRejected]:
-    """One a row, in order; DialogueRejected, with the dialogue's id in its detail, for a row that has none."""
+    """One per row, in order; DialogueRejected, with the dialogue's id in its detail, for a row without one."""
     for row in dataset.rows(COLUMNS):
         try:
             yield stimulus(row, sequence_format)

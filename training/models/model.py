@@ -1,6 +1,6 @@
 """The model that is trained: any causal language model of transformers, its embedding wide enough for the vocabulary.
 
-A trained model is a folder: what `save_pretrained` writes, the vocabulary of its sequences, and where it comes from.
+A trained model is a folder: the files of `save_pretrained`, the vocabulary of its sequences, and its origin.
 """
 
 import os
@@ -41,9 +41,9 @@ class DuplexModel:
 
 
 def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32") -> DuplexModel:
-    """A model that `duplexgen train` has written. Raises UserError if it is none, or damaged, or too large."""
+    """A model of `duplexgen train`. Raises UserError if the folder has none, or it is damaged or too large."""
     if not (folder / ABOUT).exists():
-        raise UserError(f"{folder} is no model that `duplexgen train` has finished: there is no {ABOUT} in it.")
+        raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
     about = read_json(folder / ABOUT)
     sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
     network = _pretrained(str(folder), DTYPES[precision], whole=True)
@@ -118,18 +118,18 @@ def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, s
     """A model with random weights. config: what `AutoConfig.for_model` takes, `model_type` among it."""
     try:
         made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
-        with torch.device("meta"):  # how large it is, before any of it is made
+        with torch.device("meta"):  # its size, before it is made
             sized = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
         _check_size(sum(weight.numel() for weight in sized.parameters()))
         torch.manual_seed(seed)
         network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    except Exception as error:  # whatever a class of transformers raises at numbers it was not made for
+    except Exception as error:  # classes of transformers may raise any error for strange numbers
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return _ending(network, sequence_format)
 
 
 def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
-    """The network, its configuration saying what other programs pad with and stop at, where the vocabulary does."""
+    """The network, with the vocabulary's padding and end tokens in its configuration, for other programs."""
     if (end := sequence_format.vocabulary.end_of_text) is None:
         return network
     for config in (network.config, network.config.get_text_config(), network.generation_config):
@@ -138,7 +138,7 @@ def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTra
 
 
 def _check_size(weights: int) -> None:
-    """Raise ValueError if so many weights do not fit the memory of this machine, let alone their gradients."""
+    """Raise ValueError if so many weights do not fit the memory of this machine, even without their gradients."""
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if weights * FLOAT32_BYTES > there:
         raise ValueError(f"it has {weights:,} weights, and this machine has room for {there // FLOAT32_BYTES:,}")
@@ -183,13 +183,13 @@ def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTraine
     from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
     try:
         if (config := Path(name) / CONFIG).is_file():  # what is on the Hub, transformers reads
-            check_numbers(read_json_object(config), config)
+            check_numbers(read_json_object(config), config, infinite=True)
         network, found = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
         if unlike := sorted({*found["missing_keys"], *(found["unexpected_keys"] if whole else ())}):
             raise ValueError(
                 f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
             )
-    except Exception as error:  # whatever a class of transformers raises at files it was not made for
+    except Exception as error:  # classes of transformers may raise any error for strange files
         raise UserError(
             f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
             "causal language model that transformers has a class for: code that comes with a model is never run."

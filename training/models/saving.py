@@ -15,7 +15,7 @@ TORCH_WRITER = "inline_container"  # the source that torch.save's errors name
 
 @contextmanager
 def saved(folder: Path) -> Iterator[None]:
-    """What is written to `folder` inside is on disk afterwards; if anything fails, the folder is removed.
+    """Files that the block writes to `folder` are on disk afterwards; if anything fails, the folder is removed.
 
     Raises UserError if the disk is full or may not be written.
     """
@@ -27,8 +27,8 @@ def saved(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         if _is_of_a_writer(error):
             raise UserError(
-                f"{folder}: could not be written ({error}); most likely the disk is full. It was removed, and what was "
-                "saved before is safe: make room and run the same command again."
+                f"{folder}: could not be written ({error}); most likely the disk is full. It was removed, and "
+                "earlier checkpoints are safe: make room and run the same command again."
             ) from error
         raise
 

@@ -86,7 +86,7 @@ def _first_half(targets: Targets) -> Targets:
 
 
 def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
-    """Train a model in `out` from one that `train_sft` made, which is the reference, going on where it stopped.
+    """Train a model in `out` from a model of `train_sft`, which is the reference; continue a run that was stopped.
 
     Raises UserError if the pairs are damaged or are not of the data sets that the model was trained on, or if `out`
     holds another run.
@@ -153,7 +153,7 @@ def _reference(path: Path, objective: DPO, loop: Loop, network: PreTrainedModel,
 
 @torch.no_grad()
 def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
-    """In the batches of training, so that rounding is the same and the first margins are zero but for little."""
+    """In the batches of training, so that rounding is the same and the first margins are nearly zero."""
     network.eval()  # type: ignore[no-untyped-call]
     pairs = loop.batches.data.num_rows
     sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)

@@ -14,7 +14,7 @@ HEARD = 0  # of the kinds of positions, the one that nobody predicts
 
 @dataclass(frozen=True)
 class Targets:
-    """What a padded batch of sequences is trained on: the text and assistant positions, alike in all rows."""
+    """The positions of a padded batch that are trained: text and assistant, the same in all rows."""
 
     positions: Tensor  # [kept], ascending; each is predicted from the position before it
     ids: Tensor  # [rows, kept]

@@ -1,4 +1,4 @@
-"""Stage I: supervised fine-tuning on what `duplexgen build` made (BayLing-Duplex section 2.2)."""
+"""Stage I: supervised fine-tuning on data sets of `duplexgen build` (BayLing-Duplex section 2.2)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class SFT:
 
 
 def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
-    """Train a model in `out`, going on where an earlier run stopped.
+    """Train a model in `out`; continue a run that was stopped.
 
     Raises UserError if the data sets are damaged, unfinished or unlike each other, do not fit the model, or if `out`
     holds another run.

@@ -19,7 +19,7 @@ from .prompt import Prompt, answer_schema
 if TYPE_CHECKING:
     from ...chat.client import Client
 
-VERSION = "2"  # raise it whenever the same answers come out otherwise, or other requests are made
+VERSION = "2"  # raise it if the same answers give other dialogues, or if the requests change
 
 LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
 
@@ -29,7 +29,7 @@ SECTION = ".".join(_SECTION)
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A dialogue as it is shown to the model, with the roles of the turns that are asked for."""
+    """A dialogue as the model gets it, with the roles of the turns that it should answer."""
 
     dialogue: Dialogue
     notes: tuple[str, ...]
@@ -38,11 +38,11 @@ class _Task:
 
 
 class LLMRewriter:
-    """Whole dialogues, one request each; an answer must pass the rules engine, or another is asked for.
+    """Rewrites whole dialogues, one request each. An answer that does not pass the rules engine is asked for again.
 
-    Rewrites both roles (`rewrites: dialogue`), or keeps the user's turns, normalised by the rules, and refines the
-    replies (`rewrites: replies`). What comes out depends on a dialogue, the recipe and the model's answers alone, and
-    answers are kept in a journal, so that a restart asks for nothing that was answered.
+    It rewrites both roles (`rewrites: dialogue`), or only the replies (`rewrites: replies`) and normalises the user's
+    turns by the rules. The result depends only on the dialogue, the recipe and the model's answers. Answers are stored
+    in a journal, so a restart asks no question twice.
     """
 
     name: ClassVar[str] = "llm"
@@ -71,7 +71,7 @@ class LLMRewriter:
 
     @property
     def prompt(self) -> Prompt:
-        """Raises UserError if there is none that can be used."""
+        """Raises UserError if the recipe has no usable section."""
         if self._mistake or not self._prompt:
             raise UserError(self._mistake or "rewriting.llm: expected a section with a url and a model")
         return self._prompt
@@ -91,8 +91,8 @@ class LLMRewriter:
         return [(_SECTION, f"{self._llm.url} gives no answers: {said}")] if said else []
 
     def fingerprint(self) -> Mapping[str, str]:
-        """What shapes the text. `attempts` does, as it decides which dialogues are given up; where the model is served,
-        how many requests are under way and how long one may take do not."""
+        """Everything that changes the text. `attempts` does: it decides which dialogues are given up. The address, the
+        number of parallel requests and their time limit do not."""
         llm = self._llm
         return {
             "llm": VERSION,
@@ -137,7 +137,7 @@ class LLMRewriter:
         return _Task(shown, notes, asked, self.prompt.filled(shown, asked, self.recipe))
 
     def _kept(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
-        """A turn that is shown: of the user, as the rules say it; of the assistant, as it is written."""
+        """A turn as the model gets it: the user's after the rules, the assistant's as it is written."""
         if turn.role == "assistant":
             return turn
         alone = replace(dialogue, turns=(turn,))
@@ -156,7 +156,7 @@ class LLMRewriter:
             return _rejection(task.dialogue, error)
 
     async def _answered(self, task: _Task) -> Rewritten:
-        """The first answer that can be used. Raises DialogueRejected if there is none, or every one is bad."""
+        """The first usable answer. Raises DialogueRejected if there is none."""
         attempts = self._llm.attempts
         for attempt in range(attempts):
             answer = await self._answer(task, attempt)
@@ -173,7 +173,7 @@ class LLMRewriter:
         return await self._client.ask(self._client.body(task.message, seed), answer_schema(task.asked), jitter)
 
     def _taken(self, task: _Task, answer: Answer) -> Rewritten:
-        """The dialogue as it was answered. Raises DialogueRejected if the answer cannot be used."""
+        """The dialogue of an answer. Raises DialogueRejected if the answer is not usable."""
         if answer.finish_reason == "length":
             raise DialogueRejected("answer_cut_off", f"it did not end within max_tokens, {self._llm.max_tokens}")
         texts = answers.texts(answer.content, task.asked)
@@ -189,7 +189,7 @@ class LLMRewriter:
 
 
 def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
-    """Whatever went wrong with one dialogue rejects it alone; what is wrong with the machine is raised."""
+    """A failure of one dialogue rejects only that dialogue; a failure of the machine is raised."""
     if isinstance(error, DialogueRejected):
         return Rejection(dialogue.id, "script", error.reason, error.detail)
     if is_of_the_machine(error):

@@ -1,4 +1,4 @@
-"""The embedded text tokenizer: byte-level BPE of 4096 entries for English as it is spoken."""
+"""The embedded text tokenizer: byte-level BPE of 4096 entries, for spoken English."""
 
 import hashlib
 from functools import cache
@@ -16,7 +16,7 @@ WEIGHTS = Path(__file__).parent / "bpe.json"
 
 
 class BytePairTokenizer:
-    """Any text, byte for byte, and nothing but text: it has no special tokens, so "<|audio_5|>" is ten letters."""
+    """Encodes any text byte for byte. It has no special tokens, so "<|audio_5|>" is ordinary text."""
 
     name = "bpe"
     version = "1"

@@ -18,7 +18,7 @@ JSON = "tokenizer.json"
 
 
 class PretrainedTokenizer:
-    """Its ids are those of the model; text that looks like a special token is spelled out, as text."""
+    """Its ids are those of the model; text that looks like a special token is encoded as ordinary text."""
 
     name: ClassVar[str] = "pretrained"
     version: ClassVar[str] = "1"
@@ -28,7 +28,7 @@ class PretrainedTokenizer:
 
     def check(self) -> list[Problem]:
         if self._folder is None:
-            return [(("tokens",), "expected a section `pretrained` that says which `folder` it is")]
+            return [(("tokens",), "expected a section `pretrained` with its `folder`")]
         try:
             self.load()
         except UserError as error:
@@ -83,7 +83,7 @@ def _files(folder: Path) -> tuple[str, ...]:
             return files
     raise UserError(
         f"{folder} has no tokenizer: expected {JSON}, or {' and '.join(tiktoken_bpe.FILES)} of GLM-4-Voice. "
-        "One of another kind: load it with transformers.AutoTokenizer and save_pretrained it, which writes the json."
+        "Load another kind with transformers.AutoTokenizer and call its save_pretrained, which writes the json."
     )
 
 
@@ -96,7 +96,7 @@ class _Read:
 
 @lru_cache(maxsize=4)
 def _read_folder(folder: Path, changed: tuple[tuple[str, int], ...]) -> _Read:
-    """changed: the files to read and when they were changed, so that a folder that was mended is read again."""
+    """changed: the files to read and the times of their last change, so that a corrected folder is read again."""
     from tokenizers import Tokenizer
 
     files = [name for name, _ in changed]
@@ -105,7 +105,7 @@ def _read_folder(folder: Path, changed: tuple[tuple[str, int], ...]) -> _Read:
     except UserError:
         raise
     except Exception as error:  # the library raises nothing narrower
-        raise UserError(f"{folder / files[0]} is damaged, or no tokenizer: {error}") from error
+        raise UserError(f"{folder / files[0]} is damaged, or not a tokenizer: {error}") from error
     bare = tiktoken_bpe.without_added_tokens(whole)
     special = {id_: token.content for id_, token in whole.get_added_tokens_decoder().items()}
     for content in special.values():

@@ -1,4 +1,4 @@
-"""Byte pairs in tiktoken's format, as GLM-4 and GLM-4-Voice publish them, made into a tokenizer of `tokenizers`."""
+"""Byte pairs in tiktoken's format, as GLM-4 and GLM-4-Voice publish them, to a tokenizer of `tokenizers`."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 RANKS, CONFIG = "tokenizer.model", "tokenizer_config.json"
 FILES = (RANKS, CONFIG)
 LARGEST_ID = 10_000_000
-# which pieces of text are merged apart from each other: the pattern of GLM-4's published tokenizer
+# the pieces of text within which bytes are merged: the pattern of GLM-4's published tokenizer
 PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
@@ -24,7 +24,7 @@ PIECES = (
 def read(folder: Path) -> "Tokenizer":
     """The tokenizer of a folder, its special tokens at the ids that the configuration gives them.
 
-    Ids that nobody names are named `<|unused_ID|>`. Raises UserError if a file is damaged or of another format.
+    Ids without a name are named `<|unused_ID|>`. Raises UserError if a file is damaged or of another format.
     """
     from tokenizers import Tokenizer
 
@@ -47,7 +47,7 @@ def _ranks(path: Path) -> dict[bytes, int]:
         ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in lines}
     except ValueError as error:
         raise UserError(
-            f"{path} is not in tiktoken's format (a token in base64 and its rank a line): {error}. If transformers "
+            f"{path} is not in tiktoken's format (per line a token in base64 and its rank): {error}. If transformers "
             "loads it, save_pretrained writes a tokenizer.json, which is read instead."
         ) from error
     if sorted(ranks.values()) != list(range(len(lines))) or any(bytes([byte]) not in ranks for byte in range(256)):
@@ -101,7 +101,7 @@ def _described(ranks: dict[bytes, int], special_tokens: list[dict[str, Any]]) ->
 
 
 def _merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """Every pair of tokens that makes a token, in the order in which tiktoken merges: by the rank of what it makes."""
+    """Every pair of tokens that makes a token, in the order in which tiktoken merges: by the rank of the new token."""
     merges = [
         (rank, ranks[token[:cut]], ranks[token[cut:]], cut, token)
         for token, rank in ranks.items()

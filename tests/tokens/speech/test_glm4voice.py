@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.tokens.section import GLM4Voice, Tokens
 from duplexgen.pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from tests.tokens import tiny
@@ -114,6 +115,67 @@ def test_streaming_commits_what_offline_says_of_the_prefix(
         assert (offline.encode(samples[:, : end * SPF])[..., start:] == codes[..., start:end]).all()
 
 
+@pytest.mark.parametrize("block_frames", [7, 10, 60])
+def test_every_block_of_a_stream_is_what_offline_says_of_the_prefix(
+    offline: GLM4VoiceTokenizer, folder: Path, block_frames: int
+) -> None:
+    """Silence, then ever louder, so that what was kept has to be made again; two segments, cut anywhere."""
+    section = GLM4Voice(checkpoint=str(folder), mode="streaming", block_frames=block_frames, device="cpu")
+    made = GLM4VoiceTokenizer(Tokens(glm4voice=section))
+    made.load()
+    samples = sounds(430, channels=1, seed=3)
+    louder = 10 ** np.linspace(-4, 0, samples.shape[1])
+    louder[60 * SPF : 70 * SPF] = 0
+    samples = np.rint(samples * louder).astype(np.int16)
+    codes = made.encode(samples)
+    for start in range(0, 430, block_frames):
+        end = min(start + block_frames, 430)
+        assert (offline.encode(samples[:, : end * SPF])[..., start:] == codes[..., start:end]).all(), start
+
+
+@settings(deadline=None, max_examples=10)
+@given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_a_stream_of_offline_hears_what_offline_would_if_it_ended_there(
+    offline: GLM4VoiceTokenizer, sizes: list[int], seed: int
+) -> None:
+    samples, stream, end = sounds(sum(sizes), seed=seed), offline.stream(2), 0
+    for size in sizes:
+        end += size
+        codes = stream.push(samples[:, (end - size) * SPF : end * SPF])
+        assert (codes == offline.encode(samples[:, : end * SPF])[..., end - size :]).all()
+
+
+def test_a_push_encodes_a_block_again_and_not_what_was_before_it(streaming: GLM4VoiceTokenizer) -> None:
+    """Positions that go through the layers: at most an open block of 4 s and the pushed 0.8 s, wherever it stands."""
+    passed: list[int] = []
+    layer = streaming._encoder.network.layers[0]
+    hook = layer.register_forward_hook(lambda module, given, out: passed.append(given[0].shape[1]))
+    noise = generator(0, "noise", "test").integers(-9000, 9000, (1, 800 * SPF)).astype(np.int16)  # nothing is clamped
+    stream = streaming.stream(1)
+    for at in range(0, 800, BLOCK):
+        stream.push(noise[:, at * SPF : (at + BLOCK) * SPF])
+    hook.remove()
+    assert len(passed) == 81  # one push meets the end of a segment
+    assert max(passed) <= 200 + 4 * BLOCK
+    in_four_s = np.convolve(passed, np.ones(5, int), "valid")  # as many as open a block and end it
+    assert in_four_s[60:].max() <= in_four_s[5:20].max()
+
+
+def test_features_are_those_of_transformers(offline: GLM4VoiceTokenizer, folder: Path) -> None:
+    import torch
+    from transformers import WhisperFeatureExtractor
+
+    from duplexgen.pipeline.tokens.speech.glm4voice_stream import mirrored
+
+    samples = sounds(30, channels=1)[0]
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    theirs = extractor(samples / np.float32(32768), sampling_rate=16000, padding="longest", return_tensors="pt")
+    encoder = offline._encoder
+    log_mel = encoder.log_mel(mirrored(encoder.signal(samples), at_start=True))
+    ours = (log_mel.clamp(min=log_mel.max() - 8) + 4) / 4
+    assert torch.equal(ours, theirs["input_features"][0])
+
+
 def test_names_with_and_without_prefix_are_the_same_model(offline: GLM4VoiceTokenizer, tmp_path: Path) -> None:
     named = tokenizer(tiny.write_glm4voice(tmp_path, prefix="model.encoder."))
     assert (named.encode(sounds(20)) == offline.encode(sounds(20))).all()
@@ -182,7 +244,7 @@ def test_a_folder_that_is_not_there_or_half_copied_is_a_mistake(folder: Path, tm
     (partial / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     assert "its header says" in mistakes(partial) and "copy it again" in mistakes(partial)
     (partial / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-    assert "no safetensors file" in mistakes(partial)
+    assert "not a safetensors file" in mistakes(partial)
 
 
 def test_another_model_is_a_mistake(folder: Path, tmp_path: Path) -> None:

@@ -73,6 +73,20 @@ def test_waveforms_are_those_of_transformers(mimi: MimiTokenizer, reference: Any
     assert mimi.decode(codes[:, :0]).shape == (0,)
 
 
+@pytest.mark.parametrize("frames", [1, 30, WINDOW_FRAMES + 35])
+def test_a_voice_that_comes_bit_by_bit_is_that_of_transformers(
+    mimi: MimiTokenizer, reference: Any, frames: int
+) -> None:
+    """Which has all codes at once; its own cache would start each of its convolutions with silence."""
+    codes = mimi.encode(sounds(frames))
+    with torch.no_grad():
+        whole = reference.decode(torch.from_numpy(codes.astype(np.int64))).audio_values[0, 0].numpy()
+    stream = mimi.decoding_stream(1)
+    said = np.concatenate([stream.push(codes[:, :, at : at + 1])[0] for at in range(frames)])
+    np.testing.assert_allclose(said, whole, rtol=0, atol=1e-4 * whole.std())
+    np.testing.assert_allclose(mimi.decode(codes[0]), whole, rtol=0, atol=1e-4 * whole.std())
+
+
 def test_a_channel_alone_has_the_codes_it_has_in_a_batch(mimi: MimiTokenizer) -> None:
     batch = sounds(30, channels=5)
     batch[3] = 0
@@ -158,6 +172,9 @@ def test_what_is_missing_or_another_model_is_a_mistake(folder: Path, tmp_path: P
     config = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(config | {"model_type": "encodec"}))
     assert 'model_type "encodec", expected "mimi"' in mistakes(tokenizer(other, loaded=False))
+    for key, value in (("pad_mode", "reflect"), ("trim_right_ratio", 0.5), ("use_causal_conv", False)):
+        (other / "config.json").write_text(json.dumps(config | {key: value}))
+        assert f"says {key} " in mistakes(tokenizer(other, loaded=False))
     assert "at most the 10" in mistakes(tokenizer(folder, codebooks=11, loaded=False), "codebooks")
     assert "mimi" in MimiTokenizer(Tokens()).check()[0][1]
 

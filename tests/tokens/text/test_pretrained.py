@@ -144,7 +144,7 @@ def test_what_is_missing_or_damaged_is_a_mistake(glm: Path, qwen: Path, tmp_path
     half = tmp_path / "half"
     half.mkdir()
     (half / "tokenizer.json").write_text((qwen / "tokenizer.json").read_text()[:1000])
-    assert "is damaged, or no tokenizer" in mistake(half)
+    assert "is damaged, or not a tokenizer" in mistake(half)
     ranks = tokens()
     pieces = write_tiktoken(tmp_path / "pieces", ranks, OWN)
     (pieces / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00")

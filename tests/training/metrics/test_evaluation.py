@@ -203,7 +203,7 @@ def test_unfinished_and_damaged_sets_are_refused(
     shutil.copytree(data_sets("turn_taking").path, damaged)
     shard = next((damaged / "data").iterdir())
     pq.write_table(pq.read_table(shard), shard, compression="snappy")
-    with pytest.raises(UserError, match="no whole data set"):
+    with pytest.raises(UserError, match="not a whole data set"):
         opened([damaged], model.format)
     with pytest.raises(UserError, match="two evaluation sets are called turn_taking"):
         opened([data_sets("turn_taking").path, tmp_path / "turn_taking"], model.format)

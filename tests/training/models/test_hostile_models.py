@@ -25,7 +25,23 @@ from tests.command import duplexgen
 from tests.tokens import tiny
 from tests.training.conftest import TINY
 
-VALUES: list[Any] = [0, -1, 10**9, 10**13, 0.5, 1e308, "x", "", None, [], {}, True]
+VALUES: list[Any] = [
+    0,
+    -1,
+    10**9,
+    10**13,
+    0.5,
+    1e308,
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    "x",
+    "",
+    None,
+    [],
+    {},
+    True,
+]
 NO_JSON = [
     "",
     "[]",
@@ -66,6 +82,19 @@ def test_every_key_of_a_configuration(folder: Path, value: Any) -> None:
             assert str(folder) in str(error)
         else:
             assert all(torch.equal(loaded[name], weight) for name, weight in weights.items())
+
+
+def test_a_model_whose_configuration_has_an_infinity(model: DuplexModel, folder: Path) -> None:
+    """Mamba-2, as transformers wrote it before 5: `Infinity`, where 5 writes `{"__float__": "Infinity"}`."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_heads": 4, "head_dim": 8, "state_size": 8, "n_groups": 1}
+    network = start_from_config({"model_type": "mamba2"} | sizes, model.format, seed=0)
+    network.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["time_step_limit"] == [0.0, {"__float__": "Infinity"}]
+    (folder / "config.json").write_text(json.dumps(config | {"time_step_limit": [0.0, float("inf")]}))
+    loaded = load_model(folder).network
+    assert loaded.config.time_step_limit[1] == float("inf")
+    assert all(torch.equal(loaded.state_dict()[name], weight) for name, weight in network.state_dict().items())
 
 
 @pytest.mark.parametrize("content", NO_JSON, ids=lambda text: repr(text)[:12])

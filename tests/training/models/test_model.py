@@ -27,7 +27,7 @@ Sets = Callable[[str], Dataset]
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has finished: there is no training\.json"):
+    with pytest.raises(UserError, match=r"not a finished model .* no training\.json"):
         load_model(tmp_path)
 
 

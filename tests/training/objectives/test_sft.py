@@ -274,7 +274,7 @@ def test_another_recipe_or_a_strange_folder_is_refused(folders, alone, tmp_path)
     with pytest.raises(UserError, match="another recipe"):
         train_sft(sft_recipe(*folders, checkpoint_every=3, learning_rate=0.02), alone, Display())
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="no training run"):
+    with pytest.raises(UserError, match="not a training run"):
         train_sft(sft_recipe(*folders), tmp_path, Display())
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from benchmarks import replay
 from benchmarks.speech_tokenizers import write_glm4voice, write_mimi
-from duplexgen.pipeline.layouts.described import Described
-from duplexgen.pipeline.layouts.section import Layout
+from duplexgen.pipeline.layouts.bayling import BaylingSection
+from duplexgen.pipeline.layouts.described import Described, describe
 from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
@@ -59,9 +59,9 @@ SMALL: dict[str, Any] = {
 def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
     vocabulary = Vocabulary.build(text, speech)
-    sequence_format = SequenceFormat(
-        Described.model_validate(vocabulary.describe(speech, text, Layout().model_dump(), SAMPLE_RATE))
-    )
+    layout = BaylingSection()
+    said = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
+    sequence_format = SequenceFormat(Described.model_validate(said))
     network = start_from_config(SMALL, sequence_format, seed=0)
     network.train(False)
     return DuplexModel(network, sequence_format, {})

@@ -209,8 +209,10 @@ def test_one_stored_track_gives_any_layout(
 def _with_silence(coded: CodedTrack, margin: int) -> CodedTrack:
     """The track with another margin; the code of silence is 7 here."""
     frames, silence = coded.frames, np.full((8, margin), 7, np.int16)
-    sides = (np.concatenate([codes[:, :frames], silence], 1) for codes in (coded.user_codes, coded.assistant_codes))
-    return CodedTrack(*sides, margin, coded.samples_per_frame, coded.events, coded.texts)
+    user, said = (
+        np.concatenate([codes[:, :frames], silence], 1) for codes in (coded.user_codes, coded.assistant_codes)
+    )
+    return CodedTrack(user, said, margin, coded.samples_per_frame, coded.events, coded.texts)
 
 
 def _encoded(made: Bayling, coded: CodedTrack, texts: Texts) -> Any:

@@ -270,7 +270,7 @@ def test_what_vocabulary_json_says() -> None:
     assert description["speech_tokenizer"] == {
         "name": "melvq", "version": "1", "codebooks": 8, "sha256": MelVQ.fingerprint()["sha256"],
     }  # fmt: skip
-    with pytest.raises(ValueError, match="a frame of melvq is no whole number of samples at 11026 Hz"):
+    with pytest.raises(ValueError, match="a frame of melvq is not a whole number of samples at 11026 Hz"):
         written(PLAIN, 11026)
 
 

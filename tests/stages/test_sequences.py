@@ -82,7 +82,10 @@ def test_no_audio_is_read_and_no_speech_tokenizer_is_loaded(tracks: Tracks, monk
     made = through([SequencesStage(recipe())], pa.Table.from_pylist(damaged, schema=TRACK))[0]
     assert made.drop_columns(["audio"]).equals(expected.drop_columns(["audio"]))
     stage = SequencesStage(recipe())
-    read = [{name: row[name] for name in (*stage.reads, "source", "language", "scenario", "acoustics")} for row in rows]
+    read = [
+        {name: row[name] for name in (*(stage.reads or ()), "source", "language", "scenario", "acoustics")}
+        for row in rows
+    ]
     assert stage.num_gpus == 0
     without = SequencesStage(recipe(output={"audio": "none"}))
     table = pa.Table.from_pylist(read, schema=TRACK.remove(TRACK.get_field_index("audio")))

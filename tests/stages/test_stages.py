@@ -82,10 +82,7 @@ def test_speech_that_fails_rejects_all_renditions_of_its_dialogue_alone() -> Non
 def test_the_gate_lets_pass_what_is_well() -> None:
     table = texts(dialogue("a", *TURNS[:2]), dialogue("b", *TURNS[:4]))
     plain, _ = through([SpeechStage(recipe().speech, seed=1)], table)
-    gated, outcome = through(
-        [SpeechStage(recipe(speech=REPLAY | {"gate": {"max_silence_s": 3.0}}).speech, seed=1)], table
-    )
-    assert outcome.statistics == {}  # of the data set's rows alone, when it is finished
+    gated, _ = through([SpeechStage(recipe(speech=REPLAY | {"gate": {"max_silence_s": 3.0}}).speech, seed=1)], table)
     kept = {"seconds_per_character", "leading_silence_s", "longest_pause_s"}
     for bare, row in zip(plain.to_pylist(), gated.to_pylist(), strict=True):
         for utterance in row["utterances"]:

@@ -82,7 +82,7 @@ def test_codes_as_they_come_are_those_of_the_track(
     track[:, size : 3 * size] = 0
     encoder = UserEncoder(tokenizer, sequence_format, 2)
     codes = np.concatenate([encoder.push(track[:, at : at + size]) for at in range(0, track.shape[1], size)], axis=1)
-    whole = tokenize(track, rate, tokenizer, block_samples=0)[:, 0]
+    whole = tokenize(track, rate, tokenizer, margin_frames=0)[:, 0]
     assert codes.shape == (2, 380) and (codes == whole).all()
     assert len(np.unique(codes)) > 30
 

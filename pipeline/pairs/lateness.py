@@ -73,7 +73,14 @@ class PairMaker:
     sample_rate: int
 
     def pair(self, dialogue_id: str, track: CodedTrack) -> Pair:
-        """The pair of one track; raises DialogueRejected if no reply can be late enough."""
+        """The pair of one track.
+
+        Raises DialogueRejected if no reply can be late enough, and ValueError if the track is none: see `verify`.
+        """
+        if track.user_codes.shape != track.assistant_codes.shape or track.frames <= 0:
+            raise ValueError(
+                f"codes of the shapes {track.user_codes.shape} and {track.assistant_codes.shape} are no track"
+            )
         rng = generator(self.recipe.seed, dialogue_id, PURPOSE)
         lates = self.scenario.late(track.events, self.sample_rate)
         if not lates:

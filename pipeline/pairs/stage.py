@@ -1,6 +1,7 @@
 """Rows of a data set to preference pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,18 +62,19 @@ class PreferencesStage:
         scenario = make_scenario(self.made_of.timing)
         block, rate = self.described.layout.block_frames, self.described.sample_rate
         maker = PairMaker(self.recipe, scenario, self.layout, block, rate)
+        encode = lru_cache(maxsize=4096)(self.text_tokenizer.encode)  # each take of a dialogue has the same texts
         made = []
         for row in rows:
             with account.each(row["dialogue_id"]):
-                made.append(self._row(row, maker, account))
+                made.append(self._row(row, maker, encode, account))
         return made
 
-    def _row(self, row: Row, maker: PairMaker, account: Account) -> Row:
+    def _row(self, row: Row, maker: PairMaker, encode: Callable[[str], list[int]], account: Account) -> Row:
         track = read_track(row, self.described.margin_frames, self.described.samples_per_frame)
         pair = maker.pair(row["dialogue_id"], track)
         if self.recipe.retokenize:
             pair = retokenized(pair, track, row["audio"]["bytes"], maker.sample_rate, self.speech_tokenizer)
-        texts = [self.text_tokenizer.encode(text) for text in track.texts]
+        texts = [encode(text) for text in track.texts]
         made = {
             "dialogue_id": row["dialogue_id"],
             "scenario": row["scenario"],

@@ -32,29 +32,25 @@ VOCABULARY = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
 )
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
-PLAIN = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
+PLAIN: Any = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
 ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
 TEXT = "It is on the corner of the market square."
 
 
 @pytest.fixture(autouse=True, scope="module")
 def plain() -> Iterator[None]:
-    LAYOUTS["plain"] = Plain
+    LAYOUTS["plain"] = Plain  # type: ignore[assignment]
     yield
     del LAYOUTS["plain"]
 
 
-def maker(layout: Layout = LAYOUT, scenario: str = "turn_taking", **changes: Any) -> PairMaker:
+def maker(layout: Any = LAYOUT, scenario: str = "turn_taking", **changes: Any) -> PairMaker:
     recipe = PairsRecipe.model_validate({"name": "test"} | changes)
-    return PairMaker(recipe, make_scenario(made_of(layout, scenario).timing), layout, block_of(layout), RATE)
+    about = made_of(layout, scenario)
+    return PairMaker(recipe, make_scenario(about.timing), layout, about.layout.block_frames, RATE)
 
 
-def block_of(layout: Layout) -> int:
-    return layout.section.block_frames if isinstance(layout, Bayling | Plain) else 1
-
-
-def made_of(layout: Layout, scenario: str) -> Recipe:
-    assert isinstance(layout, Bayling | Plain)
+def made_of(layout: Any, scenario: str) -> Recipe:
     return Recipe.model_validate(
         {
             "name": "talk",
@@ -454,7 +450,7 @@ def test_stopping_late_in_any_blocks(
 def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int, data: st.DataObject) -> None:
     """But for what stands in one side alone: talking on, and silence after the last reply of the chosen one."""
     events, scenario = (interrupted(2 * SECOND), "interruption") if cut else (two_exchanges(), "turn_taking")
-    layout: Layout = PLAIN if plain else LAYOUT
+    layout = PLAIN if plain else LAYOUT
     given_track = track(events)
     pair = maker(layout, scenario, seed=seed).pair("talk/0", given_track)
     side = data.draw(st.sampled_from(["chosen", "rejected"]))

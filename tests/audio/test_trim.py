@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from duplexgen.pipeline.audio.trim import speech_span, trim
-from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.audio.trim import speech_span, trim, words_within
+from duplexgen.pipeline.dialogue import Waveform, Word
 
 RATE = 24000
 
@@ -49,3 +51,19 @@ def test_no_speech_gives_nothing(waveform: np.ndarray) -> None:
 def test_noise_is_not_speech() -> None:
     noise = np.random.Generator(np.random.Philox(1)).normal(0, 0.05, 2 * RATE).astype(np.float32)
     assert len(trim(noise, RATE)) == 0
+
+
+@given(st.lists(st.integers(0, 100), min_size=2, max_size=20), st.integers(0, 100), st.integers(0, 100))
+def test_words_move_with_their_samples_and_end_with_them(edges: list[int], one: int, other: int) -> None:
+    """A sample of a word that is kept is the same sample, in the same word."""
+    edges, (start, end) = sorted(edges), sorted((one, other))
+    words = [Word(str(number), *pair) for number, pair in enumerate(zip(edges[::2], edges[1::2], strict=False))]
+    whole, kept = np.full(100, ""), np.full(end - start, "")
+    for word in words:
+        whole[word.start_sample : word.end_sample] = word.text
+    moved = words_within(words, start, end)
+    for word in moved:
+        assert 0 <= word.start_sample <= word.end_sample <= end - start
+        kept[word.start_sample : word.end_sample] = word.text
+    assert [word.text for word in moved] == [word.text for word in words]
+    assert (kept == whole[start:end]).all()

@@ -55,6 +55,27 @@ def test_texts_are_those_of_each_clip_alone_whatever_is_heard_with_it(recogniser
     assert alone[7].lower().count("kettle") == 9
 
 
+def test_times_of_words_are_those_of_the_clip_alone_and_change_no_text(
+    recogniser: Recogniser, spoken: Waveform
+) -> None:
+    """Beside a full 30 s, after which the package would take the next clip's first word for a late one; and first."""
+    full = np.tile(spoken, 12)[: 30 * 24000]
+    parts = [full, spoken, spoken[: len(spoken) // 2], np.zeros(24000, dtype=np.float32)]
+    clips = [(samples, 24000) for samples in parts]
+    alone = [recogniser.wordings([clip], "en", timed=True)[0] for clip in clips]
+    for batch in (clips, clips[::-1]):
+        together = recogniser.wordings(batch, "en", timed=True)
+        for one, other in zip(together if batch is clips else together[::-1], alone, strict=True):
+            assert [word.text for word in one.words] == [word.text for word in other.words]
+            assert np.allclose([word.start_s for word in one.words], [word.start_s for word in other.words])
+            assert np.allclose([word.end_s for word in one.words], [word.end_s for word in other.words])
+    assert [wording.text for wording in alone] == recogniser.texts(clips, "en")
+    said = [word.text.strip(",.").lower() for word in alone[1].words]
+    assert said == ["put", "the", "kettle", "on", "and", "we", "will", "talk"]
+    assert 0 <= alone[1].words[0].start_s < alone[1].words[-1].end_s <= len(spoken) / 24000
+    assert all(wording.words == () for wording in recogniser.wordings(clips, "en", timed=False))
+
+
 def test_a_clip_of_thirty_seconds_is_heard_to_its_end(recogniser: Recogniser, spoken: Waveform) -> None:
     at_16k = at_measure_rate(spoken, 24000)
     clip = np.zeros(transcript.LONGEST_SAMPLES, dtype=np.float32)

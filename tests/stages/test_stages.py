@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarks.replay import Replay
+<<<<<<< HEAD
+=======
+from duplexgen.pipeline.dataset.invariants import Checker
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dataset.schema import data_schema
+from duplexgen.pipeline.dialogue import FIGURES, Dialogue, SpokenDialogue, Turn, Utterance, Word
+>>>>>>> words
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.speech.engine import Said
 from duplexgen.pipeline.speech.engines import SpeechRequest
@@ -40,6 +47,12 @@ def test_speech_of_kokoro() -> None:
     assert [utterance.voice for utterance in spoken.utterances] == ["am_michael", "af_heart"]
     for utterance in spoken.utterances:
         assert utterance.sample_rate == 24000
+        assert utterance.quality is None
+        assert utterance.words is not None
+        assert [word.text for word in utterance.words] == utterance.text.split()
+        first, last = utterance.words[0].start_sample, utterance.words[-1].end_sample
+        assert 0 <= first < 0.1 * 24000
+        assert len(utterance.waveform) - 0.1 * 24000 < last <= len(utterance.waveform)
         assert 0.3 < len(utterance.waveform) / 24000 < 3
         assert 0.05 < np.abs(utterance.waveform).max() <= 1
 
@@ -52,6 +65,22 @@ def test_renditions_share_the_assistants_speech() -> None:
     assert (outcome.planned, outcome.emitted) == (4, 4)
     assert rows[0]["utterances"][1] == rows[1]["utterances"][1]
     assert rows[0]["utterances"][0]["voice"] != rows[1]["utterances"][0]["voice"]
+
+
+WORDS = st.lists(st.builds(Word, st.text(max_size=5), st.integers(0, 2**40), st.integers(0, 2**40)), max_size=4)
+MEASURED = st.dictionaries(st.sampled_from(FIGURES), st.floats(allow_nan=False))
+
+
+@given(st.none() | WORDS.map(tuple), st.none() | MEASURED)
+def test_words_and_figures_come_back_from_a_table_as_they_were(
+    words: tuple[Word, ...] | None, quality: dict[str, float] | None
+) -> None:
+    utterance = Utterance("user", "text", "voice", np.full(2400, 0.25, dtype=np.float32), 24000, words, quality)
+    row = speech_row(SpokenDialogue("id", "source", "en", (utterance,)))
+    (again,) = pa.Table.from_pylist([row], schema=SPEECH).to_pylist()
+    assert again == row
+    (read,) = read_speech_row(again).utterances
+    assert (read.words, read.quality) == (words, quality)
 
 
 class Faulty(Replay):

@@ -95,6 +95,18 @@ def test_verdicts_depend_on_the_utterance_alone(listener: Gate, kokoro: Kokoro, 
     assert isinstance(verdicts[3], BadSpeechError)
 
 
+def test_words_are_timed_where_it_is_asked_for(listener: Gate, spoken: Waveform) -> None:
+    asked = Heard(np.concatenate([silence(1.0), spoken]), RATE_HZ, TEXT, "en", timed=True)
+    timed, plain = listener.judge_all([asked, Heard(spoken, RATE_HZ, TEXT, "en")])
+    assert plain.words is None
+    assert timed.words is not None
+    assert [word.text for word in timed.words] == TEXT.split()
+    assert timed.words[0].start_sample < 0.2 * RATE_HZ  # on trimmed speech
+    assert "words" not in timed.figures()
+    (other,) = listener.judge_all([Heard(spoken, RATE_HZ, "The harbour was quiet all night.", "en", timed=True)])
+    assert other.words is None
+
+
 def test_silence_before_and_within_speech(spoken: Waveform) -> None:
     gate = loaded(max_silence_s=1.0)
     before = gate.judge(np.concatenate([silence(1.5), spoken]), RATE_HZ, TEXT, "en")

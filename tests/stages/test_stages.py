@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.replay import Replay
-<<<<<<< HEAD
-=======
-from duplexgen.pipeline.dataset.invariants import Checker
-from duplexgen.pipeline.dataset.recipe import Recipe
-from duplexgen.pipeline.dataset.schema import data_schema
-from duplexgen.pipeline.dialogue import FIGURES, Dialogue, SpokenDialogue, Turn, Utterance, Word
->>>>>>> words
+from duplexgen.pipeline.dialogue import FIGURES, SpokenDialogue, Utterance, Word
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.speech.engine import Said
 from duplexgen.pipeline.speech.engines import SpeechRequest

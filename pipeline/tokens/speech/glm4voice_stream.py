@@ -48,7 +48,7 @@ class Encoder:
         powers = self.filters.T @ (spectrum.abs() ** 2).contiguous()
         return powers.clamp(min=LOWEST_POWER).log10()
 
-    def codes(self, log_mel: Tensor, loudest: Tensor | float, past: Past | None = None) -> Tensor:
+    def codes(self, log_mel: Tensor, loudest: float, past: Past | None = None) -> Tensor:
         """Codes int64 [frames] of log powers [mels, n], for a segment whose loudest is so loud."""
         found: Tensor = self.network((log_mel.clamp(min=loudest - RANGE) + 4) / 4, past)
         return found

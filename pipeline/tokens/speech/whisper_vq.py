@@ -41,11 +41,11 @@ class WhisperVQ(nn.Module):
         self.conv1 = CausalConv1d(config["num_mel_bins"], width, kernel_size=3)
         self.conv2 = CausalConv1d(width, width, kernel_size=3, stride=STRIDE)
         self.embed_positions = nn.Embedding(config["max_source_positions"], width)
-        self.layers = nn.ModuleList(WhisperEncoderLayer(layer) for _ in range(config["quantize_position"]))
+        layers: list[Any] = [WhisperEncoderLayer(layer) for _ in range(config["quantize_position"])]
+        for index, made in enumerate(layers):
+            made.self_attn.layer_idx = index  # by which it names itself to `Past`
+        self.layers = nn.ModuleList(layers)
         self.codebook = nn.Embedding(config["quantize_vocab_size"], width)
-
-        for index, encoder_layer in enumerate(self.layers):
-            encoder_layer.get_submodule("self_attn").layer_idx = index  # type: ignore[assignment]  # its name to `Past`
 
     def forward(self, features: Tensor, past: "Past | None" = None) -> Tensor:
         """Codes int64 [frames] of log-mel features [mels, frames * 8].

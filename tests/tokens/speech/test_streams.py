@@ -71,7 +71,8 @@ def test_streams_do_not_disturb_each_other(
     tokenizers: dict[str, SpeechTokenizer], name: str, turns: list[tuple[bool, int]]
 ) -> None:
     tokenizer = tokenizers[name]
-    streams, together = {False: tokenizer.stream(1), True: tokenizer.stream(1)}, {False: [], True: []}
+    streams = {which: tokenizer.stream(1) for which in (False, True)}
+    together: dict[bool, list[NDArray[np.int16]]] = {False: [], True: []}
     both = {which: sounds(tokenizer, 100, 1, seed=which) for which in (False, True)}
     at = {False: 0, True: 0}
     for which, frames in turns:

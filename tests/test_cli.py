@@ -117,7 +117,7 @@ def test_a_signal_stops_any_command(number: signal.Signals, library: str) -> Non
 ON_A_TERMINAL = """
 import time
 from duplexgen import cli
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.show.progress import Display
 
 def busy():
     with Display().waiting("busy"):

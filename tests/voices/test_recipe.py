@@ -6,9 +6,7 @@ import pytest
 
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.recipe.file import load, shipped
-from duplexgen.pipeline.voices.choosing import Chosen
 from duplexgen.pipeline.voices.recipe import VOICES_RECIPES, VoicesRecipe
-from duplexgen.pipeline.voices.writing import RECIPE, writing
 from tests.command import duplexgen
 
 
@@ -59,11 +57,3 @@ def test_what_is_a_key_of_the_recipe_is_no_option(tmp_path: Path) -> None:
         option = f"--{key.removesuffix('_share').replace('_', '-')}"
         assert duplexgen("voices", "prepare", "in", "--out", "bank", option, "1", cwd=tmp_path).status == 2
         assert key in helped and key in VoicesRecipe.model_fields
-
-
-def test_a_bank_says_what_it_was_made_by(tmp_path: Path) -> None:
-    recipe = VoicesRecipe(name="mine", whisper="tiny", seed=7, min_dnsmos=2.5)
-    chosen: list[Chosen] = []
-    with writing(tmp_path / "bank") as writer:
-        writer.finish(chosen, [], recipe, "recordings")
-    assert load(str(tmp_path / "bank" / RECIPE), VoicesRecipe, VOICES_RECIPES)[0] == recipe

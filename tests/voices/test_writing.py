@@ -7,11 +7,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.recipe.file import load
 from duplexgen.pipeline.speech.recorded import RecordedBank
 from duplexgen.pipeline.voices.choosing import Chosen
 from duplexgen.pipeline.voices.judging import Candidate, Figures, Rejected
-from duplexgen.pipeline.voices.recipe import VoicesRecipe
-from duplexgen.pipeline.voices.writing import REPORT, voice_name, writing
+from duplexgen.pipeline.voices.recipe import VOICES_RECIPES, VoicesRecipe
+from duplexgen.pipeline.voices.writing import RECIPE, REPORT, voice_name, writing
 from tests.test_shown import table_sizes
 
 SAMPLES = np.random.Generator(np.random.Philox(0)).integers(-32768, 32767, 44100 * 4).astype(np.int16)
@@ -60,6 +61,13 @@ def test_what_is_written_reads_as_a_bank_of_the_recordings_own_samples(tmp_path:
     assert bank.voices["clip-1-11111111"].provenance.startswith("clips: deep/clip 1.flac (sha256 1111")
     assert sorted(path.name for path in (out / "clips").iterdir()) == ["clip-1-11111111.wav", "clip-2-22222222.wav"]
     assert [path.name for path in tmp_path.iterdir()] == ["bank"]
+
+
+def test_a_bank_says_what_it_was_made_by(tmp_path: Path) -> None:
+    recipe = VoicesRecipe(name="mine", whisper="tiny", seed=7, min_dnsmos=2.5)
+    with writing(tmp_path / "bank") as writer:
+        writer.finish([], [Rejected("a.wav", "silence", "none")], recipe, "recordings")
+    assert load(str(tmp_path / "bank" / RECIPE), VoicesRecipe, VOICES_RECIPES)[0] == recipe
 
 
 def test_what_was_rejected_is_written_with_its_reason_and_figures(tmp_path: Path) -> None:

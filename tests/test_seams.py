@@ -40,8 +40,8 @@ OURS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LAYOUTS, "triples", Triples)  # type: ignore[arg-type]
-    monkeypatch.setitem(SCENARIOS, "overlapping", Overlapping)  # type: ignore[arg-type]
+    monkeypatch.setitem(LAYOUTS, "triples", Triples)
+    monkeypatch.setitem(SCENARIOS, "overlapping", Overlapping)
     monkeypatch.setitem(EFFECTS, "hum", Hum)
     for exporter in (Lines, Heard, Sequences, Broken):
         monkeypatch.setitem(EXPORTERS, exporter.name, exporter)

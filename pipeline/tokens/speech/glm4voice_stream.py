@@ -39,7 +39,7 @@ class Encoder:
 
     @property
     def frame_samples(self) -> int:
-        return HOP * STRIDE * self.network.pooled
+        return HOP * STRIDE * int(self.network.pooled)
 
     def log_mel(self, signal: Tensor) -> Tensor:
         """Log powers [mels, n] of samples [MARGIN + n * HOP + MARGIN]."""

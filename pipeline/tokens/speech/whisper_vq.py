@@ -45,7 +45,7 @@ class WhisperVQ(nn.Module):
         self.codebook = nn.Embedding(config["quantize_vocab_size"], width)
 
         for index, encoder_layer in enumerate(self.layers):
-            encoder_layer.self_attn.layer_idx = index  # by which it names itself to `Past`
+            encoder_layer.get_submodule("self_attn").layer_idx = index  # type: ignore[assignment]  # its name to `Past`
 
     def forward(self, features: Tensor, past: "Past | None" = None) -> Tensor:
         """Codes int64 [frames] of log-mel features [mels, frames * 8].

@@ -270,26 +270,36 @@ def talk(
 def evaluate(
     model: Model,
     evalset: Annotated[
-        list[Path], typer.Argument(parser=path, help="Data sets of held-out dialogues, with audio.", show_default=False)
+        list[Path],
+        typer.Argument(
+            parser=path, help="Measure on these data sets of held-out dialogues, with audio.", show_default=False
+        ),
     ],
     recipe: Annotated[
-        str, typer.Option(metavar="EVALUATION_RECIPE", help="A recipe file, or the name of one that ships.")
+        str,
+        typer.Option(metavar="EVALUATION_RECIPE", help="Read this recipe: a file, or the name of one that ships."),
     ] = "timing",
     out: Annotated[
-        Path | None, typer.Option(parser=path, help="Default: out/evaluation and the model's name.", show_default=False)
+        Path | None,
+        typer.Option(
+            parser=path,
+            help="Write the figures to this folder. Default: out/evaluation and the model's name.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=MOST_ROWS, help="Use the first items of each set only.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MOST_ROWS, help="Use only this many items of each set.", show_default=False),
     ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Dialogues at once; changes only the time it takes.")
+        int, typer.Option(min=1, max=10_000, help="Run this many dialogues together; it changes only the time.")
     ] = 16,
 ) -> None:
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
 
-    Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png. The
-    recipe says the rest: `seed`, `temperature`, `precision`, `keep_audio`, `transcripts`, `judge` and `answers` are its
-    keys. Two ship: `timing`, and `content`, which looks at what is said, too.
+    Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
+    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `precision`, `keep_audio`, `transcripts`,
+    `judge` and `answers`. Two recipes ship: `timing`, and `content`, which also rates the words of the replies.
     """
     _needs_training()
     from .pipeline.recipe.file import load
@@ -373,22 +383,26 @@ def prepare_voices(
         str,
         typer.Argument(
             metavar="FOLDER_OR_HUB_DATASET",
-            help="Audio files at any depth (wav, flac, mp3, ogg), with or without a metadata.csv or metadata.jsonl "
-            "(file, text, speaker, language, sex, license); or a data set with a column of audio.",
+            help="Read these recordings: a folder of audio files at any depth (wav, flac, mp3, ogg), with or without a "
+            "metadata.csv or metadata.jsonl (file, text, speaker, language, sex, license); or a data set with a column "
+            "of audio.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="BANK", parser=path, help="Where the bank goes.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(metavar="BANK", parser=path, help="Write the bank to this folder.", show_default=False)
+    ],
     recipe: Annotated[
-        str, typer.Option(metavar="VOICES_RECIPE", help="A recipe file, or the name of one that ships.")
+        str, typer.Option(metavar="VOICES_RECIPE", help="Read this recipe: a file, or the name of one that ships.")
     ] = "cloning",
 ) -> None:
-    """Make a voice bank of recordings: one clip of 3 to 15 s a voice, clean, understood, unlike the others.
+    """Make a voice bank of recordings: one clip of 3 to 15 s per voice, clean, understood, unlike the others.
 
-    Says what was kept and why not (README.md, rejected.jsonl and clips.png of the bank); exits with 1 if nothing was.
-    A voice is held out by its speaker's name, or the recording's content: more recordings move nobody across. The
-    recipe says what a clip must be: `whisper`, `language`, `license`, `min_dnsmos`, `max_similarity`, `min_coherence`,
-    `held_out_share` and `seed` are its keys, and `data_set` with `config`, `split` and `revision`.
+    The bank's README.md, rejected.jsonl and clips.png say which recordings were kept and why others were not. Exits
+    with 1 if none was kept. The speaker's name, or else the content of the recording, decides which voices are held
+    out, so more recordings change nothing for the others. The recipe says what a clip must be; its keys are `whisper`,
+    `language`, `license`, `shortest_s`, `longest_s`, `min_dnsmos`, `max_similarity`, `min_coherence`, `held_out_share`,
+    `seed`, and `data_set` with `config`, `split` and `revision`.
     """
     from collections import Counter
 

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.replay import Replay
 from duplexgen.pipeline.dialogue import FIGURES, SpokenDialogue, Utterance, Word

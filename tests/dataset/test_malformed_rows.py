@@ -22,6 +22,7 @@ from duplexgen.pipeline.kinds import opened, verify
 from duplexgen.pipeline.pairs.kind import PREFERENCES
 from tests.dataset.test_malformed import SHARD, Site, put_file, said, site
 
+MISSHAPEN: list[list[list[int]]] = [[], [[]], [[1] * 5] * 8, [[-1] * 5] * 8]
 __all__ = ["site"]
 Rows = list[dict[str, Any]]
 INTS = (-(2**63), -1, 0, 2**31 - 1, 2**62, 2**63 - 1)
@@ -114,7 +115,7 @@ DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
     **{
         f"uncut codes of event {number} {codes}": column("assistant_uncut_codes", [uncut(number, codes)])
         for number in (1, -1, 99)
-        for codes in ([], [[]], [[1] * 5] * 8, [[-1] * 5] * 8)
+        for codes in MISSHAPEN
     },
     "uncut codes that are null": column("assistant_uncut_codes", [None]),
     "no events": column("events", []),

@@ -41,7 +41,11 @@ class Triples:
         for event in track.events:
             if event.channel == "assistant":
                 says[event.start_sample // self.samples_per_frame : -(-event.end_sample // self.samples_per_frame)] = 1
-        triples = [track.user_codes[0, :frames], track.assistant_codes[0, shift : frames + shift], says]
+        triples: list[NDArray[Any]] = [
+            track.user_codes[0, :frames],
+            track.assistant_codes[0, shift : frames + shift],
+            says,
+        ]
         return {"triples": np.stack(triples, axis=1).reshape(-1).astype(np.int32)}
 
     def length(self, row: Row) -> int:

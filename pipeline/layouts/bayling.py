@@ -290,7 +290,7 @@ class Bayling:
 
     def show(self, row: Row, names: Callable[[int], str], events: Sequence[Event], sample_rate: int) -> Iterator[str]:
         """Block by block what each channel carries (figure 1): the assistant's frames are those of one block later."""
-        n, blocks = self.user_tokens, row["num_blocks"]
+        n, blocks = self.user_tokens, len(row["input_ids"]) // self.ids_per_block
         texts = self._text_lines(np.asarray(row["input_ids"]), names)
         user, assistant = (self._speaking(events, channel, (blocks + 1) * n) for channel in CHANNELS)
         yield f"block   user{'':{n}}  text{'':{len(texts[0]) + 1}}assistant, one block later"

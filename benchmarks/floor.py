@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duplexgen.pipeline.audio import flac
-from duplexgen.pipeline.audio.pcm import to_symmetric_int16
+from duplexgen.pipeline.audio.pcm import to_int16
 from duplexgen.pipeline.dialogue import Waveform
 
 UTTERANCES_A_DIALOGUE = 4
@@ -54,7 +54,7 @@ def mix(utterances: Sequence[Waveform], sample_rate: int) -> NDArray[np.int16]:
     cursor = 0
     for turn, utterance in enumerate(utterances):
         end = cursor + len(utterance)
-        track[cursor:end, turn % 2] = to_symmetric_int16(utterance)
+        track[cursor:end, turn % 2] = to_int16(utterance)
         cursor = end + gaps[turn % 2]
     return track
 

@@ -20,7 +20,7 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.replay import RECORDING
-from duplexgen.pipeline.audio.pcm import to_symmetric_int16
+from duplexgen.pipeline.audio.pcm import to_int16
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.speech.glm4voice import INPUT, STRUCTURE, GLM4VoiceTokenizer, expected_shapes
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
@@ -82,7 +82,7 @@ def tokenizers(work: Path, size: str, device: Device) -> Iterator[tuple[str, Spe
 def dialogue(minutes: float, tokenizer: SpeechTokenizer) -> NDArray[np.int16]:
     """A sentence, said again and again by two who take turns, int16 [2, samples] of whole frames."""
     spoken, rate = soundfile.read(RECORDING)
-    spoken = to_symmetric_int16(soxr.resample(spoken, rate, tokenizer.sample_rate))
+    spoken = to_int16(soxr.resample(spoken, rate, tokenizer.sample_rate))
     turns = [[spoken, 0 * spoken], [0 * spoken, spoken]]
     both = np.concatenate([np.stack(turn) for turn in turns], axis=1)
     frames = int(minutes * 60 * tokenizer.sample_rate) // tokenizer.samples_per_frame

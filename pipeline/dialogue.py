@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Role = Literal["user", "assistant"]
-Scenario = Literal["turn_taking", "interruption"]
 CHANNELS: tuple[Role, Role] = ("user", "assistant")
 """Channel 0 is the user, channel 1 the assistant, everywhere."""
 

@@ -1,35 +1,12 @@
 """Effects on the user's channel, by their names in a recipe. To add one: write a module and add its class here."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Annotated
 
-import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
 
-from ..dialogue import Timeline, Track
-from ..recipe.sections import Section, of_its_part
-
-
-class EffectSection(Section):
-    """What a recipe says of an effect: its name, and the effect's own keys."""
-
-    effect: str
-
-    PART: ClassVar[str | None] = "effect"
-
-
-class Effect(Protocol):
-    """Changes the user's channel. The assistant's channel, which a model is trained to say, stays clean."""
-
-    name: ClassVar[str]
-    Spec: ClassVar[type[EffectSection]]
-
-    def __init__(self, spec: EffectSection) -> None: ...
-
-    def apply(self, track: Track, timeline: Timeline, rng: np.random.Generator) -> tuple[Track, Mapping[str, float]]:
-        """The track with its user's channel changed, of the same length, and the drawn values by name."""
-        ...
-
+from ..recipe.sections import of_its_part
+from .effect import Effect, EffectSection
 
 EFFECTS: dict[str, type[Effect]] = {}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..dialogue import CHANNELS, Event, Timeline, Track, Waveform
-from .pcm import FULL_SCALE, LARGEST, to_symmetric_int16
+from .pcm import FULL_SCALE, LARGEST, to_int16
 
 
 def mix(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fade_s: float) -> Track:
@@ -16,7 +16,7 @@ def mix(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fad
     samples = np.zeros((len(CHANNELS), timeline.num_samples), dtype=np.int16)
     for event in timeline.events:
         there = samples[CHANNELS.index(event.channel), event.start_sample : event.end_sample]
-        sound = to_symmetric_int16(audible(waveforms[event.utterance], event, sample_rate, fade_s))
+        sound = to_int16(audible(waveforms[event.utterance], event, sample_rate, fade_s))
         there[:] = sound if not there.any() else np.clip(there.astype(np.int32) + sound, -FULL_SCALE, LARGEST)
     return Track(samples, sample_rate)
 

@@ -23,12 +23,3 @@ def to_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """Round a waveform of any shape to 16 bit; louder samples are clipped. What `to_float` made comes back exactly."""
     samples: NDArray[np.int16] = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, LARGEST).astype(np.int16)
     return samples
-
-
-def to_symmetric_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
-    """Round a waveform in [-1, 1] to ±32767, so that 1 and -1 are equally loud; louder samples are clipped.
-
-    Quieter than `to_int16` by one part in 32768. Tracks are rounded like this.
-    """
-    samples: NDArray[np.int16] = np.rint(np.clip(waveform, -1.0, 1.0) * LARGEST).astype(np.int16)
-    return samples

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from ..escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, table
+from ..layouts.layouts import LAYOUTS
 from ..storage.atomic import atomic_path
 from .statistics import Statistics, Tally
 
@@ -26,6 +27,8 @@ user, assistant = samples.T
 """
 READ_REJECTED = """
 rejected = load_dataset(folder, "rejected", split="train")"""
+EARLY = """In {share} of the replies, [ASSISTANT] stands before the user's last audio has been observed. With `ast_offset`
+-1 and a reply delay near one block, it can be up to two frames early."""
 NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
 EMBEDDED = "All speech is synthetic; no recording of a person is in it."
 CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
@@ -49,9 +52,8 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
         "sources": _sources(recipe, about["sources"]),
         "audio": Markdown(AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO),
-        "early_share": f"{early.mean:.1%}" if early else "none",
-        "user_tokens": recipe["layout"]["user_tokens"],
-        "text_tokens": recipe["layout"]["text_tokens"],
+        "early": Markdown(EARLY.format(share=f"{early.mean:.1%}") if early else ""),
+        "layout": Markdown(LAYOUTS[recipe["layout"]["name"]].Spec.model_validate(recipe["layout"]).columns_in_words),
         "speech_engine": recipe["speech"]["engine"],
         "voices": CLONED if recipe["speech"]["cosyvoice"] else EMBEDDED,
         "assistant_voice": recipe["speech"]["assistant_voice"],

@@ -40,6 +40,15 @@ class BaylingSection(LayoutSection):
     ast_offset: Annotated[int, Field(ge=-1, le=0)] = -1  # 0: [ASSISTANT] never anticipates the user's end
 
     @property
+    def columns_in_words(self) -> str:
+        n, m = self.user_tokens, self.text_tokens
+        return (
+            f"`input_ids`, `num_blocks`: the interleaved sequence of BayLing-Duplex, in blocks of {n} user ids, {m} text\n"
+            f"  ids and {n} assistant ids. Text and assistant run one block ahead of the user (reconstructed from the "
+            "paper and the public\n  inference code)."
+        )
+
+    @property
     def block_frames(self) -> int:
         return self.user_tokens
 

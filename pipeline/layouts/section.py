@@ -11,6 +11,11 @@ class LayoutSection(Section):
     PART: ClassVar[str | None] = "name"
 
     @property
+    def columns_in_words(self) -> str:
+        """What the layout's columns hold, in Markdown, for the data card."""
+        return f"the columns of the layout `{self.name}`."
+
+    @property
     def block_frames(self) -> int:
         """Frames that a live model hears and answers at once."""
         return 1

@@ -85,5 +85,7 @@ class SequencesStage:
             with account.each(row["dialogue_id"]):
                 track = read_track(row, self.tokens.margin_frames, self.samples_per_frame)
                 texts = [self.text_tokenizer.encode(text) for text in track.texts]
-                made.append({"dialogue_id": row["dialogue_id"], **self.layout.encode(track, texts)})
+                columns = self.layout.encode(track, texts)
+                self.layout.written(columns)  # every reader takes a row apart: one that cannot be costs itself alone
+                made.append({"dialogue_id": row["dialogue_id"], **columns})
         return made

@@ -12,7 +12,7 @@ import soxr
 from ..acoustics.effects import make_effects
 from ..audio import flac
 from ..audio.mixing import mix
-from ..audio.pcm import to_symmetric_int16
+from ..audio.pcm import to_int16
 from ..dataset.recipe import Recipe
 from ..dataset.rows import audio_name, event_row, uncut_row
 from ..dataset.schema import track_schema
@@ -158,7 +158,7 @@ class TracksStage:
         heard_from = first * frame if alone else 0
         channel = np.zeros(past * frame - heard_from, np.int16)
         channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
-        whole = to_symmetric_int16(waveforms[event.utterance])
+        whole = to_int16(waveforms[event.utterance])
         there = max(start, heard_from)
         channel[there - heard_from : event.whole_end_sample - heard_from] = whole[there - start :]
         codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.audio.mixing import audible, mix
-from duplexgen.pipeline.audio.pcm import LARGEST as FULL_SCALE
-from duplexgen.pipeline.audio.pcm import to_symmetric_int16 as to_int16
+from duplexgen.pipeline.audio.pcm import FULL_SCALE, LARGEST, to_int16
 from duplexgen.pipeline.dialogue import CHANNELS, TURN, Event, Role, Timeline, Waveform
 
 RATE = 16000
@@ -58,7 +57,7 @@ def test_what_is_heard_at_once_adds_up(crowd: tuple[list[Waveform], Timeline], f
         heard = to_int16(audible(waveforms[one.utterance], one, RATE, fade_s))
         assert len(heard) == one.end_sample - one.start_sample
         there = sums[CHANNELS.index(one.channel), one.start_sample : one.end_sample]
-        there[:] = np.clip(there + heard, -FULL_SCALE - 1, FULL_SCALE)
+        there[:] = np.clip(there + heard, -FULL_SCALE, LARGEST)
     track = mix(waveforms, timeline, RATE, fade_s)
     assert np.array_equal(track.samples, sums)
     assert all(np.array_equal(*pair) for pair in zip(waveforms, before, strict=True)), "utterances stay as they were"
@@ -96,7 +95,7 @@ def test_a_stop_before_the_fade_is_over_fades_all_of_it() -> None:
 
 
 def test_what_is_too_loud_is_clipped_not_wrapped() -> None:
-    assert to_int16(np.array([1.5, -1.5, 1.0, -1.0, 0.0], np.float32)).tolist() == [32767, -32767, 32767, -32767, 0]
+    assert to_int16(np.array([1.5, -1.5, 1.0, -1.0, 0.0], np.float32)).tolist() == [32767, -32768, 32767, -32768, 0]
     loud = [np.full(10, 0.9, np.float32), np.full(10, 0.9, np.float32), np.full(10, -0.95, np.float32)]
     together = mix(loud[:2], Timeline((event(0, "user", 0, 10), event(1, "user", 0, 10)), 10), RATE, 0.01)
     assert together.samples[0].tolist() == [32767] * 10

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from duplexgen.pipeline.audio import flac
-from duplexgen.pipeline.audio.pcm import to_float, to_int16, to_symmetric_int16
+from duplexgen.pipeline.audio.pcm import to_float, to_int16
 
 SAMPLES = np.arange(-32768, 32768, dtype=np.int16)
 WAVEFORMS = arrays(np.float32, 64, elements=st.floats(-2, 2, width=32))
@@ -23,13 +23,6 @@ def test_flac_is_written_and_read_at_the_same_scale(waveform: np.ndarray) -> Non
     assert np.array_equal(flac.decode(flac.encode(waveform, 16000)), to_float(to_int16(waveform)))
 
 
-@given(WAVEFORMS)
-def test_tracks_are_symmetric(waveform: np.ndarray) -> None:
-    assert np.array_equal(to_symmetric_int16(-waveform), -to_symmetric_int16(waveform))
-    assert np.abs(to_symmetric_int16(waveform).astype(int) - to_int16(waveform)).max() <= 1
-
-
 def test_what_is_too_loud_is_clipped() -> None:
     loud = np.array([[1.5, 1.0], [-1.0, -1.5]])
     assert to_int16(loud).tolist() == [[32767, 32767], [-32768, -32768]]
-    assert to_symmetric_int16(loud).tolist() == [[32767, 32767], [-32767, -32767]]

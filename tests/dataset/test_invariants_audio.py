@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from duplexgen.pipeline.acoustics.effects import EffectSection
+from duplexgen.pipeline.acoustics.effect import EffectSection
 from duplexgen.pipeline.audio.flac import encode as to_flac
 from duplexgen.pipeline.dataset.invariants import Checker
 

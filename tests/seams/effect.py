@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from duplexgen.pipeline.acoustics.effects import EffectSection
+from duplexgen.pipeline.acoustics.effect import EffectSection
 from duplexgen.pipeline.dialogue import Timeline, Track
 
 

@@ -68,7 +68,6 @@ WORDS = st.lists(st.builds(Word, st.text(max_size=5), st.integers(0, 2**40), st.
 MEASURED = st.dictionaries(st.sampled_from(FIGURES), st.floats(allow_nan=False))
 
 
-@settings(deadline=None)
 @given(st.none() | WORDS.map(tuple), st.none() | MEASURED)
 def test_words_and_figures_come_back_from_a_table_as_they_were(
     words: tuple[Word, ...] | None, quality: dict[str, float] | None

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from duplexgen.pipeline.acoustics.effects import EFFECTS, EffectSection
+from duplexgen.pipeline.acoustics.effect import EffectSection
+from duplexgen.pipeline.acoustics.effects import EFFECTS
 from duplexgen.pipeline.audio.mixing import mix
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dataset.rows import read_events

@@ -27,8 +27,8 @@ user, assistant = samples.T
 """
 READ_REJECTED = """
 rejected = load_dataset(folder, "rejected", split="train")"""
-EARLY = """In {share} of the replies, [ASSISTANT] stands before the user's last audio has been observed. With `ast_offset`
--1 and a reply delay near one block, it can be up to two frames early."""
+EARLY = """In {share} of the replies, [ASSISTANT] stands before the user's last audio has been observed. With
+`ast_offset` -1 and a reply delay near one block, it can be up to two frames early."""
 NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
 EMBEDDED = "All speech is synthetic; no recording of a person is in it."
 CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.

@@ -43,9 +43,9 @@ class BaylingSection(LayoutSection):
     def columns_in_words(self) -> str:
         n, m = self.user_tokens, self.text_tokens
         return (
-            f"`input_ids`, `num_blocks`: the interleaved sequence of BayLing-Duplex, in blocks of {n} user ids, {m}\n"
-            f"  text ids and {n} assistant ids. Text and assistant run one block ahead of the user (reconstructed from the "
-            "paper and the public\n  inference code)."
+            f"`input_ids`, `num_blocks`: the interleaved sequence of BayLing-Duplex, in blocks of {n} user ids,\n"
+            f"  {m} text ids and {n} assistant ids. Text and assistant run one block ahead of the user (reconstructed\n"
+            "  from the paper and the public inference code)."
         )
 
     @property

@@ -138,7 +138,7 @@ def test_a_code_without_an_id_rejects_its_dialogue(tracks: Tracks, scenario: str
     rejected = whole["dialogue_id"].to_pylist()[highest.index(max(highest))]
     assert reasons(outcome) == [(rejected, "code_without_id")]
     assert outcome.rejections[0].detail == (
-        f"speech has code {max(highest)}: the text tokenizer has ids for 0 … {max(highest) - 1} alone"
+        f"speech has code {max(highest)}: the text tokenizer has ids only for 0 … {max(highest) - 1}"
     )
     (left,) = made.to_pylist()
     (same,) = (row for row in whole.to_pylist() if row["dialogue_id"] != rejected)

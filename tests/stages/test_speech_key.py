@@ -40,9 +40,9 @@ def test_what_is_not_used_does_not_name_the_speech_anew(speech: dict[str, Any]) 
 
 def test_how_figures_are_drawn_does_not_name_the_speech_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(GATED)
-    finer = {name: statistics.Quantity(one.title, one.unit, 0, 7, 7) for name, one in statistics.QUALITIES.items()}
-    monkeypatch.setattr(statistics, "QUALITIES", finer)
-    monkeypatch.setattr(statistics, "ALL", statistics.QUANTITIES | finer)
+    for table in (statistics.QUALITIES, statistics.ALL):
+        for name, one in statistics.QUALITIES.items():
+            monkeypatch.setitem(table, name, statistics.Quantity(one.title, one.unit, one.low, one.high + 1, 7))
     assert key(GATED) == before
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.audio.trim import speech_span, trim, words_within
@@ -53,6 +53,7 @@ def test_noise_is_not_speech() -> None:
     assert len(trim(noise, RATE)) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 100), min_size=2, max_size=20), st.integers(0, 100), st.integers(0, 100))
 def test_words_move_with_their_samples_and_end_with_them(edges: list[int], one: int, other: int) -> None:
     """A sample of a word that is kept is the same sample, in the same word."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.dialogue import Waveform, Word, words_of
@@ -53,6 +53,7 @@ LANGUAGES = st.sampled_from(["en", "zh"])
 SHARES = st.integers(0, 100)
 
 
+@settings(deadline=None)
 @given(TEXTS, LANGUAGES, SHARES, SHARES)
 def test_more_is_heard_later_and_always_a_beginning(text: str, language: str, one: int, other: int) -> None:
     waveform = np.concatenate([tone(0.5), pause(0.2), tone(0.3)])
@@ -62,6 +63,7 @@ def test_more_is_heard_later_and_always_a_beginning(text: str, language: str, on
     assert heard(text, waveform, 1.0, language) == text
 
 
+@settings(deadline=None)
 @given(TEXTS, LANGUAGES, st.data())
 def test_with_times_those_words_are_heard_whose_middle_is(text: str, language: str, data: st.DataObject) -> None:
     waveform, written = tone(1.0), words_of(text, language)

@@ -120,7 +120,7 @@ def test_every_bad_row_is_in_the_rejected_table(tmp_path: Path) -> None:
     assert "the recipe allows 10% (max_rejected_share)" in stricter.said
     ledger = {counts.stage: counts for counts in dataset.manifest.ledger}
     assert ledger["source"].planned == len(GOOD) + len(expected)
-    assert ledger["data"].emitted == len(GOOD)
+    assert ledger["sequences"].emitted == len(GOOD)
     assert sum(counts.rejected for counts in ledger.values()) == len(expected)
     assert ledger["script"].notes == {"reply_cut": 1}
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [

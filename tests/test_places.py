@@ -138,7 +138,7 @@ def test_folders_are_made_and_relative_ones_are_where_the_command_was_called(sit
     assert ended.status == 0, ended.said
     assert (site / "elsewhere" / "deep" / "_SUCCESS").exists()
     assert (site / "link").is_symlink()
-    assert list((site / "scratch" / "work").glob("data-*/part-000000.parquet"))
+    assert list((site / "scratch" / "work").glob("sequences-*/part-000000.parquet"))
     assert duplexgen("verify", "link", cwd=site).status == 0
     again = build(site, "--out", "a/b/c", "--work", "scratch/work")
     assert again.status == 0, again.said
@@ -274,7 +274,7 @@ def test_two_builds_at_once(site: Path) -> None:
     running = first.start()
     work = first.folder / "work"
     try:
-        until(lambda: any(work.glob("data-*.lock")))
+        until(lambda: any(work.glob("sequences-*.lock")))
         refused(
             build(site, "--out", first.out, "--work", work),
             f"{first.out} is being written by another build. Wait until it ends; nothing was changed.",

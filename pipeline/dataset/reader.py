@@ -4,10 +4,11 @@ A data set may come from a stranger. So a link inside it is never followed, the 
 read, and a MalformedDataset names each wrong value. Readers get typed values.
 """
 
+import io
 import json
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,8 +155,10 @@ def open_table(path: Path, columns: pa.Schema | None) -> tuple[pq.ParquetFile, l
     """A table, and what of its footer is not as the writer has it, in words; raises ArrowInvalid if it is none."""
     try:
         file = pq.ParquetFile(path)
-        wrong = [] if columns is None else _wrong_columns(file.schema_arrow, columns)
-        return file, [*wrong, *_wrong_counts(file.metadata)]
+        if columns is not None and (wrong := [*_wrong_columns(file.schema_arrow, columns)]):
+            return file, wrong
+        _check_footer(path, file.metadata)
+        return file, [*_wrong_counts(file.metadata)]
     except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:  # of names in bad UTF-8, too
         raise pa.ArrowInvalid(visible(str(error), LONGEST_ERROR)) from error
 
@@ -173,11 +176,41 @@ def _wrong_columns(found: pa.Schema, columns: pa.Schema) -> Iterator[str]:
             yield f"the column {visible(name)} is {is_}, expected {expected}"
 
 
+class _PageWanted(Exception):
+    pass
+
+
+class _WithoutPages(io.FileIO):
+    """A file that is opened for what its footer says, and never read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise _PageWanted
+
+
+def _check_footer(path: Path, footer: pq.FileMetaData) -> None:
+    """Raises what pyarrow raises if it cannot use what the footer says of a column.
+
+    `RowGroupMetaData.column` ends the process there. A reader of rows makes the same objects before its first page,
+    and raises.
+    """
+    # With a buffer, the reader of each column is made before a page of the first is read.
+    with (
+        _WithoutPages(path) as pages,
+        pq.ParquetFile(pages, metadata=footer, buffer_size=1, pre_buffer=False) as file,
+    ):
+        for number in range(footer.num_row_groups):
+            with suppress(_PageWanted):
+                next(file.iter_batches(1, row_groups=[number], use_threads=False), None)
+
+
 def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     if (rows := sum(group.num_rows for group in groups)) != footer.num_rows:
         yield f"says that it has {footer.num_rows} rows, and its row groups have {rows}"
     for number, group in enumerate(groups):
+        if group.num_columns != footer.num_columns:
+            yield f"row group {number} has {group.num_columns} columns, expected {footer.num_columns}"
+            continue
         values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)
         if not 0 <= group.num_rows <= values <= MOST_VALUES:
             yield f"row group {number} has {group.num_rows} rows and {values} values: duplexgen did not write it"

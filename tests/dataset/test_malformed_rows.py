@@ -376,6 +376,29 @@ def test_no_bit_of_a_footer_ends_the_process(tmp_path: Path) -> None:
     assert any("histogram size mismatch" in words for words in found)
 
 
+def footer_parts(**columns: list[int]) -> list[bytes]:
+    """A table of two rows: its pages, and its footer before, of and after the row groups."""
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, store_schema=False)
+    content = file.getvalue()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    groups = content.index(b"\x16\x04\x19\x1c\x19", start)  # two rows; a list of one group; its list of columns
+    after = content.index(b"parquet-cpp-arrow", start) - 2
+    return [content[:start], content[start:groups], content[groups:after], content[after:-8]]
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_row_group_of_another_number_of_columns(tmp_path: Path, columns: int) -> None:
+    """Than the schema has: a row group of two columns and a schema of one, and the other way round."""
+    made = [footer_parts(a=[1, 2]), footer_parts(a=[1, 2], b=[3, 4])]
+    pages, _, groups, _ = made[columns - 1]
+    _, schema, _, after = made[2 - columns]
+    footer = schema + groups + after
+    path = tmp_path / "table.parquet"
+    path.write_bytes(pages + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert f"has {'only ' * (columns == 1)}{columns} columns" in in_another_process(said_of_table, path)
+
+
 class Keys(encryption.KmsClient):  # type: ignore[misc]
     """Keys that are not wrapped."""
 

@@ -1,10 +1,14 @@
 """Shards that nobody wrote, with checksums and counts that fit: `verify` names the row and goes on to the next."""
 
+import base64
 import io
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from pyarrow.parquet import encryption
 
 from duplexgen.pipeline.commands.report import describe_dialogue
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
-from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.dataset.reader import Dataset, open_table
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.kinds import opened, verify
 from duplexgen.pipeline.pairs.kind import PREFERENCES
@@ -332,6 +337,84 @@ def test_flipped_bytes_of_a_shard(site: Site, tmp_path: Path) -> None:
                 place for one, row in zip(Dataset(dataset).rows(), rows, strict=True) if known(one) != known(row)
             ]
     assert passed == []
+
+
+def flips_of_a_footer(path: Path) -> Counter[str]:
+    """How often a table is opened whole, and how often something is said, with each bit of its footer flipped."""
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    found: Counter[str] = Counter()
+    for bit in range(footer * 8, len(whole) * 8):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        found[said_of_table(path)] += 1
+    return found
+
+
+def said_of_table(path: Path) -> str:
+    try:
+        file, problems = open_table(path, None)
+        file.close()
+        return "; ".join(problems)
+    except pa.ArrowException as error:
+        return str(error)
+
+
+def in_another_process(function: Callable[[Path], Any], path: Path) -> Any:
+    """The result of a function; raises BrokenProcessPool if it ends the process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, path).result()
+
+
+def test_no_bit_of_a_footer_ends_the_process(tmp_path: Path) -> None:
+    """What a footer says of lists and of text is checked where pyarrow makes the metadata of a column."""
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "ids": [[1, 2], [3]]}), path)
+    found = in_another_process(flips_of_a_footer, path)
+    assert found[""]  # of statistics, and of names that nobody expects
+    assert any("histogram size mismatch" in words for words in found)
+
+
+def footer_parts(**columns: list[int]) -> list[bytes]:
+    """A table of two rows: its pages, and its footer before, of and after the row groups."""
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, store_schema=False)
+    content = file.getvalue()
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    groups = content.index(b"\x16\x04\x19\x1c\x19", start)  # two rows; a list of one group; its list of columns
+    after = content.index(b"parquet-cpp-arrow", start) - 2
+    return [content[:start], content[start:groups], content[groups:after], content[after:-8]]
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_row_group_of_another_number_of_columns(tmp_path: Path, columns: int) -> None:
+    """Than the schema has: a row group of two columns and a schema of one, and the other way round."""
+    made = [footer_parts(a=[1, 2]), footer_parts(a=[1, 2], b=[3, 4])]
+    pages, _, groups, _ = made[columns - 1]
+    _, schema, _, after = made[2 - columns]
+    footer = schema + groups + after
+    path = tmp_path / "table.parquet"
+    path.write_bytes(pages + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert f"has {'only ' * (columns == 1)}{columns} columns" in in_another_process(said_of_table, path)
+
+
+class Keys(encryption.KmsClient):  # type: ignore[misc]
+    """Keys that are not wrapped."""
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+
+def test_columns_that_are_encrypted(tmp_path: Path) -> None:
+    """A footer in the clear, of columns for which nobody has a key."""
+    path = tmp_path / "table.parquet"
+    keys = encryption.CryptoFactory(lambda _: Keys()).file_encryption_properties(
+        encryption.KmsConnectionConfig(),
+        encryption.EncryptionConfiguration(footer_key="one", column_keys={"two": ["text"]}, plaintext_footer=True),
+    )
+    pq.write_table(pa.table({"text": ["a", "b"]}), path, encryption_properties=keys)
+    assert in_another_process(said_of_table, path).startswith("Cannot decrypt ")
 
 
 def known(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ..dialogue import FIGURES
 from ..errors import UserError
 from ..layouts.layout import Layout
+from ..layouts.layouts import LAYOUTS
 from ..layouts.vocabulary import TOKENIZER_FILES, Vocabulary
 from ..recipe.sections import Section, shape_of
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
@@ -38,8 +39,10 @@ class Dialogues:
     noted: ClassVar[tuple[str, ...]] = ()
 
     def columns(self, dataset: Dataset) -> pa.Schema:
-        with_audio = dataset.manifest.made_of.output.audio == "flac"
-        return data_schema(dataset.layout.COLUMNS, dataset.sample_rate, with_audio)
+        recipe = dataset.manifest.made_of
+        return data_schema(
+            LAYOUTS[recipe.layout.name].COLUMNS, recipe.output.sample_rate, recipe.output.audio == "flac"
+        )
 
     def measured(self, layout: Layout) -> list[str]:
         fields = (f"events.list.element.{name}" for name in EVENT_FIELDS)

@@ -11,6 +11,7 @@ from ..dataset.reader import Dataset
 from ..dataset.schema import pairs_schema
 from ..dataset.statistics import Statistics
 from ..layouts.layout import Layout
+from ..layouts.layouts import LAYOUTS
 from ..recipe.sections import Section, shape_of
 from . import card
 from .checks import CAPPED, PairChecker
@@ -26,7 +27,7 @@ class Preferences:
     noted: ClassVar[tuple[str, ...]] = (CAPPED,)
 
     def columns(self, dataset: Dataset) -> pa.Schema:
-        return pairs_schema(dataset.layout.COLUMNS)
+        return pairs_schema(LAYOUTS[dataset.manifest.made_of.layout.name].COLUMNS)
 
     def measured(self, layout: Layout) -> list[str]:
         return ["chosen_delay_s", "rejected_delay_s", *(f"chosen_{column.name}" for column in layout.COLUMNS)]

@@ -1,5 +1,6 @@
 """Turn-taking: each side speaks after the other has finished (BayLing-Duplex section 3)."""
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -94,7 +95,7 @@ def check_turns(events: Sequence[Event], timing: Timing, sample_rate: int) -> It
             yield f"event {index} answers {event.answers}, expected {expected}"
         cuts_in = index > 0 and events[index - 1].cut_by is not None
         if event.kind != (BARGE_IN if cuts_in else TURN):
-            yield f"event {index} is a {event.kind}, expected {BARGE_IN if cuts_in else TURN}"
+            yield f"event {index} is of the kind {reprlib.repr(event.kind)}, expected {BARGE_IN if cuts_in else TURN}"
     for index, (before, event) in enumerate(pairwise(events), start=1):
         gap = event.start_sample - before.end_sample
         if event.channel == "assistant":

@@ -95,13 +95,13 @@ def test_hidden_files_are_not_the_data_sets(dataset: Path) -> None:
     ("change", "says"),
     [
         (ledger(1, emitted=2), "ledger: script: planned is not emitted + rejected"),
-        (ledger(3, reasons={"code": 1}), "ledger: data: the reasons do not add up to 0"),
+        (ledger(3, reasons={"code": 1}), "ledger: tracks: the reasons do not add up to 0"),
         (ledger(2, planned=4, emitted=4), "ledger: speech planned 4, but script hands on 3"),
         (
             lambda manifest: manifest["recipe"]["timing"].update(takes=2),
-            "ledger: data planned 3, but speech hands on 6",
+            "ledger: tracks planned 3, but speech hands on 6",
         ),
-        (ledger(3, planned=2, emitted=2), "ledger: 2 emitted, but data/ has 3 rows"),
+        (ledger(4, planned=2, emitted=2), "ledger: 2 emitted, but data/ has 3 rows"),
         (
             ledger(0, rejected=1, planned=4, reasons={"code": 1}),
             "ledger: source: the rejected table counts 0 of 'code', the ledger 1",
@@ -124,7 +124,7 @@ def test_row_twice(dataset: Path) -> None:
     [
         ({"scenario": "interruption"}, "scenario is 'interruption', the recipe says 'turn_taking'"),
         ({"input_ids": [1, 2, 3]}, "3 ids are not"),
-        ({"input_ids": [0] * 25, "num_blocks": 1}, "the sequence cannot be taken apart"),
+        ({"input_ids": [0] * 25, "num_blocks": 1}, "num_blocks is 1, that of 249 frames is 25"),
         ({"events": []}, "nothing is heard in it"),
     ],
 )

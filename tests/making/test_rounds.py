@@ -148,7 +148,7 @@ def test_partition_that_ends_every_raylet_is_named(
 SCRIPT = """
 import sys
 from pathlib import Path
-from duplexgen.pipeline import rounds
+from duplexgen.pipeline.making import rounds
 from tests.making.test_rounds import Dummy, step
 
 folder = Path(sys.argv[1])

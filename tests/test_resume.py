@@ -94,7 +94,7 @@ from benchmarks.replay import register
 from tests.damaging import spoil
 import matplotlib.figure
 from duplexgen import cli
-from duplexgen.pipeline import build, checking
+from duplexgen.pipeline.commands import build, checking
 
 register()
 build.Build.shard_bytes = int(sys.argv.pop(1))

@@ -9,6 +9,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.recipe.file import shipped
 from duplexgen.pipeline.scenarios.interruption import InterruptionTiming
+from duplexgen.pipeline.scenarios.scenarios import SCENARIOS
 from duplexgen.pipeline.scenarios.turn_taking import TurnTakingTiming
 
 GOOD = """\
@@ -116,7 +117,7 @@ layout:
         (("name: talk\nsources", "name: a b\nsources"), "1: name:"),
         (
             ("scenario: turn_taking", "scenario: chaos"),
-            "10: timing.scenario: expected one of interruption, turn_taking, got",
+            f"10: timing.scenario: expected one of {', '.join(sorted(SCENARIOS))}, got",
         ),
         (("timing:\n  scenario: turn_taking\n", ""), "1: timing: is missing"),
         (

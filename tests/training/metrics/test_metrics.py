@@ -168,7 +168,7 @@ def test_a_data_sets_own_assistant_stops_when_it_says(data_sets: Callable[..., D
         reply, second = row["events"][cut], row["events"][cut + 1]
         heard = speech_segments(user[: second["end_sample"]], RATE, 0)
         found.append(interruption(heard, speech_segments(assistant, RATE), second["start_sample"] / RATE))
-        expected.append(reply["reaction_samples"] / RATE)
+        expected.append((reply["end_sample"] - second["start_sample"]) / RATE)
     assert [item.overlap_s for item in found] == pytest.approx(expected, abs=6 * VAD_STEP_S)
     assert [item.answer_delay_s for item in found] == pytest.approx([0.8] * len(found), abs=4 * VAD_STEP_S)
     assert all(item.speaking and item.answered for item in found)

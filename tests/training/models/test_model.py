@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -13,10 +12,7 @@ from transformers import AutoTokenizer
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError, enough_memory
 from duplexgen.pipeline.show.progress import Display
-from duplexgen.pipeline.storage.atomic import write_json
-from duplexgen.training.live.live import converse
-from duplexgen.training.metrics.stimuli import opened
-from duplexgen.training.models.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
+from duplexgen.training.models.model import DuplexModel, load_model, save_model, start_from_config
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.sequences import SequenceFormat
 from tests.dataset.test_verify import seal
@@ -51,27 +47,13 @@ def test_a_model_says_what_pads_and_ends(model_folder: Path) -> None:
     assert end not in model.format.text_ids and end not in model.format.audio_ids, "it is never said"
 
 
-def as_before(folder: Path) -> None:
-    """Its vocabulary as versions wrote it that had no end of text."""
-    described = json.loads((folder / "vocabulary.json").read_text())
-    del described["end_of_text"]
-    described["audio"]["exceptions"] = {}
-    (folder / "vocabulary.json").write_text(json.dumps(described))
-
-
-def test_a_model_of_before_loads_and_is_of_another_vocabulary(data_sets: Sets, tmp_path: Path) -> None:
-    data_set = data_sets("turn_taking")
-    old = Path(shutil.copytree(data_set.path, tmp_path / "old"))
-    as_before(old)
-    network = start_from_config(TINY, SequenceFormat.read(old), seed=0)
-    save_model(network, network.state_dict(), old, tmp_path / "model")
-    write_json(tmp_path / "model" / ABOUT, {"recipe": {"name": "tiny"}, "data": []})
-    model = load_model(tmp_path / "model")
-    assert model.format.size == rows(model) == 6148
-    user = np.zeros((1, 2 * model.format.block_samples), np.int16)
-    assert len(list(converse(model, ["talk"], user))) == 2
-    with pytest.raises(UserError, match=r"vocabulary\.json differs in .*end_of_text.*: train it again"):
-        opened([data_set.path], model.format)
+def test_a_model_of_an_earlier_format_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(model_folder, tmp_path / "old"))
+    described = json.loads((old / "vocabulary.json").read_text())
+    del described["margin_frames"]
+    (old / "vocabulary.json").write_text(json.dumps(described | {"format_version": 1}))
+    with pytest.raises(UserError, match=r"vocabulary\.json is malformed: .*format_version"):
+        load_model(old)
 
 
 @pytest.mark.parametrize("name", ["vocabulary/model.safetensors", "vocabulary/.netrc"])

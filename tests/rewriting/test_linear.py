@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from duplexgen.pipeline import rewriting
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.rewriting import rewriters as rewriting
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
 from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.rewriting.steps import Step

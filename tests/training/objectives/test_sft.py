@@ -121,7 +121,7 @@ def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_aft
     with pytest.raises(KeyboardInterrupt):
         train_sft(recipe, out, StopAt(stopped_after))
     assert not (out / "training.json").exists()
-    with pytest.raises(UserError, match="has finished"):
+    with pytest.raises(UserError, match="is not a finished model"):
         load_model(out)
     train_sft(recipe, out, Display())
     assert log(out) == log(alone)

@@ -40,5 +40,5 @@ def test_infinities_are_read_as_mamba_2_writes_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", ["NaN", "1e400", "-1e400", "infinity", "inf", "nan", "Infinity0"])
 def test_what_is_no_number_is_refused(tmp_path: Path, number: str) -> None:
     (tmp_path / "config.json").write_text(f'{{"a": [{number}]}}')
-    with pytest.raises(ValueError, match=r"config\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         read_json_object(tmp_path / "config.json")

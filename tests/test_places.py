@@ -128,7 +128,7 @@ def test_doctor_says_that_a_folder_may_not_be_written(site: Path) -> None:
     (site / "locked").mkdir(mode=0o555)
     ended = unprivileged("doctor", "turn_taking.yaml", "--out", "locked/x/y", "--work", "w", cwd=site)
     assert ended.status == 1
-    assert f"{site / 'locked'} may not be written" in ended.said
+    assert f"{site / 'locked'} is not writable" in ended.said
 
 
 @pytest.mark.usefixtures("ray_session")

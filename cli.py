@@ -12,10 +12,10 @@ import typer
 
 from .pipeline import __version__
 from .pipeline.errors import UserError
-from .pipeline.paths import path, problem
-from .pipeline.terminal import Console, say, say_line
+from .pipeline.show.terminal import Console, say, say_line
+from .pipeline.storage.paths import path, problem
 
-STOPPED = "duplexgen: stopped. What was committed is safe; the same command goes on from there."
+STOPPED = "duplexgen: stopped. Committed work is safe; the same command continues from there."
 MOST_ROWS = 10**12
 LARGEST_SEED = 2**63 - 1
 TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
@@ -27,67 +27,73 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
     help="""
-Text dialogues in, full-duplex speech training data out.
+Make training data for full-duplex speech models from written dialogues.
 
-A **recipe** says everything that shapes a data set; these commands only say where to write and how much to run.
+A **recipe** says everything that changes a data set; these commands only say where to write and how much to run.
 
-Start here, with nothing but a laptop:
+Start here; a laptop is enough:
 
     duplexgen build turn_taking
     duplexgen inspect out/turn_taking
 
-Then, over the same dialogues and voices, without speaking anything again:
+Then reuse the speech and add interruptions:
 
     duplexgen build interruption
 
-Stop a build whenever you like: the same command goes on where it stopped. On a cluster, set RAY_ADDRESS or use
+You can stop a build at any time: the same command continues it. On a cluster, set RAY_ADDRESS or use
 `ray job submit` with the same command.
 """,
 )
 
-train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens and speaks on what `build` has made.")
+train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens and speaks.")
 app.add_typer(train_app, name="train")
-voices_app = typer.Typer(no_args_is_help=True, help="Voices to speak with.")
+voices_app = typer.Typer(no_args_is_help=True, help="Make a bank of voices to speak with.")
 app.add_typer(voices_app, name="voices")
 
 
-Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of one that ships.", show_default=False)]
-Folder = Annotated[Path, typer.Argument(parser=path, help="A data set that `build` has made.", show_default=False)]
-Model = Annotated[Path, typer.Argument(parser=path, help="A model that `train` has made.", show_default=False)]
-Temperature = Annotated[float, typer.Option(min=0, max=100, help="Of sampling; 0 takes the likeliest.")]
-Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of sampling.")]
+Recipe = Annotated[
+    str, typer.Argument(help="Read this recipe: a file, or the name of one that ships.", show_default=False)
+]
+Folder = Annotated[Path, typer.Argument(parser=path, help="Read this data set, made by `build`.", show_default=False)]
+Model = Annotated[Path, typer.Argument(parser=path, help="Use this model, made by `train`.", show_default=False)]
+Temperature = Annotated[
+    float, typer.Option(min=0, max=100, help="Sample at this temperature; 0 takes the most likely token.")
+]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Sample with this seed.")]
 Precision = Annotated[
     Literal["fp32", "bf16"],
-    typer.Option(help="Of the weights; runs on the GPU if there is one, else on the processor."),
+    typer.Option(help="Load the weights in this precision, on the GPU if there is one."),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(parser=path, help="Where the data set goes. Default: out/ and the recipe's name.", show_default=False),
+    typer.Option(
+        parser=path, help="Write the data set to this folder. Default: out/ and the recipe's name.", show_default=False
+    ),
 ]
 Work = Annotated[
     Path | None,
     typer.Option(
         parser=path,
-        help="Where stages keep what they made, for resuming and for other recipes. On a cluster, shared storage. "
-        "Default: .work beside the data set.",
+        help="Keep the results of stages in this folder, so that later builds reuse them. On a cluster, it must be on "
+        "shared storage. Default: .work beside the data set.",
         show_default=False,
     ),
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, max=MOST_ROWS, help="Use the first dialogues only.", show_default=False)
+    int | None, typer.Option(min=1, max=MOST_ROWS, help="Use only this many dialogues.", show_default=False)
 ]
 
 
 @app.command()
 def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
-    """Make the data set of a recipe; run again, it goes on where it stopped.
+    """Make the data set of a recipe. If a build was stopped, the same command continues it.
 
-    The data set appears under `--out` once it is whole. What the stages made on the way stays under `--work`, each in
-    a folder named by what shaped it, so that another recipe over the same dialogues and voices speaks nothing again.
+    The data set appears under `--out` once it is whole. The results of each stage stay under `--work`, in a folder
+    named by everything that changed them, so a recipe with the same dialogues and voices reuses the speech.
     """
-    from .pipeline import checking
-    from .pipeline.build import build as run
-    from .pipeline.display import Display
+    from .pipeline.commands import checking
+    from .pipeline.commands.build import build as run
+    from .pipeline.show.progress import Display
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
@@ -96,15 +102,15 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
 @app.command()
 def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
-    """Say what a build would do: dialogues, hours, partitions, and what is done already.
+    """Say what a build would do: how many dialogues, hours and partitions, and which partitions are done already.
 
-    Reads and checks the recipe and its sources, and speaks nothing.
+    Reads and checks the recipe and its sources. Runs no voice.
     """
-    from .pipeline import checking
-    from .pipeline.build import prepare
-    from .pipeline.display import Display
-    from .pipeline.places import check_places
-    from .pipeline.report import describe_plan
+    from .pipeline.commands import checking
+    from .pipeline.commands.build import prepare
+    from .pipeline.commands.report import describe_plan
+    from .pipeline.show.progress import Display
+    from .pipeline.storage.places import check_places
 
     checked, base = checking.load(recipe)
     target = _out(out, checked.name)
@@ -115,11 +121,11 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 
 @app.command()
 def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
-    """Say what a recipe needs that is missing here: packages, weights, voices, a GPU, an endpoint, room on the disk.
+    """Say what a recipe needs and this machine lacks: packages, weights, voices, a GPU, an endpoint, room on the disk.
 
-    Loads no model and speaks nothing; exits with 1 if something is missing.
+    Loads no model. Exits with 1 if something is missing.
     """
-    from .pipeline.doctor import examine
+    from .pipeline.commands.doctor import examine
 
     def places(name: str) -> tuple[Path, Path]:
         target = _out(out, name)
@@ -136,26 +142,31 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
 def dpo_pairs(
     dataset: Folder,
     recipe: Annotated[
-        str, typer.Argument(help="A recipe of pairs, or the name of one that ships.", metavar="[PAIRS_RECIPE]")
+        str,
+        typer.Argument(
+            help="Read this recipe of pairs: a file, or the name of one that ships.", metavar="[PAIRS_RECIPE]"
+        ),
     ] = "timing",
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=path, help="Where the pairs go. Default: out/, the data set's name and .pairs", show_default=False
+            parser=path,
+            help="Write the pairs to this folder. Default: out/, the data set's name and .pairs",
+            show_default=False,
         ),
     ] = None,
     work: Work = None,
 ) -> None:
     """Make preference pairs of a data set: each row beside the same row with the assistant late.
 
-    Speaks nothing, decodes no audio (unless the recipe says retokenize), and goes on where it stopped. The pairs are
-    a data set of their own, which `verify` and `inspect` know.
+    Runs no voice, and decodes no audio unless the recipe says `retokenize`. If it was stopped, the same command
+    continues it. The pairs are a data set of their own, which `verify` and `inspect` read.
     """
-    from .pipeline.display import Display
     from .pipeline.pairs.build import build as run
     from .pipeline.pairs.recipe import PairsRecipe
-    from .pipeline.places import expanded
-    from .pipeline.recipe_file import RECIPES, load
+    from .pipeline.recipe.file import RECIPES, load
+    from .pipeline.show.progress import Display
+    from .pipeline.storage.places import expanded
 
     checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
     folder = expanded(dataset)
@@ -166,8 +177,8 @@ def dpo_pairs(
 @app.command()
 def verify(dataset: Folder) -> None:
     """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
-    from .pipeline.display import Display
-    from .pipeline.shards.verify import verify as run
+    from .pipeline.kinds import verify as run
+    from .pipeline.show.progress import Display
 
     failed = 0
     with Display().verifying() as report:
@@ -184,37 +195,39 @@ def verify(dataset: Folder) -> None:
 def inspect(
     dataset: Folder,
     dialogue: Annotated[
-        str | None, typer.Argument(help="The id of one dialogue, or its number from 0.", show_default=False)
+        str | None,
+        typer.Argument(help="Show this dialogue, given by its id or by its number from 0.", show_default=False),
     ] = None,
 ) -> None:
-    """Show counts and timing statistics; or one dialogue, block by block, as in figure 1 of BayLing-Duplex."""
-    from .pipeline.report import describe_dataset, describe_dialogue
-    from .pipeline.shards.dataset import Dataset
+    """Show counts and timing statistics, or one dialogue as its layout has it."""
+    from .pipeline.commands.report import describe_dataset, describe_dialogue
+    from .pipeline.kinds import opened
 
-    opened = Dataset(dataset)
-    say(describe_dataset(opened) if dialogue is None else describe_dialogue(opened, dialogue))
+    read = opened(dataset)
+    say(describe_dataset(read) if dialogue is None else describe_dialogue(read, dialogue))
 
 
 @app.command()
 def talk(
     model: Model,
     user: Annotated[
-        Path, typer.Option(parser=path, help="What the user says: a .wav or .flac file.", show_default=False)
+        Path, typer.Option(parser=path, help="Play this recording of a user: a .wav or .flac file.", show_default=False)
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             parser=path,
-            help="Where it goes. Default: out/talk, the model's and the recording's name.",
+            help="Write the conversation to this folder. Default: out/talk, the model's and the recording's name.",
             show_default=False,
         ),
     ] = None,
     channel: Annotated[
-        int | None, typer.Option(min=0, help="The user's channel, if there are several.", show_default=False)
+        int | None,
+        typer.Option(min=0, help="Take the user from this channel, if the recording has several.", show_default=False),
     ] = None,
     silence: Annotated[
         float,
-        typer.Option(min=0, max=600, help="Seconds of silence to listen to after the recording."),
+        typer.Option(min=0, max=600, help="Listen to this many seconds of silence after the recording."),
     ] = 8.0,
     temperature: Temperature = 0.8,
     seed: Seed = 0,
@@ -222,15 +235,15 @@ def talk(
 ) -> None:
     """Let a trained model listen to a recording and answer, block by block.
 
-    Writes both.wav (channel 0 the user, 1 the assistant), assistant.wav, transcript.txt and .json, and channels.png;
-    says how long a block took beside the time it covers.
+    Writes both.wav (channel 0 is the user, 1 the assistant), assistant.wav, transcript.txt and .json, and channels.png.
+    Says how long a block took, compared with the time that it covers.
     """
     _needs_training()
-    from .pipeline.display import Display
+    from .pipeline.show.progress import Display
     from .training.devices import inference_device
-    from .training.model import load_model
-    from .training.talk import read_recording, transcript, with_silence, write
-    from .training.talk import talk as run
+    from .training.live.talk import read_recording, transcript, with_silence, write
+    from .training.live.talk import talk as run
+    from .training.models.model import load_model
 
     folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     if folder.exists():
@@ -257,64 +270,49 @@ def talk(
 def evaluate(
     model: Model,
     evalset: Annotated[
-        list[Path], typer.Argument(parser=path, help="Data sets of held-out dialogues, with audio.", show_default=False)
+        list[Path],
+        typer.Argument(
+            parser=path, help="Measure on these data sets of held-out dialogues, with audio.", show_default=False
+        ),
     ],
+    recipe: Annotated[
+        str,
+        typer.Option(metavar="EVALUATION_RECIPE", help="Read this recipe: a file, or the name of one that ships."),
+    ] = "timing",
     out: Annotated[
-        Path | None, typer.Option(parser=path, help="Default: out/evaluation and the model's name.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=MOST_ROWS, help="The first items of each set only.", show_default=False)
-    ] = None,
-    temperature: Temperature = 0.8,
-    seed: Seed = 0,
-    precision: Precision = "fp32",
-    batch: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Dialogues at once; changes only the time it takes.")
-    ] = 16,
-    keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep both channels of each item as .wav.")] = False,
-    transcripts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHISPER",
-            help="Transcribe the replies (needs faster-whisper): a size, such as large-v3, or a model's folder.",
-            show_default=False,
-        ),
-    ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Judge the replies 1 to 5 by an OpenAI-compatible endpoint, such as http://localhost:8000/v1; its key "
-            "is read from OPENAI_API_KEY.",
-            show_default=False,
-        ),
-    ] = None,
-    judge_model: Annotated[
-        str | None, typer.Option(help="The model that judges, by the endpoint's name for it.", show_default=False)
-    ] = None,
-    answers: Annotated[
         Path | None,
         typer.Option(
-            parser=path, help='Spoken questions\' answers, {"id": …, "answers": […]} a line.', show_default=False
+            parser=path,
+            help="Write the figures to this folder. Default: out/evaluation and the model's name.",
+            show_default=False,
         ),
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_ROWS, help="Use only this many items of each set.", show_default=False),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Run this many dialogues together; it changes only the time.")
+    ] = 16,
 ) -> None:
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
 
-    Feeds the users' channels of evaluation sets in simulated real time. Writes evaluation.json and timing.png.
+    Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
+    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `precision`, `keep_audio`, `transcripts`,
+    `judge` and `answers`. Two recipes ship: `timing`, and `content`, which also rates the words of the replies.
     """
     _needs_training()
-    from .pipeline.display import Display
+    from .pipeline.recipe.file import load
+    from .pipeline.show.progress import Display
     from .training.devices import inference_device
-    from .training.evaluation import content_of
-    from .training.evaluation import evaluate as run
-    from .training.evaluation_report import problems, table
-    from .training.items import Settings
+    from .training.metrics.evaluation import evaluate as run
+    from .training.metrics.evaluation_report import problems, table
+    from .training.metrics.items import Settings
+    from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
-    content = content_of(transcripts, judge, judge_model, answers)
+    checked, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
     folder = _out(out, f"evaluation/{model.resolve().name}")
-    settings = Settings(limit, temperature, seed, batch, inference_device(), precision)
-    result = run(model, evalset, folder, settings, content, keep_audio, Display())
+    result = run(model, evalset, folder, Settings(checked, limit, batch, inference_device()), Display())
     Console().print(table(result))
     for line in problems(result):
         say_line(line)
@@ -330,29 +328,33 @@ def _needs_training() -> None:
 
 
 TrainingRecipe = Annotated[
-    str, typer.Argument(help="A training recipe, or the name of one that ships.", show_default=False)
+    str,
+    typer.Argument(help="Read this training recipe: a file, or the name of one that ships.", show_default=False),
 ]
 ModelOut = Annotated[
     Path | None,
     typer.Option(
-        "--out", parser=path, help="Where the model goes. Default: out/ and the recipe's name.", show_default=False
+        "--out",
+        parser=path,
+        help="Write the model to this folder. Default: out/ and the recipe's name.",
+        show_default=False,
     ),
 ]
 
 
 @train_app.command()
 def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
-    """Stage I: supervised fine-tuning on data sets; run again, it goes on where it stopped.
+    """Train a model on data sets (stage I, supervised fine-tuning). If it was stopped, the same command continues it.
 
-    The losses, by kind of token, are in `log.jsonl` and for TensorBoard. On several devices:
+    Writes the losses per kind of token to `log.jsonl` and for TensorBoard. On several devices, start it by
     `accelerate launch -m duplexgen train sft RECIPE`.
     """
     _needs_training()
-    from .pipeline.display import Display
-    from .pipeline.recipe_file import load
+    from .pipeline.recipe.file import load
+    from .pipeline.show.progress import Display
     from .training.devices import is_first_process
+    from .training.objectives.sft import train_sft
     from .training.recipe import TRAINING_RECIPES, SFTRecipe
-    from .training.sft import train_sft
 
     checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
     train_sft(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
@@ -360,15 +362,15 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
 
 @train_app.command()
 def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
-    """Stage II: preference optimization on the pairs of `dpo-pairs`, from a model of stage I.
+    """Train a model of stage I further on the pairs of `dpo-pairs` (stage II, preference optimization).
 
-    The log-probabilities of that model, the reference, are computed once and kept.
+    Computes the log-probabilities of that model, the reference, once and stores them.
     """
     _needs_training()
-    from .pipeline.display import Display
-    from .pipeline.recipe_file import load
+    from .pipeline.recipe.file import load
+    from .pipeline.show.progress import Display
     from .training.devices import is_first_process
-    from .training.dpo import train_dpo
+    from .training.objectives.dpo import train_dpo
     from .training.recipe import TRAINING_RECIPES, DPORecipe
 
     checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
@@ -381,59 +383,39 @@ def prepare_voices(
         str,
         typer.Argument(
             metavar="FOLDER_OR_HUB_DATASET",
-            help="Audio files at any depth (wav, flac, mp3, ogg), with or without a metadata.csv or metadata.jsonl "
-            "(file, text, speaker, language, sex, license); or a data set with a column of audio.",
+            help="Read these recordings: a folder of audio files at any depth (wav, flac, mp3, ogg), with or without a "
+            "metadata.csv or metadata.jsonl (file, text, speaker, language, sex, license); or a data set with a column "
+            "of audio.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="BANK", parser=path, help="Where the bank goes.", show_default=False)],
-    whisper: Annotated[
-        str, typer.Option(help="Of the recogniser: a size that faster-whisper knows, or a model's folder.")
-    ] = "large-v3",
-    language: Annotated[
-        str | None,
-        typer.Option(help="Of recordings that do not say theirs, such as en. Default: recognised.", show_default=False),
-    ] = None,
-    license: Annotated[str, typer.Option(help="Of recordings that do not say theirs.")] = "unknown",
-    min_dnsmos: Annotated[float, typer.Option(min=1, max=5, help="Overall quality (DNSMOS, OVRL) at least.")] = 3.0,
-    max_similarity: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Cosine of speaker embeddings from which on two clips are one voice."),
-    ] = 0.90,
-    min_coherence: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Cosine of two parts of a clip below which they are two speakers."),
-    ] = 0.81,
-    held_out: Annotated[float, typer.Option(min=0, max=1, help="Share of the voices kept for evaluation.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of who is held out.")] = 0,
-    config: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
-    split: Annotated[str, typer.Option(help="Of a data set.")] = "train",
-    revision: Annotated[str | None, typer.Option(help="Of a data set.", show_default=False)] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="BANK", parser=path, help="Write the bank to this folder.", show_default=False)
+    ],
+    recipe: Annotated[
+        str, typer.Option(metavar="VOICES_RECIPE", help="Read this recipe: a file, or the name of one that ships.")
+    ] = "cloning",
 ) -> None:
-    """Make a voice bank of recordings: one clip of 3 to 15 s a voice, clean, understood, unlike the others.
+    """Make a voice bank of recordings: one clip of 3 to 15 s per voice, clean, understood, unlike the others.
 
-    Says what was kept and why not (README.md, rejected.jsonl and clips.png of the bank); exits with 1 if nothing was.
-    A voice is held out by its speaker's name, or the recording's content: more recordings move nobody across.
+    The bank's README.md, rejected.jsonl and clips.png say which recordings were kept and why others were not. Exits
+    with 1 if none was kept. The speaker's name, or else the content of the recording, decides which voices are held
+    out, so more recordings change nothing for the others. The recipe says what a clip must be; its keys are `whisper`,
+    `language`, `license`, `shortest_s`, `longest_s`, `min_dnsmos`, `max_similarity`, `min_coherence`, `held_out_share`,
+    `seed`, and `data_set` with `config`, `split` and `revision`.
     """
     from collections import Counter
 
-    from .pipeline.display import Display
-    from .pipeline.speech.prepare import Settings, prepare
+    from .pipeline.recipe.file import load
+    from .pipeline.show.progress import Display
+    from .pipeline.voices.prepare import prepare
+    from .pipeline.voices.recipe import VOICES_RECIPES, VoicesRecipe
 
-    settings = Settings(
-        whisper=whisper,
-        language=language,
-        license=license,
-        min_dnsmos=min_dnsmos,
-        max_similarity=max_similarity,
-        min_coherence=min_coherence,
-        held_out_share=held_out,
-        seed=seed,
-    )
+    checked, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
     if said := problem(recordings):
         raise UserError(f"{recordings} {said}.")
     target = _out(out, "bank")
-    made = prepare(recordings, target, settings, Display(), config, split, revision)
+    made = prepare(recordings, target, checked, Display())
     for reason, count in Counter(one.reason for one in made.rejected).most_common():
         say_line(f"rejected {count:6,}  {reason}")
     say_line(f"{target}: {made.kept} voices, {made.held_out} of them held out")
@@ -442,14 +424,14 @@ def prepare_voices(
 
 
 def _out(out: Path | None, name: str) -> Path:
-    from .pipeline.places import expanded
+    from .pipeline.storage.places import expanded
 
     return expanded(out or Path("out") / name)
 
 
 def _work(work: Path | None, out: Path) -> Path:
-    """Absolute, as workers may run elsewhere; links are kept, as they may lead elsewhere there."""
-    from .pipeline.places import expanded
+    """Absolute, because workers may run elsewhere; links are kept, because they may lead elsewhere there."""
+    from .pipeline.storage.places import expanded
 
     return expanded(work or out.parent / ".work", resolved=False)
 
@@ -470,7 +452,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's ends it with a message and exit status 2, never a traceback.
+    """Run the command. A mistake of the user ends it with a message and exit status 2, never with a traceback.
 
     SIGTERM and SIGHUP stop it as Ctrl-C does.
     """
@@ -490,10 +472,10 @@ def main() -> None:
 
 @contextmanager
 def _stops() -> Iterator[Callable[[], int]]:
-    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; yields a function that says the exit status if one came.
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Yields a function that returns the exit status, 0 before.
 
-    It says 0 if none did. What leaves the block after one may be another exception: of a library that was interrupted,
-    or of a terminal that is gone. A signal that is ignored, as under nohup, stays so.
+    After a signal, the block may raise another exception: of a library that was interrupted, or of a terminal that is
+    gone. A signal that was ignored before, as under nohup, stays ignored.
     """
     status = 0
 

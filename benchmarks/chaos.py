@@ -1,4 +1,4 @@
-"""Kill builds with SIGKILL at random moments, finish them, and compare every byte with a build left alone.
+"""Kill builds with SIGKILL at random moments, finish them, and compare every byte with a build that was not killed.
 
     python -m benchmarks.chaos --kills 20
     python -m benchmarks.chaos --kills 20 --raylets 3
@@ -216,7 +216,7 @@ def lost_nodes(recipe: Path, limit: int | None, kills: int, rng: random.Random, 
 
 
 def lost_heads(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
-    """Builds that lose the GCS, so many, and go on on a new cluster; returns what went wrong."""
+    """Builds that lose the GCS, so many, and continue on a new cluster; returns the failures."""
     cluster, bad, lost = Raylets(raylets), 0, 0
     alone, longest_s = left_alone(recipe, limit, cluster)
     while lost < kills:

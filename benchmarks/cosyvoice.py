@@ -20,15 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from duplexgen.pipeline.recipe import CosyVoice, Speech
 from duplexgen.pipeline.speech.cosyvoice import compiling, configuration
 from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
-from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, assemble
-from duplexgen.pipeline.speech.cosyvoice.prompts import VoicePrompt
+from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, VoicePrompt, assemble
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
-from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice import configurations, folders
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}
@@ -208,7 +207,7 @@ def soak(chosen: argparse.Namespace) -> None:
             last = min(first + quarter, chosen.soak)
             for start in range(first, last, PARTITION):
                 batch = [utterance(number) for number in range(start, min(start + PARTITION, last))]
-                spoken += sum(isinstance(said, np.ndarray) for said in engine.speak(batch))
+                spoken += sum(isinstance(said, Said) for said in engine.speak(batch))
             gc.collect()
             process = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             gpu = (torch.cuda.memory_allocated(), torch.cuda.max_memory_reserved()) if on_gpu else (0, 0)

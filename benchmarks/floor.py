@@ -6,16 +6,16 @@ No pipeline that keeps its audio can be faster than this on the same machine; a 
 worth something next to it, taken in the same run.
 """
 
-import io
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from duplexgen.pipeline.audio import flac
+from duplexgen.pipeline.audio.pcm import to_int16
 from duplexgen.pipeline.dialogue import Waveform
 
 UTTERANCES_A_DIALOGUE = 4
@@ -26,7 +26,7 @@ SAMPLE_CORPUS = Path(__file__).parent.parent / "recipes" / "sample" / "ultrachat
 
 
 def measure_floor(utterances: Sequence[Waveform], sample_rate: int, min_cpu_s: float = MIN_CPU_S) -> float:
-    """Audio-hours of dialogue a core-hour of mixing and FLAC encoding alone, on one thread.
+    """Hours of dialogue per core-hour of only mixing and FLAC encoding, on one thread.
 
     utterances: real speech [samples] each at `sample_rate`, taken in turn by user and assistant, four to a
     dialogue; they are used again until `min_cpu_s` seconds of processor time are spent.
@@ -54,16 +54,14 @@ def mix(utterances: Sequence[Waveform], sample_rate: int) -> NDArray[np.int16]:
     cursor = 0
     for turn, utterance in enumerate(utterances):
         end = cursor + len(utterance)
-        track[cursor:end, turn % 2] = np.rint(np.clip(utterance, -1.0, 1.0) * 32767)
+        track[cursor:end, turn % 2] = to_int16(utterance)
         cursor = end + gaps[turn % 2]
     return track
 
 
 def encode(track: NDArray[np.int16], sample_rate: int) -> bytes:
     """FLAC of a track [samples, 2], 16 bit, libsndfile's default compression."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, track, sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
+    return flac.encode(track, sample_rate)
 
 
 def kokoro_utterances(count: int) -> list[Waveform]:
@@ -80,7 +78,7 @@ def kokoro_utterances(count: int) -> list[Waveform]:
         for text in json.loads(line)["data"]:
             result = engine.speak([SpeechRequest(text, voices[len(spoken) % len(voices)], "en", seed=0)])[0]
             if not isinstance(result, DialogueRejected):
-                spoken.append(result)
+                spoken.append(result.waveform)
             if len(spoken) == count:
                 return spoken
     return spoken

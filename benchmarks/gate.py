@@ -3,7 +3,7 @@
     python -m benchmarks.gate SHAPE:FILE [SHAPE:FILE ...] --work WORK --whisper FOLDER [--judge FOLDER]
 
 Turns of each source, read out by the rules, are spoken by the training voices in turn. A recogniser that rejects what
-it does not understand lowers its own word error rate whatever was said: `--judge` is a second one, which only listens.
+it does not understand lowers its own word error rate in any case: `--judge` is a second one, which only listens.
 WORK keeps what was spoken, for other thresholds to be tried on. Processor time, one thread.
 """
 
@@ -23,24 +23,27 @@ from pathlib import Path
 
 import numpy as np
 
-from duplexgen.pipeline import recipe, sources
+from duplexgen.pipeline.audio.trim import trim
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import DialogueRejected, UserError
-from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.measures.judge import MEASURE_HZ, at_measure_rate
+from duplexgen.pipeline.measures.transcript import Recogniser
+from duplexgen.pipeline.measures.words import error_rate, words
+from duplexgen.pipeline.rewriting.rewriters import Rewritten
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
-from duplexgen.pipeline.shards.atomic import atomic_path
-from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.rewriting.section import Rewriting
+from duplexgen.pipeline.sources import reading as sources
+from duplexgen.pipeline.sources.section import Source
+from duplexgen.pipeline.speech import section
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
 from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, Heard
-from duplexgen.pipeline.speech.gate.words import error_rate, words
 from duplexgen.pipeline.speech.guard import BadSpeechError
 from duplexgen.pipeline.speech.kokoro import Kokoro
-from duplexgen.pipeline.speech.measures import MEASURE_HZ, at_measure_rate
-from duplexgen.pipeline.speech.measures.transcript import Recogniser
 from duplexgen.pipeline.speech.speaking import finish
-from duplexgen.pipeline.speech.trim import trim
+from duplexgen.pipeline.storage.atomic import atomic_path
 
-SPEECH = recipe.Speech(assistant_voice="af_heart")
+SPEECH = section.Speech(assistant_voice="af_heart")
 PARTITION = 64  # utterances judged together, as a stage does
 BATCHED, SIZES = 32, (1, 8, 16, 32)  # clips, and how many are decoded together
 TIMED = 20  # utterances, about, on which each threshold is timed by itself
@@ -66,8 +69,8 @@ class Judged:
 def texts(place: str) -> Iterator[str]:
     """Turns of SHAPE:FILE as the rules read them out."""
     shape, _, path = place.partition(":")
-    source = recipe.Source.model_validate({"name": Path(path).stem or "source", "shape": shape, "path": path})
-    rewriter = RulesRewriter(recipe.Rewriting())
+    source = Source.model_validate({"name": Path(path).stem or "source", "shape": shape, "path": path})
+    rewriter = RulesRewriter(Rewriting())
     for item in sources.read(source, Path.cwd()):
         if isinstance(item, sources.Read):
             (said,) = rewriter.rewrite_all([item.dialogue])
@@ -94,10 +97,10 @@ class Spoken:
             if isinstance(result, DialogueRejected):
                 raise BadSpeechError(str(result))
             with atomic_path(path) as file, file.open("wb") as stream:
-                np.savez(stream, waveform=result, spent_s=spent_s)
+                np.savez(stream, waveform=result.waveform, spent_s=spent_s)
         with np.load(path) as kept:
             waveform, spent_s = kept["waveform"], float(kept["spent_s"])
-        finished = finish(waveform, self.engine.sample_rate, request, SPEECH)
+        finished = finish(Said(waveform), self.engine.sample_rate, request, SPEECH)
         if isinstance(finished, BadSpeechError):
             raise finished
         return waveform, spent_s
@@ -202,7 +205,7 @@ def show(judged: Sequence[Judged], refused: Sequence[str], judge: bool) -> None:
         print(f"  guards: {refusal}")
 
 
-def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: recipe.Gate) -> Iterator[tuple[str, float]]:
+def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: section.Gate) -> Iterator[tuple[str, float]]:
     """Seconds of processor a second of audio that each threshold takes by itself, trimming included."""
     timed = spoken[:: max(1, len(spoken) // TIMED)]  # from all sources
     utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
@@ -210,7 +213,7 @@ def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: recipe.Gate) ->
     for name, threshold in spec:
         if name not in THRESHOLDS or threshold is None:
             continue
-        gate = Gate(recipe.Gate.model_validate({"whisper": spec.whisper, name: threshold}))
+        gate = Gate(section.Gate.model_validate({"whisper": spec.whisper, name: threshold}))
         gate.load()
         gate.judge_all(utterances[:1])
         started = time.process_time()
@@ -233,7 +236,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every utterance's figures there")
     given = parser.parse_args()
     thresholds = {name: getattr(given, name) for name in ("max_wer", "min_dnsmos", "max_silence_s", "max_repeats")}
-    spec = recipe.Gate(whisper=given.whisper, **thresholds)
+    spec = section.Gate(whisper=given.whisper, **thresholds)
     try:
         gate = Gate(spec)
         if mistakes := gate.check(frozenset({"en"})):

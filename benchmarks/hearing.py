@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.speech.measures import transcript
+from duplexgen.pipeline.measures import transcript
 
 HEARING_HZ = 16000
 INSTALL = "pip install -e '.[listen]' && pip install --no-deps Resemblyzer"

@@ -17,7 +17,7 @@ from duplexgen.pipeline.dialogue import CHANNELS, Waveform
 from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.rewriting import english
 
-COLUMNS = ["dialogue_id", "turns", "audio"]
+COLUMNS = ["dialogue_id", "events", "audio"]
 LONGEST_VOICE_SAMPLE_S = 60.0
 
 
@@ -116,28 +116,28 @@ class Listener:
         self.heard.audio_s += tracks.shape[1] / HEARING_HZ
         heard_at: dict[int, Segment | None] = {}
         for role, track in zip(CHANNELS, tracks, strict=True):
-            numbers = [number for number, turn in enumerate(row["turns"]) if turn["role"] == role]
+            numbers = [number for number, turn in enumerate(row["events"]) if turn["channel"] == role]
             segments = self.voice_activity.segments(track)
-            turns, strays = by_turn([_at_hearing_rate(row["turns"][number], rate) for number in numbers], segments)
+            turns, strays = by_turn([_at_hearing_rate(row["events"][number], rate) for number in numbers], segments)
             for number, found in zip(numbers, turns, strict=True):
                 heard_at[number] = (found[0][0], found[-1][1]) if found else None
-                self._compare(row["dialogue_id"], row["turns"][number], self.recogniser.transcribe(track, found))
+                self._compare(row["dialogue_id"], row["events"][number], self.recogniser.transcribe(track, found))
             self.heard.stray_speech_s += sum(end - start for start, end in strays) / HEARING_HZ
             if role == "user" and segments:
-                voice = row["turns"][numbers[0]]["voice"]
+                voice = row["events"][numbers[0]]["voice"]
                 self.heard.voices[voice].append(np.concatenate([track[start:end] for start, end in segments]))
-        self._time(row["turns"], [heard_at[number] for number in range(len(row["turns"]))])
+        self._time(row["events"], [heard_at[number] for number in range(len(row["events"]))])
 
     def _compare(self, dialogue_id: str, turn: dict[str, Any], transcript: str) -> None:
-        role, heard = turn["role"], words(read_out(transcript))
+        role, heard = turn["channel"], words(read_out(transcript))
         spoken = words(read_out(turn["spoken_text"]))
         rate = self.heard.errors[role].add(spoken, heard)
-        if turn["interrupted"]:
+        if turn["cut_by"] is not None:
             self.heard.best_cuts.add(best_cut(words(read_out(turn["text"])), heard), heard)
         elif role == "assistant":
             self.heard.whole_replies.add(spoken, heard)
         if rate > 0:
-            mistake = {"dialogue_id": dialogue_id, "role": role, "interrupted": turn["interrupted"], "wer": rate}
+            mistake = {"dialogue_id": dialogue_id, "role": role, "interrupted": turn["cut_by"] is not None, "wer": rate}
             self.heard.mistakes.append(mistake | {"spoken": spoken, "heard": heard})
 
     def _time(self, turns: list[dict[str, Any]], heard_at: list[Segment | None]) -> None:
@@ -146,9 +146,9 @@ class Listener:
         for turn, (before, now) in enumerate(itertools.pairwise(heard_at)):
             if before is None or now is None:
                 continue
-            if turns[turn]["role"] == "user":
+            if turns[turn]["channel"] == "user":
                 self.heard.reply_delay_s.append((now[0] - before[1]) / HEARING_HZ)
-            elif turns[turn]["interrupted"]:
+            elif turns[turn]["cut_by"] is not None:
                 self.heard.reaction_s.append((before[1] - now[0]) / HEARING_HZ)
             else:
                 self.heard.next_turn_s.append((now[0] - before[1]) / HEARING_HZ)
@@ -175,7 +175,7 @@ def read_out(text: str) -> str:
     clocks = re.sub(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", r"\1:\2", text, flags=re.IGNORECASE)  # Whisper's 3.45pm
     try:
         return english.spoken(clocks, [])
-    except DialogueRejected:  # the recogniser wrote something that nobody says, which is an error of its own
+    except DialogueRejected:  # the recogniser wrote text that cannot be spoken, which is an error
         return text
 
 

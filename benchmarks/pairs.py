@@ -2,11 +2,11 @@
 
     python -m benchmarks.pairs [--rows 10000]
 
-The dialogues of the sample corpus go through rewriting and the data stage once, with the voice engine that costs
-nothing, timed in processor time: what an SFT build spends on each without synthesis. Their rows are then copied under
-other ids up to the number asked for, joined to a data set as a build does it, and `duplexgen dpo-pairs` runs on it in
-processes of its own: wall clock, and processor time of the command and all it starts, Ray included. The stage alone is
-one partition in this process. Then `duplexgen verify` of the pairs.
+The dialogues of the sample corpus go through all stages once, with the voice engine that costs nothing, timed in
+processor time but for that of the voice: what an SFT build spends on each without synthesis. Their rows are then
+copied under other ids up to the number asked for, joined to a data set as a build does it, and `duplexgen dpo-pairs`
+runs on it in processes of its own: wall clock, and processor time of the command and all it starts, Ray included. The
+stage alone is one partition in this process. Then `duplexgen verify` of the pairs.
 """
 
 import argparse
@@ -27,14 +27,14 @@ import pyarrow as pa
 
 from benchmarks.chaos import descendants
 from benchmarks.replay import register, replayed_recipe
-from duplexgen.pipeline import checking
-from duplexgen.pipeline.build import Build, build, prepare
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.commands.build import Build, build, prepare
+from duplexgen.pipeline.making.stage import run_partition
 from duplexgen.pipeline.pairs.build import prepare as prepare_pairs
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
-from duplexgen.pipeline.recipe_file import RECIPES, load
-from duplexgen.pipeline.shards.partitions import CommitRecord, Outcome
-from duplexgen.pipeline.stages.stage import run_partition
+from duplexgen.pipeline.recipe.file import RECIPES, load
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.storage.partitions import CommitRecord, Outcome
 
 WANTED_SHARE = 0.02
 SAMPLE_EVERY_S = 0.1

@@ -4,7 +4,7 @@
 
 Everything comes from the shipped corpus and voices: what is trained on is built by `train_turn_taking` and
 `train_interruption`, what is measured on by `held_out_turn_taking` and `held_out_interruption`, which share no text and
-no user's voice with it. Run again, it goes on where it stopped: each step is a command of `duplexgen`, which does
+no user's voice with it. The same command continues it: each step is a command of `duplexgen`, which does
 nothing twice. The paper's figures are those its text gives (sections 4.3 and 4.4); a dash is one it does not give.
 """
 
@@ -23,9 +23,9 @@ from typing import Any
 import torch
 import yaml
 
-from duplexgen.pipeline.recipe_file import load
-from duplexgen.pipeline.shards.atomic import file_sha256
-from duplexgen.training.metrics import figure
+from duplexgen.pipeline.recipe.file import load
+from duplexgen.pipeline.storage.atomic import file_sha256
+from duplexgen.training.metrics.metrics import figure
 from duplexgen.training.recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
 
 TRAINED_ON = ("train_turn_taking", "train_interruption")
@@ -79,6 +79,7 @@ def main() -> None:
         bench.train("sft", row, bench.sft_recipe(row))
     for row in PREFERENCES:
         bench.train("dpo", row, bench.dpo_recipe(row))
+    bench.evaluation_recipe.write_text(f"extends: timing\nname: paper_tables\nseed: {bench.seed}\n")
     with ThreadPoolExecutor(1 if torch.cuda.is_available() else CORES) as pool:
         found = dict(zip([row.folder for row in rows], pool.map(bench.evaluate, rows), strict=True))
     print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], found)
@@ -123,13 +124,17 @@ class Bench:
         path.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False))
         self.run("train", stage, str(path), "--out", str(self.out / row.folder))
 
+    @property
+    def evaluation_recipe(self) -> Path:
+        return self.out / "evaluation.yaml"
+
     def evaluate(self, row: Row) -> dict[str, Any]:
         """The figures of a model, by name."""
         result = self.out / "evaluation" / row.folder
         if not self.is_evaluated(row, result / "evaluation.json"):
             shutil.rmtree(result, ignore_errors=True)
             sets = [str(self.out / name) for name in MEASURED_ON]
-            options = ("--out", str(result), "--seed", str(self.seed))
+            options = ("--out", str(result), "--recipe", str(self.evaluation_recipe))
             self.run("evaluate", str(self.out / row.folder), *sets, *options, threads=1)
         by_set: dict[str, dict[str, Any]] = json.loads((result / "evaluation.json").read_text())["figures"]
         return {name: value for figures in by_set.values() for name, value in figures.items()}

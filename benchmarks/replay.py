@@ -1,7 +1,8 @@
 """A voice engine that costs nothing: it plays one recording, cut to the length that the text asks for.
 
 Measures and tests what is not synthesis. The recording is a sentence spoken by Kokoro, so that voice activity
-detection, trimming and tokenizing have real speech to work on.
+detection, trimming and tokenizing have real speech to work on. Its words are those of the text, spread over it by their
+letters, as if they were heard.
 """
 
 import os
@@ -13,11 +14,12 @@ import numpy as np
 import soundfile
 import yaml
 
-from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.dialogue import Waveform, Word, words_of
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.recipe import Speech
-from duplexgen.pipeline.recipe_file import RECIPES, Problem, read
-from duplexgen.pipeline.speech import ENGINES, SpeechRequest, Voice
+from duplexgen.pipeline.recipe.file import RECIPES, Problem, read
+from duplexgen.pipeline.speech.engine import Said
+from duplexgen.pipeline.speech.engines import ENGINES, SpeechRequest, Voice
+from duplexgen.pipeline.speech.section import Speech
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDING = Path(__file__).parent / "data" / "harbour.flac"
@@ -53,12 +55,16 @@ class Replay:
     def load(self) -> None:
         self.recording: Waveform = soundfile.read(RECORDING, dtype="float32")[0]
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
         return [self._speak(request.text) for request in requests]
 
-    def _speak(self, text: str) -> Waveform:
+    def _speak(self, text: str) -> Said:
         length = round((0.3 + LETTER_S * sum(character.isalnum() for character in text)) * self.sample_rate)
-        return np.resize(self.recording, length)
+        words = words_of(text, "en")
+        letters = np.cumsum([0, *(1 + sum(character.isalnum() for character in word) for word in words)])
+        edges = [int(edge) for edge in letters * length // max(1, letters[-1])]
+        spread = tuple(Word(*each) for each in zip(words, edges[:-1], edges[1:], strict=True))
+        return Said(np.resize(self.recording, length), spread)
 
 
 def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path | None = None) -> Path:

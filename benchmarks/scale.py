@@ -51,7 +51,7 @@ def measure(folder: Path, number: int) -> tuple[float, float, float]:
         [sys.executable, "-m", "benchmarks.scale", *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
     whole_s = time.monotonic() - started
-    records = [path for folder in (folder / "work").glob("data-*") for path in folder.glob("part-*.json")]
+    records = [path for folder in (folder / "work").glob("sequences-*") for path in folder.glob("part-*.json")]
     commits = sorted(path.stat().st_mtime for path in records)
     made = PARTITION_SIZE * (len(commits) - 1)
     return int(done.stdout.split()[-1]) / 1024, (commits[-1] - commits[0]) / made, whole_s

@@ -47,9 +47,9 @@ def main() -> None:
 
 
 def ours(data: Path, steps: int, name: str) -> dict[str, float]:
-    from duplexgen.pipeline.display import Display
+    from duplexgen.pipeline.show.progress import Display
     from duplexgen.training.data import Batches
-    from duplexgen.training.sft import train_sft
+    from duplexgen.training.objectives.sft import train_sft
 
     recipe = _recipe(data, steps, name)
     lengths: list[int] = []
@@ -78,8 +78,9 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from datasets import load_dataset
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    from duplexgen.training.model import start_from_config
-    from duplexgen.training.sequences import USER, SequenceFormat
+    from duplexgen.training.models.model import start_from_config
+    from duplexgen.training.objectives.losses import HEARD
+    from duplexgen.training.sequences import SequenceFormat
 
     recipe = _recipe(data, steps, name)
     sequence_format = SequenceFormat.read(data)
@@ -95,7 +96,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
         for index, row in enumerate(rows):
             sequence = torch.tensor(row["input_ids"])
             ids[index, : len(sequence)] = sequence
-            labels[index, : len(sequence)] = sequence.masked_fill(sequence_format.kinds(sequence) == USER, -100)
+            labels[index, : len(sequence)] = sequence.masked_fill(sequence_format.kinds_of(sequence) == HEARD, -100)
         return {"input_ids": ids, "labels": labels}
 
     class Timed(TrainerCallback):
@@ -144,7 +145,7 @@ class _Clock:
 
 
 def _recipe(data: Path, steps: int, name: str) -> Any:
-    from duplexgen.pipeline.recipe_file import load
+    from duplexgen.pipeline.recipe.file import load
     from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
     recipe, _ = load(name, SFTRecipe, TRAINING_RECIPES)

@@ -1,6 +1,6 @@
 """Measure the embedded speech tokenizer: how fast it encodes, and what is left of speech once decoded.
 
-    python -m duplexgen.pipeline.tokens.fit_melvq speak --tables kokoro-js/voices --work WORK
+    python -m duplexgen.pipeline.assets.fit_melvq speak --tables kokoro-js/voices --work WORK
     python -m benchmarks.speech_tokenizer --work WORK
 
 Listens to WORK/held_out: sentences and voices the tokenizer was not fitted on. On one thread.
@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.hearing import HEARING_HZ, Recogniser, words
+from duplexgen.pipeline.assets.fit_melvq import track, utterances
+from duplexgen.pipeline.audio.pcm import to_float
 from duplexgen.pipeline.dialogue import Waveform
-from duplexgen.pipeline.tokens.fit_melvq import track, utterances
-from duplexgen.pipeline.tokens.melvq import MelVQ
+from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 
 SILENCE_SAMPLES = (8000, 8000)  # before and after each utterance, at least
 VAD_SAMPLES = 512
@@ -47,7 +48,7 @@ def speech_probabilities(samples: Waveform) -> NDArray[np.float64]:
 
 
 def renditions(samples: NDArray[np.int16], tokenizer: MelVQ) -> Iterator[tuple[str, Waveform]]:
-    yield "original", (samples / 32768).astype(np.float32)
+    yield "original", to_float(samples)
     codes = tokenizer.encode(samples[np.newaxis])[0]
     for used in (1, tokenizer.codebooks):
         yield f"{used} of {tokenizer.codebooks} codebooks", tokenizer.decode(codes[:used])

@@ -2,7 +2,7 @@
 
     python -m benchmarks.speech_tokenizers [--size full] [--device cuda] [--minutes 2]
 
-Hours of dialogue (two channels) an hour, on the device that is there. Weights are random: the time does not depend on
+Hours of dialogue (two channels) per hour, on the available device. Weights are random: the time does not depend on
 them. `--size full` makes models of the published dimensions (2 GB in a temporary folder).
 """
 
@@ -20,11 +20,12 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.replay import RECORDING
-from duplexgen.pipeline.recipe import GLM4Voice, Mimi, Tokens
-from duplexgen.pipeline.tokens import SpeechTokenizer
-from duplexgen.pipeline.tokens.glm4voice import INPUT, STRUCTURE, GLM4VoiceTokenizer, expected_shapes
-from duplexgen.pipeline.tokens.melvq import MelVQ
-from duplexgen.pipeline.tokens.mimi import MimiTokenizer
+from duplexgen.pipeline.audio.pcm import to_int16
+from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
+from duplexgen.pipeline.tokens.speech.glm4voice import INPUT, STRUCTURE, GLM4VoiceTokenizer, expected_shapes
+from duplexgen.pipeline.tokens.speech.melvq import MelVQ
+from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
+from duplexgen.pipeline.tokens.tokenizers import SpeechTokenizer
 
 WARM_UP_MINUTES = 0.55  # a whole segment of GLM-4-Voice and a part of one
 Device = Literal["auto", "cpu", "cuda"]
@@ -81,7 +82,7 @@ def tokenizers(work: Path, size: str, device: Device) -> Iterator[tuple[str, Spe
 def dialogue(minutes: float, tokenizer: SpeechTokenizer) -> NDArray[np.int16]:
     """A sentence, said again and again by two who take turns, int16 [2, samples] of whole frames."""
     spoken, rate = soundfile.read(RECORDING)
-    spoken = np.rint(soxr.resample(spoken, rate, tokenizer.sample_rate) * 32767).astype(np.int16)
+    spoken = to_int16(soxr.resample(spoken, rate, tokenizer.sample_rate))
     turns = [[spoken, 0 * spoken], [0 * spoken, spoken]]
     both = np.concatenate([np.stack(turn) for turn in turns], axis=1)
     frames = int(minutes * 60 * tokenizer.sample_rate) // tokenizer.samples_per_frame

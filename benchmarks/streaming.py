@@ -1,15 +1,19 @@
-"""Does the model answer in time? Time a block of streaming inference, beside the time that the block covers.
+"""Does the model answer in time, and does a block cost the same after ten minutes as at the start?
 
-    python -m benchmarks.streaming [--batch 1 16] [--seconds 40]
+    python -m benchmarks.streaming [--batch 1 16] [--seconds 40] [--codecs-only]
 
 A small Llama with random weights, whose voice never rests: more to decode than a trained one has. One thread. Processor
-time is given beside the clock's, for machines that others use too.
+time is given beside the clock's, for machines that others use too. Then each speech tokenizer, alone, with random
+weights (those of GLM-4-Voice and Mimi small): processor time to encode and to decode a block, at 1 s, 29 s, 31 s and
+600 s of a conversation.
 """
 
 import argparse
 import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy and torch read them
@@ -21,18 +25,27 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import replay
-from duplexgen.pipeline.recipe import Layout, Tokens
-from duplexgen.pipeline.tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
-from duplexgen.pipeline.tokens.described import Described
-from duplexgen.pipeline.tokens.vocabulary import Vocabulary
-from duplexgen.training.live import AssistantDecoder, UserEncoder
-from duplexgen.training.model import DuplexModel, start_from_config
+from benchmarks.speech_tokenizers import write_glm4voice, write_mimi
+from duplexgen.pipeline.layouts.bayling import BaylingSection
+from duplexgen.pipeline.layouts.described import Described, describe
+from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
+from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
+from duplexgen.training.live.live import AssistantDecoder, UserEncoder
+from duplexgen.training.live.stream import Stream
+from duplexgen.training.models.model import DuplexModel, start_from_config
 from duplexgen.training.sequences import SequenceFormat
-from duplexgen.training.stream import Stream
 
 SAMPLE_RATE = 16000
 WARM_UP_BLOCKS = 3
 WANTED = 1.0  # times real time, at most
+BLOCK_FRAMES = 10
+FRAME_S = 0.08
+MOMENTS_S = (1, 29, 31, 600)  # of a conversation
+ROUND_BLOCKS = 5  # averaged: 4 s, in which attention of GLM-4-Voice opens a block and ends it
+COMPARED_S = ((30, 60), (600, 630))  # seconds of a conversation; both are a segment of GLM-4-Voice's
+REPEATS = 3  # conversations
+WANTED_CHANGE = 0.1
 SMALL: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 256,
@@ -46,9 +59,9 @@ SMALL: dict[str, Any] = {
 def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
     vocabulary = Vocabulary.build(text, speech)
-    sequence_format = SequenceFormat(
-        Described.model_validate(vocabulary.describe(speech, text, Layout().model_dump(), SAMPLE_RATE))
-    )
+    layout = BaylingSection()
+    said = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
+    sequence_format = SequenceFormat(Described.model_validate(said))
     network = start_from_config(SMALL, sequence_format, seed=0)
     network.train(False)
     return DuplexModel(network, sequence_format, {})
@@ -71,7 +84,7 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
     user = np.tile(user_audio(blocks * size), (batch, 1))
     tokenizer = SPEECH_TOKENIZERS["melvq"](Tokens())
     stream = Stream(model, [str(number) for number in range(batch)], blocks)
-    encoder, decoder = UserEncoder(tokenizer, model.format), AssistantDecoder(tokenizer, model.format, batch)
+    encoder, decoder = UserEncoder(tokenizer, model.format, batch), AssistantDecoder(tokenizer, model.format, batch)
     for at in range(0, blocks * size, size):
         marks = [now()]
         codes = encoder.push(user[:, at : at + size])
@@ -83,18 +96,14 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
         yield np.diff(np.stack(marks), axis=0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--seconds", type=float, default=40.0, help="how long the dialogues are")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+def answering(batches: list[int], seconds: float) -> None:
+    """Print what a block of streaming inference takes."""
     model = small_model()
     block_s = model.format.block_samples / SAMPLE_RATE
     parameters = sum(weights.numel() for weights in model.network.parameters())
     print(f"{parameters / 1e6:.1f} M parameters, float32, one thread; a block covers {block_s * 1000:.0f} ms")
-    for batch in arguments.batch:
-        measured = np.stack(list(times(model, batch, arguments.seconds)))[WARM_UP_BLOCKS:]
+    for batch in batches:
+        measured = np.stack(list(times(model, batch, seconds)))[WARM_UP_BLOCKS:]
         whole, processor = measured.sum(axis=1).T
         parts = zip(("tokenize", "think", "decode"), measured[:, :, 1].mean(axis=0), strict=True)
         print(f"batch {batch}: {whole.mean() * 1000:.1f} ms a block, at most {whole.max() * 1000:.1f}; "
@@ -102,6 +111,81 @@ def main() -> None:
         listed = ", ".join(f"{name} {part * 1000:.1f}" for name, part in parts)
         print(f"  processor: {processor.mean() * 1000:.1f} ms a block, {processor.mean() / batch * 1000:.1f} a row "
               f"({listed})")  # fmt: skip
+
+
+def tokenizers(work: Path) -> Iterator[tuple[str, SpeechTokenizer]]:
+    yield "melvq", SPEECH_TOKENIZERS["melvq"](Tokens())
+    mimi = Mimi(checkpoint=str(write_mimi(work / "mimi", "small")), device="cpu")
+    yield "mimi", SPEECH_TOKENIZERS["mimi"](Tokens(mimi=mimi))
+    checkpoint = str(write_glm4voice(work / "glm-4-voice-tokenizer", "small"))
+    glm = GLM4Voice(checkpoint=checkpoint, mode="streaming", device="cpu")
+    yield "glm4voice", SPEECH_TOKENIZERS["glm4voice"](Tokens(glm4voice=glm))
+
+
+def conversation(tokenizer: SpeechTokenizer) -> NDArray[np.int16]:
+    """A sentence again and again, with pauses, as long as the last moment needs, [1, samples]."""
+    spoken, rate = soundfile.read(replay.RECORDING, dtype="int16")
+    sentence = soxr.resample(spoken, rate, tokenizer.sample_rate)
+    with_pause = np.pad(sentence, (0, len(sentence) // 2))
+    return np.resize(with_pause, (1, block_at(COMPARED_S[-1][1]) * BLOCK_FRAMES * tokenizer.samples_per_frame))
+
+
+def block_seconds(pushed: Iterator[None]) -> NDArray[np.float64]:
+    """Processor seconds of each block."""
+    marks = [time.process_time()]
+    marks += [time.process_time() for _ in pushed]
+    return np.diff(marks)
+
+
+def pushes(stream: Any, whole: NDArray[np.int16], size: int) -> Iterator[None]:
+    for at in range(0, whole.shape[-1], size):
+        stream.push(whole[..., at : at + size])
+        yield
+
+
+def block_at(second: float) -> int:
+    return int(second / (BLOCK_FRAMES * FRAME_S))
+
+
+def lasting(work: Path, repeats: int) -> None:
+    """Print what a block of each speech tokenizer takes, early and late."""
+    print(f"processor time of a block of {BLOCK_FRAMES} frames, one channel, one thread, ms, at "
+          f"{', '.join(f'{moment} s' for moment in MOMENTS_S)}: medians of {repeats}")  # fmt: skip
+    for name, tokenizer in tokenizers(work):
+        tokenizer.load()
+        user, size = conversation(tokenizer), BLOCK_FRAMES * tokenizer.samples_per_frame
+        measured = [block_seconds(pushes(tokenizer.stream(1), user, size)) for _ in range(repeats)]
+        print_change(f"{name}, encoding", measured)
+        if name == "glm4voice":
+            continue  # it has no decoder here
+        codes = tokenizer.encode(user)[:, :1]
+        measured = [block_seconds(pushes(tokenizer.decoding_stream(1), codes, BLOCK_FRAMES)) for _ in range(repeats)]
+        print_change(f"{name}, decoding", measured)
+
+
+def print_change(what: str, measured: list[NDArray[np.float64]]) -> None:
+    """measured: processor seconds of each block, of some conversations."""
+    blocks_ms = np.stack(measured) * 1000
+    rounds = np.lib.stride_tricks.sliding_window_view(blocks_ms, ROUND_BLOCKS, axis=1).mean(axis=2)
+    at_moments = np.median(rounds[:, [block_at(moment) for moment in MOMENTS_S]], axis=0)
+    early, late = (np.median(rounds[:, block_at(start) : block_at(end)]) for start, end in COMPARED_S)
+    print(f"{what:20}" + "".join(f"{took:8.2f}" for took in at_moments) + f"; 30 to 60 s {early:.2f}, 600 to 630 s "
+          f"{late:.2f}: ratio {late / early:.3f}, wanted {1 - WANTED_CHANGE:g} to {1 + WANTED_CHANGE:g}; longest block "
+          f"{np.median(blocks_ms, axis=0).max():.1f}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--seconds", type=float, default=40.0, help="how long the dialogues are")
+    parser.add_argument("--codecs-only", action="store_true", help="time the speech tokenizers alone")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="conversations of ten minutes for each tokenizer")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if not arguments.codecs_only:
+        answering(arguments.batch, arguments.seconds)
+    with tempfile.TemporaryDirectory() as work:
+        lasting(Path(work), arguments.repeats)
 
 
 if __name__ == "__main__":

@@ -24,17 +24,17 @@ import soxr
 
 from benchmarks.floor import measure_floor
 from benchmarks.replay import register, replayed_recipe
-from duplexgen.pipeline import checking
-from duplexgen.pipeline.build import Build, prepare
-from duplexgen.pipeline.display import Display
-from duplexgen.pipeline.recipe import Output
-from duplexgen.pipeline.shards.finish import group_shards, write_shard
-from duplexgen.pipeline.shards.partitions import PartitionFolder
-from duplexgen.pipeline.shards.statistics import Statistics
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.commands.build import Build, prepare
+from duplexgen.pipeline.dataset.finish import group_shards, measured, write_shard
+from duplexgen.pipeline.dataset.recipe import Output
+from duplexgen.pipeline.dataset.statistics import Statistics
+from duplexgen.pipeline.making.stage import Account, Stage, run_partition
+from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.stages.rows import read_speech_row
 from duplexgen.pipeline.stages.speech import SpeechStage
-from duplexgen.pipeline.stages.stage import Account, Stage, run_partition
+from duplexgen.pipeline.storage.partitions import PartitionFolder
 
 ROUNDS = 4
 KOKORO_DIALOGUES = 8  # after one to warm up
@@ -88,22 +88,23 @@ def speak(made: Build) -> None:
 
 
 def make_all(made: Build, folder: Path) -> Statistics:
-    """Rewriting, data and shards, as workers do them, without Ray."""
-    statistics = Statistics()
-    script, data = PartitionFolder(folder / "script"), PartitionFolder(folder / "data")
+    """Rewriting, tracks, sequences and shards, as workers do them, without Ray."""
+    script, tracks, data = (PartitionFolder(folder / name) for name in ("script", "tracks", "sequences"))
     steps: list[tuple[Stage, PartitionFolder, PartitionFolder]] = [
         (made.stages[0], made.plan.folder, script),
-        (made.data, made.folders[1], data),
+        (made.stages[2], made.folders[1], tracks),
+        (made.stages[3], tracks, data),
     ]
     for stage, source, target in steps:
         if folder.name == "round-0":
             stage.load(folder)
         for number in made.plan.partitions:
-            record = target.write(number, *run_partition(stage, source.read(number)))
-            statistics.merge(record.outcome.statistics)
-    for shard in group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000):
-        write_shard(shard, data, folder / "out", made.data.schema)
-    return statistics
+            target.write(number, *run_partition(stage, source.read(number)))
+    shards = group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000)
+    for shard in shards:
+        write_shard(shard, data, folder / "out", made.sequences.schema)
+    files = [folder / "out" / shard.file for shard in shards]
+    return measured(files, made.kind, made.sequences.layout, made.sequences.sample_rate, lambda _: None)
 
 
 def total_hours(statistics: Statistics) -> float:

@@ -1,5 +1,7 @@
 """The records that flow through the pipeline, from written text to two channels of audio."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Role = Literal["user", "assistant"]
-Scenario = Literal["turn_taking", "interruption"]
 CHANNELS: tuple[Role, Role] = ("user", "assistant")
 """Channel 0 is the user, channel 1 the assistant, everywhere."""
 
@@ -42,6 +43,38 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of an utterance, and where it is heard: samples from the start of its waveform or track."""
+
+    text: str
+    start_sample: int
+    end_sample: int  # not before its start; a sign that stands alone, such as a dash, may take no time
+
+
+_HAN = r"\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNIT = rf"(?:[{_HAN}]|(?:(?![{_HAN}])\w)+(?:['’](?:(?![{_HAN}])\w)+)*)"
+_UNSPACED = {"zh": re.compile(rf"[^\w\s]*{_UNIT}[^\w\s]*|\S+")}
+"""Languages that part no words by spaces: a character of theirs is a word, and so is a run of other letters and digits;
+signs belong to what is before them, at the start of a text or after a space to what is after them."""
+
+
+def words_of(text: str, language: str) -> list[str]:
+    """What the words of a text are, wherever words have times; without its spaces, the text is what they add up to.
+
+    language: ISO 639-1.
+    """
+    unspaced = _UNSPACED.get(language)
+    return unspaced.findall(text) if unspaced else text.split()
+
+
+FIGURES = (
+    *("wer", "dnsmos", "similarity", "seconds_per_character"),
+    *("leading_silence_s", "longest_pause_s", "repeats"),
+)
+"""What may be measured of an utterance."""
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One turn as speech: trimmed to speech, levelled, at the voice engine's own rate."""
 
@@ -50,6 +83,8 @@ class Utterance:
     voice: str
     waveform: Waveform  # [samples]
     sample_rate: int  # Hz
+    words: tuple[Word, ...] | None = None  # in order, on the waveform; None: their times are not known
+    quality: Mapping[str, float] | None = None  # those of FIGURES that were measured; None: nothing was
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +96,33 @@ class SpokenDialogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where one utterance stands. All positions are samples from the start of the track."""
+class Event:
+    """Where one utterance is heard. All positions are samples from the start of the track."""
 
-    role: Role
+    utterance: int  # index of it among the utterances of the dialogue
+    channel: Role
+    kind: str  # what happens: see KINDS
     start_sample: int
-    end_sample: int  # where its audio stops; before `natural_end_sample` if it was interrupted
-    natural_end_sample: int  # where it would have stopped
-    reaction_samples: int | None = None  # barge-in to stop; only of an interrupted reply
+    end_sample: int  # where its audio stops; before `whole_end_sample` if it was cut
+    whole_end_sample: int  # where it would have stopped
+    answers: int | None = None  # index of the event that it is the reply to
+    cut_by: int | None = None  # index of the event at which its speaker stops
 
     @property
-    def interrupted(self) -> bool:
-        return self.reaction_samples is not None
+    def is_cut(self) -> bool:
+        return self.end_sample < self.whole_end_sample
+
+
+TURN, BARGE_IN = "turn", "barge_in"
+KINDS = (TURN, BARGE_IN)
+"""Kinds of events: a turn, and a turn that starts while the other speaks and stops them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Who speaks from which sample to which, in order of turns."""
+    """What is heard from which sample to which, in order of starts."""
 
-    placements: tuple[Placement, ...]
+    events: tuple[Event, ...]
     num_samples: int  # length of both channels
 
 
@@ -89,3 +132,33 @@ class Track:
 
     samples: NDArray[np.int16]  # [2, samples]; 0 = user, 1 = assistant
     sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncut:
+    """What the assistant's channel holds from one frame on, had one reply not been cut."""
+
+    event: int  # index of the reply among the events
+    first_frame: int
+    codes: Codes  # [codebooks, frames], to the reply's own end or as far as is kept of it
+
+
+@dataclass(frozen=True, slots=True)
+class CodedTrack:
+    """A track as codes, not shifted, and what is heard in it. It knows of no layout.
+
+    After the last frame come `margin_frames` of silence, tokenized like any audio: what a layout that runs ahead, or
+    that fills up blocks, still has to say when the track is over.
+    """
+
+    user_codes: Codes  # [codebooks, frames + margin_frames]
+    assistant_codes: Codes  # [codebooks, frames + margin_frames]
+    margin_frames: int
+    samples_per_frame: int  # at the rate that events count in
+    events: tuple[Event, ...]
+    texts: tuple[str, ...]  # what each event says, whole
+    uncut: tuple[Uncut, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        return int(self.user_codes.shape[1]) - self.margin_frames

@@ -1,4 +1,4 @@
-"""The two ways in which work can fail: for one dialogue, or for the whole command."""
+"""The two kinds of failure: of one dialogue, or of the whole command."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ DEVICE_WORDS = (
 
 
 class UserError(Exception):
-    """The command cannot go on: a bad recipe, a missing file, a full disk.
+    """The command cannot continue: a bad recipe, a missing file, a full disk.
 
     The message is printed as it is, without a traceback: it says what is wrong, where, what was expected
     and what to do.
@@ -27,7 +27,7 @@ class UserError(Exception):
 
 
 class DialogueRejected(Exception):
-    """One dialogue cannot be used; the build goes on and counts it.
+    """One dialogue cannot be used; the build counts it and continues.
 
     `reason` is a short snake_case word that a table can be grouped by; `detail` is for a person.
     """
@@ -42,7 +42,7 @@ class DialogueRejected(Exception):
 
 
 def is_of_the_machine(error: Exception) -> bool:
-    """Whether it is the machine that has failed, its disk, memory, GPU or packages, and not what it was given."""
+    """Whether the machine has failed (its disk, memory, GPU or packages), and not the dialogue."""
     if isinstance(error, (UserError, OSError, MemoryError, ImportError)):
         return True
     if (torch := sys.modules.get("torch")) and isinstance(error, (torch.OutOfMemoryError, torch.AcceleratorError)):
@@ -52,7 +52,7 @@ def is_of_the_machine(error: Exception) -> bool:
 
 @contextmanager
 def enough_memory(what_to_do: str) -> Iterator[None]:
-    """Raise what a device without memory left raises in torch as a UserError that says what to do."""
+    """Turn torch's error for a device without free memory into a UserError that says what to do."""
     import torch
 
     try:

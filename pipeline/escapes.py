@@ -1,7 +1,7 @@
 """Text that is not ours, shown as what it is: on a terminal, in Markdown, in a plot.
 
-Texts, ids and names of files come from people and models. What would steer a terminal, turn a line round, or be taken
-for HTML or Markdown is written out; all else, in whatever language, is shown as it is.
+Texts, ids and names of files come from people and models. Characters that would control a terminal, reverse a line,
+or be read as HTML or Markdown are escaped; all others, in any language, are shown as they are.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 # Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
-_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is no emphasis, _this_ is
+_MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is not emphasis, _this_ is
 # A bar, too: with a backslash before it, it would end a cell or show the backslash, depending on where it stands.
 _AS_ENTITY = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 _STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
@@ -23,23 +23,23 @@ class Markdown(str):
 
 
 def printable(text: str) -> str:
-    """Text for a terminal, line by line: what would steer it is written out, as in `\\x1b`."""
+    """Text for a terminal, line by line: characters that would control it are escaped, as in `\\x1b`."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def one_line(text: str) -> str:
-    """Text for a terminal that keeps to its line."""
+    """Text for a terminal, on one line: line breaks are escaped, too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def visible(name: str, most: int = 40) -> str:
-    """A name in a sentence: what cannot be seen is written out, joiners too, and the rest is cut off."""
+    """A name in a sentence: invisible characters are escaped, joiners too, and a long name is cut."""
     seen = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name[: most + 1])
     return seen if len(seen) <= most else f"{seen[: most - 1]}…"
 
 
 def plot_text(text: str) -> str:
-    """A label of matplotlib, to which `$…$` is mathematics."""
+    """A label for matplotlib, which reads `$…$` as mathematics."""
     return one_line(text).replace("$", r"\$")
 
 
@@ -90,7 +90,7 @@ def fill(template: str, values: Mapping[str, object]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
-    """A table of Markdown; cells that are none are shown as text."""
+    """A table of Markdown; cells that are not Markdown are shown as text."""
     cells = ([_cell(value) for value in row] for row in rows)
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *cells)))
 

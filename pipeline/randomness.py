@@ -8,7 +8,7 @@ import numpy as np
 def generator(seed: int, dialogue_id: str, purpose: str) -> np.random.Generator:
     """Philox generator for one purpose of one dialogue.
 
-    Generators of different purposes are independent, so a new augmentation leaves the old draws alone.
+    Generators of different purposes are independent, so a new augmentation does not change the old draws.
     """
     key = "\x1f".join((str(seed), dialogue_id, purpose)).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(key, digest_size=16).digest()

@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import settings
 
 from benchmarks import replay
-from duplexgen.pipeline.recipe import Recipe
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.kokoro import Kokoro
+from duplexgen.pipeline.stages.speech import SpeechStage
+from tests.corpus import TURNS, recipe_dict
+from tests.stages.running import dialogue, texts, through
+from tests.stages.running import recipe as stage_recipe
 
-RecipeWriter = Callable[..., Path]
-
-TURNS = [
-    "Could you tell me where the old library is?",
-    "It is on the corner of the market square, right next to the bakery with the green door and the bench.",
-    "And when does it open in the morning?",
-    "It opens at nine on most days, but on Sundays they do not unlock the doors before a quarter past eleven.",
-    "Do I need a card to read there?",
-    "No, anyone may sit down and read.",
-]
+settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
+settings.load_profile("duplexgen")
 
 
 settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
@@ -56,18 +56,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recipe_dict(corpus: Path, scenario: str = "turn_taking", **changes: Any) -> dict[str, Any]:
-    return {
-        "name": scenario,
-        "license": "cc0-1.0",
-        "seed": 3,
-        "partition_size": 2,
-        "sources": [{"name": "talk", "shape": "ultrachat", "path": str(corpus)}],
-        "speech": {"engine": "replay", "assistant_voice": "assistant"},
-        "timing": {"scenario": scenario},
-    } | changes
-
-
 @pytest.fixture
 def recipe(corpus: Path) -> Callable[..., Recipe]:
     """Make a checked recipe over the corpus: `recipe("interruption", seed=4)`."""
@@ -86,6 +74,24 @@ def recipe_file(corpus: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, by its path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+@pytest.fixture(scope="session")
+def kokoro() -> Kokoro:
+    engine = Kokoro()
+    engine.load()
+    return engine
+
+
+@pytest.fixture(scope="session")
+def spoken(kokoro: Kokoro) -> Waveform:
+    """An utterance as the engine gives it: [samples] at 24 kHz, silence at both ends."""
+    (said,) = kokoro.speak([SpeechRequest("Put the kettle on, and we will talk.", "am_michael", "en", seed=0)])
+    assert isinstance(said, Said)
+    return said.waveform
+
+
+@pytest.fixture(scope="session")
+def said() -> pa.Table:
+    """What the stage `speech` makes of two dialogues, of three and of two exchanges, with words and with figures."""
+    speech = {"engine": "replay", "assistant_voice": "assistant", "gate": {"max_silence_s": 3.0}}
+    stage = SpeechStage(stage_recipe(speech=speech).speech, seed=1)
+    return through([stage], texts(dialogue("a/b", *TURNS), dialogue("c", *TURNS[:4])))[0]

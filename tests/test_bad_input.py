@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.dataset.reader import Dataset
 from tests.command import duplexgen
-from tests.conftest import TURNS, recipe_dict
+from tests.corpus import TURNS, recipe_dict
 
 ASK, ANSWER = TURNS[:2]
 BY_PLACE = ""
@@ -120,7 +120,7 @@ def test_every_bad_row_is_in_the_rejected_table(tmp_path: Path) -> None:
     assert "the recipe allows 10% (max_rejected_share)" in stricter.said
     ledger = {counts.stage: counts for counts in dataset.manifest.ledger}
     assert ledger["source"].planned == len(GOOD) + len(expected)
-    assert ledger["data"].emitted == len(GOOD)
+    assert ledger["sequences"].emitted == len(GOOD)
     assert sum(counts.rejected for counts in ledger.values()) == len(expected)
     assert ledger["script"].notes == {"reply_cut": 1}
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from duplexgen.cli import STOPPED
+
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "duplexgen", *arguments]
@@ -111,13 +113,13 @@ def test_a_signal_stops_any_command(number: signal.Signals, library: str) -> Non
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert said == "duplexgen: stopped. What was committed is safe; the same command goes on from there.\n"
+    assert said == f"{STOPPED}\n"
 
 
 ON_A_TERMINAL = """
 import time
 from duplexgen import cli
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.show.progress import Display
 
 def busy():
     with Display().waiting("busy"):

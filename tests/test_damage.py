@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.command import Ended, duplexgen
-from tests.conftest import recipe_dict, tree
+from tests.corpus import recipe_dict, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
@@ -60,11 +60,11 @@ def part(work: Path, stage: str, suffix: str) -> Path:
     return folder / f"part-000001{suffix}"
 
 
-@pytest.mark.parametrize("stage", ["plan", "speech", "data"])
+@pytest.mark.parametrize("stage", ["plan", "speech", "tracks", "sequences"])
 def test_damaged_partition_is_named_and_made_again(
     build: Build, whole: Path, work: Path, tmp_path: Path, stage: str
 ) -> None:
-    stages = ["script", "speech", "data"]
+    stages = ["script", "speech", "tracks", "sequences"]
     for later in stages[stages.index(stage) + 1 :] if stage in stages else stages:
         shutil.rmtree(part(work, later, "").parent)
     file, record = part(work, stage, ".parquet"), part(work, stage, ".json")
@@ -76,7 +76,7 @@ def test_damaged_partition_is_named_and_made_again(
     assert tree(tmp_path / "out") == tree(whole)
 
 
-@pytest.mark.parametrize("stage", ["script", "data"])
+@pytest.mark.parametrize("stage", ["script", "tracks", "sequences"])
 def test_damaged_record_is_named_and_made_again(
     build: Build, whole: Path, work: Path, tmp_path: Path, stage: str
 ) -> None:

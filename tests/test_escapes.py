@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from rich.table import Table
 
 from duplexgen.pipeline.escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, printable, table
-from duplexgen.pipeline.terminal import Console
+from duplexgen.pipeline.show.terminal import Console
 
 GFM = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 SHOWN = {"html_inline", "html_block", "em_open", "strong_open", "s_open", "link_open", "image", "heading_open"}

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from duplexgen.pipeline import checking
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dialogue import Dialogue
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.recipe_file import shipped
+from duplexgen.pipeline.recipe.file import shipped
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
-from duplexgen.pipeline.sources import Read, joined, read
-from duplexgen.pipeline.speech import ENGINES, user_voices
+from duplexgen.pipeline.scenarios.interruption import InterruptionTiming
+from duplexgen.pipeline.sources.reading import Read, joined, read
+from duplexgen.pipeline.speech.engines import ENGINES, user_voices
 
 HELD_OUT = ("held_out_turn_taking", "held_out_interruption")
 TRAINED_ON = sorted(name for name in {*shipped()} - {*HELD_OUT} if "/" not in name)  # those below need models
@@ -101,7 +102,8 @@ def test_evaluation_keeps_audio_and_interrupts_every_first_reply() -> None:
     recipes = [load(name)[0] for name in HELD_OUT]
     assert [recipe.timing.scenario for recipe in recipes] == ["turn_taking", "interruption"]
     assert {recipe.output.audio for recipe in recipes} == {"flac"}
-    assert recipes[1].timing.interruption_probability == 1
+    timing = recipes[1].timing
+    assert isinstance(timing, InterruptionTiming) and timing.interruption_probability == 1
 
 
 def test_training_recipes_differ_in_their_timing_alone() -> None:

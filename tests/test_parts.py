@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from duplexgen.pipeline.build import build
-from duplexgen.pipeline.display import Display
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.shards.dataset import Dataset
-from duplexgen.pipeline.shards.verify import verify
-from duplexgen.pipeline.tokens.bpe import BytePairTokenizer
-from tests.conftest import recipe_dict
+from duplexgen.pipeline.commands.build import build
+from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.kinds import verify
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
+from tests.corpus import recipe_dict
 from tests.rewriting.llm.conftest import endpoint  # noqa: F401
 from tests.serving import Endpoint
 from tests.tokens.tiny import write_glm4voice
@@ -48,7 +48,7 @@ def test_other_parts_make_a_data_set_that_verifies(
     rows = list(dataset.rows())
     assert len(rows) == len(endpoint.requests) == 3
     for row in rows:
-        assert all(turn["text"].startswith("Well, ") for turn in row["turns"])
+        assert all(of["text"].startswith("Well, ") for of in row["events"])
         codes = np.array(row["user_codes"])
         assert codes.shape[0] == 1 and codes.max() < 512 and len(np.unique(codes)) > 2
     tokenizer = AutoTokenizer.from_pretrained(dataset.path / "vocabulary")

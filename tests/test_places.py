@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from benchmarks.chaos import Site, differences
-from duplexgen.pipeline import places
-from duplexgen.pipeline.places import check_places, is_inside
-from duplexgen.pipeline.shards.atomic import locked
-from duplexgen.pipeline.shards.finish import Shard, record_name
-from duplexgen.pipeline.shards.partitions import PartitionFolder
-from duplexgen.pipeline.shards.records import write_record
+from duplexgen.pipeline.dataset.finish import Shard, record_name
+from duplexgen.pipeline.storage import places
+from duplexgen.pipeline.storage.atomic import locked
+from duplexgen.pipeline.storage.partitions import PartitionFolder
+from duplexgen.pipeline.storage.places import check_places, is_inside
+from duplexgen.pipeline.storage.records import write_record
 from tests.command import Ended, duplexgen
-from tests.conftest import recipe_dict, tree
+from tests.corpus import recipe_dict, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "benchmarks.replayed"]
@@ -128,7 +128,7 @@ def test_doctor_says_that_a_folder_may_not_be_written(site: Path) -> None:
     (site / "locked").mkdir(mode=0o555)
     ended = unprivileged("doctor", "turn_taking.yaml", "--out", "locked/x/y", "--work", "w", cwd=site)
     assert ended.status == 1
-    assert f"{site / 'locked'} may not be written" in ended.said
+    assert f"{site / 'locked'} is not writable" in ended.said
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -138,7 +138,7 @@ def test_folders_are_made_and_relative_ones_are_where_the_command_was_called(sit
     assert ended.status == 0, ended.said
     assert (site / "elsewhere" / "deep" / "_SUCCESS").exists()
     assert (site / "link").is_symlink()
-    assert list((site / "scratch" / "work").glob("data-*/part-000000.parquet"))
+    assert list((site / "scratch" / "work").glob("sequences-*/part-000000.parquet"))
     assert duplexgen("verify", "link", cwd=site).status == 0
     again = build(site, "--out", "a/b/c", "--work", "scratch/work")
     assert again.status == 0, again.said
@@ -245,7 +245,7 @@ def test_longest_names_can_be_made(tmp_path: Path, letter: str) -> None:
 @pytest.mark.parametrize("option", ["--out", "--work"])
 def test_paths_that_lead_nowhere(site: Path, option: str, place: str) -> None:
     (site / "loop").symlink_to("loop")
-    refused(build(site, option, place), "cannot be followed" if "loop" in place else "is no path here")
+    refused(build(site, option, place), "cannot be followed" if "loop" in place else "is not a path here")
 
 
 def test_lock_that_may_not_be_written(site: Path) -> None:
@@ -274,7 +274,7 @@ def test_two_builds_at_once(site: Path) -> None:
     running = first.start()
     work = first.folder / "work"
     try:
-        until(lambda: any(work.glob("data-*.lock")))
+        until(lambda: any(work.glob("sequences-*.lock")))
         refused(
             build(site, "--out", first.out, "--work", work),
             f"{first.out} is being written by another build. Wait until it ends; nothing was changed.",

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from benchmarks.chaos import COMMAND, ROOT, Site, commits, descendants, differences, kill, wait, working
-from tests.conftest import recipe_dict
+from duplexgen.cli import STOPPED
+from tests.corpus import recipe_dict
 
 SLOWEST_S = 120
 DIALOGUES = 7  # of the corpus, each a partition; the plan's are there before any work
@@ -77,7 +78,7 @@ def test_stopped(alone: Site, tmp_path: Path, number: signal.Signals, everybody:
     (os.killpg if everybody else os.kill)(process.pid, number)
     assert process.wait(SLOWEST_S) == status
     said = (site.folder / "log").read_text()
-    assert "duplexgen: stopped. What was committed is safe; the same command goes on from there." in said
+    assert STOPPED in said
     assert "Traceback" not in said
     time.sleep(1)
     assert working(family) == []
@@ -93,7 +94,7 @@ from benchmarks.replay import register
 from tests.damaging import spoil
 import matplotlib.figure
 from duplexgen import cli
-from duplexgen.pipeline import build, checking
+from duplexgen.pipeline.commands import build, checking
 
 register()
 build.Build.shard_bytes = int(sys.argv.pop(1))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
-from duplexgen.pipeline.recipe import Rewriting
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.rewriting.section import Rewriting
 
 SAMPLE = Path(__file__).parent.parent / "recipes" / "sample"
 

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from duplexgen.pipeline.dataset import card
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dataset.statistics import Statistics
 from duplexgen.pipeline.escapes import printable
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.shards import card
-from duplexgen.pipeline.shards.atomic import write_json
-from duplexgen.pipeline.shards.statistics import Statistics
+from duplexgen.pipeline.storage.atomic import write_json
 from tests.command import duplexgen
-from tests.conftest import TURNS, recipe_dict
+from tests.corpus import TURNS, recipe_dict
 
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 EVIL = "<script>alert(1)</script> | a | [bold]b[/] [/] $x^$ `c` **d** \u202e *e* &lt; <img src=x>"
@@ -105,14 +105,14 @@ def test_from_a_source_to_the_card(tmp_path: Path) -> None:
     headings = {
         "Read it",
         "Where the text comes from",
-        "What became of every dialogue",
+        "What happened to each dialogue",
         "Timing and size",
         "turn_taking",
     }
     body = check_card(tmp_path / "set", headings)
     words = "".join(child.content for token in GFM.parse(body) for child in token.children or [])
     assert words.count(printable("<script>alert(1)</script> | a | [bold]b[/] [/] $x^$ `c` **d**")) >= 3
-    check_card(tmp_path / "pairs", {"timing", "Read it", "What became of every dialogue", "Timing and size"})
+    check_card(tmp_path / "pairs", {"timing", "Read it", "What happened to each dialogue", "Timing and size"})
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -166,7 +166,7 @@ def test_a_card_of_a_manifest_from_elsewhere(tmp_path: Path) -> None:
     card.write(tmp_path, about, statistics)
     check_card(
         tmp_path,
-        {"Read it", "Where the text comes from", "What became of every dialogue", "Timing and size"}
+        {"Read it", "Where the text comes from", "What happened to each dialogue", "Timing and size"}
         | {
             re.search(r"^# (.*)$", (tmp_path / "README.md").read_text(), re.MULTILINE)[1]  # type: ignore[index]
         },

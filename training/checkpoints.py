@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, so that training goes on exactly where it stopped."""
+"""Checkpoints that are whole or not there, so that training continues exactly where it stopped."""
 
 import re
 import shutil
@@ -7,12 +7,12 @@ from pathlib import Path
 from accelerate import Accelerator
 from pydantic import ValidationError
 
+from ..pipeline.dataset.reader import read_json
 from ..pipeline.errors import UserError
-from ..pipeline.recipe import Section
-from ..pipeline.recipe_file import described
-from ..pipeline.shards.atomic import explained, file_sha256, sync, write_json
-from ..pipeline.shards.dataset import read_json
-from .saving import saved
+from ..pipeline.recipe.file import described
+from ..pipeline.recipe.sections import Section
+from ..pipeline.storage.atomic import explained, file_sha256, sync, write_json
+from .models.saving import saved
 
 RECORD = "checkpoint.json"
 KEPT = 2
@@ -92,6 +92,6 @@ def _record(folder: Path) -> Record:
 
 def _damaged(folder: Path) -> str:
     return (
-        f"the checkpoint is damaged. Remove {folder} and run the same command again: it goes on from the checkpoint "
+        f"the checkpoint is damaged. Remove {folder} and run the same command again: it continues from the checkpoint "
         "before."
     )

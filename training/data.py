@@ -1,7 +1,7 @@
-"""Shards to batches: which rows go together is decided from their lengths alone, before any sequence is read.
+"""Shards to batches: the lengths of rows decide which rows go together, before any sequence is read.
 
-The batches of an epoch depend on the seed and the data, not on the number of devices, so that a run may go on from
-any step and on other machines. Shards are read by row group; in memory is one window of `shuffle_rows` rows.
+The batches of an epoch depend on the seed and the data, not on the number of devices, so a run can continue from any
+step and on other machines. Shards are read by row group; memory holds one window of `shuffle_rows` rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..pipeline.dataset.manifest import Manifest
+from ..pipeline.dataset.reader import MANIFEST, Dataset, opened
+from ..pipeline.dataset.vocabulary import read_vocabulary
 from ..pipeline.errors import UserError
+from ..pipeline.kinds import check_whole
 from ..pipeline.randomness import generator
-from ..pipeline.shards.atomic import file_sha256
-from ..pipeline.shards.dataset import MANIFEST, Dataset, opened
-from ..pipeline.shards.manifest import Manifest
-from ..pipeline.shards.verify import check_whole
-from ..pipeline.shards.vocabulary import read_vocabulary
+from ..pipeline.storage.atomic import file_sha256
 from .sequences import SequenceFormat
 
 Row = dict[str, Any]
@@ -49,7 +49,7 @@ class TrainingData:
 
     folders: Sequence[Path]
     kind: str  # of data sets: DIALOGUES or PREFERENCES
-    columns: Sequence[str]  # of list<int32>: what a row is read for
+    columns: Sequence[str]  # of list<int32>, all of one length: what a row is read for
 
     @cached_property
     def format(self) -> SequenceFormat:
@@ -105,12 +105,17 @@ class TrainingData:
             for shard in dataset.shards:
                 with opened(shard, dataset.columns) as file:
                     for number in range(file.num_row_groups):
-                        lengths = file.read_row_group(number, columns=["num_blocks"])["num_blocks"].to_numpy()
+                        lengths = file.read_row_group(number, columns=[self._blocks])[self._blocks].to_numpy()
                         sets[-1].append(RowGroup(shard, dataset.columns, number, row, lengths))
                         row += len(lengths)
             if not any(len(group.num_blocks) for group in sets[-1]):
                 raise UserError(f"{folder} has no rows: there is nothing to train on.")
         return sets
+
+    @property
+    def _blocks(self) -> str:
+        """The column that says how many blocks a row has: `num_blocks`, and of pairs that of either side."""
+        return f"{self.columns[0].removesuffix('input_ids')}num_blocks"
 
     @property
     def num_rows(self) -> int:
@@ -148,7 +153,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of each epoch: rows of similar length, in an order drawn from the seed."""
+    """The batches of each epoch: rows of similar length, in an order that the seed decides."""
 
     data: TrainingData
     seed: int
@@ -226,5 +231,5 @@ class Batches:
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:
     offsets = lists.offsets.to_numpy()
-    values = lists.values.fill_null(-1).to_numpy()  # which is no id
+    values = lists.values.fill_null(-1).to_numpy()  # -1 is not an id
     return [values[start:stop] for start, stop in pairwise(offsets)]

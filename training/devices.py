@@ -1,4 +1,4 @@
-"""What a model runs on, and what is said when that is not enough."""
+"""Devices and kernels, and the messages if they do not suffice."""
 
 import os
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ def inference_device() -> str:
 
 
 def leave_out_cudnn_attention() -> None:
-    """torch takes it in half precision on newer GPUs, where it plans anew for each new length, as each step of a
-    conversation and nearly each batch has one: that takes longer than the work, and its results differ each time.
+    """torch uses it in half precision on newer GPUs. It plans again for each new length, which each step of a
+    conversation and nearly each batch has; that takes longer than the work, and its results are not repeatable.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def choose_training_kernels(repeatable: bool) -> None:
-    """Those of this process. Repeatable ones train to the same bits each time, so that a run that was stopped ends as
-    one left alone; torch then raises where it has none, and by warnings alone attention's backward pass has none.
+    """Choose the kernels of this process. Repeatable ones train to the same bits each time, so a run that was stopped
+    ends like one that was not. torch raises where it has none, and only warns for attention's backward pass.
     """
     leave_out_cudnn_attention()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product on a GPU
@@ -37,18 +37,18 @@ def choose_training_kernels(repeatable: bool) -> None:
 
 @contextmanager
 def kernels_to_be_had() -> Iterator[None]:
-    """Raise what torch raises where it has no repeatable kernel as a UserError that says what to do."""
+    """Turn torch's error for a missing repeatable kernel into a UserError that says what to do."""
     try:
         yield
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise
         raise UserError(
-            f"the model cannot be trained to the same bits each time here: {str(error).partition(', but you set')[0]}. "
+            f"training is not repeatable bit for bit with this model here: {str(error).partition(', but you set')[0]}. "
             "With optimization.repeatable: false it can be trained; run the same command again."
         ) from error
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that speaks to the user, of those that `accelerate launch` has started."""
+    """Whether this is the process that prints, of those that `accelerate launch` has started."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""Optimizing an objective over batches: accumulation, schedule, checkpoints, logs. What is optimized is elsewhere.
+"""Optimizes any objective over batches: accumulation, schedule, checkpoints, logs.
 
 Runs on one device or, started with `accelerate launch`, on as many as that gives it (DDP, FSDP).
 """
@@ -18,8 +18,8 @@ from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from ..pipeline.display import Display
 from ..pipeline.errors import UserError, enough_memory
+from ..pipeline.show.progress import Display
 from .checkpoints import Checkpoints
 from .data import Batches, Row
 from .devices import choose_training_kernels, kernels_to_be_had
@@ -28,9 +28,9 @@ from .recipe import Optimization
 LOG = "log.jsonl"
 LESS_MEMORY = (
     "A smaller micro_batch_size takes less and changes results by rounding; gradient_checkpointing: true takes less "
-    "still. Change the recipe and run the same command again: it goes on from the newest checkpoint."
+    "still. Change the recipe and run the same command again: it continues from the newest checkpoint."
 )
-SHORTEST = 2  # ids; models cannot take none, which is what a device without rows would have
+SHORTEST = 2  # ids; a device without rows would have none, which models cannot process
 Micro = Sequence[Row | None]  # None makes a device's share as long as the others'
 
 
@@ -43,7 +43,7 @@ class Objective(Protocol):
         ...
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
-        """What the losses of a batch are divided by: a float tensor that adds up over rows."""
+        """The divisors of a batch's losses: a float tensor that adds up over rows."""
         ...
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ class Loop:
         return self.optimization.steps or (self.optimization.epochs or 0) * self.batches.steps_an_epoch
 
     def run(self, network: PreTrainedModel, objective: Objective, display: Display) -> None:
-        """Train, going on from the newest checkpoint. `network` has been prepared by the accelerator."""
+        """Train from the newest checkpoint on. `network` has been prepared by the accelerator."""
         settings = self.optimization
         optimizer = self.accelerator.prepare(_optimizer(network, settings))
         checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator)
@@ -81,7 +81,7 @@ class Loop:
                     figures["gradient_norm"] = self._clip(network)
                     _stop_unless_finite(figures, step, batch, self.folder)
                     figures["learning_rate"] = schedule.get_last_lr()[0]
-                    optimizer.step()  # the first makes what AdamW remembers of each weight
+                    optimizer.step()  # the first step makes AdamW's state of each weight
                 schedule.step()
                 optimizer.zero_grad()
                 log.write(step, figures)
@@ -149,7 +149,7 @@ def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
     try:
         return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))
     except ValueError as error:
-        raise UserError(f"{error}. Where bf16 is not to be had, set optimization.precision: fp32.") from error
+        raise UserError(f"{error}. If the device has no bf16, set optimization.precision: fp32.") from error
 
 
 def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTrainedModel:
@@ -185,13 +185,13 @@ def _stop_unless_finite(figures: dict[str, float], step: int, batch: Sequence[Ro
     names = ", ".join(row["dialogue_id"] for row in batch[:8])
     raise UserError(
         f"step {step}: the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']}, in a batch with "
-        f"{names}. The step was not taken; what is in {folder} is as it was. A lower learning_rate, more warm-up or "
+        f"{names}. The step was not taken; {folder} has not changed. A lower learning_rate, more warm-up or "
         "precision: fp32 may help."
     )
 
 
 class _Log:
-    """One line of JSON a step, and the same figures for TensorBoard; what lies beyond the start is written anew."""
+    """One line of JSON per step, and the same figures for TensorBoard. Lines after the start are removed."""
 
     def __init__(self, folder: Path, start: int, accelerator: Accelerator) -> None:
         self.path = folder / LOG

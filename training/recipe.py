@@ -1,6 +1,6 @@
-"""What a training recipe may say: everything that changes the model that comes out.
+"""What a training recipe may say: everything that changes the trained model.
 
-Paths of data sets and models are relative to the working folder, where `duplexgen build` puts what it makes.
+Paths of data sets and models are relative to the working folder, where `duplexgen build` writes data sets.
 """
 
 from pathlib import Path
@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..pipeline.model_files import check_numbers
-from ..pipeline.paths import PathText
-from ..pipeline.recipe import Name, Section, Seed, Share
-from ..pipeline.recipe_file import RECIPES
+from ..pipeline.recipe.file import RECIPES
+from ..pipeline.recipe.sections import Name, Section, Seed, Share
+from ..pipeline.storage.model_files import check_numbers
+from ..pipeline.storage.paths import PathText
 
 TRAINING_RECIPES = RECIPES / "training"
 Precision = Literal["fp32", "bf16"]
@@ -58,7 +58,7 @@ class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
     learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Batch = 32  # sequences, or pairs, a step, over all devices
+    batch_size: Batch = 32  # sequences, or pairs, per step, over all devices
     micro_batch_size: Batch = 8  # of these at once on a device; what fits its memory
     epochs: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | None = None
@@ -68,7 +68,7 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
-    repeatable: bool = True  # the same bits each time on the same devices; false for models that want other kernels
+    repeatable: bool = True  # the same bits each time on the same devices; false for models that need other kernels
     checkpoint_every: Count = 200  # steps
     shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = 4096  # that are shuffled and sorted by length together
 
@@ -96,7 +96,7 @@ class Common(Section):
     description: str = ""
     seed: Seed = 0
     data: Annotated[list[PathText], Field(min_length=1, max_length=1000)]
-    mix: Literal["all", "equal"] = "all"  # every row; or of each data set as many as the smallest has, an epoch
+    mix: Literal["all", "equal"] = "all"  # per epoch every row, or from each data set as many rows as the smallest has
     weights: Weights = Weights()
     optimization: Optimization
 
@@ -106,7 +106,7 @@ class Common(Section):
 
 
 class SFTRecipe(Common):
-    """Stage I (section 2.2): `data` are data sets that `duplexgen build` made."""
+    """Stage I (section 2.2): `data` are data sets of `duplexgen build`."""
 
     model: Model
 

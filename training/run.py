@@ -1,4 +1,4 @@
-"""The folder of a training run: whose it is, and the model once it is finished."""
+"""The folder of a training run: to which recipe it belongs, and the finished model."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..pipeline import __version__
+from ..pipeline.dataset.reader import read_json
 from ..pipeline.errors import UserError
-from ..pipeline.shards.atomic import explained, locked, sync, write_json
-from ..pipeline.shards.dataset import read_json
-from .model import ABOUT, save_model
+from ..pipeline.storage.atomic import explained, locked, sync, write_json
+from .models.model import ABOUT, save_model
 from .recipe import Common
 
 RUN = "run.json"
-# of `optimization`: they change results by rounding alone (and dropout), so a run may go on with others
+# of `optimization`: they change results only by rounding (and dropout), so a run may continue with other values
 FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "repeatable"}
 
 
@@ -33,7 +33,7 @@ class Run:
         return (self.folder / ABOUT).exists()
 
     def finish(self, network: nn.Module, data_set: Path) -> None:
-        """Write the model beside the checkpoints; what says that it is whole comes last."""
+        """Write the model beside the checkpoints; the file that says that it is whole comes last."""
         accelerator = self.accelerator
         staging = self.folder / ".model.tmp"
         state = accelerator.get_state_dict(network)
@@ -66,7 +66,7 @@ def open_run(
                 _check_same(out, read_json(out / RUN), about)
             elif out.exists() and any(out.iterdir()):
                 raise UserError(
-                    f"{out} exists and is no training run of duplexgen; it was left as it is. "
+                    f"{out} exists and is not a training run of duplexgen; nothing was changed. "
                     "Choose another folder with --out, or remove it."
                 )
             write_json(out / RUN, about)
@@ -75,7 +75,7 @@ def open_run(
 
 
 def _fixed(about: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same from the start of a run to its end."""
+    """Everything that must not change during a run."""
     recipe = about.get("recipe")
     recipe = dict(recipe) if isinstance(recipe, dict) else {}
     recipe.pop("description", None)
@@ -90,5 +90,5 @@ def _check_same(out: Path, stored: dict[str, Any], about: dict[str, Any]) -> Non
         return
     unlike = "data" if stored.get("data") != about["data"] else "recipe"
     raise UserError(
-        f"{out} holds a run of another {unlike}; it was left as it is. Choose another folder with --out, or remove it."
+        f"{out} holds a run of another {unlike}; nothing was changed. Choose another folder with --out, or remove it."
     )

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..pipeline.layouts.streams import Layout
-from ..pipeline.recipe import Tokens
-from ..pipeline.shards.dataset import read_described
-from ..pipeline.tokens.described import Described
-from ..pipeline.tokens.vocabulary import STATES, Vocabulary
+from ..pipeline.dataset.reader import read_described
+from ..pipeline.errors import UserError
+from ..pipeline.layouts.bayling import BaylingSection
+from ..pipeline.layouts.described import Described
+from ..pipeline.layouts.layout import Layout
+from ..pipeline.layouts.vocabulary import Vocabulary
+from ..pipeline.tokens.section import Tokens
 
-KINDS = ("user", "silence", "assistant", "pad", "epad", "text", "audio")
-"""Kinds of positions: the user's audio, the four states, the assistant's text and the assistant's audio."""
 EMBEDDED = Tokens()
-USER, TEXT, AUDIO = KINDS.index("user"), KINDS.index("text"), KINDS.index("audio")
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,22 @@ class SequenceFormat:
         return self.described.make_layout()
 
     @property
+    def section(self) -> BaylingSection:
+        """Raises UserError if the layout is one that models cannot be trained or used on."""
+        section = self.described.layout
+        if not isinstance(section, BaylingSection):
+            raise UserError(f"sequences of the layout {section.name} cannot be used here: expected bayling.")
+        return section
+
+    @property
     def user_tokens(self) -> int:
         """N: the user's ids of a block, which come first, and the assistant's audio ids, which come last."""
-        return self.described.layout.user_tokens
+        return self.section.user_tokens
 
     @property
     def text_tokens(self) -> int:
         """M: the text ids of a block."""
-        return self.described.layout.text_tokens
+        return self.section.text_tokens
 
     @property
     def ids_per_block(self) -> int:
@@ -68,20 +75,16 @@ class SequenceFormat:
         """Rows that an embedding needs."""
         return self.vocabulary.size
 
-    def kinds(self, ids: Tensor) -> Tensor:
-        """Index into KINDS of each position, uint8 [..., length], of ids [..., length] that start with a block."""
-        slot = torch.arange(ids.shape[-1], device=ids.device) % self.ids_per_block
-        by_id = self._kind_by_id.to(ids.device)[ids.long()]
-        of_assistant = torch.where(slot < self.user_tokens + self.text_tokens, by_id, torch.full_like(by_id, AUDIO))
-        return torch.where(slot < self.user_tokens, torch.full_like(by_id, USER), of_assistant)
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of positions; the first is what the model hears, which is never predicted."""
+        return self.layout.KINDS
 
-    @cached_property
-    def _kind_by_id(self) -> Tensor:
-        """Kind of each id where it stands in the text channel, [size]."""
-        kinds = torch.full((self.size,), TEXT, dtype=torch.uint8)
-        for state in STATES:
-            kinds[self.vocabulary.state[state]] = KINDS.index(state)
-        return kinds
+    def kinds_of(self, ids: Tensor) -> Tensor:
+        """Index into `kinds` of each position, uint8 [..., length], of ids [..., length] from the start of a row on."""
+        rows = ids.reshape(-1, ids.shape[-1]).cpu().numpy()
+        found = np.stack([self.layout.kinds({"input_ids": row}) for row in rows])
+        return torch.from_numpy(found).to(ids.device).view(ids.shape)
 
     @cached_property
     def text_ids(self) -> Tensor:

@@ -4,36 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..display import Display
+from ..dataset.dialogues import DIALOGUES, Dialogues
+from ..dataset.manifest import VOCABULARY_FOLDER, MadeFrom, Manifest, key_of, vocabulary_of
+from ..dataset.reader import MANIFEST, SUCCESS, Dataset
+from ..dataset.verify import check_whole
+from ..dataset.vocabulary import read_vocabulary
 from ..errors import UserError
-from ..layouts.bayling import BaylingLayout
-from ..making import Making, make, staged
-from ..places import is_inside
-from ..plan import Plan
-from ..shards.atomic import explained, file_sha256
-from ..shards.dataset import MANIFEST, SUCCESS, Dataset
-from ..shards.manifest import (
-    DIALOGUES,
-    PREFERENCES,
-    VOCABULARY_FOLDER,
-    MadeFrom,
-    Manifest,
-    PreferencesManifest,
-    key_of,
-    pairs_finished_with,
-    vocabulary_of,
-)
-from ..shards.partitions import PartitionFolder, Readable
-from ..shards.statistics import Statistics
-from ..shards.verify import check_whole
-from ..shards.vocabulary import read_vocabulary
-from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
-from . import card
+from ..making.plan import Plan
+from ..making.run import Making, make, staged
+from ..show.progress import Display
+from ..storage.atomic import explained, file_sha256
+from ..storage.partitions import PartitionFolder, Readable
+from ..storage.places import is_inside
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from .kind import Preferences
 from .recipe import PairsRecipe
 from .source import PARTITION_ROWS, SourceRows, write_partitions
 from .stage import PreferencesStage
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -43,26 +32,21 @@ class PairsBuild(Making):
     recipe: PairsRecipe
     dataset: Dataset
 
-    kind: ClassVar[str] = PREFERENCES
+    kind: ClassVar[Preferences] = Preferences()
     done_here: ClassVar[int] = 20
 
     @property
     def source(self) -> Readable:
-        interruption = self.dataset.manifest.made_of.timing.scenario == "interruption"
-        return SourceRows(self.plan.folder, self.dataset, interruption, with_audio=self.recipe.retokenize)
+        return SourceRows(self.plan.folder, self.dataset, with_audio=self.recipe.retokenize)
 
     def origin(self) -> dict[str, Any]:
         return {"source": self.plan.sources}
 
     def why_another(self, stored: Manifest) -> str:
-        assert isinstance(stored, PreferencesManifest), "it is of this kind"
+        assert stored.source, "it is of this kind"
         if stored.source.manifest_sha256 != self.plan.sources["manifest_sha256"]:
             return f"holds pairs of another data set, {stored.source.recipe.name!r}"
         return super().why_another(stored)
-
-    @property
-    def finished_with(self) -> dict[str, Any]:
-        return pairs_finished_with(self.recipe)
 
     def write_vocabulary(self, staging: Path) -> list[str]:
         """The data set's own."""
@@ -72,9 +56,6 @@ class PairsBuild(Making):
             for name, content in files.items():
                 (staging / name).write_bytes(content)
         return list(files)
-
-    def write_card(self, staging: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-        return card.write(staging, about, statistics)
 
     def summary(self, about: dict[str, Any]) -> str:
         return f"{about['ledger'][-1]['emitted']} pairs of {about['ledger'][0]['planned']} dialogues"
@@ -86,10 +67,9 @@ def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
     Raises UserError if the folder is no data set of dialogues that pairs can be made of.
     """
     dataset = Dataset(folder)
-    layout = _check(dataset, recipe)
-    fade_s = dataset.manifest.made_of.timing.fade_s
+    _check(dataset, recipe)
     plan = _plan(dataset, work)
-    stage = PreferencesStage(recipe, layout, dataset.sample_rate, fade_s, dataset.described, dataset.tokens)
+    stage = PreferencesStage(recipe, dataset.manifest.made_of, dataset.described)
     return PairsBuild(recipe, work, plan, (stage,), *staged((stage,), plan, work), dataset)
 
 
@@ -121,7 +101,7 @@ def _check_kind(dataset: Dataset) -> None:
         raise UserError(f"{dataset.path} is a data set of {dataset.kind}: pairs are made of one of {DIALOGUES}.")
 
 
-def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
+def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
     _check_kind(dataset)
     made_of = dataset.manifest.made_of
     scenario = made_of.timing.scenario
@@ -135,16 +115,13 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> BaylingLayout:
             f"retokenize: true needs audio, and {dataset.path} was built with output.audio: none. Leave it out, "
             "or build the data set again with audio: flac."
         )
-    if not isinstance(dataset.layout, BaylingLayout):
-        raise UserError(f"{dataset.path} has the layout {dataset.layout.name}: pairs can be made of bayling alone.")
     installed(TEXT_TOKENIZERS, dataset.described.text_tokenizer, dataset.tokens)
     if recipe.retokenize:
         installed(SPEECH_TOKENIZERS, dataset.described.speech_tokenizer, dataset.tokens)
-    return dataset.layout
 
 
 def _check_whole(dataset: Dataset) -> None:
-    if failures := check_whole(dataset):
+    if failures := check_whole(dataset, {DIALOGUES: Dialogues()}):
         listed = "".join(f"\n  {failure}" for failure in failures)
         raise UserError(f"{dataset.path} is not what was built, and nothing was done:{listed}\nBuild it again.")
     read_vocabulary(dataset.path)

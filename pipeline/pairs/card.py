@@ -3,19 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+from ..dataset.card import dialogues_front_matter, write_card
+from ..dataset.schema import SIDES
+from ..dataset.statistics import Statistics
 from ..escapes import Markdown, paragraphs
-from ..shards.card import dialogues_front_matter, write_card
-from ..shards.statistics import Statistics
+from ..layouts.layouts import LAYOUTS
 
-STARTS_LATE = """In one reply (`turn`), the rejected side starts later after the user's end. Both sides end with the
-block in which the rejected side's reply ends, before anything of the next reply; where the dialogue is over by then,
-both go on with frames of its own silence."""
-TALKS_ON = """In one reply that the user interrupts (`turn`), the rejected side talks on for longer after the barge-in,
-its text going on with it, until the reply ends by itself, the next one starts or the data set keeps no more of it
-(`timing.longest_negative_delay_s` of its recipe) at the latest. The chosen side is the
-row of the data set as it is."""
-VERBATIM = "The reply's codes are those of the data set, moved by whole text slots or uncovered: none was made anew."
-RETOKENIZED = "The reply's audio was moved by whole text slots, and the assistant's channel tokenized anew."
+STARTS_LATE = """In one reply, the rejected side starts later after the user's end. Both sides end after the late
+reply, before anything of the next one; where the dialogue is over by then, both go on with silence of their own."""
+TALKS_ON = """In one reply that the user interrupts, the rejected side talks on for longer after the barge-in, its text
+going on with it, until the reply ends by itself at the latest. Its answer to the interrupting turn comes when it has
+stopped: where that is later than on the chosen side, the answer moves. Both sides end after the rejected side's answer,
+or before the user's next turn if that starts earlier, though not before the late stop."""
+VERBATIM = "Codes are those of the data set, moved by whole frames or uncovered: none was made anew."
+RETOKENIZED = "The late reply's audio was moved by whole frames, and the assistant's channel tokenized anew."
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
@@ -25,6 +26,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     """
     recipe, source = about["recipe"], about["source"]
     built = source["recipe"]
+    columns = LAYOUTS[built["layout"]["name"]].COLUMNS
     interruption = built["timing"]["scenario"] == "interruption"
     says = {
         "description": paragraphs(recipe["description"]),
@@ -34,8 +36,8 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "source_sha256": source["manifest_sha256"],
         "what": Markdown(TALKS_ON if interruption else STARTS_LATE),
         "moved": Markdown(RETOKENIZED if recipe["retokenize"] else VERBATIM),
-        "user_tokens": built["layout"]["user_tokens"],
-        "text_tokens": built["layout"]["text_tokens"],
+        "layout": built["layout"]["name"],
+        "columns": Markdown(", ".join(f"`{side}_{field.name}`" for side in SIDES for field in columns)),
     }
     front_matter = dialogues_front_matter(built) | {
         "tags": ["preference", "dpo", "full-duplex", "spoken-dialogue", "duplexgen", built["timing"]["scenario"]]

@@ -1,10 +1,10 @@
 """What a recipe of preference pairs may say."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ..recipe import Name, Range, Section, Seed, Share
+from ..recipe.sections import Name, Range, Section, Seed, Share
 
 
 class PairsRecipe(Section):
@@ -19,3 +19,5 @@ class PairsRecipe(Section):
     reaction_delay_s: Range = Range(low=3.0, high=5.0)  # of a negative's stop, after the barge-in
     least_difference_s: Annotated[float, Field(gt=0, le=600)] = 1.0  # between the two sides
     retokenize: bool = False  # tokenize the moved audio anew, in place of moving its codes
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"max_rejected_share", "name", "description"})

@@ -1,35 +1,27 @@
 """The late reply's audio, moved and tokenized anew, in place of its codes moved."""
 
-import io
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import soundfile
 
-from ..dialogue import CHANNELS
-from ..layouts.bayling import BaylingLayout
-from ..preferences import Pair
-from ..tokens import SpeechTokenizer
+from ..dataset.invariants import read_audio
+from ..dialogue import CHANNELS, CodedTrack
+from ..tokens.protocols import SpeechTokenizer
 from ..tokens.track import tokenize
+from .lateness import Pair
 
 
-def retokenized(
-    pair: Pair, row: dict[str, Any], layout: BaylingLayout, sample_rate: int, tokenizer: SpeechTokenizer
-) -> Pair:
-    """The same turn-taking pair, the rejected side's assistant tokenized in its new place, silence elsewhere.
+def retokenized(pair: Pair, track: CodedTrack, flac: bytes, sample_rate: int, tokenizer: SpeechTokenizer) -> Pair:
+    """The same pair of a reply that starts late, the rejected side's assistant tokenized in its new place.
 
-    row: with turns and audio, as FLAC of two channels at `sample_rate`.
+    track, flac: of the dialogue that it was made of; two channels at `sample_rate`. Silence is elsewhere.
     """
-    samples, _ = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
+    samples = read_audio(flac, sample_rate)
     heard = samples[:, CHANNELS.index("assistant")]
-    start, end = (row["turns"][pair.turn][key] for key in ("start_sample", "end_sample"))
-    blocks = len(pair.rejected_ids) // layout.ids_per_block
-    track = np.zeros((blocks + 1) * layout.block_samples, np.int16)  # the assistant's channel runs one block ahead
-    track[:start] = heard[:start]
-    track[start + pair.difference_samples : end + pair.difference_samples] = heard[start:end]
-    codes = tokenize(track[np.newaxis], sample_rate, tokenizer, layout.block_samples)[0, 0]
-    ids = pair.rejected_ids.reshape(blocks, -1).copy()
-    shifted = codes[layout.user_tokens : (blocks + 1) * layout.user_tokens]
-    ids[:, -layout.user_tokens :] = layout.vocabulary.audio_ids(shifted).reshape(blocks, -1)
-    return replace(pair, rejected_ids=ids.reshape(-1))
+    event, later = track.events[pair.event], pair.difference_samples
+    rejected = pair.rejected.track
+    channel = np.zeros(rejected.frames * rejected.samples_per_frame, np.int16)
+    channel[: event.start_sample] = heard[: event.start_sample]
+    channel[event.start_sample + later : event.end_sample + later] = heard[event.start_sample : event.end_sample]
+    codes = tokenize(channel[np.newaxis], sample_rate, tokenizer, rejected.margin_frames)[0]
+    return replace(pair, rejected=replace(pair.rejected, track=replace(rejected, assistant_codes=codes)))

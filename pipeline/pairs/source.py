@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from ..shards.dataset import Dataset, opened
-from ..shards.partitions import Outcome, PartitionFolder
+from ..dataset.reader import Dataset, opened
+from ..storage.partitions import Outcome, PartitionFolder
 
 PARTITION_ROWS = 1000
 """Pairs cost a fraction of a millisecond each: smaller partitions would cost more to hand out than to make."""
-UNCUT = "assistant_uncut_codes"
-TURN_FIELDS = ("role", "text", "start_sample", "end_sample", "interrupted", "uncut_end_sample")
+EVENT_FIELDS = (*("channel", "kind", "text", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by"),)
+READS = (
+    *("dialogue_id", "scenario", "user_codes", "assistant_codes", "assistant_uncut_codes"),
+    *(f"events.list.element.{name}" for name in EVENT_FIELDS),
+)
 GROUPS = pa.schema(
     [
         pa.field("shard", pa.string(), nullable=False),  # relative to the data set
@@ -56,23 +58,16 @@ class SourceRows:
 
     plan: PartitionFolder
     dataset: Dataset
-    interruption: bool
     with_audio: bool
 
     def read(self, partition: int) -> pa.Table:
-        """Rows with dialogue_id, scenario, input_ids and turns; if asked for, uncut_codes (codebook 0) and audio."""
+        """Rows with dialogue_id, scenario, events and codes, all codebooks; if asked for, audio."""
         groups: dict[str, list[int]] = {}
         for item in self.plan.read(partition).to_pylist():
             groups.setdefault(item["shard"], []).append(item["row_group"])
         return pa.concat_tables(self._read(shard, numbers) for shard, numbers in groups.items())
 
     def _read(self, shard: str, groups: list[int]) -> pa.Table:
-        columns = ["dialogue_id", "scenario", "input_ids", *(f"turns.list.element.{name}" for name in TURN_FIELDS)]
-        columns += [UNCUT] if self.interruption else []
-        columns += ["audio.bytes"] if self.with_audio else []
+        columns = [*READS, *(["audio.bytes"] if self.with_audio else [])]
         with opened(self.dataset.path / shard, self.dataset.columns) as file:
-            table = file.read_row_groups(groups, columns=columns)
-            if self.interruption:
-                first = pc.list_element(table[UNCUT], 0)
-                table = table.drop_columns([UNCUT]).append_column("uncut_codes", first)
-        return table
+            return file.read_row_groups(groups, columns=columns)

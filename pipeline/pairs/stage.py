@@ -1,19 +1,21 @@
 """Rows of a data set to preference pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..layouts.bayling import BaylingLayout
-from ..preferences import PairMaker
-from ..recipe import Tokens
-from ..shards.pair_invariants import CAPPED
-from ..shards.schema import PAIRS
-from ..shards.statistics import QUANTITIES, measure_pair
-from ..stages.stage import Account, Row
-from ..tokens import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
-from ..tokens.described import Described
+from ..dataset.recipe import Recipe
+from ..dataset.rows import read_track
+from ..dataset.schema import SIDES, pairs_schema
+from ..layouts.described import Described
+from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
+from ..scenarios.scenarios import make_scenario
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
+from .checks import CAPPED
+from .lateness import PairMaker
 from .recipe import PairsRecipe
 from .retokenize import retokenized
 
@@ -23,35 +25,27 @@ TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")
 
 class PreferencesStage:
     name: ClassVar[str] = "preferences"
-    version: ClassVar[int] = 1
-    schema = PAIRS
+    version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.5
     num_gpus = 0.0
     max_actors: ClassVar[int | None] = None
     cost = 1.0
     fan_out = 1
 
-    def __init__(
-        self,
-        recipe: PairsRecipe,
-        layout: BaylingLayout,
-        sample_rate: int,
-        fade_s: float,
-        described: Described,
-        tokens: Tokens,
-    ) -> None:
-        """described: vocabulary.json of the data set; fade_s, tokens: of its recipe."""
-        self.recipe, self.layout, self.sample_rate, self.fade_s = recipe, layout, sample_rate, fade_s
-        self.described, self.tokens = described, tokens
-        self.maker: PairMaker
+    def __init__(self, recipe: PairsRecipe, made_of: Recipe, described: Described) -> None:
+        """made_of, described: recipe and vocabulary.json of the data set."""
+        self.recipe, self.made_of, self.described = recipe, made_of, described
+        self.layout = described.make_layout()
+        self.schema = pairs_schema(self.layout.COLUMNS)
+        self.text_tokenizer: TextTokenizer
         self.speech_tokenizer: SpeechTokenizer
 
     def shaped_by(self) -> dict[str, Any]:
         """What the data set says of itself is part of the plan's key."""
         return {
-            "recipe": self.recipe.model_dump(mode="json", exclude={"name", "description", "max_rejected_share"}),
+            "recipe": shape_of(self.recipe),
             "packages": {name: version(name) for name in self._shaping_packages},
-            "statistics": {name: [item.low, item.high, item.bins] for name, item in QUANTITIES.items()},
         }
 
     @property
@@ -59,35 +53,39 @@ class PreferencesStage:
         return (*SHAPING_PACKAGES, *TOKENIZING_PACKAGES) if self.recipe.retokenize else SHAPING_PACKAGES
 
     def load(self, scratch: Path) -> None:
-        fade = round(self.fade_s * self.sample_rate)
-        tokenizer: TextTokenizer = installed(TEXT_TOKENIZERS, self.described.text_tokenizer, self.tokens)
-        self.maker = PairMaker(self.recipe, self.layout, self.sample_rate, fade, tokenizer.encode)
+        tokens = self.made_of.tokens
+        self.text_tokenizer = installed(TEXT_TOKENIZERS, self.described.text_tokenizer, tokens)
         if self.recipe.retokenize:
-            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described.speech_tokenizer, self.tokens)
+            self.speech_tokenizer = installed(SPEECH_TOKENIZERS, self.described.speech_tokenizer, tokens)
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        scenario = make_scenario(self.made_of.timing)
+        block, rate = self.described.layout.block_frames, self.described.sample_rate
+        maker = PairMaker(self.recipe, scenario, self.layout, block, rate)
+        encode = lru_cache(maxsize=4096)(self.text_tokenizer.encode)  # each take of a dialogue has the same texts
         made = []
         for row in rows:
             with account.each(row["dialogue_id"]):
-                made.append(self._row(row, account))
+                made.append(self._row(row, maker, encode, account))
         return made
 
-    def _row(self, row: Row, account: Account) -> Row:
-        pair = self.maker.pair(row)
+    def _row(self, row: Row, maker: PairMaker, encode: Callable[[str], list[int]], account: Account) -> Row:
+        track = read_track(row, self.described.margin_frames, self.described.samples_per_frame)
+        pair = maker.pair(row["dialogue_id"], track)
         if self.recipe.retokenize:
-            pair = retokenized(pair, row, self.layout, self.sample_rate, self.speech_tokenizer)
-        if pair.capped:
-            account.note(CAPPED)
+            pair = retokenized(pair, track, row["audio"]["bytes"], maker.sample_rate, self.speech_tokenizer)
+        texts = [encode(text) for text in track.texts]
         made = {
             "dialogue_id": row["dialogue_id"],
             "scenario": row["scenario"],
-            "turn": pair.turn,
-            "chosen_ids": pair.chosen_ids,
-            "rejected_ids": pair.rejected_ids,
-            "num_blocks": len(pair.chosen_ids) // self.layout.ids_per_block,
-            "chosen_delay_s": pair.chosen_delay_samples / self.sample_rate,
-            "rejected_delay_s": pair.rejected_delay_samples / self.sample_rate,
+            "event": pair.event,
+            "chosen_delay_s": pair.chosen_delay_samples / maker.sample_rate,
+            "rejected_delay_s": pair.rejected_delay_samples / maker.sample_rate,
             "capped": pair.capped,
         }
-        measure_pair(account.statistics, made, self.layout, self.sample_rate)
+        for name, side in zip(SIDES, (pair.chosen, pair.rejected), strict=True):
+            columns = self.layout.encode(side.track, [texts[index] for index in side.kept])
+            made |= {f"{name}_{column}": value for column, value in columns.items()}
+        if pair.capped:
+            account.note(CAPPED)
         return made

@@ -107,7 +107,7 @@ _NUMERAL = re.compile(
     rf"\b([A-Z][a-z]+|[Cc]hapter|[Pp]art|[Tt]ype|[Ss]tage|[Ss]ection)\s(?=[IVX]+\b)({ROMAN})\b(?!\.\w)"
 )
 
-# What the lexicons say as a word, or not at all as people say it; anything else in capitals is spelled by them.
+# Capitals that the lexicons pronounce as a word, or otherwise than people do; they spell all others.
 _SAID = {
     "US": "U.S.",
     "IT": "I.T.",
@@ -167,7 +167,7 @@ def _numeral(m: Match) -> str:
 
 
 def calmed(sentence: str) -> str:
-    """A sentence shouted in capitals in lower case, so that its words are not taken for acronyms."""
+    """A sentence that is all in capitals, in lower case, so that its words are not read as acronyms."""
     words = [word for word in _WORD.findall(sentence) if len(word) > 1]
     shouted = [word for word in words if word.isupper()]
     if len(words) < 3 or len(shouted) < _SHOUTED_SHARE * len(words) or not _COMMON.search(sentence):
@@ -177,7 +177,7 @@ def calmed(sentence: str) -> str:
 
 
 def acronyms(text: str, notes: list[str]) -> str:
-    """Text in which the acronyms that a lexicon takes for words are dotted: `US` -> U.S."""
+    """Text with dots in the acronyms that a lexicon would read as words: `US` -> U.S."""
     return applied(text, _ACRONYMS, notes)
 
 

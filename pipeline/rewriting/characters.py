@@ -1,4 +1,4 @@
-"""Characters: one form for what is written in many, and what may reach a voice."""
+"""Characters: one form for each that is written in several, and the characters that a voice may get."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from ..errors import DialogueRejected
 EMOJI_LEFT_OUT = "emoji_left_out"
 TRADE_MARK_LEFT_OUT = "trade_mark_left_out"
 
-LONGEST_WORD = 30  # letters; beyond it a grapheme-to-phoneme model guesses at a string that is no word
+LONGEST_WORD = 30  # letters; a longer string is not a word, and a grapheme-to-phoneme model would guess
 
 _ONE_FOR_MANY = {
     "'": "‘’‛ʼ′´",
@@ -67,8 +67,8 @@ def unified(text: str, wide_marks: bool = False) -> str:
     Superscripts become `^2`, `2½` becomes `2 1/2`, `½/2` becomes `1/2 / 2`, every line break becomes a newline. A
     minus stays one: `−` is never `-`.
 
-    wide_marks: brackets, tildes and the like of a wide font stay what they are: beside `（` nothing is a link, and
-    `～～～` opens no code. What reads the markup comes first, then this once more without them.
+    wide_marks: brackets, tildes and similar marks of a wide font stay as they are: nothing beside `（` is a link, and
+    `～～～` opens no code. The markup is read first; then this runs once more without `wide_marks`.
     """
     text = _SUPERSCRIPT_RUN.sub(_power, text)
     text = _VULGAR.sub(_vulgar, text)
@@ -118,7 +118,7 @@ def accented_words(text: str) -> list[str]:
 
 
 def without_accents(text: str) -> str:
-    """`café` -> cafe: the lexicons of English voices are ASCII. A mark on what is no letter stays: ≠ is no =."""
+    """`café` -> cafe: the lexicons of English voices are ASCII. A mark on anything but a letter stays: ≠ is not =."""
     decomposed = unicodedata.normalize("NFD", text)
     return unicodedata.normalize("NFC", _LETTER_WITH_MARKS.sub(r"\1", decomposed))
 
@@ -130,7 +130,7 @@ _ZH_SAID = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fffA-Za-z]")
 
 
 def check_speakable(text: str, language: str) -> None:
-    """Raise DialogueRejected unless every character of `text` is one that a voice says or pauses at.
+    """Raise DialogueRejected if `text` has a character that a voice neither speaks nor pauses at.
 
     English: words of ASCII letters (inner apostrophes and hyphens, dotted initials as in `U.S.`), each followed by
     at most one of `. , ? ! ; :`. Chinese: Han characters, ASCII letters, and the pauses of both scripts.

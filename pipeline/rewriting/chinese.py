@@ -1,4 +1,4 @@
-"""Plain Chinese text as it is said: Han characters, Latin words and pauses are all that is left."""
+"""Plain Chinese text as it is spoken: only Han characters, Latin words and pauses are left."""
 
 import functools
 import re
@@ -52,7 +52,7 @@ _UNITS = frozenset(
 _HAN = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]"
 _HAN_DIGITS = "零一二三四五六七八九"
 _LONGEST_WHOLE = 16  # digits that 万亿 counts
-_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but zeros alone, which are silent in 5:00
+_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but not only zeros, which are silent in 5:00
 _DIGIT = re.compile(r"\d", re.ASCII)
 _LATIN_UNIT = re.compile(r"(?<=\d)[A-Za-zμ°²³/^]+")
 
@@ -69,7 +69,7 @@ def _normalizer() -> Any:
 
 
 def _read(m: Match) -> str:
-    """What wetext says of a clause. It may reorder, but not drop: that is compared here, its units looked up by it."""
+    """A clause as wetext reads it. wetext may reorder it; this checks that it drops nothing."""
     if not _DIGIT.search(m[0]):
         return m[0]
     said = str(_normalizer().normalize(m[0]))
@@ -80,7 +80,7 @@ def _read(m: Match) -> str:
 
 
 def _unread(written: str, said: str) -> list[str]:
-    """Groups of digits that are heard neither as a number nor digit by digit, each in a place of its own."""
+    """Groups of digits that are read neither as a number nor digit by digit, each group once."""
     left = said.replace("幺", "一")
     lost = []
     for group in sorted(_GROUPS.findall(written), key=lambda one: -len(_number(one))):
@@ -103,7 +103,7 @@ def _signs_of_unit(m: Match) -> str:
 
 
 def _number(text: str) -> str:
-    """`10050` -> 一万零五十, `12.50` -> 十二点五零. wetext reads a number that stands alone as one of a telephone."""
+    """`10050` -> 一万零五十, `12.50` -> 十二点五零. wetext reads a number without context as a telephone number."""
     whole, point, fraction = text.partition(".")
     after_point = point and f"点{_one_by_one(fraction)}"
     digits = whole.lstrip("0")
@@ -136,7 +136,7 @@ def _fraction(m: Match) -> str:
 
 
 def _beside_letters(m: Match) -> str:
-    """A number before letters that are no unit, which wetext would take for one: 21st is no 21 seconds."""
+    """A number before letters that wetext would wrongly read as a unit: 21st is not 21 seconds."""
     return m[0] if m[2] in _UNITS else f"{_number(m[1])}{m[2]}"
 
 
@@ -167,7 +167,7 @@ _QUOTATION = r"[\"'“”‘’「」『』《》〈〉【】]"
 _QUOTES = (
     _step(
         rf"(?<=[=<>!+＝]){_QUOTATION}+(?=[-=<>＝])|(?<=-){_QUOTATION}+(?=>)", " "
-    ),  # ='> is no arrow, and +"- is no ±
+    ),  # ='> is not an arrow, and +"- is not ±
     _step(_QUOTATION, ""),  # wetext puts a backslash before a quotation mark
 )
 # Before numbers are read: what their signs mean, while the digits can be seen.
@@ -267,9 +267,9 @@ _MARKS = [
 
 
 def spoken(text: str, notes: list[str]) -> str:
-    """One paragraph as it is said, numbers read by wetext; what has no reading is left in, to be named.
+    """One paragraph as it is spoken, with numbers read by wetext. Characters without a reading stay, to be named later.
 
-    notes: takes what is left out. Raises DialogueRejected if something would be neither heard nor noted.
+    notes: gets one note for each omission. Raises DialogueRejected if something would be neither heard nor noted.
     """
     text = web_addresses(without_accents(text), notes)
     if _DIGIT.search(text):

@@ -1,7 +1,7 @@
 """What a dash beside a number is: a minus, a range, a pause or part of a word.
 
-It is settled while the number can be seen, as a dash beside a word is a pause. A dash stays before a number only where
-it stands in a word or between two numbers.
+This is decided while the number is still in digits, because a dash beside a word is a pause. A dash stays before a
+number only inside a word or between two numbers.
 """
 
 import re
@@ -33,7 +33,7 @@ _LETTER = re.compile(r"[A-Za-z]\b")
 
 
 def settled(text: str, notes: list[str]) -> str:
-    """English text in which a dash that means minus is `minus`. Raises DialogueRejected where it cannot be told."""
+    """English text with `minus` for each dash that means minus. Raises DialogueRejected where that is unclear."""
     return applied(text, (_DOUBLE_ARROW, _ARROW, _PLUS_OR_MINUS, _AFTER_CURRENCY, Step(_DASHES, _meant)), notes)
 
 
@@ -111,7 +111,7 @@ def _between_numbers(m: Match, before: str, after: str) -> str:
 
 
 def _attached(m: Match, before: str) -> str:
-    """A hyphen with no space on either side, after what is no digit."""
+    """A hyphen with no space on either side, after a character that is not a digit."""
     if _VARIABLE.search(before) or _TIME_ZONE.search(before):
         return " minus "
     if _MEASURED.search(before):

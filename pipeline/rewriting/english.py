@@ -1,4 +1,4 @@
-"""Plain English text as it is said: letters, apostrophes and pauses are all that is left."""
+"""Plain English text as it is spoken: only letters, apostrophes and pauses are left."""
 
 import re
 
@@ -36,10 +36,10 @@ def asked(sentence: str) -> str:
 
 
 def spoken(text: str, notes: list[str]) -> str:
-    """One paragraph as it is said; a symbol that has no reading is left in, for `check_speakable` to name.
+    """One paragraph as it is spoken. A symbol without a reading stays, and `check_speakable` names it.
 
-    notes: takes what is left out. Raises DialogueRejected if it is written in another language's letters, or if
-    something would be neither heard nor noted.
+    notes: gets one note for each omission. Raises DialogueRejected if the text has the letters of another language, or
+    if something would be neither heard nor noted.
     """
     _check_foreign(text)
     text = web_addresses(without_accents(applied(text, (_ANGSTROMS,), notes)), notes)
@@ -69,7 +69,7 @@ def _email(m: Match) -> str:
 
 
 def _address(m: Match) -> str | LeftOut:
-    """`https://www.example.com/help` -> example dot com slash help; what is left out of it is noted."""
+    """`https://www.example.com/help` -> example dot com slash help; omitted parts are noted."""
     url = re.sub(r"^(?:https?://)?(?:www\.)?", "", m[0], flags=re.IGNORECASE)
     host, _, path = url.partition("/")
     path = path.rstrip("/")

@@ -117,7 +117,7 @@ def _without_comments(text: str, notes: list[str]) -> str:
 
 
 def _check_all_read(written: str, taken: "Counter[str]", layout: frozenset[str]) -> None:
-    """Raise DialogueRejected if a character that is no layout was read less often than it is written."""
+    """Raise DialogueRejected if a character that is not layout was read less often than it is written."""
     if lost := _content(written, layout) - taken:
         some = "".join(sorted(lost))[:40]
         raise DialogueRejected("not_heard", f"what the markup of {written[:60]!r} hides: {some!r}")
@@ -132,7 +132,7 @@ def _content(text: str, layout: frozenset[str] = frozenset()) -> "Counter[str]":
 
 
 def _check_bare_code(text: str) -> None:
-    """Code that stands there without a fence: lines that no prose has."""
+    """Raise DialogueRejected for code without a fence: lines that prose never has."""
     outside = re.sub(r"^(```|~~~).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
     lines = [line for line in outside.split("\n") if line.strip()]
     code = [line for line in lines if _CODE_LINE.search(line)]
@@ -249,7 +249,7 @@ def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
     for child, after in zip(children, [*children[1:], None], strict=False):
         left_out = ""
         if child.type != "text" and _ends_in_address(parts):
-            parts.append(" ")  # what is not of the address must not be left out with its path
+            parts.append(" ")  # text after the address must not be left out with its path
         match child.type:
             case "text" | "code_inline":
                 parts.append(child.content)
@@ -274,7 +274,7 @@ def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
 
 
 def _address_apart(m: re.Match[str]) -> str:
-    """An address stays apart from a wide comma after it: as a narrow one it would be part of the address."""
+    """A space between an address and a wide comma after it: a narrow comma would become part of the address."""
     return f"{m[0]} " if "://" in m[0] or "www." in m[0] else m[0]
 
 
@@ -309,7 +309,7 @@ class _List:
     numbers: list[int] = field(default_factory=list)
     items: int = 0
     read: int = 0
-    alone: bool = False  # its only number is the only one of the text, so that it may be no list at all: "1990. It was"
+    alone: bool = False  # its only number is the only one of the text, so it may not be a list: "1990. It was"
 
     def opening(self, language: str) -> str:
         """What is said before the next item: nothing in a list of bullets."""
@@ -348,7 +348,7 @@ def _lists(tokens: "list[Token]") -> dict[int, _List]:
 
 
 def _lines(text: str, language: str) -> list[str]:
-    """A block as paragraphs: a line broken for its sense (verse, a list without markers) is one of its own."""
+    """A block as paragraphs: a line that is broken on purpose (verse, a list without markers) is one of its own."""
     joined: list[list[str]] = []
     quotes = 0
     before = ""

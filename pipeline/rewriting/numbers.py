@@ -24,7 +24,7 @@ def _read(text: str) -> str:
 
 
 def digits(text: str) -> str:
-    """`007` -> zero zero seven. Whatever is no ASCII digit is passed over."""
+    """`007` -> zero zero seven. Characters that are not ASCII digits are skipped."""
     return " ".join(DIGIT_WORDS[ord(character) - 48] for character in text if "0" <= character <= "9")
 
 

@@ -1,7 +1,7 @@
-"""Dates, times, money, measures and the other things one writes with digits, as English words.
+"""Dates, times, money, measures and everything else that is written with digits, as English words.
 
-`spoken` applies the patterns in order: the most particular first, any number that is left last. Every pattern reads
-ASCII digits only and leaves none behind.
+`spoken` applies the patterns in order: the most specific first, any remaining number last. Every pattern reads only
+ASCII digits and leaves none.
 """
 
 import re
@@ -135,7 +135,7 @@ _RULES: list[Step] = [
         LETTERS + "/-",
     ),
     rule(r"(?<=\d) ?/ ?(?=\d)", lambda m: " slash "),
-    rule(rf"(US\$|[$£€¥₹])\s?({NUMBER}){TO}\1({NUMBER}){SCALE}", _money, LETTERS + "$£€¥₹"),  # said once for both
+    rule(rf"(US\$|[$£€¥₹])\s?({NUMBER}){TO}\1({NUMBER}){SCALE}", _money, LETTERS + "$£€¥₹"),  # spoken once for both
     rule(rf"(US\$|[$£€¥₹])\s?({NUMBER})(?:{TO}({NUMBER}))?{SCALE}", _money),
     rule(rf"({NUMBER})\s?(USD|EUR|GBP|CAD|AUD|JPY|CNY|[£€¥₹])(?!\w)", lambda m: money(m[2], m[1])),
     rule(rf"({NUMBER})\s?¢", lambda m: counted(m[1], "cent")),
@@ -179,5 +179,5 @@ _DIGIT = re.compile(r"\d", re.ASCII)
 
 
 def spoken(text: str, notes: list[str]) -> str:
-    """English text in which nothing is written with digits any more; other symbols are left as they are."""
+    """English text without digits; other symbols stay as they are."""
     return applied(text, _RULES, notes) if _DIGIT.search(text) else text

@@ -1,4 +1,4 @@
-"""What every rewriter gives back."""
+"""The result of every rewriter."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from ..dialogue import Dialogue
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A dialogue as it is spoken, and what was left out of it: one note each time, to be counted."""
+    """A dialogue as it is spoken, and one note for each omission, which are counted."""
 
     dialogue: Dialogue
     notes: tuple[str, ...] = ()

@@ -7,26 +7,26 @@ from typing import ClassVar
 
 from ..dialogue import Dialogue, Rejection, Turn
 from ..errors import DialogueRejected
-from ..recipe import Rewriting
-from ..recipe_file import Problem
+from ..recipe.file import Problem
 from . import chinese, english
 from .characters import check_speakable, unified
 from .markdown import plain
 from .rewritten import Rewritten
+from .section import Rewriting
 from .sentences import cut, ended, split, words
 
-VERSION = "2"  # raise it whenever the same text comes out otherwise
+VERSION = "2"  # raise it if the same text gives another result
 
 REPLY_CUT = "reply_cut"
 EXCHANGES_LEFT_OUT = "exchanges_left_out"
 
-_WRITTEN_PER_WORD = 40  # characters; text longer than this for each word allowed is too long whatever it says
+_WRITTEN_PER_WORD = 40  # characters per allowed word; a longer text is too long in any case
 
 
 class RulesRewriter:
-    """Reads out Markdown, numbers, symbols and abbreviations in English and Chinese; rejects what it cannot.
+    """Turns Markdown, numbers, symbols and abbreviations into English and Chinese words; rejects what it cannot read.
 
-    A pure function of the text and the recipe section. The result keeps to the alphabet of `check_speakable`.
+    A pure function of the text and the recipe section. The result has only the characters of `check_speakable`.
     """
 
     name: ClassVar[str] = "rules"
@@ -94,7 +94,7 @@ class RulesRewriter:
 
 
 def _sentences(paragraphs: list[str], language: str, limit: int, notes: list[str]) -> list[str]:
-    """Spoken sentences, no more than it takes to pass the limit."""
+    """Spoken sentences, until they exceed the limit."""
     say = chinese.spoken if language == "zh" else english.spoken
     sentences: list[str] = []
     total = 0

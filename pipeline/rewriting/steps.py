@@ -1,7 +1,7 @@
-"""Steps of rewriting: a pattern and what is said for it. What a step takes away must be heard, or is noted, or rejects.
+"""Steps of rewriting: a pattern and its spoken words. What a step removes must be heard or noted, or it rejects.
 
-Changes of a text go through `applied`, which compares each match with what is said for it (`unheard`). So a rule that
-drops a minus sign, a digit or a word is found out by the first text that meets it, whatever the rule was meant for.
+Changes of a text go through `applied`, which compares each match with its spoken words (`unheard`). So a rule that
+drops a minus sign, a digit or a word is found by the first text that it meets.
 """
 
 import functools
@@ -86,7 +86,7 @@ Match = re.Match[str]
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What is said where something is left out, and the note that counts it."""
+    """The spoken words where something is left out, and the note that counts it."""
 
     said: str
     note: str
@@ -94,9 +94,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is said for each match of `pattern`: a template as `re.sub` takes it, or a function.
+    """A pattern and the spoken words for each match: a template for `re.sub`, or a function.
 
-    silent: characters that carry nothing where the pattern finds them.
+    silent: characters that mean nothing where the pattern matches.
     """
 
     pattern: re.Pattern[str]

@@ -1,6 +1,6 @@
-"""Symbols of written English, each with the words it is read as.
+"""Symbols of written English, each with the words for it.
 
-The order of the rules matters: the more particular reading of a symbol stands before the general one.
+The order of the rules matters: the more specific reading of a symbol comes before the general one.
 """
 
 import re
@@ -125,12 +125,12 @@ def beside_numbers(text: str, notes: list[str]) -> str:
 
 
 def between_words(text: str, notes: list[str]) -> str:
-    """All other symbols that have a reading; those that have none are left."""
+    """All other symbols that have a reading; those without one stay."""
     return applied(" ".join(text.split()), _BETWEEN_WORDS, notes)
 
 
 def paused(text: str, notes: list[str]) -> str:
-    """Text whose quotes, brackets and dashes became pauses, with one mark at most after a word."""
+    """Text with pauses for its quotes, brackets and dashes, and at most one mark after a word."""
     for step in _PAUSES:
         text = " ".join(applied(text, [step], notes).split())
     return " ".join(_MARKS.sub(_one_mark, text).split())

@@ -1,4 +1,4 @@
-"""Currencies, scales and units of measure by their signs, each with the singular it is read as."""
+"""Currencies, scales and units of measure by their signs, each with its singular in words."""
 
 import re
 

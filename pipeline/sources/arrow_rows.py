@@ -21,8 +21,8 @@ DAMAGE = (pa.ArrowException, OSError, ValueError, ArithmeticError)  # what pyarr
 def parquet_rows(path: Path, name: str, keys: Sequence[str]) -> Iterator[Row | Rejection]:
     """Every row of a Parquet file; of its columns those of `keys`, the others as None.
 
-    Rows of a part that is damaged are rejected, each with its number. Raises RestLost if nobody knows how many they
-    are, and OSError if the disk fails.
+    Rows of a damaged part are rejected, each with its number. Raises RestLost if their number is not known, and OSError
+    if the disk fails.
     """
     with path.open("rb") as stream:
         try:
@@ -59,7 +59,7 @@ def _group_rows(
         why = _why(error)
     lost = numbers[read:]
     if len(lost) > MOST_COUNTED:
-        raise RestLost(f"item {lost.start} and all that follows is lost: {why}")
+        raise RestLost(f"item {lost.start} and all items after it are lost: {why}")
     for number in lost:
         yield Rejection(f"{name}#{number}", "source", "broken_file", why)
 
@@ -89,7 +89,7 @@ def _why(error: Exception) -> str:
 def _named(fields: Iterable[tuple[str, pa.Scalar]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, scalar in fields:
-        found[name] = Unusable("a field that is there twice") if name in found else _value(scalar)
+        found[name] = Unusable("a field that appears twice") if name in found else _value(scalar)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Dialogues of one exchange joined to longer ones, so that single-turn data can be interrupted."""
+"""Joins dialogues of one exchange to longer ones, so that their replies can be interrupted."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ JOINED = "joined_to_the_row_before"
 def joined(items: Iterable[Read | Rejection], exchanges: int) -> Iterator[Read | Rejection]:
     """Neighbouring dialogues of one exchange as dialogues of `exchanges` (BayLing-Duplex, section 4.2).
 
-    items: dialogues of one source. Longer dialogues and rejections pass as they are, and part no neighbours; what is
-    left over at the end becomes a shorter dialogue. A joined dialogue is named by the ids of all its rows, and each
-    row after its first is counted by a note, JOINED.
+    items: dialogues of one source. Longer dialogues and rejections pass as they are, and do not separate neighbours.
+    The rest at the end becomes a shorter dialogue. A joined dialogue is named by the ids of all its rows, and each row
+    after its first is counted by a note, JOINED.
     """
     waiting: list[Read] = []
     for item in items:

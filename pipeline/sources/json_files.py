@@ -15,7 +15,7 @@ from ..dialogue import Rejection
 from .row import LONGEST_ROW, RestLost, Row, Unusable
 
 PIECE = 2**16  # bytes that are read at once
-LONGEST_TOKEN = 20  # characters: a mistake that near to the end of what was read may be none
+LONGEST_TOKEN = 20  # characters: a mistake so near to the end of the text read so far may be none
 LONGEST_NUMBER = 4300  # digits that Python makes a number of
 DEEPEST = 1000  # white space before a line that is told apart
 SPACE = re.compile("[ \t\n,\ufeff]*")
@@ -48,8 +48,8 @@ def line_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
 def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
     """Every item of a list, or every value of a file of JSON values one after the other.
 
-    A value that is broken is rejected alone if the next can be found: it starts a line that is indented no deeper.
-    Raises RestLost if it cannot be found, or if a list has no end.
+    If a value is broken, only that value is rejected, as long as the next one can be found: it starts a line that is
+    indented no deeper. Raises RestLost if it cannot be found, or if a list has no end.
     """
     text = _Text(stream)
     number, in_list, separated, outside = 0, False, False, False
@@ -76,10 +76,10 @@ def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
             rejection = _rejection(where, broken, f"line {its_line}: {_why(error)}")
         found = text.to_next_line(max(indent, usual or 0), "{[]" if in_list else None)
         if (found == "]" and usual is None) or (not found and (in_list or not starts_line)):
-            raise RestLost(f"{where} (line {line}) and all that follows is lost: {rejection.detail}")
+            raise RestLost(f"{where} (line {line}) and all items after it are lost: {rejection.detail}")
         yield rejection
     if in_list and (separated or number <= 1):  # without a comma it was no list, but lines of which one starts with [
-        raise RestLost(f"the list has no end: what follows item {number} is missing")
+        raise RestLost(f"the list has no end: the items after item {number} are missing")
 
 
 class _TooLong(ValueError):
@@ -87,7 +87,7 @@ class _TooLong(ValueError):
 
 
 class _Text:
-    """A text of which a stretch is held: `text[at:]` comes next."""
+    """A window on a text: `text[at:]` comes next."""
 
     def __init__(self, stream: Bytes) -> None:
         self._stream = stream
@@ -127,7 +127,7 @@ class _Text:
                         raise _TooLong from error
                     raise
                 continue
-            if end == len(self.text) and self.text[-1] not in '}]"' and self._more():  # a number may go on
+            if end == len(self.text) and self.text[-1] not in '}]"' and self._more():  # a number may have more digits
                 continue
             self.go(end)
             return value
@@ -166,9 +166,9 @@ class _Text:
         self.at = end
 
     def _more(self) -> bool:
-        """Hold twice as much of what comes next; False if that is all, or the longest row.
+        """Double the window; False at the end of the text, or at the length of the longest row.
 
-        What comes before a failure of the stream is read before it is raised.
+        Text before a failure of the stream is read before the failure is raised.
         """
         rest = self.text[self.at :]
         if self._ended or len(rest) >= LONGEST_ROW:
@@ -194,7 +194,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     seen: dict[str, Any] = {}
     for key, value in pairs:
-        found[key] = value if seen.setdefault(key, value) == value else Unusable("a key that is there twice")
+        found[key] = value if seen.setdefault(key, value) == value else Unusable("a key that appears twice")
     return found
 
 

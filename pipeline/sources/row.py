@@ -1,9 +1,9 @@
-"""What the readers of files give: rows, and what is lost of a file."""
+"""Results of the readers of files: rows, and parts of a file that are lost."""
 
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_ROW = 16 * 2**20  # characters, in Parquet bytes; a longer row is no dialogue; it would only fill the memory
+LONGEST_ROW = 16 * 2**20  # characters, in Parquet bytes; a longer row is not a dialogue, and would only fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,15 +12,15 @@ class Row:
 
     where: str
     value: Any
-    is_alone: bool = False  # no item of a list and no line: if it is all that its file has, it is the file
+    is_alone: bool = False  # neither an item of a list nor a line: it may be the only value of its file
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Stands in a row for a value that cannot be told: the row is rejected only if its shape needs that value."""
+    """Stands in a row for a value that cannot be read: the row is rejected only if its shape needs that value."""
 
-    why: str  # such as "a key that is there twice"
+    why: str  # such as "a key that appears twice"
 
 
 class RestLost(Exception):
-    """A file cannot be read, or not beyond some place, and nobody knows how many rows stand there."""
+    """A file cannot be read, or not beyond some place, and the number of rows after it is not known."""

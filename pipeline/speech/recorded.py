@@ -3,6 +3,7 @@
 BANK/bank.json        the voices, with the sha256 of each clip
 BANK/clips/NAME.wav   one clip a voice: mono PCM16 at the clip's own rate, trimmed
 BANK/README.md        the card, with what was kept and why not
+BANK/recipe.yaml      what the bank was made by
 BANK/rejected.jsonl   every clip that was not kept, with its reason and figures
 """
 

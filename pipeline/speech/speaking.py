@@ -1,25 +1,34 @@
 """A dialogue as text to a dialogue as speech: who speaks in which voice, what is tried again, what is refused."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-import numpy as np
-
-from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform
+from ..audio.level import level
+from ..audio.trim import speech_span, words_within
+from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform, Word
 from ..errors import DialogueRejected
 from ..randomness import generator
-from ..recipe import Speech
-from ..recipe_file import Location, Problem
-from .engine import SpeechEngine, SpeechRequest
-from .gate import Gate, Quality
+from ..recipe.file import Location, Problem
+from .engine import Said, SpeechEngine, SpeechRequest
+from .gate import Gate
 from .gate.gate import Heard
 from .guard import BadSpeechError, check_duration, check_raw
-from .level import level
-from .trim import trim
+from .section import Speech
 
-Spoken = Waveform | DialogueRejected
 Key = tuple[int, int, str]  # dialogue, turn, voice
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Speech of one turn in one voice, trimmed and levelled."""
+
+    waveform: Waveform  # f32 [samples]
+    words: tuple[Word, ...] | None  # on the waveform
+    quality: Mapping[str, float] | None = None  # what the gate has measured
+
+
+Spoken = Finished | DialogueRejected
 
 
 def user_voices(engine: SpeechEngine, spec: Speech, language: str) -> list[str]:
@@ -80,13 +89,11 @@ def speak_all(
     spec: Speech,
     seed: int,
     gate: Gate | None = None,
-    taken: Callable[[Quality], None] = lambda _: None,
 ) -> list[list[SpokenDialogue | Rejection]]:
     """Each dialogue spoken `spec.renditions` times, each by another user; the assistant speaks once for all.
 
     One result a rendition, in order: trimmed, levelled utterances at the engine's rate, or why there are none.
     Everything about a dialogue is a function of itself, the other arguments and the fingerprints of engine and gate.
-    taken: called with the figures of each utterance that has passed the gate.
     """
     casts = [_cast(engine, dialogue, spec, seed) for dialogue in dialogues]
     wanted = dict.fromkeys(
@@ -95,7 +102,7 @@ def speak_all(
         for user in users
         for turn in range(len(dialogue.turns))
     )
-    spoken = _speak(_Speaker(engine, spec, gate, taken), dialogues, list(wanted), seed)
+    spoken = _speak(_Speaker(engine, spec, gate), dialogues, list(wanted), seed)
     return [
         list(_renditions(engine, number, dialogue, users, spec, spoken))
         for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
@@ -123,9 +130,9 @@ def _renditions(
             yield Rejection(name, "speech", failed.reason, failed.detail)
             continue
         utterances = tuple(
-            Utterance(turn.role, turn.text, key[2], waveform, engine.sample_rate)
+            Utterance(turn.role, turn.text, key[2], one.waveform, engine.sample_rate, one.words, one.quality)
             for turn, key in zip(dialogue.turns, keys, strict=True)
-            if not isinstance(waveform := spoken[key], DialogueRejected)
+            if not isinstance(one := spoken[key], DialogueRejected)
         )
         yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
     for rendition in range(len(users), spec.renditions):  # recipes are checked, dialogues name their own language
@@ -138,13 +145,12 @@ class _Speaker:
     engine: SpeechEngine
     spec: Speech
     gate: Gate | None
-    taken: Callable[[Quality], None]
 
     @property
     def attempts(self) -> int:
         return self.spec.max_attempts if self.engine.uses_seed else 1
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Waveform | DialogueRejected | BadSpeechError]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Finished | DialogueRejected | BadSpeechError]:
         """One attempt at each: trimmed, levelled speech, or what is wrong with it."""
         said = list(self.engine.speak(requests))
         rate = self.engine.sample_rate
@@ -157,24 +163,29 @@ class _Speaker:
     def _heard(
         self,
         gate: Gate,
-        said: Sequence[Waveform | DialogueRejected | BadSpeechError],
-        finished: Sequence[Waveform | DialogueRejected | BadSpeechError],
+        said: Sequence[Said | DialogueRejected | BadSpeechError],
+        finished: Sequence[Finished | DialogueRejected | BadSpeechError],
         requests: Sequence[SpeechRequest],
-    ) -> list[Waveform | DialogueRejected | BadSpeechError]:
+    ) -> list[Finished | DialogueRejected | BadSpeechError]:
         """The same, less what the gate does not let pass; it hears what the engine said, not what was made of it."""
         results = list(finished)
         voices = {request.voice for request in requests} if gate.spec.min_similarity is not None else set()
         prompts = {voice: self.engine.prompt(voice) for voice in voices}
+        rate = self.engine.sample_rate
         heard = {
-            number: Heard(one, self.engine.sample_rate, request.text, request.language, prompts.get(request.voice))
+            number: (
+                result,
+                Heard(one.waveform, rate, request.text, request.language, prompts.get(request.voice), not result.words),
+            )
             for number, (one, result, request) in enumerate(zip(said, finished, requests, strict=True))
-            if isinstance(one, np.ndarray) and isinstance(result, np.ndarray)
+            if isinstance(one, Said) and isinstance(result, Finished)
         }
-        for number, verdict in zip(heard, gate.verdicts(list(heard.values())), strict=True):
+        verdicts = gate.verdicts([one for _, one in heard.values()])
+        for (number, (result, _)), verdict in zip(heard.items(), verdicts, strict=True):
             if isinstance(verdict, BadSpeechError):
                 results[number] = verdict
             else:
-                self.taken(verdict)
+                results[number] = replace(result, words=result.words or verdict.words, quality=verdict.figures())
         return results
 
 
@@ -208,15 +219,17 @@ def _seed(seed: int, dialogue_id: str, key: Key, attempt: int) -> int:
 
 
 def finish(
-    said: Waveform | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
-) -> Waveform | BadSpeechError:
+    said: Said | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
+) -> Finished | BadSpeechError:
     """Trimmed to speech and levelled; a BadSpeechError if it cannot be what the text says."""
     if isinstance(said, BadSpeechError):
         return said
     try:
-        check_raw(said)
-        speech = trim(said, sample_rate)
+        check_raw(said.waveform)
+        start, end = speech_span(said.waveform, sample_rate)
+        speech = said.waveform[start:end]
         check_duration(speech, sample_rate, request.text, request.language)
     except BadSpeechError as error:
         return error
-    return level(speech, sample_rate, spec.loudness_lufs)
+    words = said.words and words_within(said.words, start, end)
+    return Finished(level(speech, sample_rate, spec.loudness_lufs), words)

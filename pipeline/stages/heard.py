@@ -1,33 +1,45 @@
-"""How much of a text is heard before its speaker is cut off: an estimate, as voices do not say when words end."""
+"""How much of a text is heard before its speaker is cut off."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..dialogue import Placement, Waveform
+from ..dialogue import Waveform, Word, words_of
 
 FRAME_S = 0.01
 PAUSE_DB = -40.0  # against the loud parts; quieter frames carry no words
 
 
-def heard_text(text: str, waveform: Waveform, placement: Placement, sample_rate: int) -> str:
-    """The words of `text` that are heard for the most part before the utterance stops.
+def heard_text(
+    text: str, words: Sequence[Word] | None, waveform: Waveform, heard_samples: int, sample_rate: int, language: str
+) -> str:
+    """The beginning of `text` up to the last of its words that is heard for the most part.
 
-    waveform: the whole utterance, [samples]. Words are taken to last as long as their letters are many, and pauses to
-    hold none. Text without spaces, such as Chinese, is cut between any two characters.
+    words: `words_of` the text, on the waveform; None: nobody knows when they are said, and it is estimated.
+    waveform: the whole utterance, f32 [samples] at `sample_rate` Hz, as heard_samples and words are.
+    heard_samples: how much of it is heard. language: of the text, ISO 639-1.
     """
-    if placement.end_sample == placement.natural_end_sample:
+    if heard_samples >= len(waveform):
         return text
-    share = _share_heard(waveform, placement.end_sample - placement.start_sample, sample_rate)
-    between = " " if " " in text else ""
-    words = text.split(between) if between else list(text)
-    lengths = np.array([1 + sum(character.isalnum() for character in word) for word in words])
-    middles = (np.cumsum(lengths) - lengths / 2) / lengths.sum()
-    return between.join(words[: int((middles <= share).sum())])
+    written = words_of(text, language)
+    if words is None:
+        middles = _estimated(written, waveform, sample_rate)
+    else:
+        middles = [(word.start_sample + word.end_sample) / 2 for word in words]
+    position = 0
+    for word, middle in zip(written, middles, strict=True):
+        if middle > heard_samples:
+            break
+        position = text.index(word, position) + len(word)
+    return text[:position]
 
 
-def _share_heard(waveform: Waveform, heard_samples: int, sample_rate: int) -> float:
-    """Share of an utterance's speech, pauses aside, that lies in its first samples."""
+def _estimated(written: Sequence[str], waveform: Waveform, sample_rate: int) -> list[float]:
+    """The middle of each word, in samples: taken to last as long as its letters are many, and pauses to hold none."""
     hop = round(FRAME_S * sample_rate)
     frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
     level_db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
-    speaking = level_db > np.percentile(level_db, 95) + PAUSE_DB
-    return float(speaking[: heard_samples // hop].sum() / speaking.sum())
+    speaking = np.cumsum(level_db > np.percentile(level_db, 95) + PAUSE_DB)
+    lengths = np.array([1 + sum(character.isalnum() for character in word) for word in written])
+    shares = (np.cumsum(lengths) - lengths / 2) / lengths.sum()
+    return [float(np.searchsorted(speaking, share * speaking[-1]) + 1) * hop for share in shares]

@@ -1,16 +1,13 @@
 """Rows of the artefacts between stages, and the records they hold."""
 
-import io
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import soundfile
-from numpy.typing import NDArray
 
-from ..dialogue import Dialogue, SpokenDialogue, Turn, Utterance, Waveform
-
-FLAC = {"format": "FLAC", "subtype": "PCM_16"}
+from ..audio import flac
+from ..dataset.schema import QUALITY, WORD
+from ..dialogue import FIGURES, Dialogue, SpokenDialogue, Turn, Utterance, Word
 
 TEXT = pa.schema(
     [
@@ -20,19 +17,23 @@ TEXT = pa.schema(
         pa.field("turns", pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())])), nullable=False),
     ]
 )
+UTTERANCE = pa.struct(
+    [
+        pa.field("role", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("voice", pa.string()),
+        pa.field("flac", pa.binary()),
+        pa.field("words", pa.list_(WORD)),  # on the waveform, at its rate; null: nobody knows when words are said
+        pa.field("quality", QUALITY),  # null: nothing was measured
+    ]
+)
 SPEECH = pa.schema(
     [
         pa.field("dialogue_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("sample_rate", pa.int32(), nullable=False),  # the voice engine's own
-        pa.field(
-            "utterances",
-            pa.list_(
-                pa.struct([("role", pa.string()), ("text", pa.string()), ("voice", pa.string()), ("flac", pa.binary())])
-            ),
-            nullable=False,
-        ),
+        pa.field("utterances", pa.list_(UTTERANCE), nullable=False),
     ]
 )
 
@@ -57,33 +58,34 @@ def speech_row(dialogue: SpokenDialogue) -> dict[str, Any]:
         "source": dialogue.source,
         "language": dialogue.language,
         "sample_rate": dialogue.utterances[0].sample_rate,
-        "utterances": [
-            {
-                "role": utterance.role,
-                "text": utterance.text,
-                "voice": utterance.voice,
-                "flac": to_flac(utterance.waveform, utterance.sample_rate),
-            }
-            for utterance in dialogue.utterances
-        ],
+        "utterances": [_utterance_row(utterance) for utterance in dialogue.utterances],
+    }
+
+
+def _utterance_row(utterance: Utterance) -> dict[str, Any]:
+    return {
+        "role": utterance.role,
+        "text": utterance.text,
+        "voice": utterance.voice,
+        "flac": flac.encode(utterance.waveform, utterance.sample_rate),
+        "words": None if utterance.words is None else [asdict(word) for word in utterance.words],
+        "quality": None if utterance.quality is None else {name: utterance.quality.get(name) for name in FIGURES},
     }
 
 
 def read_speech_row(row: dict[str, Any]) -> SpokenDialogue:
-    utterances = tuple(
-        Utterance(item["role"], item["text"], item["voice"], _from_flac(item["flac"]), row["sample_rate"])
-        for item in row["utterances"]
-    )
+    utterances = tuple(_read_utterance(item, row["sample_rate"]) for item in row["utterances"])
     return SpokenDialogue(row["dialogue_id"], row["source"], row["language"], utterances)
 
 
-def to_flac(samples: NDArray[np.float32] | NDArray[np.int16], sample_rate: int) -> bytes:
-    """16 bit FLAC of samples [samples] or [samples, channels]."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, sample_rate, **FLAC)
-    return buffer.getvalue()
-
-
-def _from_flac(data: bytes) -> Waveform:
-    waveform: Waveform = soundfile.read(io.BytesIO(data), dtype="float32")[0]
-    return waveform
+def _read_utterance(item: dict[str, Any], sample_rate: int) -> Utterance:
+    words, quality = item["words"], item["quality"]
+    return Utterance(
+        item["role"],
+        item["text"],
+        item["voice"],
+        flac.decode(item["flac"]),
+        sample_rate,
+        None if words is None else tuple(Word(**word) for word in words),
+        None if quality is None else {name: figure for name, figure in quality.items() if figure is not None},
+    )

@@ -6,15 +6,17 @@ from typing import Any, ClassVar
 
 from ..dialogue import Dialogue, Rejection
 from ..errors import is_of_the_machine
-from ..recipe import Rewriting
-from ..rewriting import REWRITERS, Rewriter, Rewritten
+from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
+from ..rewriting.rewriters import REWRITERS, Rewriter, Rewritten
+from ..rewriting.section import Rewriting
 from .rows import TEXT, read_text_row, text_row
-from .stage import Account, Row
 
 
 class ScriptStage:
     name: ClassVar[str] = "script"
     version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = TEXT
     num_cpus = 0.25
     num_gpus = 0.0
@@ -30,7 +32,7 @@ class ScriptStage:
 
     def shaped_by(self) -> dict[str, Any]:
         """What rewriters are told of their own is in their fingerprint, as far as it shapes the text."""
-        return {"rewriting": self.rewriting.model_dump(exclude={"llm"}), "rewriter": dict(self.rewriter.fingerprint())}
+        return {"rewriting": shape_of(self.rewriting), "rewriter": dict(self.rewriter.fingerprint())}
 
     def load(self, scratch: Path) -> None:
         self.rewriter.load(scratch)
@@ -50,7 +52,7 @@ class ScriptStage:
         return spoken
 
     def _rewritten(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
-        """All at once; if one of them makes the rewriter fail, each on its own, so that it fails alone."""
+        """All at once; if that fails, one by one, so that only the dialogue that fails is rejected."""
         try:
             return self.rewriter.rewrite_all(dialogues)
         except Exception as error:

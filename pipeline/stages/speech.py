@@ -6,17 +6,18 @@ from typing import Any, ClassVar
 
 from ..dialogue import Dialogue, Rejection, SpokenDialogue
 from ..errors import is_of_the_machine
-from ..recipe import Speech
-from ..shards.statistics import QUALITIES
-from ..speech import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
-from ..speech.gate import Gate, Quality
+from ..making.stage import Account, Row
+from ..recipe.sections import shape_of
+from ..speech.engines import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
+from ..speech.gate import Gate
+from ..speech.section import Speech
 from .rows import SPEECH, read_text_row, speech_row
-from .stage import Account, Row
 
 
 class SpeechStage:
     name: ClassVar[str] = "speech"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...] | None] = None
     schema = SPEECH
     num_cpus = 0.5
     max_actors: ClassVar[int | None] = None
@@ -35,15 +36,13 @@ class SpeechStage:
     def shaped_by(self) -> dict[str, Any]:
         """What engines are told of their own is in their fingerprint, as far as it shapes the speech."""
         shape = {
-            "speech": self.speech.model_dump(exclude={"cosyvoice", "gate"}),
+            "speech": shape_of(self.speech),
             "seed": self.seed,
             "engine": fingerprint(self.engine),
         }
         if self.gate is None:
             return shape
-        bounds = {name: [item.low, item.high, item.bins] for name, item in QUALITIES.items()}
-        gate = self.gate.spec.model_dump(exclude={"whisper", "num_gpus"}) | dict(self.gate.fingerprint())
-        return shape | {"gate": gate, "statistics": bounds}
+        return shape | {"gate": {"bounds": shape_of(self.gate.spec), **self.gate.fingerprint()}}
 
     def load(self, scratch: Path) -> None:
         self.engine.load()
@@ -64,20 +63,15 @@ class SpeechStage:
     def _spoken(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
         """All at once; if one of them makes the engine fail, each on its own, so that it fails alone."""
         try:
-            yield from self._speak(dialogues, account)
+            yield from self._speak(dialogues)
         except Exception as error:
             if is_of_the_machine(error):
                 raise
             for dialogue in dialogues:
                 alone: list[list[SpokenDialogue | Rejection]] = []
                 with account.each(*(rendition_id(dialogue.id, number) for number in range(self.fan_out))):
-                    alone = self._speak([dialogue], account)
+                    alone = self._speak([dialogue])
                 yield from alone
 
-    def _speak(self, dialogues: Sequence[Dialogue], account: Account) -> list[list[SpokenDialogue | Rejection]]:
-        figures: list[Quality] = []
-        spoken = speak_all(self.engine, dialogues, self.speech, self.seed, self.gate, figures.append)
-        for one in figures:  # once all is well, so that what fails leaves no trace
-            for name, figure in one.figures().items():
-                account.statistics.add(name, figure)
-        return spoken
+    def _speak(self, dialogues: Sequence[Dialogue]) -> list[list[SpokenDialogue | Rejection]]:
+        return speak_all(self.engine, dialogues, self.speech, self.seed, self.gate)

@@ -6,22 +6,47 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..recipe import Tokens
-from ..recipe_file import Problem
+from ..recipe.file import Problem
+from .section import Tokens
+
+
+class EncodingStream(Protocol):
+    """Codes of signals that come in bit by bit: what a tokenizer has heard of some channels, each by itself.
+
+    Time and memory of a push follow from what is pushed, not from what was heard before.
+    """
+
+    def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Codes [channels, codebooks, frames] of what follows, int16 [channels, whole frames] at `sample_rate`.
+
+        Raises ValueError at another number of channels, or at samples that are no whole number of frames.
+        """
+        ...
+
+
+class DecodingStream(Protocol):
+    """Sound of codes that come in bit by bit: each push goes on where the one before ended."""
+
+    def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Waveforms [channels, frames * samples_per_frame] of what follows, [channels, codebooks used, frames].
+
+        Raises ValueError at another number of channels or of codebooks, or at codes that there are not.
+        """
+        ...
 
 
 class SpeechTokenizer(Protocol):
     """Waveforms to codes and back, one frame of codes every `samples_per_frame` samples.
 
-    Made of a recipe's section and pickled to workers before `load`, which happens there; all but `load`, `encode` and
-    `decode` loads no weights, so that a build can be planned anywhere.
+    Made of a recipe's section and pickled to workers before `load`, which happens there; all but `load`, `encode`,
+    `decode` and the streams loads no weights, so that a build can be planned anywhere.
     """
 
     def __init__(self, tokens: Tokens) -> None: ...
 
     @property
     def name(self) -> str:
-        """What a recipe calls it."""
+        """Its name in a recipe."""
         ...
 
     @property
@@ -47,7 +72,7 @@ class SpeechTokenizer(Protocol):
 
     @property
     def frame_by_frame(self) -> bool:
-        """Whether a frame's codes depend on its own samples alone."""
+        """Whether a frame's codes depend only on its own samples."""
         ...
 
     @property
@@ -60,7 +85,7 @@ class SpeechTokenizer(Protocol):
         ...
 
     def fingerprint(self) -> Mapping[str, str]:
-        """`name`, `version` and `sha256` of the weights: what decides the codes."""
+        """`name`, `version` and `sha256` of the weights: everything that decides the codes."""
         ...
 
     def load(self) -> None: ...
@@ -68,7 +93,7 @@ class SpeechTokenizer(Protocol):
     def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, codebooks, frames] of samples [channels, samples] at `sample_rate`.
 
-        Channels are encoded apart from each other, so any number of signals of equal length makes a batch.
+        Each channel is encoded by itself, so any number of signals of equal length makes a batch.
         Raises ValueError unless the number of samples is a multiple of `samples_per_frame`.
         """
         ...
@@ -80,9 +105,27 @@ class SpeechTokenizer(Protocol):
         """
         ...
 
+    def stream(self, channels: int) -> EncodingStream:
+        """Encodes signals as they are heard.
+
+        However a signal is cut into pushes, its codes are those that `encode` gives the whole: exactly where a frame's
+        codes depend on the frame alone, up to rounding where they depend on those before it. A tokenizer that looks
+        ahead says what its stream gives in place of that.
+        """
+        ...
+
+    def decoding_stream(self, channels: int) -> DecodingStream:
+        """Decodes codes as they are sampled.
+
+        However they are cut into pushes, the waveform is that of `decode` up to rounding, if that looks back alone. A
+        tokenizer whose `decode` looks ahead says what its stream gives in place of that. Raises UserError where
+        `decode` does.
+        """
+        ...
+
 
 class TextTokenizer(Protocol):
-    """Text to ids and back. Text is only ever text: no id of a special token comes out of `encode`."""
+    """Text to ids and back. Text is always text: `encode` never gives the id of a special token."""
 
     def __init__(self, tokens: Tokens) -> None: ...
 

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from duplexgen.pipeline.display import Display
 from duplexgen.pipeline.pairs.build import build
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
-from tests.shards.conftest import data_sets
+from duplexgen.pipeline.show.progress import Display
+from tests.dataset.conftest import data_sets
 
 __all__ = ["data_sets"]
 
 
 def pairs_recipe(**changes: object) -> PairsRecipe:
-    """The corpus asks short questions: room for a difference of half a second, but seldom for a whole one."""
-    return PairsRecipe.model_validate({"name": "pairs", "seed": 1, "least_difference_s": 0.5} | changes)
+    return PairsRecipe.model_validate({"name": "pairs", "seed": 1} | changes)
 
 
 @pytest.fixture(scope="session")

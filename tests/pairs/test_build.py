@@ -9,17 +9,16 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS, Dataset
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.pairs.build import PairsBuild, build
-from duplexgen.pipeline.shards.atomic import file_sha256
-from duplexgen.pipeline.shards.dataset import MANIFEST, SUCCESS, Dataset
-from duplexgen.pipeline.shards.manifest import PreferencesManifest
-from duplexgen.pipeline.shards.verify import verify
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.storage.atomic import file_sha256
 from tests.command import duplexgen
-from tests.conftest import tree
+from tests.corpus import tree
+from tests.dataset.test_verify import SHARD, rewrite, seal
 from tests.pairs.conftest import pairs_recipe
-from tests.shards.test_verify import SHARD, rewrite, seal
 
 Sets = Callable[[str], Path]
 SCENARIOS = ["turn_taking", "interruption"]
@@ -44,12 +43,11 @@ def test_pairs_of_a_data_set(pair_sets: Sets, data_sets: Sets, scenario: str) ->
     assert pairs
     for pair in pairs:
         ids = rows[pair["dialogue_id"]]["input_ids"]
-        shared = ids[: len(pair["chosen_ids"])]
-        assert pair["chosen_ids"][: len(shared)] == shared
-        assert scenario == "turn_taking" or pair["chosen_ids"] == ids
-        assert pair["rejected_ids"] != pair["chosen_ids"]
+        blocks = min(pair["chosen_num_blocks"], len(ids) // 25) - 2  # a block ahead, the row may go on to speak
+        assert pair["chosen_input_ids"][: 25 * blocks] == ids[: 25 * blocks]
+        assert pair["rejected_input_ids"] != pair["chosen_input_ids"]
     manifest = made.manifest
-    assert isinstance(manifest, PreferencesManifest)
+    assert manifest.source
     assert (manifest.kind, source.manifest.kind) == ("preferences", "dialogues")
     assert manifest.source.manifest_sha256 == file_sha256(source.path / MANIFEST)
     assert manifest.source.key == source.manifest.key
@@ -60,7 +58,7 @@ def test_pairs_of_a_data_set(pair_sets: Sets, data_sets: Sets, scenario: str) ->
 
 def test_datasets_reads_pairs(pair_sets: Sets, tmp_path: Path) -> None:
     rows = datasets.load_dataset(str(pair_sets("turn_taking")), split="train", cache_dir=str(tmp_path))
-    assert len(rows[0]["chosen_ids"]) == len(rows[0]["rejected_ids"]) == rows[0]["num_blocks"] * 25
+    assert len(rows[0]["chosen_input_ids"]) == len(rows[0]["rejected_input_ids"]) == rows[0]["chosen_num_blocks"] * 25
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -167,7 +165,7 @@ def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None
 
 
 def test_one_broken_row_is_rejected_alone(dataset: Path, tmp_path: Path) -> None:
-    rewrite(dataset, lambda rows: rows[1].update(input_ids=rows[1]["input_ids"][:-1]))
+    rewrite(dataset, lambda rows: rows[1].update(user_codes=[rows[1]["user_codes"][0][:5]]))
     made = Dataset(make(dataset, tmp_path))
     assert [row["dialogue_id"] for row in made.rows()] == ["talk/0", "talk/2"]
     assert made.manifest.ledger[1].reasons == {"internal_error": 1}
@@ -191,7 +189,7 @@ def test_commands(dataset: Path, tmp_path: Path) -> None:
     assert "Delay of the rejected side (s)" in said
     ended = duplexgen("inspect", "out/data_set.pairs", "talk/1", cwd=tmp_path)
     assert ended.status == 0
-    assert ended.said.startswith("talk/1  turn_taking, turn ")
+    assert ended.said.startswith("talk/1  turn_taking, event ")
     assert ended.said.count("[A] ") == ended.said.count("[E] ") >= 3
     assert duplexgen("inspect", "out/data_set.pairs", "9", cwd=tmp_path).status == 2
     wrong = tmp_path / "wrong.yaml"

@@ -15,8 +15,8 @@ import pytest
 
 from duplexgen.pipeline import rewriting
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.recipe import Rewriting
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.rewriting.steps import Step
 
 ops: Any = importlib.import_module("re._constants")

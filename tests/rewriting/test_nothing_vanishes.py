@@ -12,9 +12,9 @@ from collections import Counter
 import pytest
 
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.recipe import Rewriting
-from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.rewriting.rewriters import Rewritten
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.rewriting.section import Rewriting
 from tests.rewriting.heard import lost, text
 
 TEXTS = int(os.environ.get("DUPLEXGEN_TEXTS", "1500"))

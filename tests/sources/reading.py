@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from duplexgen.pipeline.dialogue import Rejection
-from duplexgen.pipeline.recipe import Source
-from duplexgen.pipeline.sources import Read, read
+from duplexgen.pipeline.sources.reading import Read, read
+from duplexgen.pipeline.sources.section import Source
 
 
 def row(number: int, **more: Any) -> dict[str, Any]:

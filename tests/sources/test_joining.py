@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.dialogue import CHANNELS, Dialogue, Rejection, Turn
-from duplexgen.pipeline.sources import JOINED, Read, joined
+from duplexgen.pipeline.sources.reading import JOINED, Read, joined
 
 REJECTED = Rejection("s.jsonl:1", "source", "no_reply", "")
 

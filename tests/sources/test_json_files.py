@@ -148,11 +148,11 @@ def test_an_item_that_has_lost_its_indentation_takes_no_other_with_it(tmp_path: 
         (
             '[{"id": "row-0", "data": ["a", "b"]}, {"id": }, {"id": "row-2"}]',
             1,
-            "a.json#2 (line 1) and all that follows",
+            "a.json#2 (line 1) and all items after it",
         ),
         ('[{"id": "row-0", "data": ["a", "b"]},\n{"id": "row-1", "data": ["a", "b"]},\n', 2, "the list has no end"),
         ('[{"id": "row-0", "data": ["a", "b"]}', 1, "the list has no end"),
-        ('[{"id": "row-0", "data": ["a", "b"]}, {"id": "row-1", "da', 1, "a.json#2 (line 1) and all that follows"),
+        ('[{"id": "row-0", "data": ["a", "b"]}, {"id": "row-1", "da', 1, "a.json#2 (line 1) and all items after it"),
         ('[{"id": "row-0", "data": ["a", "b"]}, ' + "[" * 9000 + "]" * 9000 + ", {}]", 1, "nested too deep"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", 0, "no row could be read"),
         ("<!DOCTYPE html>\n<html>404</html>", 0, "no row could be read"),
@@ -180,7 +180,7 @@ def test_a_file_of_one_object_of_another_shape_is_lost(tmp_path: Path, wrap: dic
     path.write_text(json.dumps(wrap, indent=1))
     found, [rejection], [message] = read_all(path)
     assert found == [] and rejection.reason == "wrong_shape"
-    assert message.startswith(f"{path}: it is one object, and no dialogue; a.json:1: wrong_shape")
+    assert message.startswith(f"{path}: it is one object, but not a dialogue; a.json:1: wrong_shape")
     for others in (f"{json.dumps(wrap)}\n{json.dumps(row(0))}", f"[{json.dumps(wrap)}]"):  # here it is counted
         path.write_text(others)
         assert read_all(path)[2] == []
@@ -277,8 +277,8 @@ def test_a_value_that_nobody_uses_costs_no_row(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize(
     ("content", "reason", "words"),
     [
-        (b'{"data": ["a", "b"], "data": ["c", "d"]}', "wrong_shape", "a key that is there twice"),
-        (b'{"data": ["a", "b"], "id": 1, "id": 2}', "invalid_id", "a key that is there twice"),
+        (b'{"data": ["a", "b"], "data": ["c", "d"]}', "wrong_shape", "a key that appears twice"),
+        (b'{"data": ["a", "b"], "id": 1, "id": 2}', "invalid_id", "a key that appears twice"),
         (b'{"data": ["a", ' + b"7" * 5000 + b"]}", "wrong_shape", "a number of 5000 digits"),
         (b'{"data": ["a", "b"], "id": ' + b"7" * 5000 + b"}", "invalid_id", "a number of 5000 digits"),
         (b'{"data": ["a", NaN]}', "wrong_shape", "a number"),

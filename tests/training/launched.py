@@ -7,9 +7,9 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.recipe import SFTRecipe
-from duplexgen.training.sft import train_sft
 
 
 class StopAt(Display):

@@ -23,9 +23,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from duplexgen.pipeline.display import Display
+from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.pairs import build as pairs
-from duplexgen.pipeline.shards.dataset import Dataset
+from duplexgen.pipeline.show.progress import Display
 from tests.pairs.conftest import pairs_recipe
 from tests.training.conftest import TINY
 
@@ -67,6 +67,13 @@ def pairs_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def rows_of(folder: Path, columns: list[str], cache: Path) -> Rows:
     return load_dataset(str(folder), split="train", cache_dir=str(cache)).select_columns(columns)
+
+
+def pairs_of(folder: Path, cache: Path) -> Rows:
+    """Under the names that TRL has for them."""
+    sides = ("chosen", "rejected")
+    rows = rows_of(folder, [f"{side}_input_ids" for side in sides], cache)
+    return rows.rename_columns({f"{side}_input_ids": f"{side}_ids" for side in sides})
 
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
@@ -152,7 +159,7 @@ def test_dpo_of_trl(pairs_folder: Path, tmp_path: Path) -> None:
 
     tokenizer = tokenizer_of(pairs_folder)
     model = tiny(tokenizer)
-    rows = rows_of(pairs_folder, ["chosen_ids", "rejected_ids"], tmp_path)
+    rows = pairs_of(pairs_folder, tmp_path)
     expected = {side: [log_likelihood(model, ids)[0] for ids in rows[f"{side}_ids"]] for side in ("chosen", "rejected")}
     trainer = DPOTrainer(
         model=model,
@@ -211,7 +218,7 @@ def test_pairs_in_the_collator_of_llama_factory(pairs_folder: Path, tmp_path: Pa
     from llamafactory.data.template import TEMPLATES
 
     tokenizer = tokenizer_of(pairs_folder)
-    rows = rows_of(pairs_folder, ["chosen_ids", "rejected_ids"], tmp_path)
+    rows = pairs_of(pairs_folder, tmp_path)
     collator = collators.PairwiseDataCollatorWithPadding(
         tokenizer, label_pad_token_id=IGNORED, template=TEMPLATES["empty"], pad_to_multiple_of=64
     )

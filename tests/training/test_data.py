@@ -7,11 +7,11 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
+from duplexgen.pipeline.dataset.dialogues import DIALOGUES
+from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.shards.dataset import Dataset
-from duplexgen.pipeline.shards.manifest import DIALOGUES
 from duplexgen.training.data import Batches, TrainingData
-from tests.shards.test_verify import rewrite, seal
+from tests.dataset.test_verify import rewrite, seal
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.recipe_file import load, shipped
+from duplexgen.pipeline.recipe.file import load, shipped
 from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
 
 

@@ -1,4 +1,4 @@
-"""What a language model answered: read leniently, taken strictly."""
+"""Answers of a language model: extra words around the JSON are allowed, mistakes inside it are not."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from ..sentences import words
 
 _START = re.compile(r'\{\s*"turns"\s*:')
 _MORE = re.compile(r"[{\[]")
-THOUGHT_BEGINS, THOUGHT_ENDS = "<think>", "</think>"  # as reasoning models write them where the server leaves them in
+THOUGHT_BEGINS, THOUGHT_ENDS = "<think>", "</think>"  # of reasoning models, where the server does not remove them
 _HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]")
 _LENIENT = json.JSONDecoder(strict=False)  # models leave line breaks in strings as they are
 
@@ -21,10 +21,10 @@ _LENIENT = json.JSONDecoder(strict=False)  # models leave line breaks in strings
 def texts(content: str, asked: Sequence[Role]) -> list[str]:
     """The text of each turn that was asked for.
 
-    content: the whole answer; what a model thought aloud, code fences and words around the JSON are passed over. The
-    last object that begins with `turns` counts, and none before it: that may be a draft, or what the model was shown.
-    Raises DialogueRejected unless it is whole, nothing like another follows it, and its turns have the roles that were
-    asked for, in that order, and a text each.
+    content: the whole answer. Thoughts of the model, code fences and words around the JSON are skipped. Only the last
+    object that begins with `turns` counts: an earlier one may be a draft, or a copy of the prompt.
+    Raises DialogueRejected unless that object is whole, no similar object follows, and each of its turns has the role
+    that was asked for, in that order, and a text.
     """
     turns = _turns(content)
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
@@ -45,7 +45,7 @@ def texts(content: str, asked: Sequence[Role]) -> list[str]:
 
 
 def check_rewritten(said: Sequence[str], shown: Sequence[str], language: str) -> None:
-    """Raise DialogueRejected if an answer repeats what was shown, unless that can be spoken as it stands."""
+    """Raise DialogueRejected if an answer repeats the written turns, unless those can be spoken as they are."""
     if any(one.split() != other.split() for one, other in zip(said, shown, strict=True)):
         return
     for text in said:
@@ -56,9 +56,9 @@ def check_rewritten(said: Sequence[str], shown: Sequence[str], language: str) ->
 
 
 def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
-    """An answered dialogue through the rules engine, which reads out what the model still wrote with symbols.
+    """An answered dialogue after the rules engine, which turns the remaining symbols into words.
 
-    Raises DialogueRejected where a turn cannot be spoken, is too long, or would lose more than an emoji.
+    Raises DialogueRejected if a turn cannot be spoken, is too long, or would lose more than an emoji.
     """
     try:
         result = rules.rewrite(answered)
@@ -69,7 +69,7 @@ def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
         allowed = rules.recipe.max_reply_words
         raise DialogueRejected("answer_reply_too_long", f"a reply of {longest} words, {allowed} are allowed")
     if lost := sorted(set(result.notes) - {EMOJI_LEFT_OUT}):
-        raise DialogueRejected("answer_not_spoken", f"it holds what cannot be said: {', '.join(lost)}")
+        raise DialogueRejected("answer_not_spoken", f"it has parts that cannot be spoken: {', '.join(lost)}")
     if answered.language == "zh":
         _check_chinese(result.dialogue.turns)
     return result
@@ -90,7 +90,7 @@ def _turns(content: str) -> object:
 
 
 def _check_chinese(turns: Sequence[Turn]) -> None:
-    """The alphabet of spoken Chinese holds Latin words, so that an English answer would pass."""
+    """Raise DialogueRejected if an answer is not in Chinese: its alphabet has Latin words, so English would pass."""
     text = "".join(turn.text for turn in turns)
     han, total = len(_HAN.findall(text)), words(text, "zh")
     if 2 * han < total:

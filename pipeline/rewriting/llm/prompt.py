@@ -1,4 +1,4 @@
-"""What a language model is asked: a file that people read and edit, filled in for each dialogue."""
+"""The prompt of a language model: a file that people read and edit, with fields that are filled in per dialogue."""
 
 import json
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import Any
 
 from ...dialogue import Dialogue, Role, Turn
 from ...errors import UserError
-from ...paths import read_text
-from ...recipe import LanguageModel, Rewriting
+from ...storage.paths import read_text
+from ..section import LanguageModel, Rewriting
 
 FOLDER = Path(__file__).resolve().parent.parent / "prompts"
 FIELDS = frozenset({"dialogue", "language", "num_turns", "max_user_words", "max_reply_words", "unit"})
@@ -22,20 +22,20 @@ class Prompt:
     """The text of a prompt file; `$dialogue` and the other FIELDS stand for what differs between dialogues."""
 
     def __init__(self, text: str) -> None:
-        """Raises UserError if the text names a field that there is not, or leaves out the dialogue."""
+        """Raises UserError if the text names an unknown field, or does not have the dialogue."""
         self.text = text
         template = Template(text)
         if not template.is_valid():
-            raise UserError("a $ stands before what is no name; write $$ for a dollar sign")
+            raise UserError("a $ is followed by something that is not a name; write $$ for a dollar sign")
         named = set(template.get_identifiers())
         if unknown := named - FIELDS:
             raise UserError(f"${', $'.join(sorted(unknown))}: expected of ${', $'.join(sorted(FIELDS))}")
         if "dialogue" not in named:
-            raise UserError("expected $dialogue, where the dialogue is to stand")
+            raise UserError("expected $dialogue, which is replaced by the dialogue")
 
     @classmethod
     def read(cls, llm: LanguageModel) -> "Prompt":
-        """The file that the recipe names, or the one that ships for what is rewritten. Raises UserError."""
+        """The prompt that the recipe names, or the one that ships for `rewrites`. Raises UserError."""
         path = Path(llm.prompt) if llm.prompt else FOLDER / f"{llm.rewrites}.md"
         text = read_text(path)
         try:
@@ -60,7 +60,7 @@ class Prompt:
 
 
 def answer_schema(asked: Sequence[Role]) -> dict[str, Any]:
-    """`response_format` for an answer with one entry a turn."""
+    """`response_format` for an answer with one entry per turn."""
     turn = {
         "type": "object",
         "properties": {"role": {"type": "string", "enum": sorted(set(asked))}, "text": {"type": "string"}},

@@ -1,38 +1,35 @@
 """Rewriting by a language model behind an endpoint (BayLing-Duplex section 3, FLM-Audio's transcript collection)."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, ClassVar
 
+from ...chat.journal import Answer
 from ...dialogue import Dialogue, Rejection, Role, Turn
 from ...errors import DialogueRejected, UserError, is_of_the_machine
 from ...randomness import generator
-from ...recipe import LanguageModel, Rewriting
-from ...recipe_file import Problem
+from ...recipe.file import Problem
 from ..rewritten import Rewritten
 from ..rules import EXCHANGES_LEFT_OUT, RulesRewriter
+from ..section import LanguageModel, Rewriting
 from . import answers
-from .journal import Answer, Journal, request_key
 from .prompt import Prompt, answer_schema
 
 if TYPE_CHECKING:
-    from .endpoint import Endpoint
+    from ...chat.client import Client
 
-VERSION = "2"  # raise it whenever the same answers come out otherwise, or other requests are made
+VERSION = "2"  # raise it if the same answers give other dialogues, or if the requests change
 
-WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try, while the endpoint is busy or away
-PROBE_S = 20.0  # for an answer to something easy, before a build
 LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
 
 _SECTION = ("rewriting", "llm")
+SECTION = ".".join(_SECTION)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A dialogue as it is shown to the model, with the roles of the turns that are asked for."""
+    """A dialogue as the model gets it, with the roles of the turns that it should answer."""
 
     dialogue: Dialogue
     notes: tuple[str, ...]
@@ -41,24 +38,22 @@ class _Task:
 
 
 class LLMRewriter:
-    """Whole dialogues, one request each; an answer must pass the rules engine, or another is asked for.
+    """Rewrites whole dialogues, one request each. An answer that does not pass the rules engine is asked for again.
 
-    Rewrites both roles (`rewrites: dialogue`), or keeps the user's turns, normalised by the rules, and refines the
-    replies (`rewrites: replies`). What comes out depends on a dialogue, the recipe and the model's answers alone, and
-    answers are kept in a journal, so that a restart asks for nothing that was answered.
+    It rewrites both roles (`rewrites: dialogue`), or only the replies (`rewrites: replies`) and normalises the user's
+    turns by the rules. The result depends only on the dialogue, the recipe and the model's answers. Answers are stored
+    in a journal, so a restart asks no question twice.
     """
 
     name: ClassVar[str] = "llm"
     max_actors: ClassVar[int | None] = 1  # `at_once` bounds what the endpoint is asked by all of them
-    waits_s: ClassVar[Sequence[float]] = WAITS_S
 
     def __init__(self, recipe: Rewriting) -> None:
         self.recipe = recipe
         self.rules = RulesRewriter(recipe)
         self._prompt: Prompt | None = None
         self._mistake: str | None = None
-        self._endpoint: Endpoint
-        self._journal: Journal
+        self._client: Client
         try:  # here and not in the worker, which may stand on a machine that lacks the file
             self._prompt = Prompt.read(recipe.llm) if recipe.llm else None
         except UserError as error:
@@ -76,7 +71,7 @@ class LLMRewriter:
 
     @property
     def prompt(self) -> Prompt:
-        """Raises UserError if there is none that can be used."""
+        """Raises UserError if the recipe has no usable section."""
         if self._mistake or not self._prompt:
             raise UserError(self._mistake or "rewriting.llm: expected a section with a url and a model")
         return self._prompt
@@ -84,29 +79,20 @@ class LLMRewriter:
     def check(self) -> list[Problem]:
         if self.recipe.llm is None:
             return [(_SECTION, "expected a section with a url and a model, as rewriting.engine is llm")]
-        found: list[Problem] = []
-        if problem := _wrong_with(self.recipe.llm.url):
-            found.append(((*_SECTION, "url"), problem))
-        if self._mistake:
-            found.append(((*_SECTION, "prompt"), self._mistake))
-        return found
+        return [((*_SECTION, "prompt"), self._mistake)] if self._mistake else []
 
     def probe(self) -> list[Problem]:
         """What is wrong with the endpoint, which is asked something easy."""
-        from .endpoint import Endpoint
+        from ...chat.client import problem
 
         if self.check():
             return []
-        soon = self._llm.model_copy(update={"timeout_s": min(self._llm.timeout_s, PROBE_S)})
-        try:
-            problem = asyncio.run(_problem(Endpoint(soon, ())))
-        except UserError as error:
-            problem = str(error)
-        return [(_SECTION, f"{self._llm.url} gives no answers: {problem}")] if problem else []
+        said = problem(self._llm, SECTION)
+        return [(_SECTION, f"{self._llm.url} gives no answers: {said}")] if said else []
 
     def fingerprint(self) -> Mapping[str, str]:
-        """What shapes the text. `attempts` does, as it decides which dialogues are given up; where the model is served,
-        how many requests are under way and how long one may take do not."""
+        """Everything that changes the text. `attempts` does: it decides which dialogues are given up. The address, the
+        number of parallel requests and their time limit do not."""
         llm = self._llm
         return {
             "llm": VERSION,
@@ -121,24 +107,17 @@ class LLMRewriter:
 
     def load(self, scratch: Path) -> None:
         """scratch: where answers are kept; the same folder after a restart, shared by all workers."""
-        from .endpoint import Endpoint
-
         self.rules.load(scratch)
-        self._journal = Journal(scratch)
-        self._endpoint = Endpoint(self._llm, self.waits_s)
+        self._client = self._connect(scratch)
+
+    def _connect(self, scratch: Path) -> "Client":
+        from ...chat.client import Client
+
+        return Client(self._llm, SECTION, scratch)
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
         """Raises UserError if the endpoint answers nobody, or refuses every request."""
-        self._journal.read()  # another build over the same dialogues may have been answered meanwhile
-        return asyncio.run(self._all([self._task(dialogue) for dialogue in dialogues]))
-
-    async def _all(self, tasks: Sequence[_Task | Rejection]) -> list[Rewritten | Rejection]:
-        try:
-            async with self._endpoint.connected(), asyncio.TaskGroup() as group:
-                running = [group.create_task(self._one(task)) for task in tasks]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [done.result() for done in running]
+        return self._client.each([self._task(dialogue) for dialogue in dialogues], self._one)
 
     def _task(self, dialogue: Dialogue) -> _Task | Rejection:
         try:
@@ -158,7 +137,7 @@ class LLMRewriter:
         return _Task(shown, notes, asked, self.prompt.filled(shown, asked, self.recipe))
 
     def _kept(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
-        """A turn that is shown: of the user, as the rules say it; of the assistant, as it is written."""
+        """A turn as the model gets it: the user's after the rules, the assistant's as it is written."""
         if turn.role == "assistant":
             return turn
         alone = replace(dialogue, turns=(turn,))
@@ -167,16 +146,6 @@ class LLMRewriter:
         except DialogueRejected as rejected:
             detail = rejected.detail.removeprefix("turn 1 (user): ")
             raise DialogueRejected(rejected.reason, f"turn {number} (user): {detail}") from None
-
-    def _body(self, task: _Task, attempt: int) -> dict[str, Any]:
-        random = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}")
-        return {
-            "model": self._llm.model,
-            "messages": [{"role": "user", "content": task.message}],
-            "temperature": self._llm.temperature,
-            "max_tokens": self._llm.max_tokens,
-            "seed": int(random.integers(2**31)),
-        }
 
     async def _one(self, task: _Task | Rejection) -> Rewritten | Rejection:
         if isinstance(task, Rejection):
@@ -187,7 +156,7 @@ class LLMRewriter:
             return _rejection(task.dialogue, error)
 
     async def _answered(self, task: _Task) -> Rewritten:
-        """The first answer that can be used. Raises DialogueRejected if there is none, or every one is bad."""
+        """The first usable answer. Raises DialogueRejected if there is none."""
         attempts = self._llm.attempts
         for attempt in range(attempts):
             answer = await self._answer(task, attempt)
@@ -198,18 +167,13 @@ class LLMRewriter:
         raise DialogueRejected(bad.reason, f"answers asked for: {attempts}; {bad.detail}")
 
     async def _answer(self, task: _Task, attempt: int) -> Answer:
-        body, schema = self._body(task, attempt), answer_schema(task.asked)
-        key = request_key(body)
-        if answer := self._journal.get(key):
-            self._endpoint.answered = body, schema
-            return answer
-        jitter = generator(0, task.dialogue.id, f"rewriting/llm/{attempt}/waits")
-        answer = await self._endpoint.ask(body, schema, jitter)
-        self._journal.add(key, answer)
-        return answer
+        purpose = f"rewriting/llm/{attempt}"
+        seed = int(generator(0, task.dialogue.id, purpose).integers(2**31))
+        jitter = generator(0, task.dialogue.id, f"{purpose}/waits")
+        return await self._client.ask(self._client.body(task.message, seed), answer_schema(task.asked), jitter)
 
     def _taken(self, task: _Task, answer: Answer) -> Rewritten:
-        """The dialogue as it was answered. Raises DialogueRejected if the answer cannot be used."""
+        """The dialogue of an answer. Raises DialogueRejected if the answer is not usable."""
         if answer.finish_reason == "length":
             raise DialogueRejected("answer_cut_off", f"it did not end within max_tokens, {self._llm.max_tokens}")
         texts = answers.texts(answer.content, task.asked)
@@ -225,29 +189,9 @@ class LLMRewriter:
 
 
 def _rejection(dialogue: Dialogue, error: Exception) -> Rejection:
-    """Whatever went wrong with one dialogue rejects it alone; what is wrong with the machine is raised."""
+    """A failure of one dialogue rejects only that dialogue; a failure of the machine is raised."""
     if isinstance(error, DialogueRejected):
         return Rejection(dialogue.id, "script", error.reason, error.detail)
     if is_of_the_machine(error):
         raise error
     return Rejection(dialogue.id, "script", "internal_error", f"{type(error).__name__}: {error}")
-
-
-async def _problem(endpoint: "Endpoint") -> str | None:
-    async with endpoint.connected():
-        return await endpoint.problem()
-
-
-def _wrong_with(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  raises if it is no number
-    except ValueError as error:
-        return f"{error}: {url!r}"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"expected an address such as http://127.0.0.1:8000/v1, got {url!r}"
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "expected an address alone; a key belongs in OPENAI_API_KEY"
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        return f"expected the address up to and without /chat/completions, got {url!r}"
-    return None

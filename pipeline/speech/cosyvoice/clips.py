@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from ...recipe_file import Location, Problem
+from ...recipe.file import Location, Problem
 from ..recorded import BANK_FILE, Index, RecordedBank
 from .prompts import LONGEST_S
 

@@ -6,24 +6,21 @@ model loads, and an input that fits none of them later is run without the compil
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
 from .decoding import Row, decode
 from .language_models import QwenLM
-from .prompts import VoicePrompt
-
-if TYPE_CHECKING:
-    from .parts import Parts
+from .parts import Parts, VoicePrompt
 
 ROWS = ((2, 3), (4,))  # batches of as many utterances as there are numbers, of as many tokens of text; 1 is special
 FRAMES = (40, 67)
 STEPS = 6
 
 
-def speed_up(parts: "Parts") -> None:
+def speed_up(parts: Parts) -> None:
     """Compile the parts of a loaded model, once a process. Raises UserError if the machine has no compiler.
 
     v1's language model is left as it is; whatever has no `forward` of torch's (a TensorRT engine) as well.
@@ -80,7 +77,7 @@ class _Fixed:
             return self._function(*inputs, **named)
 
 
-def _warm_up(parts: "Parts") -> None:
+def _warm_up(parts: Parts) -> None:
     import torch
 
     rng = np.random.default_rng(0)

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
-from ...paths import read_text
-from ...yaml_file import compose
+from ...recipe.yaml_file import compose
+from ...storage.paths import read_text
 from .folder import QWEN, ModelFolder
 
 PARTS = ("llm", "flow", "hift", "get_tokenizer", "feat_extractor", "allowed_special")

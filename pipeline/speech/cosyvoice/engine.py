@@ -9,26 +9,26 @@ import numpy as np
 
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
-from ...model_files import checksum, place
-from ...recipe import CosyVoice, Speech
-from ...recipe_file import Location, Problem
-from ..engine import Prompt, SpeechRequest, Voice
+from ...recipe.file import Location, Problem
+from ...storage.model_files import checksum, place
+from ..engine import Prompt, Said, SpeechRequest, Voice
 from ..guard import BadSpeechError, check_raw
 from ..recorded import RecordedBank
+from ..section import CosyVoice, Speech
 from . import clips, compiling, trt
 from .batches import batches, halving
 from .decoding import Decoded, decode
 from .folder import ModelFolder
 from .guards import check_start, check_tokens
-from .parts import Parts, load
-from .prompts import Prompts, VoicePrompt
+from .parts import Parts, VoicePrompt, load
+from .prompts import Prompts
 from .segments import Segment, kept_tokens, split
 from .upstream import Code, versions
 
 VERSION = "1"  # counts changes that give other speech
 GPU_VERSION = "2"  # counts those that give other speech on a GPU alone
 VOICES = 256  # prompts kept in memory, about 0.2 MB each; all are kept on disk
-Said = Waveform | DialogueRejected | BadSpeechError
+Result = Said | DialogueRejected | BadSpeechError
 
 
 def _absolute(spec: CosyVoice) -> CosyVoice:
@@ -168,9 +168,9 @@ class CosyVoiceEngine:
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
         self._clone = lru_cache(maxsize=VOICES)(self._clone_anew)
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said]:
-        """One a request, in order: f32 [samples], or why there is none. Raises UserError for a damaged clip."""
-        said: dict[int, Said] = {}
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[Result]:
+        """One a request, in order, or why there is none; no times of words. Raises UserError for a damaged clip."""
+        said: dict[int, Result] = {}
         segments: list[Segment] = []
         for index, request in enumerate(requests):
             try:
@@ -223,7 +223,7 @@ class CosyVoiceEngine:
             decoded.update(zip(batch, results, strict=True))
         return [decoded[index] for index in range(len(segments))]
 
-    def _join(self, own: Sequence[tuple[Segment, Decoded]]) -> Said:
+    def _join(self, own: Sequence[tuple[Segment, Decoded]]) -> Result:
         """The waveforms of an utterance's segments, one after the other."""
         waveforms: list[Waveform] = []
         try:
@@ -236,7 +236,7 @@ class CosyVoiceEngine:
                 waveforms.append(spoken)
         except BadSpeechError as error:
             return error
-        return np.concatenate(waveforms)
+        return Said(np.concatenate(waveforms))
 
     def _speech(self, chosen: Sequence[tuple[Segment, Decoded]]) -> list[Waveform]:
         """One after the other: flow and vocoder draw from a generator, and pad, for a whole batch at once."""

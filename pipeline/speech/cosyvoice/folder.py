@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 
 from ...errors import UserError
-from ...model_files import folder_checksum, tensor_shapes
-from ...paths import read_text, shortened
-from ...yaml_file import compose
+from ...recipe.yaml_file import compose
+from ...storage.model_files import folder_checksum, tensor_shapes
+from ...storage.paths import read_text, shortened
 
 CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
 WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")

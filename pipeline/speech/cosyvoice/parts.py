@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...dialogue import Waveform
 from ...errors import UserError
@@ -18,10 +19,17 @@ from .upstream import Code, contained
 if TYPE_CHECKING:
     import torch
 
-    from .prompts import VoicePrompt
 
 Precision = Literal["fp32", "fp16", "bf16"]
 SEED = 1986  # CosyVoice's own, for what is drawn while a model is made and is in no file (v3's vocoder)
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePrompt:
+    text: tuple[int, ...]  # ids of what is said in the clip
+    tokens: NDArray[np.int64]  # [tokens], the clip as speech tokens
+    mel: NDArray[np.float32]  # [frames, 80]
+    embedding: NDArray[np.float32]  # [192], of the speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Parts:
         ids: list[int] = self.tokenizer.encode(text, allowed_special=self.allowed_special)
         return ids
 
-    def prefix(self, text: list[int], prompt: "VoicePrompt") -> "torch.Tensor":
+    def prefix(self, text: list[int], prompt: VoicePrompt) -> "torch.Tensor":
         """What the language model is given before it speaks, [positions, hidden]."""
         import torch
 
@@ -52,7 +60,7 @@ class Parts:
             tokens = torch.from_numpy(prompt.tokens).to(self.device)
             return self.llm.prefix(text, list(prompt.text), tokens, torch.from_numpy(prompt.embedding).to(self.device))
 
-    def mel(self, tokens: list[int], prompt: "VoicePrompt") -> "torch.Tensor":
+    def mel(self, tokens: list[int], prompt: VoicePrompt) -> "torch.Tensor":
         """Speech tokens to log-mel, f32 [1, 80, frames]."""
         import torch
 
@@ -86,7 +94,7 @@ class Parts:
             samples, _ = self.hift.inference(speech_feat=mel, **({"finalize": True} if self.version == 3 else {}))
         return np.asarray(samples[0].float().cpu(), dtype=np.float32)
 
-    def speech(self, tokens: list[int], prompt: "VoicePrompt", seed: int) -> Waveform:
+    def speech(self, tokens: list[int], prompt: VoicePrompt, seed: int) -> Waveform:
         """Speech tokens to f32 [samples]: v1's flow and every vocoder draw from the global generator, seeded here."""
         import torch
 

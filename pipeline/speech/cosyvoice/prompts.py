@@ -8,7 +8,6 @@ import hashlib
 import io
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +16,16 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from ...errors import DialogueRejected, UserError
-from ...model_files import checksum
-from ...shards.atomic import atomic_path, canonical_json
+from ...storage.atomic import atomic_path, canonical_json
+from ...storage.model_files import checksum
 from .folder import SPEAKER, ModelFolder
+from .parts import Parts, VoicePrompt
 from .upstream import versions
 
 if TYPE_CHECKING:
     import torch
 
     from ..engine import Prompt
-    from .parts import Parts
 
 FORMAT = "1"  # counts changes of what is computed here
 LISTEN_HZ = 16000  # what the speech tokenizer and the speaker model hear
@@ -34,18 +33,10 @@ LONGEST_S = 30.0
 INSTRUCTION = "You are a helpful assistant.<|endofprompt|>"  # stands before the transcript of a v3 prompt
 
 
-@dataclass(frozen=True, slots=True)
-class VoicePrompt:
-    text: tuple[int, ...]  # ids of what is said in the clip
-    tokens: NDArray[np.int64]  # [tokens], the clip as speech tokens
-    mel: NDArray[np.float32]  # [frames, 80]
-    embedding: NDArray[np.float32]  # [192], of the speaker
-
-
 class Prompts:
     """Prompts of one loaded model."""
 
-    def __init__(self, folder: ModelFolder, parts: "Parts", code: str) -> None:
+    def __init__(self, folder: ModelFolder, parts: Parts, code: str) -> None:
         self._folder, self._parts = folder, parts
         self._made_by = canonical_json(
             {

@@ -12,8 +12,7 @@ from .decoding import Row
 from .guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN
 
 if TYPE_CHECKING:
-    from .parts import Parts
-    from .prompts import VoicePrompt
+    from .parts import Parts, VoicePrompt
 
 # As CosyVoice splits: in tokens of text, for Chinese in characters.
 MOST, FEWEST, MERGED_BELOW = 80, 60, 20

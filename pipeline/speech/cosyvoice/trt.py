@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_cache_path
 
 from ...errors import UserError
-from ...model_files import checksum
-from ...shards.atomic import atomic_path, canonical_json, locked
+from ...storage.atomic import atomic_path, canonical_json, locked
+from ...storage.model_files import checksum
 from ..guard import BadSpeechError
 from .folder import ModelFolder
 from .upstream import Code, contained

@@ -7,25 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import recipe
+from ...audio.level import level
+from ...audio.trim import speech_span
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
-from ...model_files import place
-from ...recipe_file import Location, Problem
+from ...measures import dnsmos, embedding, transcript, whisper
+from ...measures.alignment import words_said
+from ...measures.judge import INSTALL, MEASURE_HZ, at_measure_rate, versions
+from ...measures.words import misheard, repeats, words
+from ...recipe.file import Location, Problem
+from ...storage.model_files import place
+from .. import section
 from ..engine import Prompt
 from ..guard import BadSpeechError
-from ..level import level
-from ..measures import INSTALL, MEASURE_HZ, at_measure_rate, dnsmos, embedding, transcript, versions
-from ..trim import speech_span
-from . import quality, whisper
+from . import quality
 from .quality import Quality
 from .silences import longest_pause_s
-from .words import misheard, repeats, words
 
 VERSION = "2"  # raise it whenever the same utterance is judged otherwise
 SECTION: Location = ("speech", "gate")
 HEARD_LUFS = -23.0  # measures depend on the level, verdicts may not
-THRESHOLDS = [name for name in recipe.Gate.model_fields if name not in ("whisper", "num_gpus")]
+THRESHOLDS = [name for name in section.Gate.model_fields if name not in ("whisper", "num_gpus")]
 LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")
 
 
@@ -38,6 +40,7 @@ class Heard:
     text: str
     language: str  # ISO 639-1
     prompt: Prompt | None = None  # of its voice
+    timed: bool = False  # whether to find when its words are said, where the recogniser listens anyway
 
 
 class Gate:
@@ -48,7 +51,7 @@ class Gate:
     now and then between the two, and on a GPU with the others of a batch.
     """
 
-    def __init__(self, spec: recipe.Gate, engine_gpus: float = 0.0) -> None:
+    def __init__(self, spec: section.Gate, engine_gpus: float = 0.0) -> None:
         self.spec = spec
         self._gpus = engine_gpus if spec.num_gpus is None else spec.num_gpus
         self._recogniser: transcript.Recogniser | None = None
@@ -139,8 +142,8 @@ class Gate:
         """Figures of utterances, in their order; all but the silence before speech is measured on trimmed speech."""
         spans = [speech_span(one.samples, one.sample_rate) for one in utterances]
         speech = [_levelled(one, span) for one, span in zip(utterances, spans, strict=True)]
-        texts = self._transcripts(utterances, speech)
-        return [self._figures(*each) for each in zip(utterances, spans, speech, texts, strict=True)]
+        wordings = self._transcripts(utterances, speech)
+        return [self._figures(*each) for each in zip(utterances, spans, speech, wordings, strict=True)]
 
     def verdicts(self, utterances: Sequence[Heard]) -> list[Quality | BadSpeechError]:
         """The figures of each utterance that may be taken, and what is wrong with each that may not."""
@@ -151,31 +154,38 @@ class Gate:
         """What of an utterance the recipe does not allow, in words with figures; None if it may be taken."""
         return quality.problem(figures, self.spec)
 
-    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[str | None]:
-        found: list[str | None] = [None] * len(utterances)
+    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[transcript.Wording | None]:
+        found: list[transcript.Wording | None] = [None] * len(utterances)
         if self._recogniser is None:
             return found
-        for language in sorted({one.language for one in utterances}):
-            numbers = [number for number, one in enumerate(utterances) if one.language == language]
-            heard = self._recogniser.texts([(speech[number], MEASURE_HZ) for number in numbers], language)
+        for language, timed in sorted({(one.language, one.timed) for one in utterances}):
+            numbers = [
+                number for number, one in enumerate(utterances) if (one.language, one.timed) == (language, timed)
+            ]
+            heard = self._recogniser.wordings([(speech[number], MEASURE_HZ) for number in numbers], language, timed)
             for number, said in zip(numbers, heard, strict=True):
                 found[number] = said
         return found
 
-    def _figures(self, one: Heard, span: tuple[int, int], speech: Waveform, heard: str | None) -> Quality:
+    def _figures(
+        self, one: Heard, span: tuple[int, int], speech: Waveform, heard: transcript.Wording | None
+    ) -> Quality:
         start, end = span
         if start == end:
             return Quality(seconds_per_character=0.0)
         characters = sum(character.isalnum() for character in one.text)
         figures = Quality((end - start) / one.sample_rate / max(1, characters))
         if heard is not None:
-            spoken, said = words(one.text, one.language), words(heard, one.language)
+            spoken, said = words(one.text, one.language), words(heard.text, one.language)
             if self.spec.max_wer is not None:
                 found = misheard(spoken, said)
                 figures = replace(figures, wer=found.rate, misheard=found)
             if self.spec.max_repeats is not None:
                 figures = replace(figures, repeats=repeats(spoken, said))
-            figures = replace(figures, heard=heard)
+            figures = replace(figures, heard=heard.text)
+            if one.timed:
+                said_when = words_said(one.text, one.language, heard.words, end - start, one.sample_rate)
+                figures = replace(figures, words=said_when)
         if self.spec.max_silence_s is not None:
             pause_s = longest_pause_s(speech, MEASURE_HZ)
             figures = replace(figures, leading_silence_s=start / one.sample_rate, longest_pause_s=pause_s)

@@ -2,8 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-from ... import recipe
-from .words import Misheard
+from ...dialogue import Word
+from ...measures.words import Misheard
+from .. import section
 
 ALLOWED_WORDS = 2  # one that is misheard is often taken for two
 SHOWN = 80  # characters of a transcript in a message
@@ -22,13 +23,14 @@ class Quality:
     repeats: int | None = None  # how often at most a phrase is said again at once, beyond what the text asks for
     heard: str | None = None  # the transcript
     misheard: Misheard | None = None  # what the word error rate counts
+    words: tuple[Word, ...] | None = None  # of the text, on its speech, at its rate; if asked for and found
 
     def figures(self) -> dict[str, float]:
         """By name, those that were measured."""
         return {name: float(value) for name, value in asdict(self).items() if isinstance(value, int | float)}
 
 
-def problem(quality: Quality, spec: recipe.Gate) -> str | None:
+def problem(quality: Quality, spec: section.Gate) -> str | None:
     """What of an utterance the recipe does not allow, in words with figures; None if it may be taken.
 
     A figure that is asked for and could not be measured is a problem too.

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ...audio.trim import ENTER, LEAVE, PEAK, speech_probabilities
+from ...audio.vad import FRAME_SAMPLES, RATE_HZ
 from ...dialogue import Waveform
-from ...vad import FRAME_SAMPLES, RATE_HZ
-from ..trim import ENTER, LEAVE, PEAK, speech_probabilities
 
 
 def longest_pause_s(speech: Waveform, sample_rate: int) -> float:

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from duplexgen.pipeline.chat.client import Client
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.recipe import LanguageModel, Rewriting
-from duplexgen.pipeline.rewriting.llm import LLMRewriter
+from duplexgen.pipeline.rewriting.llm.rewriter import SECTION, LLMRewriter
+from duplexgen.pipeline.rewriting.section import LanguageModel, Rewriting
 from tests.serving import Endpoint, Said, chat, serving
 
 
@@ -48,7 +50,8 @@ def recipe(url: str, **changes: Any) -> Rewriting:
 
 
 class Quick(LLMRewriter):
-    waits_s = (0.01, 0.01, 0.02, 0.02)
+    def _connect(self, scratch: Path) -> Client:
+        return Client(self._llm, SECTION, scratch, waits_s=(0.01, 0.01, 0.02, 0.02))
 
 
 @pytest.fixture

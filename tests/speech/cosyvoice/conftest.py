@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from duplexgen.pipeline.recipe import CosyVoice, Speech
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code
+from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice.folders import make_bank, make_folder
 
 SOURCE = os.environ.get("COSYVOICE_SOURCE")

@@ -12,16 +12,16 @@ import soundfile
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from duplexgen.pipeline.build import build  # noqa: E402
-from duplexgen.pipeline.display import Display  # noqa: E402
-from duplexgen.pipeline.recipe import Recipe  # noqa: E402
-from duplexgen.pipeline.shards.dataset import Dataset  # noqa: E402
-from duplexgen.pipeline.shards.verify import verify  # noqa: E402
+from duplexgen.pipeline.commands.build import build  # noqa: E402
+from duplexgen.pipeline.dataset.reader import Dataset  # noqa: E402
+from duplexgen.pipeline.dataset.recipe import Recipe  # noqa: E402
+from duplexgen.pipeline.kinds import verify  # noqa: E402
+from duplexgen.pipeline.show.progress import Display  # noqa: E402
 from duplexgen.pipeline.speech import bank as embedded  # noqa: E402
 from duplexgen.pipeline.speech.kokoro import Kokoro  # noqa: E402
-from duplexgen.pipeline.speech.prepare import Settings, prepare  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
-from tests.conftest import recipe_dict  # noqa: E402
+from duplexgen.pipeline.voices.prepare import VoicesRecipe, prepare  # noqa: E402
+from tests.corpus import recipe_dict  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.folders import make_folder  # noqa: E402
 from tests.speech.cosyvoice.vocoder import fit_vocoder  # noqa: E402
@@ -43,11 +43,11 @@ def prepared(kokoro: Kokoro, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     names = sorted(name for name in embedded.voices() if name[:2] in ("af", "am", "bf", "bm"))[:CLIPS]
     for name in names:
-        soundfile.write(folder / f"{name}.wav", kokoro.synthesize(SAID, embedded.style(name)), 24000)
+        soundfile.write(folder / f"{name}.wav", kokoro.synthesize(SAID, embedded.style(name)).waveform, 24000)
     with (folder / "metadata.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["file", "text", "speaker"], *([f"{name}.wav", SAID, name] for name in names)])
     out = tmp_path_factory.mktemp("prepared") / "bank"
-    settings = Settings(whisper=str(models.get_model_path()), license="Apache-2.0", held_out_share=0.25)
+    settings = VoicesRecipe(whisper=str(models.get_model_path()), license="Apache-2.0", held_out_share=0.25)
     prepare(str(folder), out, settings, Display(quiet=True))
     return out
 
@@ -77,8 +77,8 @@ def test_a_model_folder_speaks_through_a_whole_build(
     rows = list(dataset.rows())
     assert len(rows) >= 2
     for row in rows:
-        assert [turn["voice"] for turn in row["turns"]] == ["voice1", "voice0"]
-        assert all(turn["end_sample"] > turn["start_sample"] for turn in row["turns"])
+        assert [turn["voice"] for turn in row["events"]] == ["voice1", "voice0"]
+        assert all(turn["end_sample"] > turn["start_sample"] for turn in row["events"])
 
 
 def test_no_voice_of_the_evaluation_split_is_heard_in_training(
@@ -90,7 +90,7 @@ def test_no_voice_of_the_evaluation_split_is_heard_in_training(
     for drawn, split in (("all", "train"), ("held_out", "eval")):
         dataset = _build(drawn, len(QUESTIONS), speaking(2), prepared, assistant, tmp_path)
         assert list(verify(dataset.path, lambda _: None)) == []
-        turns = [turn for row in dataset.rows() for turn in row["turns"]]
+        turns = [turn for row in dataset.rows() for turn in row["events"]]
         users = {turn["voice"] for turn in turns if turn["role"] == "user"}
         assert {turn["voice"] for turn in turns if turn["role"] == "assistant"} == {assistant}
         assert {voices[name].split for name in users} == {split}

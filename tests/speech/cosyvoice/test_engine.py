@@ -12,15 +12,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
 from duplexgen.pipeline.errors import DialogueRejected, UserError  # noqa: E402
-from duplexgen.pipeline.recipe import Speech  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice import engine as engine_module  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice import segments as segments_module  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.segments import Segment  # noqa: E402
-from duplexgen.pipeline.speech.engine import SpeechRequest  # noqa: E402
+from duplexgen.pipeline.speech.engine import Said, SpeechRequest  # noqa: E402
 from duplexgen.pipeline.speech.guard import BadSpeechError  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
+from duplexgen.pipeline.speech.section import Speech  # noqa: E402
 from tests.speech.cosyvoice.configurations import RATE_HZ  # noqa: E402
 from tests.speech.cosyvoice.conftest import spec  # noqa: E402
 from tests.speech.cosyvoice.reference import Reference  # noqa: E402
@@ -31,15 +31,16 @@ def requests(count: int, first_seed: int = 0) -> list[SpeechRequest]:
 
 
 def same(one: object, other: object) -> bool:
-    if isinstance(one, np.ndarray):
-        return isinstance(other, np.ndarray) and np.array_equal(one, other)
+    if isinstance(one, Said):
+        return isinstance(other, Said) and np.array_equal(one.waveform, other.waveform)
     return type(one) is type(other) and str(one) == str(other)
 
 
 def test_speaks_at_its_rate_in_order(engine):
     said = engine.speak(requests(4))
     assert len(said) == 4
-    spoken = [waveform for waveform in said if isinstance(waveform, np.ndarray)]
+    spoken = [one.waveform for one in said if isinstance(one, Said)]
+    assert all(one.words is None for one in said if isinstance(one, Said))
     assert len(spoken) >= 2
     for waveform in spoken:
         assert waveform.dtype == np.float32
@@ -101,9 +102,9 @@ def test_a_long_text_is_spoken_in_parts_and_joined(engine_of, monkeypatch):
     monkeypatch.setattr(segments_module, "MOST_A_TEXT_TOKEN", 1)
     monkeypatch.setattr(segments_module, "FEWEST_A_TEXT_TOKEN", 1)
     whole = engine.speak([SpeechRequest(text, "voice0", "en", 3)])[0]
-    assert isinstance(whole, np.ndarray)
+    assert isinstance(whole, Said)
     tokens = sum(len(engine._loaded.text_ids(part)) for part in texts)
-    assert len(whole) / engine.sample_rate == pytest.approx(tokens / 50, rel=0.05)  # 50 speech tokens a second
+    assert len(whole.waveform) / engine.sample_rate == pytest.approx(tokens / 50, rel=0.05)  # 50 speech tokens a second
 
 
 def test_too_little_memory_halves_the_batch_and_says_so(engine_of, monkeypatch, caplog):

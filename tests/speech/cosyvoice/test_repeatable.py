@@ -13,8 +13,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 
 from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
-from duplexgen.pipeline.speech.cosyvoice.parts import choose_kernels, load  # noqa: E402
-from duplexgen.pipeline.speech.cosyvoice.prompts import VoicePrompt  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.parts import VoicePrompt, choose_kernels, load  # noqa: E402
 from tests.speech.cosyvoice.configurations import FULL, SPEECH_TOKENS, TINY  # noqa: E402
 from tests.speech.cosyvoice.conftest import DEVICE  # noqa: E402
 from tests.speech.cosyvoice.folders import make_folder  # noqa: E402

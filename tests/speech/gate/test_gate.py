@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from duplexgen.pipeline import recipe
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.speech.engine import Prompt, SpeechRequest
+from duplexgen.pipeline.speech import section
+from duplexgen.pipeline.speech.engine import Prompt, Said, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
 from duplexgen.pipeline.speech.gate.gate import Heard
 from duplexgen.pipeline.speech.guard import BadSpeechError
@@ -36,7 +36,7 @@ def listener(tiny_en: str) -> Gate:
 
 
 def loaded(**thresholds: object) -> Gate:
-    gate = Gate(recipe.Gate.model_validate(thresholds))
+    gate = Gate(section.Gate.model_validate(thresholds))
     gate.load()
     return gate
 
@@ -79,10 +79,10 @@ def test_silence_is_no_speech(listener: Gate) -> None:
 
 def test_verdicts_depend_on_the_utterance_alone(listener: Gate, kokoro: Kokoro, spoken: Waveform) -> None:
     (other,) = kokoro.speak([SpeechRequest("Yes, of course.", "bf_emma", "en", seed=0)])
-    assert isinstance(other, np.ndarray)
+    assert isinstance(other, Said)
     utterances = [
         Heard(spoken, RATE_HZ, TEXT, "en"),
-        Heard(other, RATE_HZ, "Yes, of course.", "en"),
+        Heard(other.waveform, RATE_HZ, "Yes, of course.", "en"),
         Heard(silence(1.0), RATE_HZ, "Hello.", "en"),
         Heard(spoken[::-1].copy(), RATE_HZ, TEXT, "en"),
     ]
@@ -93,6 +93,18 @@ def test_verdicts_depend_on_the_utterance_alone(listener: Gate, kokoro: Kokoro, 
     assert verdicts[:2] == alone[:2]
     assert [str(verdict) for verdict in verdicts[2:3] if isinstance(verdict, BadSpeechError)] == ["no speech"]
     assert isinstance(verdicts[3], BadSpeechError)
+
+
+def test_words_are_timed_where_it_is_asked_for(listener: Gate, spoken: Waveform) -> None:
+    asked = Heard(np.concatenate([silence(1.0), spoken]), RATE_HZ, TEXT, "en", timed=True)
+    timed, plain = listener.judge_all([asked, Heard(spoken, RATE_HZ, TEXT, "en")])
+    assert plain.words is None
+    assert timed.words is not None
+    assert [word.text for word in timed.words] == TEXT.split()
+    assert timed.words[0].start_sample < 0.2 * RATE_HZ  # on trimmed speech
+    assert "words" not in timed.figures()
+    (other,) = listener.judge_all([Heard(spoken, RATE_HZ, "The harbour was quiet all night.", "en", timed=True)])
+    assert other.words is None
 
 
 def test_silence_before_and_within_speech(spoken: Waveform) -> None:
@@ -122,7 +134,11 @@ def test_another_voice_than_the_prompts_is_rejected(kokoro: Kokoro, spoken: Wave
     pytest.importorskip("resemblyzer", reason=f"{WHY} and Resemblyzer")
     gate = loaded(min_similarity=0.75)
     said = kokoro.speak([SpeechRequest("The boats come back at dawn.", voice, "en", 0) for voice in VOICES])
-    same, other = (Prompt("", np.asarray(wave), RATE_HZ, voice) for voice, wave in zip(VOICES, said, strict=True))
+    same, other = (
+        Prompt("", one.waveform, RATE_HZ, voice)
+        for voice, one in zip(VOICES, said, strict=True)
+        if isinstance(one, Said)
+    )
     assert problem(gate, spoken, prompt=same) == ""
     assert problem(gate, spoken, prompt=other).startswith("similarity to the prompt 0.")
     assert problem(gate, spoken) == "similarity to the prompt could not be measured, at least 0.75 wanted"
@@ -141,9 +157,9 @@ def test_only_what_a_threshold_asks_for_is_measured(spoken: Waveform) -> None:
 def test_a_gate_is_pickled_and_asked_without_loading_anything(tiny_en: str) -> None:
     code = f"""
 import pickle, sys
-from duplexgen.pipeline import recipe
+from duplexgen.pipeline.speech import section
 from duplexgen.pipeline.speech.gate import Gate
-gate = pickle.loads(pickle.dumps(Gate(recipe.Gate(max_wer=0.2, whisper={tiny_en!r}))))
+gate = pickle.loads(pickle.dumps(Gate(section.Gate(max_wer=0.2, whisper={tiny_en!r}))))
 assert gate.check(frozenset({{"en"}})) == [], gate.check()
 assert len(gate.fingerprint()["whisper"]) == 64
 print(sorted({{"torch", "faster_whisper", "ctranslate2", "transformers"}} & set(sys.modules)))
@@ -166,7 +182,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_stops_the_command(tiny_en: str, m
 
 def test_mistakes_of_the_section(tiny_en: str, tmp_path: Path) -> None:
     def mistakes(languages: frozenset[str] = frozenset({"en"}), prompts: bool = True, **thresholds: object):
-        return Gate(recipe.Gate.model_validate(thresholds)).check(languages, prompts)
+        return Gate(section.Gate.model_validate(thresholds)).check(languages, prompts)
 
     assert mistakes(whisper=tiny_en, max_wer=0.2) == []
     ((where, what),) = mistakes(whisper=tiny_en)
@@ -183,35 +199,35 @@ def test_mistakes_of_the_section(tiny_en: str, tmp_path: Path) -> None:
 
 def test_a_missing_package_is_named_with_the_threshold_that_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("duplexgen.pipeline.speech.gate.gate.find_spec", lambda package: None)
-    found = Gate(recipe.Gate(min_dnsmos=3.0, min_similarity=0.7)).check(prompts=False)
+    found = Gate(section.Gate(min_dnsmos=3.0, min_similarity=0.7)).check(prompts=False)
     assert [where[-1] for where, _ in found] == ["min_dnsmos", "min_similarity", "min_similarity"]
     assert "needs the package speechmos" in found[0][1]
     assert "no clips" in found[2][1]
 
 
 def test_the_fingerprint_names_what_is_used_and_no_path(tiny_en: str) -> None:
-    words = Gate(recipe.Gate(whisper=tiny_en, max_wer=0.2)).fingerprint()
+    words = Gate(section.Gate(whisper=tiny_en, max_wer=0.2)).fingerprint()
     assert tiny_en not in str(words)
     assert {"faster-whisper", "ctranslate2", "whisper-normalizer"} <= set(words)
     assert "speechmos" not in words
-    assert "whisper" not in Gate(recipe.Gate(max_silence_s=1.0)).fingerprint()
+    assert "whisper" not in Gate(section.Gate(max_silence_s=1.0)).fingerprint()
 
 
 def test_whisper_runs_where_the_engine_does_unless_told(tiny_en: str) -> None:
     def asked(engine_gpus: float, **fields: float) -> tuple[float, str | None]:
-        gate = Gate(recipe.Gate.model_validate({"whisper": tiny_en, "max_wer": 0.2} | fields), engine_gpus)
+        gate = Gate(section.Gate.model_validate({"whisper": tiny_en, "max_wer": 0.2} | fields), engine_gpus)
         return gate.num_gpus, gate.fingerprint().get("device")
 
     assert asked(0.0) == (0.0, "cpu")
     assert asked(0.5) == (0.5, "cuda")
     assert asked(0.5, num_gpus=0.0) == (0.0, "cpu")
     assert asked(0.0, num_gpus=0.25) == (0.25, "cuda")
-    assert Gate(recipe.Gate(max_silence_s=1.0, num_gpus=0.25), 1.0).num_gpus == 0.0  # nobody listens to words
+    assert Gate(section.Gate(max_silence_s=1.0, num_gpus=0.25), 1.0).num_gpus == 0.0  # nobody listens to words
 
 
 def test_the_larger_share_of_a_gpu_is_asked_for(tiny_en: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = recipe.Gate(whisper=tiny_en, max_wer=0.2, num_gpus=0.25)
-    stage = SpeechStage(recipe.Speech(assistant_voice="af_heart", gate=gate), 0)
+    gate = section.Gate(whisper=tiny_en, max_wer=0.2, num_gpus=0.25)
+    stage = SpeechStage(section.Speech(assistant_voice="af_heart", gate=gate), 0)
     assert stage.num_gpus == 0.25
     monkeypatch.setattr(stage.engine, "num_gpus", 0.5, raising=False)
     assert stage.num_gpus == 0.5

@@ -1,8 +1,8 @@
 import pytest
 
-from duplexgen.pipeline.recipe import Gate
+from duplexgen.pipeline.measures.words import Misheard
 from duplexgen.pipeline.speech.gate.quality import Quality, problem
-from duplexgen.pipeline.speech.gate.words import Misheard
+from duplexgen.pipeline.speech.section import Gate
 
 EVERY = Gate(max_wer=0.2, min_dnsmos=3.0, min_similarity=0.7, max_silence_s=1.0, max_repeats=1)
 GOOD = {"wer": 0.2, "dnsmos": 3.0, "similarity": 0.7, "leading_silence_s": 1.0, "longest_pause_s": 1.0, "repeats": 1}

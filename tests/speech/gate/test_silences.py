@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from duplexgen.pipeline.audio.trim import trim
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.speech.gate.silences import longest_pause_s
-from duplexgen.pipeline.speech.trim import trim
 
 RATE_HZ = 24000
 STEP_S = 0.032

@@ -1,0 +1,25 @@
+"""Samples as 16 bit integers and as floats; the factor between the two stands here alone.
+
+    int16 ── to_float ──▶ f32 in [-1, 1) ── to_int16 ──▶ the same int16
+
+`flac.encode` rounds floats as `to_int16` does, and `flac.decode` reads them as `to_float` does.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FULL_SCALE = 32768  # of int16: -FULL_SCALE … FULL_SCALE - 1
+LARGEST = FULL_SCALE - 1
+
+
+def to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """16 bit samples of any shape as f32 in [-1, 1); exact."""
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def to_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
+    """Round a waveform of any shape to 16 bit; louder samples are clipped. What `to_float` made comes back exactly."""
+    samples: NDArray[np.int16] = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, LARGEST).astype(np.int16)
+    return samples

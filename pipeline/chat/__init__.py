@@ -1,0 +1,1 @@
+"""Language models behind OpenAI-compatible endpoints: recipe section -> client -> answers, kept in a journal."""

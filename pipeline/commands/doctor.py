@@ -1,0 +1,108 @@
+"""What a recipe needs and this machine lacks, and how to get it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..dataset.recipe import Recipe
+from ..errors import UserError
+from ..recipe.file import RecipeFile
+from ..rewriting.rewriters import REWRITERS
+from ..speech.engines import ENGINES
+from ..stages.speech import SpeechStage
+from ..storage.places import check_places, deepest
+from ..tokens.tokenizers import SPEECH_TOKENIZERS
+from . import checking
+
+GB = 1e9
+SPEECH_GB_AN_HOUR = 0.1  # FLAC at 24 kHz, one channel: 61 to 96 MB measured
+AUDIO_GB_AN_HOUR = 0.06  # of dialogue as FLAC at 16 kHz, two channels: 54 to 61 MB measured
+TOKENS_GB_AN_HOUR = 0.001  # of dialogue without audio: 0.4 to 0.8 MB measured
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    part: str
+    is_well: bool
+    says: str
+
+
+def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:
+    """Check everything that a build of a recipe needs. Loads no model, speaks nothing and writes nothing.
+
+    places: from the name of a recipe to the folders of its data set and of its stages.
+    Raises UserError if there is no such recipe, or it is not YAML.
+    """
+    file, recipe, mistakes = checking.examine(name)
+    for mistake in mistakes:
+        yield Finding("recipe", False, str(mistake))
+    if not mistakes:
+        yield Finding("recipe", True, f"{file.path}: all parts that it names are here")
+    if recipe:
+        yield from _endpoint(recipe, file)
+        yield from _gpus(recipe)
+    out, work = places(recipe.name if recipe else file.path.stem)
+    try:
+        check_places(out, work)
+    except UserError as error:
+        yield Finding("folders", False, str(error))
+    yield from _disk(recipe, out, work)
+
+
+def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
+    if recipe.rewriting.engine not in REWRITERS:
+        return
+    for location, message in REWRITERS[recipe.rewriting.engine](recipe.rewriting).probe():
+        yield Finding("rewriting", False, str(file.mistake(location, message)))
+
+
+def _gpus(recipe: Recipe) -> Iterator[Finding]:
+    wanted = {}
+    if recipe.speech.engine in ENGINES:
+        wanted["speech"] = SpeechStage(recipe.speech, recipe.seed).num_gpus
+    if recipe.tokens.speech_tokenizer in SPEECH_TOKENIZERS:
+        wanted["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
+    asking = " and ".join(part for part, share in wanted.items() if share)
+    if not asking:
+        return
+    if address := os.environ.get("RAY_ADDRESS"):
+        yield Finding("gpu", True, f"{asking} ask for a GPU of the cluster at {address}")
+        return
+    gpus = _gpus_here()
+    least = sum(wanted.values())  # all stages run at the same time, with at least one actor each
+    if least <= len(gpus):
+        yield Finding("gpu", True, ", ".join(gpus))
+        return
+    yield Finding(
+        "gpu",
+        False,
+        f"{asking} ask for at least {least:g} GPUs and this machine has {len(gpus) or 'none'}. Set RAY_ADDRESS to "
+        "a cluster that has them, or num_gpus to a smaller share, or to 0 to use the processor.",
+    )
+
+
+def _gpus_here() -> list[str]:
+    if not shutil.which("nvidia-smi"):
+        return []
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+
+
+def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
+    with_audio = recipe is None or recipe.output.audio == "flac"
+    an_hour = AUDIO_GB_AN_HOUR if with_audio else TOKENS_GB_AN_HOUR
+    for folder, takes in (
+        (work, f"one hour of speech takes {SPEECH_GB_AN_HOUR:g} GB, one hour of dialogue {an_hour:g} GB"),
+        (out, f"one hour of dialogue takes {an_hour:g} GB"),
+    ):
+        there = deepest(folder)
+        if not os.access(there, os.W_OK | os.X_OK):
+            yield Finding("folders", False, f"{folder}: {there} is not writable. Choose another folder, or allow it.")
+        free = shutil.disk_usage(there).free / GB
+        yield Finding("disk", free > 1, f"{folder}: {free:.0f} GB free; {takes}")

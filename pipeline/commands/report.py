@@ -1,0 +1,178 @@
+"""What a person reads about a plan, a data set, or one dialogue."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from ..dataset.manifest import VOCABULARY_FOLDER
+from ..dataset.reader import LARGEST_TOKENIZER_BYTES, Dataset
+from ..dataset.rows import read_events
+from ..dataset.schema import SIDES
+from ..dataset.statistics import Statistics
+from ..errors import UserError
+from ..escapes import one_line
+from ..pairs.kind import PREFERENCES
+from ..storage.paths import read_bytes
+from .build import Build
+
+WORDS_A_SECOND = 2.5
+"""What a voice speaks, roughly; for estimates before anything is spoken."""
+SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events"]
+
+
+def describe_plan(made: Build) -> str:
+    """What a build would do, and how much of it is done."""
+    dialogues = rejected = 0
+    exchanges = 0
+    reasons: dict[str, int] = {}
+    limits = {"user": made.recipe.rewriting.max_user_words, "assistant": made.recipe.rewriting.max_reply_words}
+    words = {"user": 0, "assistant": 0}
+    for number in made.plan.partitions:
+        record = made.plan.folder.record(number)
+        assert record is not None, "the plan is whole"
+        dialogues += record.outcome.emitted
+        rejected += len(record.outcome.rejections)
+        for rejection in record.outcome.rejections:
+            reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
+        for row in made.plan.folder.read(number).to_pylist():
+            for turn in row["turns"][: 2 * made.recipe.rewriting.max_exchanges]:
+                words[turn["role"]] += min(_words(turn["text"]), limits[turn["role"]])
+                exchanges += turn["role"] == "user"
+    renditions = made.recipe.speech.renditions
+    timing = made.recipe.timing
+    speech_s = sum(words.values()) / WORDS_A_SECOND
+    to_speak_s = (words["user"] * renditions + words["assistant"]) / WORDS_A_SECOND
+    gaps_s = exchanges * (timing.reply_delay_s + (timing.next_turn_gap_s.low + timing.next_turn_gap_s.high) / 2)
+    lines = [
+        f"recipe       {made.recipe.name}",
+        f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_listed(reasons)})",
+        f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to speak, "
+        f"about {to_speak_s / 3600:.2f} hours of speech: the assistant speaks once for all renditions",
+        f"takes        {timing.takes} of each, {dialogues * renditions * timing.takes:,} dialogues to make",
+        f"hours        about {(speech_s + gaps_s) * renditions * timing.takes / 3600:.2f}, "
+        f"of which speech {speech_s * renditions * timing.takes / 3600:.2f}",
+        f"partitions   {made.plan.num_partitions} of up to {made.recipe.partition_size} dialogues",
+        "done already",
+    ]
+    for stage, folder, missing in zip(made.stages, made.folders, made.missing, strict=True):
+        done = made.plan.num_partitions - len(missing)
+        lines.append(f"  {stage.name:10} {done} of {made.plan.num_partitions} partitions, in {folder.path}")
+    return _shown(lines)
+
+
+def _shown(lines: Iterable[str]) -> str:
+    """The lines, with line breaks in texts of the data set escaped."""
+    return "\n".join(map(one_line, lines))
+
+
+def _words(text: str) -> int:
+    """Words of a text, or characters where a script has no spaces."""
+    return sum(1 if word.isascii() else len(word) for word in text.split())
+
+
+def _listed(counts: dict[str, int]) -> str:
+    listed = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f": {listed}" if listed else ""
+
+
+def describe_dataset(dataset: Dataset) -> str:
+    """Counts and timing statistics, as the manifest has them."""
+    manifest = dataset.manifest
+    statistics = Statistics.stored({name: tally.model_dump() for name, tally in manifest.statistics.items()})
+    lines = [f"{manifest.name}: {' '.join(manifest.description.split())}", ""]
+    if manifest.kind == PREFERENCES:
+        made_of = manifest.made_of
+        lines[1:1] = [f"preference pairs of {made_of.name}, scenario {made_of.timing.scenario}"]
+    for counts in manifest.ledger:
+        reasons, notes = _listed(counts.reasons), _listed(counts.notes)
+        ledger = f"{counts.planned:9,} planned{counts.emitted:9,} emitted{counts.rejected:9,} rejected"
+        lines.append(f"{counts.stage:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
+    lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
+    for _, tally in statistics.distributions():
+        figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
+        unit = f" ({tally.quantity.unit})" if tally.quantity.unit else ""
+        lines.append(
+            f"{tally.quantity.title + unit:56}{tally.count:9,}" + "".join(f"{value:9.2f}" for value in figures)
+        )
+    if early := statistics.get("assistant_before_user_end"):
+        lines.append(f"[ASSISTANT] before the user's last audio is observed: {early.mean:.1%} of replies")
+    return _shown(lines)
+
+
+def describe_dialogue(dataset: Dataset, wanted: str) -> str:
+    """One dialogue as its layout shows it; of a preference pair, both sides.
+
+    wanted: the dialogue's id, or its number counted from 0.
+    Raises UserError if there is no such dialogue.
+    """
+    if dataset.kind == PREFERENCES:
+        return _shown(_pair_lines(dataset, _find(dataset, wanted, None)))
+    return _shown(
+        _dialogue_lines(
+            dataset, _find(dataset, wanted, [*SHOWN_COLUMNS, *(field.name for field in dataset.layout.COLUMNS)])
+        )
+    )
+
+
+def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
+    for number, row in enumerate(dataset.rows(["dialogue_id"])):
+        if wanted in (row["dialogue_id"], str(number)):
+            found = next(islice(dataset.rows(columns), number, None))
+            _check_shown(dataset, found)
+            return found
+    last = dataset.manifest.rows - 1
+    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
+
+
+def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:
+    """Raise UserError unless a row's ids and events can be shown."""
+    layout = dataset.layout
+    try:
+        for side in _sides(dataset, row).values():
+            layout.written(side)
+            samples = layout.length(side) * layout.samples_per_frame
+            if not all(0 <= of["start_sample"] <= of["end_sample"] <= samples for of in row.get("events", ())):
+                raise ValueError(f"its events are not those of {samples} samples")
+    except (ValueError, IndexError) as error:
+        raise UserError(
+            f"{dataset.path}: the row is damaged: {error}. `duplexgen verify` says what is wrong."
+        ) from error
+
+
+def _sides(dataset: Dataset, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The columns of the layout in a row, by side; a dialogue has one side."""
+    names = [field.name for field in dataset.layout.COLUMNS]
+    prefixes = SIDES if dataset.kind == PREFERENCES else ("",)
+    return {side: {name: row[f"{side}_{name}".lstrip("_")] for name in names} for side in prefixes}
+
+
+def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
+    rate = dataset.sample_rate
+    yield f"{row['dialogue_id']}  {row['source']}, {row['scenario']}"
+    for of in row["events"]:
+        span = f"{of['start_sample'] / rate:7.2f} – {of['end_sample'] / rate:6.2f} s"
+        cut = f"  — cut, heard: {of['spoken_text']}" if of["cut_by"] is not None else ""
+        yield f"{of['channel']:>9}  {span}  {of['voice']}: {of['text']}{cut}"
+    yield ""
+    yield from dataset.layout.show(_sides(dataset, row)[""], _names(dataset), read_events(row["events"]), rate)
+
+
+def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
+    capped = ", for want of audio" if row["capped"] else ""
+    yield f"{row['dialogue_id']}  {row['scenario']}, event {row['event']}"
+    for side, columns in _sides(dataset, row).items():
+        yield ""
+        yield f"{side}: {row[f'{side}_delay_s']:.2f} s{capped if side == 'rejected' else ''}"
+        yield from dataset.layout.show(columns, _names(dataset), (), dataset.sample_rate)
+
+
+def _names(dataset: Dataset) -> Callable[[int], str]:
+    """From a text id to its text, without line breaks."""
+    file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
+    try:
+        tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"{file} is damaged: {error}") from error
+    return lambda id_: one_line(tokenizer.decode([id_]).strip())

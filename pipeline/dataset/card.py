@@ -1,0 +1,173 @@
+"""The data card of a built data set: README.md with the statistics of the run, and its plots."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, table
+from ..layouts.layouts import LAYOUTS
+from ..storage.atomic import atomic_path
+from .statistics import Statistics, Tally
+
+TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
+CARD = "README.md"
+AUDIO = """`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**.
+
+```python
+import io
+
+import soundfile
+from datasets import Audio
+
+rows = rows.cast_column("audio", Audio(decode=False))  # `datasets` 4 and later decode with torchcodec, or not at all
+samples, rate = soundfile.read(io.BytesIO(rows[0]["audio"]["bytes"]))
+user, assistant = samples.T
+```
+"""
+READ_REJECTED = """
+rejected = load_dataset(folder, "rejected", split="train")"""
+EARLY = """In {share} of the replies, [ASSISTANT] stands before the user's last audio has been observed. With
+`ast_offset` -1 and a reply delay near one block, it can be up to two frames early."""
+NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
+EMBEDDED = "All speech is synthetic; no recording of a person is in it."
+CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
+Its card says where they come from and under which licences."""
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+PLOT_COLUMNS = 2
+
+
+def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
+    """Write the card of dialogues and its plots; returns their paths, relative to `folder`.
+
+    about: the manifest, all but its files.
+    """
+    recipe = about["recipe"]
+    dialogue = statistics.get("dialogue_s")
+    early = statistics.get("assistant_before_user_end")
+    with_audio = recipe["output"]["audio"] == "flac"
+    about_card = {
+        "description": paragraphs(recipe["description"]),
+        "scenario": recipe["timing"]["scenario"].replace("_", "-"),
+        "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
+        "sources": _sources(recipe, about["sources"]),
+        "audio": Markdown(AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO),
+        "early": Markdown(EARLY.format(share=f"{early.mean:.1%}") if early else ""),
+        "layout": Markdown(LAYOUTS[recipe["layout"]["name"]].Spec.model_validate(recipe["layout"]).columns_in_words),
+        "speech_engine": recipe["speech"]["engine"],
+        "voices": CLONED if recipe["speech"]["cosyvoice"] else EMBEDDED,
+        "assistant_voice": recipe["speech"]["assistant_voice"],
+        "speech_tokenizer": recipe["tokens"]["speech_tokenizer"],
+        "text_tokenizer": recipe["tokens"]["text_tokenizer"],
+    }
+    front_matter = dialogues_front_matter(recipe) | {
+        "task_categories": ["audio-to-audio", "text-to-speech"],
+        "tags": ["full-duplex", "spoken-dialogue", "turn-taking", "duplexgen", recipe["timing"]["scenario"]],
+    }
+    return write_card(folder, "dataset.md", front_matter, about_card, about, statistics)
+
+
+def dialogues_front_matter(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Licence and languages, by the recipe that the dialogues were built from."""
+    languages = sorted({source["language"] for source in recipe["sources"]})
+    return {"license": one_line(recipe["license"]), "language": languages}
+
+
+def write_card(
+    folder: Path,
+    template: str,
+    front_matter: dict[str, Any],
+    says: dict[str, Any],
+    about: dict[str, Any],
+    statistics: Statistics,
+) -> list[str]:
+    """Fill in a template of data_cards/, and write the plots of all that was measured.
+
+    says: what this kind of data set has to say; its name, its counts, ledger and statistics are added.
+    """
+    plot = "plots/timing.png"
+    _write_plot(folder / plot, statistics)
+    recipe, emitted = about["recipe"], about["ledger"][-1]["emitted"]
+    parts = {"default": "data"}
+    if any(counts["rejected"] for counts in about["ledger"]):
+        parts["rejected"] = "rejected"  # `datasets` refuses to read a table without rows
+    front = front_matter | {
+        "size_categories": [next((name for most, name in SIZES if emitted < most), "n>1M")],
+        "pretty_name": one_line(recipe["name"]),
+        "configs": [
+            {"config_name": name, "data_files": [{"split": "train", "path": f"{part}/*.parquet"}]}
+            for name, part in parts.items()
+        ],
+    }
+    shown = says | {
+        "front_matter": Markdown(yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()),
+        "name": recipe["name"],
+        "read_rejected": Markdown(READ_REJECTED if "rejected" in parts else ""),
+        "dialogues": emitted,
+        "ledger": _ledger(about["ledger"]),
+        "statistics": _statistics(statistics),
+        "plot": Markdown(plot),
+        "seed": recipe["seed"],
+        "version": about["software"]["duplexgen"],
+    }
+    text = fill((TEMPLATES / template).read_text(encoding="utf-8"), shown)
+    with atomic_path(folder / CARD) as path:
+        path.write_text(text, encoding="utf-8")
+    return [CARD, plot]
+
+
+def _sources(recipe: dict[str, Any], prints: dict[str, Any]) -> Markdown:
+    rows = []
+    for source in recipe["sources"]:
+        read_from = (f"{markdown(name)} {code(value[:12])}" for name, value in prints[source["name"]].items() if value)
+        named = [source[key] for key in ("name", "shape", "language", "license")]
+        rows.append([*named, Markdown(", ".join(read_from))])
+    return table(("source", "shape", "language", "licence", "read from"), rows)
+
+
+def _ledger(ledger: list[dict[str, Any]]) -> Markdown:
+    figures = ("stage", "planned", "emitted", "rejected")
+    rows = [
+        [*(counts[key] for key in figures), _counted(counts["reasons"]), _counted(counts["notes"])] for counts in ledger
+    ]
+    return table((*figures, "why", "changed, not rejected"), rows)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _statistics(statistics: Statistics) -> Markdown:
+    rows = []
+    for _, tally in statistics.distributions():
+        figures = (tally.mean, tally.least, tally.quantile(0.05), tally.quantile(0.5), tally.quantile(0.95), tally.most)
+        rows.append([_label(tally), tally.count, *(f"{figure:.4g}" for figure in figures)])
+    return table(("", "count", "mean", "least", "5 %", "median", "95 %", "most"), rows)
+
+
+def _label(tally: Tally) -> str:
+    unit = tally.quantity.unit
+    return f"{tally.quantity.title} ({unit})" if unit else tally.quantity.title
+
+
+def _write_plot(target: Path, statistics: Statistics) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    tallies = [tally for _, tally in statistics.distributions()]
+    rows = -(-len(tallies) // PLOT_COLUMNS)
+    figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, PLOT_COLUMNS, squeeze=False).flatten()
+    for axis, tally in zip(axes, tallies, strict=False):
+        axis.stairs(tally.histogram, tally.quantity.edges, fill=True, color="#3b6ea5")
+        filled = tally.histogram.nonzero()[0]
+        width = tally.quantity.edges[1] - tally.quantity.edges[0]
+        axis.set_xlim(tally.quantity.edges[filled[0]] - 2 * width, tally.quantity.edges[filled[-1] + 1] + 2 * width)
+        axis.set_title(plot_text(_label(tally)), fontsize=9)
+        axis.set_ylabel("count", fontsize=8)
+        axis.tick_params(labelsize=8)
+    for axis in axes[len(tallies) :]:
+        axis.set_axis_off()
+    with atomic_path(target) as path:
+        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})

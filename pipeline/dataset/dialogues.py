@@ -1,0 +1,152 @@
+"""The kind of data set that a build makes of text: dialogues."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from ..dialogue import FIGURES
+from ..errors import UserError
+from ..layouts.layout import Layout
+from ..layouts.layouts import LAYOUTS
+from ..layouts.vocabulary import TOKENIZER_FILES, Vocabulary
+from ..recipe.sections import Section, shape_of
+from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from . import card
+from .invariants import Checker, RowOrder
+from .manifest import VOCABULARY_FOLDER
+from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, read_json
+from .recipe import Recipe
+from .schema import data_schema
+from .statistics import Statistics, measure, measure_quality
+
+DIALOGUES = "dialogues"
+PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
+EVENT_FIELDS = (
+    *("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by"),
+    *(f"quality.{name}" for name in FIGURES),
+)
+
+
+class Dialogues:
+    name: ClassVar[str] = DIALOGUES
+    recipe: ClassVar[type[Section]] = Recipe
+    stages: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "tracks", "sequences")
+    noted: ClassVar[tuple[str, ...]] = ()
+
+    def columns(self, dataset: Dataset) -> pa.Schema:
+        recipe = dataset.manifest.made_of
+        return data_schema(
+            LAYOUTS[recipe.layout.name].COLUMNS, recipe.output.sample_rate, recipe.output.audio == "flac"
+        )
+
+    def measured(self, layout: Layout) -> list[str]:
+        fields = (f"events.list.element.{name}" for name in EVENT_FIELDS)
+        return ["scenario", *fields, *(column.name for column in layout.COLUMNS)]
+
+    def finished_with(self, recipe: Recipe) -> dict[str, Any]:
+        """The card's words, sizes."""
+        return {
+            **shape_of(recipe, {"name", "description", "license"}),
+            "licenses": [source.license for source in recipe.sources],
+            **shape_of(recipe.output, {"shard_mb"}),
+        }
+
+    def shaped_by(self, dataset: Dataset) -> dict[str, Any]:
+        manifest, recipe = dataset.manifest, dataset.manifest.made_of
+        return {
+            "sources": [shape_of(source) for source in recipe.sources],
+            "fingerprints": manifest.sources,
+            "partition_size": recipe.partition_size,
+            "renditions": recipe.speech.renditions,
+            "limit": manifest.limit,
+            "rewriting": shape_of(recipe.rewriting),
+            "speech": shape_of(recipe.speech),
+            "timing": shape_of(recipe.timing),
+            "acoustics": [shape_of(effect) for effect in recipe.acoustics] or None,
+            "margin_frames": recipe.tokens.margin_frames,
+            "layout": shape_of(recipe.layout),
+            "sample_rate": recipe.output.sample_rate,
+            "audio": recipe.output.audio == "flac",
+            "seed": recipe.seed,
+        }
+
+    def fan_out(self, dataset: Dataset) -> dict[str, int]:
+        recipe = dataset.manifest.made_of
+        return {"speech": recipe.speech.renditions, "tracks": recipe.timing.takes}
+
+    def contradictions(self, dataset: Dataset) -> Iterator[str]:
+        manifest, recipe = dataset.manifest, dataset.manifest.made_of
+        fingerprints = manifest.sources or {}
+        names = {source.name for source in recipe.sources}
+        if fingerprints.keys() != names:
+            yield f"has fingerprints of the sources {sorted(fingerprints)!a}, its recipe names {sorted(names)}"
+        if manifest.limit is not None and manifest.ledger[0].emitted > manifest.limit:
+            yield f"{manifest.ledger[0].emitted} dialogues came from its sources, more than its limit {manifest.limit}"
+        shaped_by = [shape.shaped_by for shape in manifest.stages.values()]
+        if any("engine" in shape and ("gate" in shape) != (recipe.speech.gate is not None) for shape in shaped_by):
+            yield "its speech was shaped by another gate than the manifest says"
+        described = dataset.described.model_dump(include=dict.fromkeys(("speech_tokenizer", "text_tokenizer"), PRINTS))
+        for part, prints in described.items():
+            said = [shape[part] for shape in shaped_by if part in shape]
+            if not said or not all(isinstance(one, dict) and prints.items() <= one.items() for one in said):
+                yield f"was made with another {part} than vocabulary.json says"
+
+    def checker(self, dataset: Dataset) -> "DialogueRows":
+        made_of, described = dataset.manifest.made_of, dataset.described
+        checker = Checker(
+            made_of,
+            dataset.layout,
+            _tokenizer(dataset, TEXT_TOKENIZERS, described.text_tokenizer),
+            _tokenizer(dataset, SPEECH_TOKENIZERS, described.speech_tokenizer),
+            described.samples_per_frame,
+            described.margin_frames,
+        )
+        return DialogueRows(dataset, checker, RowOrder(checker, made_of.sources))
+
+    def measure(self, statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
+        measure(statistics, row, layout, sample_rate)
+        measure_quality(statistics, row["events"])
+
+    def write_card(self, folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
+        return card.write(folder, about, statistics)
+
+
+@dataclass(frozen=True)
+class DialogueRows:
+    """Checks the rows of a data set of dialogues, in order."""
+
+    dataset: Dataset
+    checker: Checker
+    order: RowOrder
+
+    def before_rows(self) -> Iterator[str]:
+        """Whether vocabulary/ has the tokenizer that the recipe's give, each word and rule of it."""
+        file = f"{VOCABULARY_FOLDER}/{TOKENIZER_FILES[0]}"
+        built = Vocabulary.build(self.checker.text_tokenizer, self.checker.speech_tokenizer)
+        assert built.tokenizer_json, "a vocabulary that is built has its tokenizer"
+        if json.loads(built.tokenizer_json) != read_json(self.dataset.path / file, LARGEST_TOKENIZER_BYTES):
+            name = self.dataset.tokens.text_tokenizer
+            yield f"{file}: is not the tokenizer of the recipe, {name}, with its states and codes"
+
+    def check(self, row: dict[str, Any]) -> Iterator[str]:
+        return self.order.check(row)
+
+
+def _tokenizer(
+    dataset: Dataset, table: Mapping[str, Any], described: DescribedSpeechTokenizer | DescribedTextTokenizer
+) -> Any:
+    try:
+        return installed(table, described, dataset.tokens)
+    except UserError as error:
+        if getattr(dataset.tokens, described.name, None) is None:  # it is duplexgen's own
+            raise
+        raise UserError(
+            f"{error}\nThe data set's files were checked, and its rows were not: that needs the model of its recipe, "
+            f"where {dataset.path / MANIFEST} says (tokens.{described.name}). Relative paths start at the folder "
+            "you work in: run the command where the data set was built, or put the model, or a link to it, there."
+        ) from error

@@ -1,0 +1,189 @@
+"""Partitions to the files of the finished data set: shards, rejected table, manifest."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..dialogue import Rejection
+from ..errors import UserError
+from ..layouts.layout import Layout
+from ..storage.atomic import atomic_path, explained, file_sha256
+from ..storage.partitions import COMPRESSION, PartitionFolder
+from ..storage.records import RecordDamaged, read_record, write_record
+from ..storage.tables import rows_of_table
+from .kind import Kind
+from .reader import opened
+from .schema import REJECTED
+from .statistics import Statistics
+
+ROW_GROUP_BYTES = 100_000_000
+JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer that outgrows the driver
+REJECTED_ROWS_A_FILE = 100_000
+COMMITS = ".commits"
+
+Entry = dict[str, Any]
+"""What the manifest says of one file: path, bytes, sha256 and, of tables, rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of `data/`: the partitions that go into it, in order."""
+
+    number: int
+    of: int
+    partitions: tuple[int, ...]
+    made_of: str  # a checksum of those of its partitions
+
+    @property
+    def file(self) -> str:
+        return f"data/train-{self.number:05d}-of-{self.of:05d}.parquet"
+
+
+def group_shards(folder: PartitionFolder, partitions: Sequence[int], shard_bytes: int) -> list[Shard]:
+    """Neighbouring partitions up to a size; a partition without rows goes nowhere."""
+    groups: list[dict[int, str]] = []
+    filled = 0
+    for partition, record in zip(partitions, folder.records(partitions), strict=True):
+        if record.rows == 0:
+            continue
+        if not groups or filled + record.bytes > shard_bytes:
+            groups.append({})
+            filled = 0
+        groups[-1][partition] = record.sha256
+        filled += record.bytes
+    return [Shard(number, len(groups), tuple(group), _together(group)) for number, group in enumerate(groups)]
+
+
+def _together(group: dict[int, str]) -> str:
+    return hashlib.sha256("".join(group.values()).encode()).hexdigest()
+
+
+def keep_finished(shards: Sequence[Shard], staging: Path) -> dict[str, Entry]:
+    """What the manifest says of the shards that a killed build has finished; everything else there is removed.
+
+    A shard counts if its record does, was made of the same partitions, and the file is, byte for byte, what it says.
+    """
+    files = {name for shard in shards for name in (shard.file, record_name(shard.file))}
+    remove_others(staging, files)
+    found = {shard.file: _finished(shard, staging) for shard in shards}
+    kept = {file: entry for file, entry in found.items() if entry}
+    remove_others(staging, {name for file in kept for name in (file, record_name(file))})
+    return kept
+
+
+def _finished(shard: Shard, staging: Path) -> Entry | None:
+    try:
+        stored = read_record(staging / record_name(shard.file))
+    except (FileNotFoundError, RecordDamaged):
+        return None
+    if stored.pop("made_of", None) != shard.made_of or not (staging / shard.file).is_file():
+        return None
+    return stored if entry(staging, shard.file, stored.get("rows")) == stored else None
+
+
+def remove_others(folder: Path, files: Collection[str]) -> None:
+    """Remove all but these files, by their paths in the folder. Links are removed, what they lead to is left alone."""
+    with explained(folder):
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        elif folder.is_dir():
+            _remove_others(folder, files, "")
+
+
+def _remove_others(folder: Path, files: Collection[str], prefix: str) -> None:
+    for path in list(folder.iterdir()):
+        name = prefix + path.name
+        if path.is_dir() and not path.is_symlink():
+            _remove_others(path, files, f"{name}/")
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif name not in files or path.is_symlink() or not path.is_file():
+            path.unlink()
+
+
+def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa.Schema) -> Entry:
+    """Join partitions into row groups: small ones together, one over ROW_GROUP_BYTES divided."""
+    rows = 0
+    with (
+        atomic_path(staging / shard.file) as path,
+        pq.ParquetWriter(path, schema, compression=COMPRESSION, write_page_index=True) as writer,
+    ):
+        for table in _joined(folder.read(partition) for partition in shard.partitions):
+            groups = -(-table.nbytes // ROW_GROUP_BYTES)
+            writer.write_table(table, row_group_size=-(-table.num_rows // groups))
+            rows += table.num_rows
+    written = entry(staging, shard.file, rows)
+    write_record(staging / record_name(shard.file), written | {"made_of": shard.made_of})
+    return written
+
+
+def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Neighbouring tables together up to JOINED_BYTES."""
+    waiting: list[pa.Table] = []
+    filled = 0
+    for table in tables:
+        if waiting and filled + table.nbytes > JOINED_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting, filled = [], 0
+        waiting.append(table)
+        filled += table.nbytes
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def measured(
+    shards: Sequence[Path], kind: Kind, layout: Layout, sample_rate: int, report: Callable[[int], None]
+) -> Statistics:
+    """What the rows of finished shards are like: a row group at a time, and no column that is not measured.
+
+    report: called with the number of shards measured so far.
+    """
+    statistics, columns = Statistics(), kind.measured(layout)
+    for done, shard in enumerate(shards, start=1):
+        with opened(shard) as file:
+            for number in range(file.num_row_groups):
+                for row in rows_of_table(file.read_row_group(number, columns=columns, use_threads=False)):
+                    kind.measure(statistics, row, layout, sample_rate)
+        report(done)
+    return statistics
+
+
+def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[Entry]:
+    """Write the rejected table; returns what the manifest says of its files. There is always one, even without rows."""
+    entries: list[Entry] = []
+    while (rows := list(islice(rejections, REJECTED_ROWS_A_FILE))) or not entries:
+        file = f"rejected/part-{len(entries):05d}.parquet"
+        columns = {name: [getattr(row, name) for row in rows] for name in REJECTED.names}
+        with atomic_path(staging / file) as path:
+            pq.write_table(pa.table(columns, schema=REJECTED), path, compression=COMPRESSION)
+        entries.append(entry(staging, file, len(rows)))
+    return entries
+
+
+def entry(folder: Path, file: str, rows: int | None = None) -> Entry:
+    """What the manifest says of a finished file."""
+    path = folder / file
+    with explained(path):
+        says = {"path": file, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return says | ({} if rows is None else {"rows": rows})
+
+
+def check_there(folder: Path, entries: Sequence[Entry]) -> None:
+    """Raise UserError if a file that was just written is gone or has another size."""
+    for says in entries:
+        path = folder / says["path"]
+        if not path.is_file() or path.is_symlink() or path.stat().st_size != says["bytes"]:
+            raise UserError(
+                f"{path} was changed by something else while the data set was made. Run the same command again: "
+                "it is made again."
+            )
+
+
+def record_name(file: str) -> str:
+    return f"{COMMITS}/{file.replace('/', '--')}.json"

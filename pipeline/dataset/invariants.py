@@ -1,0 +1,223 @@
+"""What holds for every row of `data/`, checked from the row alone."""
+
+import math
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio import flac
+from ..dialogue import CHANNELS, CodedTrack, Event
+from ..layouts.layout import Layout
+from ..scenarios.scenario import Scenario
+from ..scenarios.scenarios import make_scenario
+from ..sources.section import Source
+from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from ..tokens.track import tokenize
+from .recipe import Recipe
+from .rows import audio_name, read_events, read_track, read_words
+
+Row = dict[str, Any]
+ROUNDED_SHARE = 0.02
+"""Of a codebook's codes of a channel's speech, how many another machine may give otherwise, if they are a network's.
+
+Two entries of a codebook can be about equally near, and float32 is not rounded alike everywhere. Measured on small
+networks of random weights, 30 s a signal, over all codebooks: none with another number of threads, at most 0.4 % with
+weights off by 1e-5. In lower precision (weights off by 1e-3) it was 13 to 19 % of Mimi's, of a signal moved by one
+frame at least 20 %.
+"""
+
+LONGEST_TRACK_S = 4 * 3600
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Checks rows of one data set. Each check yields what is wrong, in words."""
+
+    recipe: Recipe
+    layout: Layout
+    text_tokenizer: TextTokenizer
+    speech_tokenizer: SpeechTokenizer
+    samples_per_frame: int  # of the tracks
+    margin_frames: int
+
+    def check(self, row: Row) -> Iterator[str]:
+        """What is wrong with a row of the right columns, whatever they hold; lists hold no null."""
+        if row["scenario"] != self.recipe.timing.scenario:
+            yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
+        frames = len(row["user_codes"][0]) - self.margin_frames if row["user_codes"] else 0
+        events = read_events(row["events"])
+        misplaced = [*self._misplaced(events, frames * self.samples_per_frame)]
+        misshapen = [*self._misshapen_codes(row, frames)]
+        yield from misplaced or self._check_events(row, events, frames * self.samples_per_frame)
+        yield from misshapen
+        if not misplaced and not misshapen:
+            track = read_track(row, self.margin_frames, self.samples_per_frame)
+            yield from self._check_uncut(track)
+            yield from self.layout.check(row, track, [self.text_tokenizer.encode(text) for text in track.texts])
+        if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
+            yield "audio and the recipe's output.audio disagree"
+        if row.get("audio") is not None and not misplaced and not misshapen:
+            yield from self._check_audio(row, track)
+
+    def _misplaced(self, events: Sequence[Event], end: int) -> Iterator[str]:
+        """Events that lie nowhere, or that name none."""
+        if not events:
+            yield "nothing is heard in it"
+        for index, event in enumerate(events):
+            if event.channel not in CHANNELS:
+                yield f"event {index} is on the channel {reprlib.repr(event.channel)}, expected {' or '.join(CHANNELS)}"
+            if not 0 <= event.start_sample < event.end_sample <= min(end, event.whole_end_sample):
+                whole = f", whole to {event.whole_end_sample}" if event.is_cut else ""
+                yield f"event {index} lies at [{event.start_sample}, {event.end_sample}){whole}, of {end} samples"
+            if index and event.start_sample < events[index - 1].start_sample:
+                yield f"event {index} starts before the one before it"
+            for what, other in (("answers", event.answers), ("cut_by", event.cut_by)):
+                if other is not None and (not 0 <= other < len(events) or events[other].channel == event.channel):
+                    yield f"event {index}: {what} is {other}, expected an event of the other channel"
+            if event.is_cut != (event.cut_by is not None):
+                yield f"event {index}: cut_by and whole_end_sample disagree"
+
+    def _check_events(self, row: Row, events: Sequence[Event], end: int) -> Iterator[str]:
+        timing, rate = self.recipe.timing, self.recipe.output.sample_rate
+        yield from self._scenario.check(events, rate)
+        user_voice = next((of["voice"] for of in row["events"] if of["channel"] == "user"), "")
+        for index, (event, of) in enumerate(zip(events, row["events"], strict=True)):
+            if not of["text"].strip():
+                yield f"event {index} says nothing"
+            if of["spoken_text"] != (of["text"][: len(of["spoken_text"])] if event.is_cut else of["text"]):
+                yield f"event {index}: spoken_text is not what is heard of its text"
+            if of["voice"] != (self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice):
+                yield f"event {index} has the voice {reprlib.repr(of['voice'])}"
+            yield from self._check_words(index, event, of)
+        if max(event.end_sample for event in events) + round(timing.tail_s * rate) > end:
+            yield "the last event leaves less silence than tail_s"
+
+    def _check_words(self, index: int, event: Event, of: Mapping[str, Any]) -> Iterator[str]:
+        """Words are those that are heard, in order, within the event."""
+        words, at, said = read_words(of["words"]), event.start_sample, 0
+        if words is None:
+            return
+        for number, word in enumerate(words):
+            if not at <= word.start_sample <= word.end_sample <= event.end_sample:
+                yield f"event {index}: word {number} lies at [{word.start_sample}, {word.end_sample})"
+                return
+            if not word.text or of["spoken_text"][said:].lstrip()[: len(word.text)] != word.text:
+                yield f"event {index}: word {number}, {reprlib.repr(word.text)}, is not the next of spoken_text"
+                return
+            at, said = word.start_sample, of["spoken_text"].index(word.text, said) + len(word.text)
+        if of["spoken_text"][said:].strip():
+            yield f"event {index}: its words leave out {reprlib.repr(of['spoken_text'][said:])}"
+
+    def _misshapen_codes(self, row: Row, frames: int) -> Iterator[str]:
+        if frames <= 0:
+            yield f"user_codes has no more frames than the margin of {self.margin_frames}"
+            return
+        for column in ("user_codes", "assistant_codes"):
+            yield from self._misshapen(column, row[column], frames + self.margin_frames)
+        for uncut in row["assistant_uncut_codes"] or ():
+            lengths = [len(codebook) for codebook in uncut["codes"]] or [0]
+            yield from self._misshapen("assistant_uncut_codes", uncut["codes"], max(1, lengths[0]))
+
+    def _misshapen(self, column: str, codes: Sequence[Sequence[int]], frames: int) -> Iterator[str]:
+        tokenizer = self.speech_tokenizer
+        if {len(codebook) for codebook in codes} != {frames} or len(codes) != tokenizer.codebooks:
+            yield f"{column} is not [{tokenizer.codebooks}, {frames}]"
+            return
+        values = np.asarray(codes)
+        if values.min() < 0 or values.max() >= tokenizer.codebook_size:
+            yield f"{column} has codes {values.min()} … {values.max()}, expected 0 … {tokenizer.codebook_size - 1}"
+
+    def _check_uncut(self, track: CodedTrack) -> Iterator[str]:
+        cut = [index for index, event in enumerate(track.events) if event.is_cut]
+        if [uncut.event for uncut in track.uncut] != cut:
+            yield "assistant_uncut_codes are not those of the replies that are cut"
+            return
+        for uncut in track.uncut:
+            event = track.events[uncut.event]
+            first, past = uncut.first_frame, uncut.first_frame + uncut.codes.shape[1]
+            stops = -(-event.end_sample // self.samples_per_frame)
+            if not event.start_sample // self.samples_per_frame <= first <= stops:
+                yield f"assistant_uncut_codes of event {uncut.event} start with frame {first}, not where it is cut"
+            if past != -(-event.whole_end_sample // self.samples_per_frame):
+                yield f"assistant_uncut_codes of event {uncut.event} end with frame {past - 1}, not with its whole end"
+
+    def _check_audio(self, row: Row, track: CodedTrack) -> Iterator[str]:
+        rate = self.recipe.output.sample_rate
+        if (name := row["audio"]["path"]) != (own := audio_name(row["dialogue_id"])):
+            yield f"audio.path is {reprlib.repr(name)}, expected {own!r}"
+        try:
+            samples = read_audio(row["audio"]["bytes"], rate, track.frames * self.samples_per_frame)
+        except ValueError as error:
+            yield f"audio {error}"
+            return
+        for channel, role in enumerate(CHANNELS):
+            yield from self._check_silence(samples[:, channel], role, track.events)
+        codes = tokenize(samples.T, rate, self.speech_tokenizer, self.margin_frames)
+        for role, kept, found in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
+            spoken = self._spoken_frames(track.events, role) + self.margin_frames
+            yield from self._differing(f"{role}_codes are not the codes of the audio", kept, found, spoken)
+
+    def _check_silence(self, heard: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
+        silent = np.ones(len(heard), dtype=np.bool_)
+        for event in events:
+            if event.channel == role:
+                silent[event.start_sample : event.end_sample] = False
+                if not heard[event.start_sample : event.end_sample].any():
+                    yield f"the {role}'s event at sample {event.start_sample} is silent"
+        if heard[silent].any() and not (role == "user" and self.recipe.acoustics):
+            yield f"the {role}'s channel is not silent between events"
+
+    def _differing(self, says: str, kept: NDArray[Any], found: NDArray[Any], spoken_frames: int) -> Iterator[str]:
+        """says: what is wrong if two [codebooks, frames] are not the same codes, but for rounding."""
+        if kept.shape != found.shape:
+            yield says
+            return
+        differing = int(np.count_nonzero(kept != found, axis=1).max(initial=0))  # of the codebook with the most
+        exact = self.speech_tokenizer.frame_by_frame
+        most = 0 if exact else math.ceil(ROUNDED_SHARE * spoken_frames)
+        if differing > most:
+            yield says if exact else f"{says}: {differing} of {kept.shape[1]} differ in a codebook, at most {most} may"
+
+    def _spoken_frames(self, events: Sequence[Event], role: str) -> int:
+        frame = self.samples_per_frame
+        return sum(-(-of.end_sample // frame) - of.start_sample // frame for of in events if of.channel == role)
+
+    @cached_property
+    def _scenario(self) -> Scenario:
+        return make_scenario(self.recipe.timing)
+
+
+@dataclass
+class RowOrder:
+    """Checks rows in order: those of a source stand together, the sources in the order of the recipe."""
+
+    checker: Checker
+    sources: Sequence[Source]
+    at: int = 0  # the source of the last row
+
+    def check(self, row: Row) -> Iterator[str]:
+        """Call it with each row of a data set, in order."""
+        names = [source.name for source in self.sources]
+        if row["source"] not in names:
+            yield f"source is {reprlib.repr(row['source'])}, the recipe names {', '.join(names)}"
+        else:
+            number = names.index(row["source"])
+            if number < self.at:
+                yield f"stands after rows of {names[self.at]}, and the recipe names {names[number]} before it"
+            self.at = max(self.at, number)
+            if row["language"] != (language := self.sources[number].language):
+                yield f"language is {reprlib.repr(row['language'])}, that of its source is {language!r}"
+        yield from self.checker.check(row)
+
+
+def read_audio(data: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
+    """Samples [samples, channels] of the FLAC of a row, which is decoded only if it says that it is what is expected.
+
+    num_samples: of each channel; None: any length up to LONGEST_TRACK_S. Raises ValueError otherwise.
+    """
+    return flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S, num_samples)

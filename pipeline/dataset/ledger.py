@@ -1,0 +1,68 @@
+"""Checks of the counts of a data set. The build runs them before it finishes, and `verify` runs them again."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+
+from .manifest import DATA, REJECTED, File, StageCounts
+from .reader import opened
+from .schema import REJECTED as REJECTED_COLUMNS
+
+BATCH_ROWS = 10_000
+MOST_REJECTED_ROWS = 100_000  # of a file
+
+
+def ledger_failures(
+    folder: Path, ledger: Sequence[StageCounts], files: Sequence[File], fan_out: Mapping[str, int]
+) -> Iterator[str]:
+    """Everything that does not add up, in words.
+
+    folder: of the data set. ledger, files: as the manifest has them. fan_out: rows that a stage makes of one row, by
+    the stage's name, where it is not 1. Raises UserError if a rejected table cannot be read.
+    """
+    for counts in ledger:
+        stage, planned, emitted, rejected = counts.stage, counts.planned, counts.emitted, counts.rejected
+        if planned != emitted + rejected:
+            yield f"ledger: {stage}: planned is not emitted + rejected: {planned} is not {emitted} + {rejected}"
+        if rejected != sum(counts.reasons.values()):
+            yield f"ledger: {stage}: the reasons do not add up to {rejected}"
+    for before, counts in pairwise(ledger):
+        expected = before.emitted * fan_out.get(counts.stage, 1)
+        if counts.planned != expected:
+            yield f"ledger: {counts.stage} planned {counts.planned}, but {before.stage} hands on {expected}"
+    rows = sum(file.rows or 0 for file in files if file.path.startswith(DATA))
+    if rows != ledger[-1].emitted:
+        yield f"ledger: {ledger[-1].emitted} emitted, but data/ has {rows} rows"
+    listed = {(counts.stage, reason): count for counts in ledger for reason, count in counts.reasons.items()}
+    there: Counter[tuple[str, str]] = Counter()
+    for file in files:
+        if file.path.startswith(REJECTED):
+            yield from _count_rejected(folder, file.path, listed, there)
+    for (stage, reason), said in listed.items():
+        if (found := there[stage, reason]) != said:
+            yield f"ledger: {stage}: the rejected table counts {found} of {reason!r}, the ledger {said}"
+
+
+def _count_rejected(
+    folder: Path, file: str, listed: Mapping[tuple[str, str], int], there: Counter[tuple[str, str]]
+) -> Iterator[str]:
+    """Count the rows of a rejected table by stage and reason; those that the ledger does not have are named at once."""
+    with opened(folder / file, REJECTED_COLUMNS) as table:
+        if table.metadata.num_rows > MOST_REJECTED_ROWS:
+            yield f"{file}: has {table.metadata.num_rows} rows, more than {MOST_REJECTED_ROWS}"
+            return
+        unlisted = 0
+        for batch in table.iter_batches(BATCH_ROWS, columns=["stage", "reason"], use_threads=False):
+            try:
+                batch.validate(full=True)
+            except pa.ArrowException as error:
+                yield f"{file}: cannot be read: {error}"
+                return
+            counts = Counter(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+            there.update({key: count for key, count in counts.items() if key in listed})
+            unlisted += sum(count for key, count in counts.items() if key not in listed)
+        if unlisted:
+            yield f"{file}: {unlisted} rows have a stage and a reason that the ledger does not have"

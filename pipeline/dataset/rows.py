@@ -1,0 +1,81 @@
+"""Rows of a data set as records, and back: the one place that knows the names of their columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ..dialogue import CodedTrack, Event, Uncut, Utterance, Word
+
+Row = dict[str, Any]
+
+
+def event_row(event: Event, utterance: Utterance, spoken_text: str, words: Sequence[Word] | None) -> Row:
+    """words: those that are heard, on the track."""
+    return {
+        "channel": event.channel,
+        "kind": event.kind,
+        "voice": utterance.voice,
+        "text": utterance.text,
+        "spoken_text": spoken_text,
+        "start_sample": event.start_sample,
+        "end_sample": event.end_sample,
+        "whole_end_sample": event.whole_end_sample,
+        "answers": event.answers,
+        "cut_by": event.cut_by,
+        "words": None if words is None else [word_row(word) for word in words],
+        "quality": None if utterance.quality is None else dict(utterance.quality),
+    }
+
+
+def word_row(word: Word) -> Row:
+    return {"text": word.text, "start_sample": word.start_sample, "end_sample": word.end_sample}
+
+
+def read_words(words: Sequence[Mapping[str, Any]] | None) -> tuple[Word, ...] | None:
+    if words is None:
+        return None
+    return tuple(Word(word["text"], word["start_sample"], word["end_sample"]) for word in words)
+
+
+def uncut_row(uncut: Uncut) -> Row:
+    return {"event": uncut.event, "first_frame": uncut.first_frame, "codes": list(uncut.codes)}
+
+
+def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
+    """The events of a row, in its order; each is its own utterance."""
+    return tuple(
+        Event(
+            index,
+            row["channel"],
+            row["kind"],
+            row["start_sample"],
+            row["end_sample"],
+            row["whole_end_sample"],
+            row["answers"],
+            row["cut_by"],
+        )
+        for index, row in enumerate(rows)
+    )
+
+
+def read_track(row: Mapping[str, Any], margin_frames: int, samples_per_frame: int) -> CodedTrack:
+    """The track of a row that has its events and codes; of any number of codebooks, those the columns have."""
+    return CodedTrack(
+        np.asarray(row["user_codes"], np.int16),
+        np.asarray(row["assistant_codes"], np.int16),
+        margin_frames,
+        samples_per_frame,
+        read_events(row["events"]),
+        tuple(event["text"] for event in row["events"]),
+        tuple(
+            Uncut(uncut["event"], uncut["first_frame"], np.asarray(uncut["codes"], np.int16))
+            for uncut in row.get("assistant_uncut_codes") or ()
+        ),
+    )
+
+
+def audio_name(dialogue_id: str) -> str:
+    """How a reader that writes the audio to a folder would call it."""
+    return f"{quote(dialogue_id, safe='')}.flac"

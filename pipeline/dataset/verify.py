@@ -1,0 +1,164 @@
+"""What is wrong with a data set: its files, what its manifest says, its rows."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..escapes import visible
+from ..layouts.vocabulary import END_OF_TEXT, STATE_TOKENS, TOKENIZER_CONFIG, TOKENIZER_FILES, audio_token
+from ..tokens.tokenizers import SPEECH_TOKENIZERS
+from .files import LONGEST_NAME, check_files
+from .kind import Kind, Kinds, contradictions, kind_of
+from .ledger import ledger_failures
+from .manifest import ROUNDING, VOCABULARY, VOCABULARY_FOLDER
+from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, MalformedDataset, read_json
+from .row_sizes import rows_of
+from .statistics import Statistics
+
+MOST_FAILURES_OF_A_ROW = 20
+
+
+def verify(folder: Path, kinds: Kinds, report: Callable[[int], None]) -> Iterator[str]:
+    """Everything that is wrong with a data set, in words; nothing if it is whole.
+
+    report: called with the number of rows checked so far. Rows are checked only if every file is what the manifest
+    says. Raises UserError if the folder is no data set, is one of another version of duplexgen, or was made with
+    tokenizers that are not installed or whose models are not where its recipe says.
+    """
+    try:
+        kind = kind_of(Dataset(folder), kinds)
+        dataset = Dataset(folder, kind.columns(Dataset(folder)))
+        damaged = False
+        for failure in check_files(dataset, dataset.columns):
+            damaged = True
+            yield failure
+        if not damaged:
+            yield from check_manifest(dataset, kind)
+            yield from _check_rows(dataset, kind, report)
+    except MalformedDataset as error:
+        yield from error.failures
+
+
+def check_whole(dataset: Dataset, kinds: Kinds) -> list[str]:
+    """What is wrong with a data set, all but what its rows say: for who is about to read it.
+
+    Raises UserError if it is no data set, or one of another version.
+    """
+    try:
+        kind = kind_of(dataset, kinds)
+        return [*check_files(dataset, kind.columns(dataset))] or [*check_manifest(dataset, kind)]
+    except MalformedDataset as error:
+        return list(error.failures)
+
+
+def check_manifest(dataset: Dataset, kind: Kind) -> Iterator[str]:
+    """What the manifest and vocabulary.json say against themselves, each other and the rejected tables."""
+    manifest = dataset.manifest
+    for found in contradictions(dataset, kind):
+        yield f"{MANIFEST}: {found}"
+    yield from ledger_failures(dataset.path, manifest.ledger, manifest.files, kind.fan_out(dataset))
+    yield from _check_described(dataset)
+    yield from _check_vocabulary(dataset)
+
+
+def _check_described(dataset: Dataset) -> Iterator[str]:
+    """What vocabulary.json says beside the recipe of the dialogues, and beside the tokenizers that it names."""
+    described, recipe = dataset.described, dataset.manifest.made_of
+    tokens = recipe.tokens
+    said = [
+        ("layout", described.layout, recipe.layout),
+        ("sample_rate", described.sample_rate, recipe.output.sample_rate),
+        ("speech_tokenizer.name", described.speech_tokenizer.name, tokens.speech_tokenizer),
+        ("text_tokenizer.name", described.text_tokenizer.name, tokens.text_tokenizer),
+    ]
+    speech = SPEECH_TOKENIZERS.get(tokens.speech_tokenizer)
+    if speech and not (tokenizer := speech(tokens)).check():
+        said += [
+            ("speech_tokenizer.codebooks", described.speech_tokenizer.codebooks, tokenizer.codebooks),
+            ("audio.size", described.audio.size <= tokenizer.codebook_size, True),
+            (
+                "samples_per_frame",
+                described.samples_per_frame * tokenizer.sample_rate,
+                tokenizer.samples_per_frame * recipe.output.sample_rate,
+            ),
+        ]
+    for name, value, expected in said:
+        if value != expected:
+            yield f"{VOCABULARY}: {name} is not that of the recipe"
+
+
+def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
+    """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/, declared as each is."""
+    file, config = (f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES)
+    if read_json(dataset.path / config) != TOKENIZER_CONFIG:
+        yield f"{config}: is not the one that is written with every vocabulary"
+    stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
+    try:
+        own = stored["model"]["vocab"]  # ids by token, or pairs of token and score in the order of their ids
+        names = {id_: token for token, id_ in own.items()} if isinstance(own, dict) else dict(enumerate(own))
+        text_size = max(names) + 1
+        names |= {token["id"]: token["content"] for token in stored["added_tokens"]}
+    except (KeyError, TypeError, ValueError):
+        yield f"{file}: is no tokenizer: it has no vocabulary"
+        return
+    vocabulary = described.vocabulary
+    if text_size != vocabulary.text_size:
+        yield f"{VOCABULARY}: text_tokenizer.vocab_size is {vocabulary.text_size}, that of {file} {text_size}"
+    for state, id_ in described.state.items():
+        if names.get(id_) != STATE_TOKENS[state]:
+            yield f"{VOCABULARY}: the state {state} has the id {id_}, which {file} has for another token"
+    if names.get(vocabulary.end_of_text) != END_OF_TEXT:
+        yield f"{VOCABULARY}: end_of_text has the id {vocabulary.end_of_text}, which {file} has for another token"
+    ids = vocabulary.audio_ids(range(vocabulary.audio_size)).tolist()
+    if (wrong := next((code for code, id_ in enumerate(ids) if names.get(id_) != audio_token(code)), None)) is not None:
+        yield f"{VOCABULARY}: the audio code {wrong} has the id {ids[wrong]}, which {file} has for another token"
+    if names.get(ids[-1] + 1) == audio_token(len(ids)):
+        yield f"{VOCABULARY}: audio.size is {len(ids)}, and {file} has an id for the next code, too"
+
+
+def _check_rows(dataset: Dataset, kind: Kind, report: Callable[[int], None]) -> Iterator[str]:
+    checker = kind.checker(dataset)
+    yield from checker.before_rows()
+    statistics, noted = Statistics(), Counter[str]()
+    all_whole = True
+    ids = sqlite3.connect("")
+    ids.execute("create table ids (id text primary key) without rowid")
+    rows = (found for batch in dataset.batches() for found in rows_of(batch))
+    for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
+        named = f"row {count - 1}" if dialogue_id is None else visible(dialogue_id, LONGEST_NAME)
+        failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
+        for failure in failures:
+            yield f"{named}: {failure}"
+        if dialogue_id and ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
+            yield f"{named}: stands in the data set twice"
+        if row and not failures:  # others need not be measurable
+            kind.measure(statistics, row, dataset.layout, dataset.sample_rate)
+            noted.update(name for name in kind.noted if row[name])
+        all_whole &= not failures
+        report(count)
+    if not all_whole:
+        return
+    yield from check_statistics(dataset, statistics)
+    notes = dataset.manifest.ledger[-1].notes
+    for name in kind.noted:
+        if (said := notes.get(name, 0)) != noted[name]:
+            yield f"ledger: {noted[name]} rows are {name}, and it notes {said}"
+
+
+def check_statistics(dataset: Dataset, of_rows: Statistics) -> Iterator[str]:
+    """Whether a manifest's statistics are those of all its rows."""
+    stored = {name: tally.model_dump() for name, tally in dataset.manifest.statistics.items()}
+    if not _same(of_rows.to_json(), stored):
+        yield f"{MANIFEST}: its statistics are not those of the rows"
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Equal, but for the last bits of sums of seconds, which depend on the order in which they are added."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, float) and isinstance(right, int | float):
+        return abs(left - right) <= ROUNDING * max(abs(left), abs(right))
+    return bool(left == right)

@@ -1,0 +1,99 @@
+"""vocabulary.json as a model: all a reader needs to take a row apart."""
+
+import reprlib
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from ..dialogue import CHANNELS
+from ..recipe.sections import Section
+from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer, Id, Name
+from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from .layout import Layout
+from .layouts import AnyLayoutSection, make_layout
+from .section import LayoutSection
+from .vocabulary import FORMAT_VERSION, STATES, Vocabulary
+
+
+class AudioIds(Section):
+    first_id: Id
+    size: Annotated[int, Field(gt=0, le=2**15)]
+
+
+class Described(Section):
+    """vocabulary.json: all a reader needs to take a row apart."""
+
+    format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
+    layout: AnyLayoutSection
+    sample_rate: Annotated[int, Field(gt=0, le=1_000_000)]  # of the tracks, Hz
+    samples_per_frame: Annotated[int, Field(gt=0, le=1_000_000)]  # at this rate
+    margin_frames: Annotated[int, Field(ge=0, le=100_000)]  # of silence, after the last frame of user_codes and others
+    channels: list[str]
+    state: dict[Name, Id]
+    audio: AudioIds
+    end_of_text: Id | None = None
+    speech_tokenizer: DescribedSpeechTokenizer
+    text_tokenizer: DescribedTextTokenizer
+
+    @model_validator(mode="after")
+    def makes_a_layout(self) -> "Described":
+        if self.channels != list(CHANNELS):
+            raise ValueError(f"the channels are {reprlib.repr(self.channels)}, expected {list(CHANNELS)}")
+        if self.state.keys() != set(STATES):
+            raise ValueError(f"the states are {reprlib.repr(sorted(self.state))}, expected {list(STATES)}")
+        if self.layout.model_fields_set != set(type(self.layout).model_fields):
+            raise ValueError(f"the layout says {sorted(self.layout.model_fields_set)}, and not all of it")
+        _ = self.vocabulary
+        return self
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.from_json(self.model_dump(mode="json"))
+
+    def make_layout(self) -> Layout:
+        return make_layout(self.layout, self.vocabulary, self.samples_per_frame)
+
+    def unlike(self, other: "Described") -> list[str]:
+        """Names of the fields in which the two differ."""
+        return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
+
+
+def describe(
+    vocabulary: Vocabulary,
+    layout: LayoutSection,
+    speech_tokenizer: SpeechTokenizer,
+    text_tokenizer: TextTokenizer,
+    sample_rate: int,
+    margin_frames: int,
+) -> dict[str, Any]:
+    """What vocabulary.json says. sample_rate: of the tracks, Hz.
+
+    Raises ValueError if a frame is not a whole number of samples at this rate.
+    """
+    speech, text = speech_tokenizer.fingerprint(), text_tokenizer.fingerprint()
+    frame_samples, remainder = divmod(speech_tokenizer.samples_per_frame * sample_rate, speech_tokenizer.sample_rate)
+    if remainder:
+        raise ValueError(f"a frame of {speech['name']} is not a whole number of samples at {sample_rate} Hz")
+    return {
+        "format_version": FORMAT_VERSION,
+        "layout": layout.model_dump(),
+        "sample_rate": sample_rate,
+        "samples_per_frame": frame_samples,
+        "margin_frames": margin_frames,
+        "channels": list(CHANNELS),
+        "state": vocabulary.state,
+        "audio": {"first_id": vocabulary.audio_first_id, "size": vocabulary.audio_size},
+        "end_of_text": vocabulary.end_of_text,
+        "speech_tokenizer": {
+            "name": speech["name"],
+            "version": speech["version"],
+            "codebooks": speech_tokenizer.codebooks,
+            "sha256": speech["sha256"],
+        },
+        "text_tokenizer": {
+            "name": text["name"],
+            "vocab_size": text_tokenizer.vocab_size,
+            "sha256": text["sha256"],
+        },
+    }

@@ -1,0 +1,26 @@
+"""What a recipe says of the layout, whichever it is; each layout adds its own keys."""
+
+from typing import ClassVar
+
+from ..recipe.sections import Section
+
+
+class LayoutSection(Section):
+    name: str
+
+    PART: ClassVar[str | None] = "name"
+
+    @property
+    def columns_in_words(self) -> str:
+        """What the layout's columns hold, in Markdown, for the data card."""
+        return f"the columns of the layout `{self.name}`."
+
+    @property
+    def block_frames(self) -> int:
+        """Frames that a live model hears and answers at once."""
+        return 1
+
+    @property
+    def margin_frames(self) -> int:
+        """Silence that a row may take from behind the track, at most."""
+        return 0

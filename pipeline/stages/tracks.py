@@ -1,0 +1,198 @@
+"""Utterances to tracks: when each is heard, two channels of sound, and their speech tokens. No layout is known here."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import soxr
+
+from ..acoustics.effects import make_effects
+from ..audio import flac
+from ..audio.mixing import mix
+from ..audio.pcm import to_int16
+from ..dataset.recipe import Recipe
+from ..dataset.rows import audio_name, event_row, uncut_row
+from ..dataset.schema import track_schema
+from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
+from ..making.stage import Account, Row
+from ..randomness import generator
+from ..recipe.sections import shape_of
+from ..scenarios.scenario import Clock, Spoken
+from ..scenarios.scenarios import make_scenario
+from ..tokens.protocols import SpeechTokenizer
+from ..tokens.tokenizers import SPEECH_TOKENIZERS
+from ..tokens.track import frame_samples, tokenize
+from .heard import heard_text
+from .rows import read_speech_row
+from .takes import take_id
+
+SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
+
+
+class TracksStage:
+    name: ClassVar[str] = "tracks"
+    version: ClassVar[int] = 1
+    reads: ClassVar[tuple[str, ...] | None] = None
+    num_cpus = 0.25
+    max_actors: ClassVar[int | None] = None
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.timing, self.acoustics, self.tokens = recipe.timing, recipe.acoustics, recipe.tokens
+        self.seed = recipe.seed
+        self.cost = 0.02 * recipe.timing.takes
+        self.sample_rate = recipe.output.sample_rate
+        self.with_audio = recipe.output.audio == "flac"
+        self.schema = track_schema(self.with_audio)
+        self.scenario = make_scenario(recipe.timing)
+        self.effects = make_effects(recipe.acoustics)
+        self.tokenizer: SpeechTokenizer = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens)
+
+    @property
+    def num_gpus(self) -> float:
+        return self.tokenizer.num_gpus
+
+    @property
+    def samples_per_frame(self) -> int:
+        """At the recipe's rate, which may differ from the tokenizer's."""
+        return frame_samples(self.tokenizer, self.sample_rate)
+
+    def shaped_by(self) -> dict[str, Any]:
+        return {
+            "timing": shape_of(self.timing),
+            "acoustics": [shape_of(effect) for effect in self.acoustics] or None,
+            "margin_frames": self.tokens.margin_frames,
+            "sample_rate": self.sample_rate,
+            "audio": self.with_audio,
+            "seed": self.seed,
+            "speech_tokenizer": dict(self.tokenizer.fingerprint()),
+            "packages": {name: version(name) for name in SHAPING_PACKAGES},
+        }
+
+    def load(self, scratch: Path) -> None:
+        self.tokenizer.load()
+
+    @property
+    def fan_out(self) -> int:
+        return self.timing.takes
+
+    def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        made = []
+        for row in rows:
+            ids = [take_id(row["dialogue_id"], take) for take in range(self.fan_out)]
+            with account.each(*ids):
+                dialogue = read_speech_row(row)
+                waveforms = [resampled(utterance, self.sample_rate) for utterance in dialogue.utterances]
+                for id_ in ids:
+                    with account.each(id_):
+                        made.append(self.make_row(replace(dialogue, id=id_), waveforms))
+        return made
+
+    def make_row(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform]) -> Row:
+        """One track; raises DialogueRejected if the dialogue does not fit the scenario.
+
+        waveforms: of the utterances, at the rate of the track.
+        """
+        spoken = [
+            Spoken(item.role, len(waveform), words_at(item, self.sample_rate))
+            for item, waveform in zip(dialogue.utterances, waveforms, strict=True)
+        ]
+        clock = Clock(generator(self.seed, dialogue.id, "timing"), self.sample_rate)
+        laid_out = self.scenario.lay_out(spoken, clock)
+        frames = -(-laid_out.num_samples // self.samples_per_frame)
+        timeline = Timeline(laid_out.events, frames * self.samples_per_frame)
+        clean = mix(waveforms, timeline, self.sample_rate, self.timing.fade_s)
+        track, drawn = self._heard(clean, timeline, dialogue.id)
+        codes = tokenize(track.samples, self.sample_rate, self.tokenizer, self.tokens.margin_frames)
+        cut = (index for index, event in enumerate(timeline.events) if event.is_cut)
+        uncut = [uncut_row(self._uncut(index, timeline, waveforms, track)) for index in cut]
+        row: Row = {
+            "dialogue_id": dialogue.id,
+            "source": dialogue.source,
+            "language": dialogue.language,
+            "scenario": self.scenario.name,
+            "events": [self._event(event, dialogue, waveforms) for event in timeline.events],
+            "user_codes": list(codes[0]),
+            "assistant_codes": list(codes[1]),
+            "assistant_uncut_codes": uncut or None,
+            "acoustics": drawn or None,
+        }
+        if self.with_audio:
+            sound = flac.encode(track.samples.T, track.sample_rate)
+            row["audio"] = {"bytes": sound, "path": audio_name(dialogue.id)}
+        return row
+
+    def _heard(self, track: Track, timeline: Timeline, dialogue_id: str) -> tuple[Track, list[Row]]:
+        """What the microphone hears, and what was drawn for it."""
+        drawn = []
+        for number, effect in enumerate(self.effects):
+            rng = generator(self.seed, dialogue_id, f"acoustics/{number}/{effect.name}")
+            track, values = effect.apply(track, timeline, rng)
+            drawn += [{"effect": effect.name, "quantity": name, "value": value} for name, value in values.items()]
+        return track, drawn
+
+    def _event(self, event: Event, dialogue: SpokenDialogue, waveforms: Sequence[Waveform]) -> Row:
+        utterance = dialogue.utterances[event.utterance]
+        heard = event.end_sample - event.start_sample
+        words = words_at(utterance, self.sample_rate)
+        spoken_text = utterance.text
+        if event.is_cut:
+            waveform = waveforms[event.utterance]
+            spoken_text = heard_text(utterance.text, words, waveform, heard, self.sample_rate, dialogue.language)
+        return event_row(event, utterance, spoken_text, words and placed(words, spoken_text, event))
+
+    def _uncut(self, index: int, timeline: Timeline, waveforms: Sequence[Waveform], track: Track) -> Uncut:
+        """Codes of the assistant's channel had a reply not been cut, from where that makes a difference.
+
+        Frames of a tokenizer that looks around, or of speech that is resampled for it, are those of the channel up to
+        there; what follows is silence.
+        """
+        event, frame = timeline.events[index], self.samples_per_frame
+        start = event.start_sample
+        first = (event.end_sample - round(self.timing.fade_s * self.sample_rate)) // frame
+        first = max(first, start // frame)
+        past = -(-event.whole_end_sample // frame)
+        alone = self.tokenizer.frame_by_frame and self.tokenizer.sample_rate == self.sample_rate
+        heard_from = first * frame if alone else 0
+        channel = np.zeros(past * frame - heard_from, np.int16)
+        channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
+        whole = to_int16(waveforms[event.utterance])
+        there = max(start, heard_from)
+        channel[there - heard_from : event.whole_end_sample - heard_from] = whole[there - start :]
+        codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]
+        return Uncut(index, first, np.ascontiguousarray(codes[:, first - heard_from // frame :]))
+
+
+def words_at(utterance: Utterance, sample_rate: int) -> tuple[Word, ...] | None:
+    """Words of an utterance at another rate than the engine's."""
+    if utterance.words is None or utterance.sample_rate == sample_rate:
+        return utterance.words
+    return tuple(
+        Word(
+            word.text,
+            word.start_sample * sample_rate // utterance.sample_rate,
+            word.end_sample * sample_rate // utterance.sample_rate,
+        )
+        for word in utterance.words
+    )
+
+
+def placed(words: Sequence[Word], spoken_text: str, event: Event) -> list[Word]:
+    """The words that are heard, on the track; the last one ends where its speaker stops, at the latest."""
+    kept, said = [], 0
+    for word in words:
+        if (at := spoken_text.find(word.text, said)) < 0:
+            break
+        said = at + len(word.text)
+        start, end = word.start_sample + event.start_sample, word.end_sample + event.start_sample
+        kept.append(Word(word.text, start, min(end, event.end_sample)))
+    return kept
+
+
+def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
+    if utterance.sample_rate == sample_rate:
+        return utterance.waveform
+    waveform: Waveform = soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)
+    return waveform

@@ -1,0 +1,148 @@
+"""Files that are either whole or not there."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+TEMPORARY_SUFFIX = ".tmp"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # how file systems say that they keep none
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, which takes the target's name once the block ends well.
+
+    The file is on disk before it is renamed, so a crash leaves the target as it was or whole.
+    Raises UserError if the disk is full or may not be written.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        with explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync(temporary)
+            temporary.replace(target)
+            sync(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Turn an error of the file system inside into a UserError that names the target and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, target) from error
+
+
+@contextmanager
+def locked(path: Path, message: str | None) -> Iterator[None]:
+    """Hold a lock file; raises UserError, which starts with the message, if another process holds it.
+
+    message: None waits until it is free. Any other problem with the lock is raised as a UserError, too.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock(path, wait=message is None)
+    if descriptor is None:
+        raise UserError(f"{message}. Wait until it ends; nothing was changed.")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path, wait: bool) -> int | None:
+    """A descriptor that holds the lock as long as it is open, or None if another process holds it."""
+    while True:
+        descriptor = _open_lock(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise _no_lock(error, path) from error
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # its last holder has removed the file since it was opened here: it protects nothing
+
+
+def _no_lock(error: OSError, path: Path) -> UserError:
+    if error.errno in NO_LOCKS:
+        return UserError(
+            f"{path}: the file system there keeps no locks ({error.strerror}), and without them two builds could "
+            "write the same files. Choose a folder on another one, or, if it is NFS, start its lock service."
+        )
+    return UserError(f"{path}: could not be locked ({error.strerror}). Choose another folder, or allow it.")
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if path.is_symlink() or path.is_dir():
+            kind = "a link" if path.is_symlink() else "a folder"
+            raise UserError(f"{path} is {kind}, where a lock file is expected. Remove it.") from error
+        raise _explained(error, path) from error
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write JSON that is the same bytes for the same value; bytes of names that are not text become escapes."""
+    with atomic_path(target) as path:
+        path.write_text(canonical_json(value, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def canonical_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove temporary files of a killed build, at any depth. Call it with the folder's lock held."""
+    for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until a folder and all below it are on disk, also what other libraries wrote there."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):  # a pipe would wait
+            sync(path)
+
+
+def _explained(error: OSError, target: Path) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"{target}: the disk is full. Committed work is safe: make room and run the same command again."
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return UserError(f"{target}: may not be written ({error.strerror}). Choose another folder, or allow it.")
+    if error.errno == errno.ENAMETOOLONG:
+        return UserError(f"{target}: the name is too long for the file system. Choose a shorter one.")
+    return UserError(f"{target}: could not be written: {error}. Committed work is safe.")

@@ -1,0 +1,103 @@
+"""Paths of the command line or of a recipe, and the small text files that they name.
+
+A path that no file system here can have is refused. A file that could fill the memory or never end is not read.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from ..errors import UserError
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, gs://, file:/; a drive of Windows has one letter
+LONGEST_NAME_BYTES = 255  # of each part of a path, on every file system that is in use
+LONGEST_PATH_BYTES = 4095
+DEEPEST = 200  # folders within folders, which Python makes by recursion
+LARGEST_TEXT_BYTES = 1 << 20  # of a recipe, a prompt, a list of answers
+STORE = (
+    "is an address, not a path of a file system (it would become the folder {folder}). Expected a local or shared "
+    "folder. Copy a data set to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs "
+    "-put), and copy data from a store to a folder first"
+)
+
+
+def problem(text: str) -> str | None:
+    """Why a path can name nothing on a file system here, in words that follow the path; None if it can."""
+    if found := SCHEME.match(text):
+        return STORE.format(folder=f"./{found[0]}…")
+    if not text.strip():
+        return "is empty: expected a path"
+    try:
+        if "\0" in text or len(os.fsencode(text)) > LONGEST_PATH_BYTES:
+            return f"is not a path: expected at most {LONGEST_PATH_BYTES} bytes and no NUL among them"
+        parts = Path(text).parts
+        if len(parts) > DEEPEST or any(len(os.fsencode(part)) > LONGEST_NAME_BYTES for part in parts):
+            return (
+                f"has a name that is too long, or too many: expected at most {LONGEST_NAME_BYTES} bytes between two "
+                f"slashes, and {DEEPEST} folders within each other. Choose a shorter one"
+            )
+        Path(text).expanduser()
+    except (UnicodeEncodeError, RuntimeError):
+        return "is not a path here: it holds half a character, or starts with the home of an unknown user"
+    return None
+
+
+def path(text: str) -> Path:
+    """A path of the command line, with `~` expanded. Raises UserError if it is not a path, or a circle of links."""
+    if said := problem(text):
+        raise UserError(f"{shortened(text)} {said}.")
+    expanded = Path(text).expanduser()
+    try:
+        expanded.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{shortened(text)} cannot be followed: {error}.") from error
+    return expanded
+
+
+def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
+    """The text of a small file of a user; raises UserError, with its name, if it is not such a file."""
+    try:
+        if not file.is_file():
+            why = "expected a plain file, not a folder, pipe or device" if file.exists() else "there is no such file"
+            raise UserError(f"{file}: cannot be read: {why}")
+        with file.open("rb") as opened:
+            content = opened.read(largest_bytes + 1)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    if len(content) > largest_bytes:
+        raise UserError(f"{file}: is too large: expected at most {largest_bytes:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{file}: line {line}: cannot be read as text: expected UTF-8 ({error.reason})") from None
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """The bytes of a plain file; raises ValueError if it is not plain, such as a pipe, or larger than `most_bytes`."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a plain file")
+        if status.st_size > most_bytes:
+            raise ValueError(f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}")
+        return file.read(most_bytes)
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """A text that a message may quote: a long one is cut."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def _usable(text: str) -> str:
+    if said := problem(text):
+        raise ValueError(said)
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_usable)]
+"""A path in a recipe, or a name on the Hub, which may be a path. What it is relative to, its section says."""

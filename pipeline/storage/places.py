@@ -1,0 +1,101 @@
+"""Checks of the folders for a data set and for its work, before anything is written."""
+
+import os
+import unicodedata
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import UserError
+
+KEY = "0" * 16
+UUID = "0" * 32
+STAGING = ".{}." + KEY  # beside the data set, which it becomes: the longest name that is made of the data set's own
+BELOW_STAGING = f".commits/.data--train-00000-of-00000.parquet.json.{UUID}.tmp"
+BELOW_WORK = f"preferences-{KEY}/.part-000000.parquet.{UUID}.tmp"
+
+
+def check_places(out: Path, work: Path) -> None:
+    """Raise UserError if a data set cannot be made in `out` with its stages' folders in `work`, wherever links lead.
+
+    That is if one is inside the other or the same, if `out` is a mount point, if a file is in the way of a folder, or
+    if a name that will be made there is too long for the file system.
+    """
+    _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
+    _check_length(work, work / BELOW_WORK, 0)
+    for path in (out, work):
+        _check_way(path)
+    if out.is_mount():
+        raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
+    if is_inside(work, out):
+        raise UserError(
+            f"the folder of the stages, {work}, is inside {out}, which must hold only the data set. "
+            "Choose another folder with --work or with --out."
+        )
+    if is_inside(out, work):
+        raise UserError(
+            f"the folder of the data set, {out}, is inside {work}, where the stages keep their results. "
+            "Choose another folder with --out or with --work."
+        )
+
+
+def is_inside(inner: Path, outer: Path) -> bool:
+    """Whether a folder is another or lies in it, also under other names: links, mounts, upper and lower case.
+
+    Neither needs to exist. What does not exist yet is compared without regard to case, as some file systems do.
+    """
+    inner, outer = expanded(inner), expanded(outer)
+    there = deepest(outer)
+    rest = _folded(outer.relative_to(there))
+    for parent in (inner, *inner.parents):
+        with suppress(OSError):
+            if parent.samefile(there) and _folded(inner.relative_to(parent))[: len(rest)] == rest:
+                return True
+    return False
+
+
+def deepest(path: Path) -> Path:
+    """The deepest folder on the way to a path that exists."""
+    for parent in (path, *path.parents):
+        with suppress(OSError):
+            if parent.is_dir():
+                return parent
+    return Path(path.anchor)
+
+
+def expanded(path: Path, resolved: bool = True) -> Path:
+    """An absolute path without ~ and, if `resolved`, without .. and links; raises UserError if it leads nowhere."""
+    try:
+        path = path.expanduser()
+        return path.resolve() if resolved else path.absolute()
+    except (RuntimeError, OSError) as error:  # the home of an unknown user, links in a circle
+        raise UserError(f"{path} is not a usable path: {error}. Choose another.") from error
+
+
+def _folded(path: Path) -> tuple[str, ...]:
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in path.parts)
+
+
+def _check_way(path: Path) -> None:
+    there = deepest(path)
+    way = path.relative_to(there).parts
+    if way and os.path.lexists(there / way[0]):
+        kind = "a link that leads to no folder" if (there / way[0]).is_symlink() else "no folder"
+        raise UserError(f"{there / way[0]} is {kind}, and a build would make {path}. Choose another, or remove it.")
+
+
+def _check_length(path: Path, longest: Path, added: int) -> None:
+    """longest: of all that is made at or below `path`. added: bytes that are added to the name itself."""
+    there = deepest(path.parent)
+    most, most_in_all = os.pathconf(there, "PC_NAME_MAX"), os.pathconf(there, "PC_PATH_MAX") - 1
+    above = [(name, most) for name in path.parent.relative_to(there).parts]
+    for name, allowed in [*above, (path.name, most - added)]:
+        if (length := len(os.fsencode(name))) > allowed:
+            raise UserError(
+                f"{path}: the name {name[:30]}… has {length} bytes, and can have {allowed}: the file system allows "
+                f"{most}{f', and a build puts {added} around it' if allowed < most else ''}. Choose a shorter one."
+            )
+    if (length := len(os.fsencode(longest))) > most_in_all:
+        raise UserError(
+            f"{path}: with what a build makes there, the path has up to {length} bytes, and the system allows "
+            f"{most_in_all}. Choose a shorter one."
+        )

@@ -1,0 +1,251 @@
+"""The speech tokenizer of GLM-4-Voice, from its published folder (`glm-4-voice-tokenizer`).
+
+16 kHz, 12.5 Hz, one codebook. A code depends on what was heard before it and on the rest of its block of 4 s, and
+the features of a segment depend on its loudest moment. So codes of joined pieces are not those of the whole: it is
+composed tracks that are tokenized.
+
+Everything is computed in float32, on processors and GPUs alike, a segment of a channel at a time. So codes cannot
+depend on the channels beside it; those of two machines may differ where two entries are about equally near.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UserError
+from ...recipe.file import Problem
+from ...storage.model_files import MOST_LAYERS, folder_checksum, place, read_json_object, tensor_shapes
+from ...storage.paths import shortened
+from ..protocols import DecodingStream
+from ..section import Tokens
+from . import neural
+from .shapes import check_samples
+
+if TYPE_CHECKING:
+    from .glm4voice_stream import Encoder, GLM4VoiceStream
+
+CONFIG, FEATURES = "config.json", "preprocessor_config.json"
+PREFIX = "model.encoder."  # of every name in checkpoints that were saved with their decoder
+LARGEST_CODEBOOK = 32768  # codes are int16
+LARGEST_SIZE = 1_000_000  # of anything in its configuration
+STRUCTURE = {  # of the published model; sizes may differ
+    "activation_function": "gelu",
+    "pooling_type": "avg",
+    "pooling_kernel_size": 4,
+    "encoder_causal_convolution": True,
+}
+SIZES = (
+    "d_model", "encoder_attention_heads", "encoder_ffn_dim", "max_source_positions", "num_mel_bins",
+    "pooling_position", "quantize_causal_block_size", "quantize_position", "quantize_vocab_size",
+)  # fmt: skip
+INPUT = {"sampling_rate": 16000, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
+NO_DECODER = (
+    "speech tokens of GLM-4-Voice are turned into sound by its own flow-matching decoder (glm-4-voice-decoder), which "
+    "duplexgen does not carry. Use the code that is published with GLM-4-Voice, or a speech tokenizer that decodes "
+    "(melvq, mimi)."
+)
+
+
+class GLM4VoiceTokenizer:
+    """`offline`: segments of 30 s, each alone, as the published inference of BayLing-Duplex does it.
+
+    `streaming`: the codes of a block of 10 frames are those that `offline` gives them when the track ends with the
+    block, so that they know nothing of what follows.
+    """
+
+    name: ClassVar[str] = "glm4voice"
+    sample_rate: ClassVar[int] = 16000
+    samples_per_frame: ClassVar[int] = 1280
+    codebooks: ClassVar[int] = 1
+    frame_by_frame: ClassVar[bool] = False
+    segment_frames: ClassVar[int] = 375  # 30 s
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._section = tokens.glm4voice
+        self._folder = place(tokens.glm4voice.checkpoint if tokens.glm4voice else "")
+        self._encoder: Encoder
+
+    @property
+    def version(self) -> str:
+        if self._section is None or self._section.mode == "offline":
+            return "1"
+        return f"2 streaming {self._section.block_frames}"
+
+    @property
+    def num_gpus(self) -> float:
+        return self._section.num_gpus if self._section else 0.0
+
+    @property
+    def codebook_size(self) -> int:
+        """Raises UserError if the folder does not say it."""
+        try:
+            return int(self._config["quantize_vocab_size"])
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise UserError(f"tokens.glm4voice.checkpoint: {error}") from error
+
+    def check(self) -> list[Problem]:
+        if self._section is None:
+            return [(("tokens",), "expected a section `glm4voice` that says where its `checkpoint` is")]
+        if missing := neural.missing_packages():
+            return [(("tokens", "glm4voice"), missing)]
+        return [(("tokens", "glm4voice", "checkpoint"), message) for message in self._mistakes()]
+
+    def fingerprint(self) -> dict[str, str]:
+        files = [CONFIG, FEATURES, *(path.name for path in self._weights)]
+        sha256 = folder_checksum(self._folder, files)
+        return {"name": self.name, "version": self.version, "sha256": sha256, **neural.package_versions()}
+
+    def load(self) -> None:
+        """Raises UserError if the folder is not that of such a model, or a package or the GPU is missing."""
+        if problems := self.check():
+            raise UserError("; ".join(message for _, message in problems))
+        assert self._section is not None
+        with neural.importing("the speech tokenizer of GLM-4-Voice"):
+            import torch
+            from safetensors.torch import load_file
+            from transformers import WhisperFeatureExtractor
+
+            from .glm4voice_stream import Encoder
+            from .whisper_vq import WhisperVQ
+        device = neural.torch_device(self._section.device)
+        with torch.device("meta"):  # nothing is drawn at random to be overwritten
+            network = WhisperVQ(self._config)
+        saved = {name.removeprefix(PREFIX): value for path in self._weights for name, value in load_file(path).items()}
+        wanted = {name: saved[name].to(torch.float32) for name in network.state_dict()}
+        network.load_state_dict(wanted, strict=True, assign=True)
+        with neural.enough_memory(self.name):
+            network.eval().requires_grad_(False).to(device)
+            filters = WhisperFeatureExtractor.from_pretrained(self._folder).mel_filters
+            self._encoder = Encoder(network, torch.from_numpy(filters).to(device, torch.float32), self.segment_frames)
+
+    def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Codes [channels, 1, frames] of samples [channels, samples] at 16 kHz.
+
+        Raises ValueError unless the samples are int16 and a whole number of frames of 1280.
+        """
+        check_samples(samples, self.samples_per_frame)
+        if self._block_frames:
+            stream = self.stream(len(samples))
+            return np.concatenate([stream.push(samples), stream.finish()], axis=2)
+        codes = np.empty((len(samples), 1, samples.shape[1] // self.samples_per_frame), np.int16)
+        for channel, signal in enumerate(samples):
+            for start in range(0, codes.shape[2], self.segment_frames):
+                end = start + self.segment_frames
+                piece = signal[start * self.samples_per_frame : end * self.samples_per_frame]
+                codes[channel, 0, start:end] = self._encoder.whole(piece)
+        return codes
+
+    def stream(self, channels: int) -> "GLM4VoiceStream":
+        """Encodes signals as they are heard.
+
+        `streaming`: codes are those of `encode`, exactly, however the signal is cut; they come when their block of
+        `block_frames` is whole. `offline`: `encode` looks up to 4 s ahead, which nobody can who listens live. Codes
+        are those that `encode` gives if the signal ends with the push.
+        """
+        from .glm4voice_stream import GLM4VoiceStream
+
+        return GLM4VoiceStream(self._encoder, channels, self._block_frames)
+
+    def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Raises UserError: these tokens need the decoder of GLM-4-Voice, which is another model."""
+        raise UserError(NO_DECODER)
+
+    def decoding_stream(self, channels: int) -> DecodingStream:
+        """Raises UserError, as `decode` does."""
+        raise UserError(NO_DECODER)
+
+    @property
+    def _block_frames(self) -> int | None:
+        """Frames whose codes are committed at a time; None: those of a segment."""
+        assert self._section is not None
+        return None if self._section.mode == "offline" else self._section.block_frames
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return read_json_object(self._folder / CONFIG)
+
+    @property
+    def _weights(self) -> list[Path]:
+        return sorted(self._folder.glob("model*.safetensors"))
+
+    def _mistakes(self) -> list[str]:
+        """What keeps the folder from being the published model, or one like it of other sizes."""
+        if not self._folder.is_dir():
+            return [f"{self._folder} is no folder. hf download THUDM/glm-4-voice-tokenizer --local-dir {self._folder}"]
+        try:
+            config, features = self._config, read_json_object(self._folder / FEATURES)
+            shapes = {name: shape for path in self._weights for name, shape in tensor_shapes(path).items()}
+        except (ValueError, OSError) as error:
+            return [str(error)]
+        if not shapes:
+            return [f"{self._folder} has no model.safetensors"]
+        if strange := _strange_sizes(config):
+            return [f"{self._folder / CONFIG} {strange}"]
+        wanted = STRUCTURE | {"pooling_position": config["quantize_position"]}
+        found = neural.unlike(config, wanted, self._folder / CONFIG)
+        found += neural.unlike(features, INPUT | {"feature_size": config["num_mel_bins"]}, self._folder / FEATURES)
+        if config["quantize_vocab_size"] > LARGEST_CODEBOOK:
+            found.append(f"{self._folder} has {config['quantize_vocab_size']} codes, expected at most 32768")
+        return found + _unlike_shapes(shapes, config, self._folder)
+
+
+def _strange_sizes(config: dict[str, Any]) -> str | None:
+    """What no network can be made of, in words that follow the file's name."""
+    if missing := [name for name in SIZES if name not in config]:
+        return f"does not say {', '.join(missing)}: it is not GLM-4-Voice's tokenizer"
+    if strange := [name for name in SIZES if not _is_size(config[name])]:
+        said = ", ".join(f"{name} {shortened(json.dumps(config[name]))}" for name in strange)
+        return f"says {said}, expected whole numbers from 1 to {LARGEST_SIZE:,}"
+    if config["quantize_position"] > MOST_LAYERS:
+        return f"says quantize_position {config['quantize_position']}, expected at most {MOST_LAYERS:,}"
+    if config["d_model"] % config["encoder_attention_heads"]:
+        return f"says d_model {config['d_model']}, expected a multiple of encoder_attention_heads"
+    return None
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIZE
+
+
+def _unlike_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> list[str]:
+    bare = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
+    expected = expected_shapes(config)
+    if missing := sorted(expected.keys() - bare.keys()):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        return [f"the weights in {folder} lack {', '.join(missing[:3])}{more}: copied in part, or another model"]
+    return [
+        f"{name} in {folder} is {list(bare[name])}, and {CONFIG} wants {list(shape)}"
+        for name, shape in expected.items()
+        if bare[name] != shape
+    ][:3]
+
+
+def expected_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the parameters that the network keeps, by their names in the checkpoint."""
+    width, inner = config["d_model"], config["encoder_ffn_dim"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "conv1.weight": (width, config["num_mel_bins"], 3),
+        "conv1.bias": (width,),
+        "conv2.weight": (width, width, 3),
+        "conv2.bias": (width,),
+        "embed_positions.weight": (config["max_source_positions"], width),
+        "codebook.weight": (config["quantize_vocab_size"], width),
+    }
+    layer: dict[str, tuple[int, ...]] = {
+        "self_attn.k_proj.weight": (width, width),  # Whisper's keys have no bias
+        "fc1.weight": (inner, width),
+        "fc1.bias": (inner,),
+        "fc2.weight": (width, inner),
+        "fc2.bias": (width,),
+    }
+    for part in ("self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj"):
+        layer |= {f"{part}.weight": (width, width), f"{part}.bias": (width,)}
+    for part in ("self_attn_layer_norm", "final_layer_norm"):
+        layer |= {f"{part}.weight": (width,), f"{part}.bias": (width,)}
+    for index in range(config["quantize_position"]):
+        shapes |= {f"layers.{index}.{name}": shape for name, shape in layer.items()}
+    return shapes

@@ -1,0 +1,187 @@
+"""A recipe is checked as a whole, and every mistake is shown with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from duplexgen.pipeline.commands import checking
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.layouts.bayling import BaylingSection
+from duplexgen.pipeline.recipe.file import shipped
+from duplexgen.pipeline.scenarios.interruption import InterruptionTiming
+from duplexgen.pipeline.scenarios.scenarios import SCENARIOS
+from duplexgen.pipeline.scenarios.turn_taking import TurnTakingTiming
+
+GOOD = """\
+name: talk
+sources:
+  - name: talk
+    shape: ultrachat
+    path: talk.jsonl
+speech:
+  engine: kokoro
+  assistant_voice: af_heart
+timing:
+  scenario: turn_taking
+"""
+
+
+def mistakes(tmp_path: Path, text: str) -> list[str]:
+    (tmp_path / "talk.jsonl").write_text("")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        checking.load(str(path))
+    assert "Traceback" not in str(error.value)
+    return [line.strip().removeprefix(f"{path}:") for line in str(error.value).splitlines()]
+
+
+def test_recipes_that_ship_are_right() -> None:
+    embedded = [name for name in shipped() if "/" not in name]
+    assert {"turn_taking", "interruption"} <= set(embedded)
+    for name in embedded:
+        recipe, base = checking.load(name)
+        assert recipe.name == name
+        assert (base / str(recipe.sources[0].path)).exists()
+
+
+def test_recipes_of_the_paper_lack_nothing_but_what_must_be_had_elsewhere() -> None:
+    papers = [name for name in shipped() if name.startswith("paper/")]
+    assert papers == ["paper/bayling_interruption", "paper/bayling_turn_taking"]
+    models = {"speech.cosyvoice.model", "speech.cosyvoice.bank", "speech.cosyvoice.source"}
+    models |= {"speech.gate", "tokens.glm4voice.checkpoint", "tokens.pretrained.folder"}
+    recipes = []
+    for name in papers:
+        _, recipe, mistakes = checking.examine(name)
+        assert {mistake.key for mistake in mistakes if not mistake.key.startswith("speech.gate")} <= models
+        assert recipe is not None and f"paper/{recipe.name}" == name
+        recipes.append(recipe)
+    one, other = recipes
+    shared = {"sources", "rewriting", "speech", "seed", "partition_size"}
+    assert one.model_dump(include=shared) == other.model_dump(include=shared), "speech is shared by both"
+
+
+def test_defaults(tmp_path: Path) -> None:
+    (tmp_path / "talk.jsonl").write_text("")
+    (tmp_path / "recipe.yaml").write_text(GOOD)
+    recipe, base = checking.load(str(tmp_path / "recipe.yaml"))
+    assert base == tmp_path
+    assert (recipe.output.sample_rate, recipe.tokens.margin_frames) == (16000, 40)
+    assert recipe.layout == BaylingSection(name="bayling", user_tokens=10, text_tokens=5, ast_offset=-1)
+    assert recipe.timing == TurnTakingTiming(scenario="turn_taking") and recipe.timing.reply_delay_s == 0.8
+    (tmp_path / "recipe.yaml").write_text(GOOD.replace("turn_taking", "interruption"))
+    timing = checking.load(str(tmp_path / "recipe.yaml"))[0].timing
+    assert isinstance(timing, InterruptionTiming) and timing.reaction_delay_s.high == 2.0
+
+
+def test_six_mistakes_at_once(tmp_path: Path) -> None:
+    text = """\
+name: talk
+seed: -1
+sources:
+  - name: talk
+    shape: ultrachatt
+    path: talk.jsonl
+  - name: more
+    shape: alpaca
+    path: nowhere.json
+speech:
+  engine: kokoro
+  assistant_voice: af_hart
+  loudness: -20
+timing:
+  scenario: turn_taking
+  next_turn_gap_s: [3.0, 0.5]
+layout:
+  user_tokens: 0
+"""
+    first, *found = mistakes(tmp_path, text.replace("  loudness: -20\n", ""))
+    assert first == "6 mistakes in the recipe, nothing was done:"
+    assert [line.split(": ")[0] for line in found] == ["2", "5", "9", "12", "15", "17"]
+    assert [line.split(": ")[1] for line in found] == [
+        "seed",
+        "sources[0].shape",
+        "sources[1].path",
+        "speech.assistant_voice",
+        "timing.next_turn_gap_s",
+        "layout.user_tokens",
+    ]
+    assert "af_heart" in found[3]
+    assert "13: speech.loudness: is not a key of a recipe here" in mistakes(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("engine: kokoro", "engine: kokoroo"), "7: speech.engine: expected one of cosyvoice, kokoro"),
+        (("name: talk\nsources", "name: a b\nsources"), "1: name:"),
+        (
+            ("scenario: turn_taking", "scenario: chaos"),
+            f"10: timing.scenario: expected one of {', '.join(sorted(SCENARIOS))}, got",
+        ),
+        (("timing:\n  scenario: turn_taking\n", ""), "1: timing: is missing"),
+        (
+            ("turn_taking\n", "turn_taking\n  reaction_delay_s: [1.0, 2.0]\n"),
+            "11: timing.reaction_delay_s: is not a key",
+        ),
+        (("scenario: turn_taking", "scenario: [turn_taking]"), "10: timing.scenario: Input should be a valid string"),
+        (("timing:", "acoustics: [{effect: rain}]\ntiming:"), "9: acoustics[0].effect: expected one of"),
+        (("timing:", "layout: {name: [bayling]}\ntiming:"), "9: layout.name: Input should be a valid string"),
+        (("timing:", "layout: {ast_offset: 1}\ntiming:"), "9: layout.ast_offset: "),
+        (
+            ("timing:", "tokens: {margin_frames: 18}\ntiming:"),
+            "9: tokens.margin_frames: expected at least what the layout",
+        ),
+        (("timing:", "layout: {user_tokens: 21}\ntiming:"), "tokens.margin_frames: expected at least what the layout"),
+        (("timing:", "output: {sample_rate: 11026}\ntiming:"), "9: output.sample_rate: a frame of"),
+        (("timing:", "layout: {name: moshi}\ntiming:"), "9: layout.name: expected one of bayling, got 'moshi'"),
+        (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
+        (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
+        (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),
+        (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: appears twice"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
+        (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    join: 7"), "6: sources[0].join: expected at most rewriting.max_"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    join: 0"), "6: sources[0].join: "),
+        (("turn_taking", "turn_taking\n  takes: 0"), "11: timing.takes: "),
+        (("timing:", "timing:\n  reply-delay-s: 1"), "10: timing.reply-delay-s: is not a key of a recipe here"),
+    ],
+)
+def test_one_mistake(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    found = mistakes(tmp_path, GOOD.replace(*change, 1))
+    assert len(found) == 2, found
+    assert says in found[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: [", "line 1: not YAML"),
+        ("just words", "expected a mapping of sections"),
+        ("", "expected a mapping of sections"),
+        ("name: !!python/object/apply:os.system [ls]", "1: name: has the tag !!python/object/apply:os.system"),
+        ("\tname: x", "line 1: not YAML"),
+    ],
+)
+def test_what_is_no_recipe(tmp_path: Path, text: str, says: str) -> None:
+    assert says in "".join(mistakes(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("file", "sources"), [("README.md", ["mine"]), ("recipes/README.md", ["mine", "ultrachat", "alpaca"])]
+)
+def test_recipe_of_the_readme(tmp_path: Path, file: str, sources: list[str]) -> None:
+    """As it shows it, with files of the names it says."""
+    text = (Path(__file__).parents[2] / file).read_text(encoding="utf-8")
+    for name in ("dialogues.jsonl", "alpaca.json"):
+        (tmp_path / name).write_text("")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0])
+    recipe, _ = checking.load(str(path))
+    assert [source.name for source in recipe.sources] == sources
+
+
+def test_a_name_that_is_nowhere() -> None:
+    with pytest.raises(UserError, match=r"no such recipe.*: .*interruption, .*turn_taking"):
+        checking.load("turn_talking")

@@ -1,0 +1,469 @@
+"""Pairs of tracks: what stays, what moves and by how much, and when there is no room for a negative."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.dialogue import BARGE_IN, TURN, CodedTrack, Event, Uncut
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
+from duplexgen.pipeline.layouts.layout import Layout
+from duplexgen.pipeline.layouts.layouts import LAYOUTS
+from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.pairs.checks import PairChecker
+from duplexgen.pipeline.pairs.lateness import Pair, PairMaker, Side
+from duplexgen.pipeline.pairs.recipe import PairsRecipe
+from duplexgen.pipeline.scenarios.scenarios import make_scenario
+from duplexgen.pipeline.tokens.section import Tokens
+from duplexgen.pipeline.tokens.tokenizers import TEXT_TOKENIZERS
+from tests.pairs.plain import Plain, PlainSection
+
+SPF, RATE, TALK, USER, GOES_ON = 1280, 16000, 500, 300, 250
+SECOND = RATE
+MARGIN = 40
+VOCABULARY = Vocabulary(
+    silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
+)
+LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
+PLAIN: Any = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
+ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
+TEXT = "It is on the corner of the market square."
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain() -> Iterator[None]:
+    LAYOUTS["plain"] = Plain  # type: ignore[assignment]
+    yield
+    del LAYOUTS["plain"]
+
+
+def maker(layout: Any = LAYOUT, scenario: str = "turn_taking", **changes: Any) -> PairMaker:
+    recipe = PairsRecipe.model_validate({"name": "test"} | changes)
+    about = made_of(layout, scenario)
+    return PairMaker(recipe, make_scenario(about.timing), layout, about.layout.block_frames, RATE)
+
+
+def made_of(layout: Any, scenario: str) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "talk",
+            "sources": [{"name": "talk", "shape": "ultrachat", "path": "talk.jsonl"}],
+            "speech": {"engine": "kokoro", "assistant_voice": "assistant"},
+            "timing": {"scenario": scenario},
+            "layout": layout.section.model_dump(),
+        }
+    )
+
+
+def turn(role: Any, start: int, end: int, **changes: Any) -> Event:
+    return replace(Event(0, role, TURN, start, end, end), **changes)
+
+
+def numbered(events: list[Event]) -> tuple[Event, ...]:
+    """Turns that alternate: each of the assistant's answers the one before it."""
+    return tuple(
+        replace(event, utterance=index, answers=index - 1 if event.channel == "assistant" else None)
+        for index, event in enumerate(events)
+    )
+
+
+def codes_of(events: tuple[Event, ...], channel: str, frames: int, codebooks: int) -> Any:
+    """Codes that tell which frame of which event is heard where, so that a frame out of place shows; silence is 0."""
+    codes = np.zeros(frames, np.int16)
+    for index, event in enumerate(events):
+        if event.channel == channel:
+            first, past = event.start_sample // SPF, -(-event.end_sample // SPF)
+            codes[first:past] = said(index, channel)[: past - first]
+    return np.stack([codes + codebook * (codes > 0) for codebook in range(codebooks)]).astype(np.int16)
+
+
+def said(event: int, channel: str = "assistant") -> Any:
+    """Codes of all frames of an event."""
+    return {"user": USER, "assistant": TALK}[channel] + 100 * event + np.arange(1000) % 100
+
+
+def track(events: list[Event], tail: int = SECOND, codebooks: int = 1, text: str = TEXT) -> CodedTrack:
+    laid_out = numbered(events)
+    frames = -(-(max(event.end_sample for event in laid_out) + tail) // SPF)
+    user, assistant = (codes_of(laid_out, channel, frames + MARGIN, codebooks) for channel in ("user", "assistant"))
+    uncut = []
+    for index, event in enumerate(laid_out):
+        if event.is_cut:
+            first, past = event.end_sample // SPF, -(-event.whole_end_sample // SPF)
+            whole = GOES_ON + np.arange(past - first, dtype=np.int16)
+            uncut.append(Uncut(index, first, np.stack([whole] * codebooks)))
+    return CodedTrack(user, assistant, MARGIN, SPF, laid_out, (text,) * len(laid_out), tuple(uncut))
+
+
+def two_exchanges(gap: int = 3 * SECOND) -> list[Event]:
+    """A user's turn of 2 s and a reply of 4 s, the user again after `gap`, and a reply."""
+    first = turn("user", 0, 2 * SECOND), turn("assistant", 44800, 44800 + 4 * SECOND)
+    again = first[1].end_sample + gap
+    answer = again + 2 * SECOND + 12800
+    return [*first, turn("user", again, again + 2 * SECOND), turn("assistant", answer, answer + 4 * SECOND)]
+
+
+def interrupted(question: int = 5 * SECOND, uncut: int = 6 * SECOND, reaction: int = SECOND) -> list[Event]:
+    """A reply that the user interrupts after 3 s with a question of this length; times are from the barge-in."""
+    barge_in = 44800 + 3 * SECOND
+    answer = barge_in + question + 12800
+    return [
+        turn("user", 0, 2 * SECOND),
+        turn("assistant", 44800, barge_in + reaction, whole_end_sample=barge_in + uncut, cut_by=2),
+        turn("user", barge_in, barge_in + question, kind=BARGE_IN),
+        turn("assistant", answer, answer + 4 * SECOND),
+    ]
+
+
+def interrupted_twice(question: int, into_answer: int) -> list[Event]:
+    """And so the answer: the user comes in again, so long after its start."""
+    events = interrupted(question)
+    again = events[3].start_sample + into_answer
+    answer = again + 2 * SECOND + 12800
+    cut = turn("assistant", events[3].start_sample, again + SECOND, whole_end_sample=again + 6 * SECOND, cut_by=4)
+    return [
+        *events[:3],
+        cut,
+        turn("user", again, again + 2 * SECOND, kind=BARGE_IN),
+        turn("assistant", answer, answer + 4 * SECOND),
+    ]
+
+
+def channel(side: Side) -> list[int]:
+    """The assistant's codes, without the margin."""
+    codes: list[int] = side.track.assistant_codes[0, : side.track.frames].tolist()
+    return codes
+
+
+def rows(pair: Pair, layout: Layout, given_track: CodedTrack) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+        texts = [ENCODE(given_track.texts[index]) for index in side.kept]
+        row |= {f"{name}_{column}": value for column, value in layout.encode(side.track, texts).items()}
+    return row
+
+
+def complaints(pair: Pair, layout: Layout, given_track: CodedTrack, scenario: str, **changes: Any) -> list[str]:
+    """What a check of the rows alone says of a pair."""
+    row = rows(pair, layout, given_track) | {
+        "scenario": scenario,
+        "event": pair.event,
+        "chosen_delay_s": pair.chosen_delay_samples / RATE,
+        "rejected_delay_s": pair.rejected_delay_samples / RATE,
+        "capped": pair.capped,
+    }
+    recipe = PairsRecipe.model_validate({"name": "test"} | changes)
+    return list(PairChecker(recipe, made_of(layout, scenario), layout).check(row))
+
+
+def check_sides(pair: Pair, given_track: CodedTrack) -> None:
+    """What holds for every pair: one user, one length, and events that name each other where they now stand."""
+    assert pair.chosen.track.user_codes.tolist() == pair.rejected.track.user_codes.tolist()
+    for side in (pair.chosen, pair.rejected):
+        made = side.track
+        assert made.assistant_codes.shape == made.user_codes.shape
+        known = min(made.user_codes.shape[1], given_track.user_codes.shape[1])
+        assert made.user_codes[:, :known].tolist() == given_track.user_codes[:, :known].tolist()
+        assert [event.start_sample for event in made.events] == sorted(event.start_sample for event in made.events)
+        assert len(side.kept) == len(made.events) == len(made.texts)
+        for kept, event in zip(side.kept, made.events, strict=True):
+            given_event = given_track.events[kept]
+            assert 0 <= event.start_sample < event.end_sample <= made.frames * SPF
+            for ours, theirs in ((event.answers, given_event.answers), (event.cut_by, given_event.cut_by)):
+                if ours is not None:
+                    assert side.kept[ours] == theirs
+            if event.channel == "user":
+                assert (event.start_sample, event.utterance) == (given_event.start_sample, given_event.utterance)
+                assert event.end_sample == min(given_event.end_sample, made.frames * SPF)
+    own = [event for event in pair.chosen.track.events if event.channel == "assistant"]
+    for event in own:
+        assert event.start_sample == given_track.events[event.utterance].start_sample
+
+
+def seeds(events: list[Event], number: int = 40, layout: Layout = LAYOUT, **changes: Any) -> list[Pair]:
+    scenario = "interruption" if any(event.is_cut for event in events) else "turn_taking"
+    made = []
+    for seed in range(number):
+        given_track = track(events)
+        made.append(maker(layout, scenario, seed=seed, **changes).pair("talk/0", given_track))
+        check_sides(made[-1], given_track)
+        assert complaints(made[-1], layout, given_track, scenario, **changes) == []
+    return made
+
+
+def test_late_reply_by_hand() -> None:
+    """Frames and slots of one reply, moved by 1.28 s: 16 frames, 8 slots."""
+    given_track = track(two_exchanges()[:2])
+    pair = maker(reply_delay_s=[2.08, 2.08]).pair("talk/0", given_track)
+    assert (pair.event, pair.chosen_delay_samples, pair.rejected_delay_samples) == (1, 12800, 33280)
+    assert pair.chosen.track.frames == pair.rejected.track.frames == 85 + 16 + 1  # ceil(108800 / 1280) = 85
+    words = said(1)[:50].tolist()
+    assert channel(pair.chosen) == [0] * 35 + words + [0] * 17
+    assert channel(pair.rejected) == [0] * 51 + words + [0]
+    late, chosen = pair.rejected.track.events[1], pair.chosen.track.events[1]
+    assert (late.start_sample, late.end_sample) == (chosen.start_sample + 20480, chosen.end_sample + 20480)
+    row = rows(pair, LAYOUT, given_track)
+    text, late_text = (
+        np.reshape(row[f"{side}_input_ids"], (-1, 25))[:, 10:15].reshape(-1) for side in ("chosen", "rejected")
+    )
+    assert (text.tolist().index(4097), late_text.tolist().index(4097)) == (11, 19)  # (35 - 10) * 5 // 10 - 1
+    assert (text.tolist().index(4099), late_text.tolist().index(4099)) == (38, 46)  # ceil((85 - 10) / 2)
+    assert text[12:38].tolist() == late_text[20:46].tolist()
+    assert row["chosen_num_blocks"] == row["rejected_num_blocks"] == 11
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
+@pytest.mark.parametrize("turn_", ["random", "last"])
+def test_starting_late(layout: Layout, turn_: str) -> None:
+    pairs = seeds(two_exchanges(), layout=layout, turn=turn_)
+    assert {pair.event for pair in pairs} == ({1, 3} if turn_ == "random" else {3})
+    for pair in pairs:
+        assert pair.difference_samples % (layout.step_frames * SPF) == 0
+        assert pair.chosen_delay_samples == 12800
+        assert 2 * SECOND <= pair.rejected_delay_samples <= 5 * SECOND
+        heard, late = (np.array(channel(side)) for side in (pair.chosen, pair.rejected))
+        assert heard[heard > 0].tolist() == late[late > 0].tolist()
+        frames = pair.difference_samples // SPF
+        own = np.flatnonzero(heard > 0) >= two_exchanges()[pair.event].start_sample // SPF
+        assert np.flatnonzero(late > 0).tolist() == (np.flatnonzero(heard > 0) + frames * own).tolist()
+        assert late[-1] == 0 < late[-2]
+    assert len({pair.rejected_delay_samples for pair in pairs}) > 10
+
+
+def test_after_the_end_both_sides_go_on_with_silence_of_their_own() -> None:
+    given_track = track(two_exchanges())
+    pairs = [maker(seed=seed, turn="last").pair("talk/0", given_track) for seed in range(20)]
+    longest = max(pairs, key=lambda pair: pair.chosen.track.frames).chosen.track
+    assert longest.frames > given_track.frames
+    for codes, own in (
+        (longest.user_codes, given_track.user_codes),
+        (longest.assistant_codes, given_track.assistant_codes),
+    ):
+        assert codes[:, : own.shape[1]].tolist() == own.tolist()
+        assert not codes[:, own.shape[1] :].any()
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
+def test_neither_side_holds_anything_of_the_next_reply(layout: Layout) -> None:
+    for gap in range(8000, 2 * SECOND, 1234):
+        for pair in seeds(two_exchanges(gap), 10, layout):
+            for side in (pair.chosen, pair.rejected):
+                assert (3 in side.kept) == (pair.event == 3)
+                assert pair.event == 3 or not np.isin(said(3)[:50], side.track.assistant_codes).any()
+
+
+def test_nothing_is_to_be_said_of_a_reply_that_is_not_there() -> None:
+    """A block ahead, [ASSISTANT] would be due: a row that ends before must not teach silence there."""
+    for gap in range(8000, 3 * SECOND, 777):
+        start = two_exchanges(gap)[3].start_sample
+        for pair in seeds(two_exchanges(gap), 5):
+            assert pair.event == 3 or not LAYOUT.announces(pair.chosen.track.frames, start)
+
+
+def test_first_reply_is_left_alone_where_the_next_comes_too_soon() -> None:
+    events = two_exchanges(8000)
+    events[2] = turn("user", events[2].start_sample, events[2].end_sample - 25600)  # a question of 0.4 s
+    events[3] = turn("assistant", events[3].start_sample - 25600, events[3].end_sample - 25600)
+    assert {pair.event for pair in seeds(events)} == {3}
+    with pytest.raises(DialogueRejected) as rejected:
+        maker(reply_delay_s=[0.5, 0.9]).pair("talk/0", track(events))
+    assert rejected.value.reason == "delays_out_of_range"
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
+def test_talking_on(layout: Layout) -> None:
+    """The question is long enough for the answer to stay where it is."""
+    given_track = track(interrupted())
+    for pair in seeds(interrupted(), layout=layout):
+        assert (pair.event, pair.chosen_delay_samples, pair.capped) == (1, SECOND, False)
+        assert 3 * SECOND <= pair.rejected_delay_samples <= 5 * SECOND
+        stop = given_track.events[2].start_sample + pair.rejected_delay_samples
+        first, past = given_track.uncut[0].first_frame, -(-stop // SPF)
+        chosen, late = channel(pair.chosen), channel(pair.rejected)
+        assert chosen == given_track.assistant_codes[0, : len(chosen)].tolist()
+        assert late[:first] == chosen[:first] and late[past:] == chosen[past:]
+        assert late[first:past] == given_track.uncut[0].codes[0, : past - first].tolist()
+        event = pair.rejected.track.events[1]
+        assert (event.end_sample, event.cut_by, event.is_cut) == (stop, 2, True)
+        assert pair.rejected.track.events[3] == pair.chosen.track.events[3]
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
+def test_an_answer_that_would_come_too_soon_moves(layout: Layout) -> None:
+    """The assistant has one mouth: it answers once it has stopped."""
+    for question in range(SECOND, 4 * SECOND, 3333):
+        events = interrupted(question)
+        for pair in seeds(events, 8, layout):
+            assert not pair.capped
+            stop = pair.rejected.track.events[1].end_sample
+            answer, own = pair.rejected.track.events[3], pair.chosen.track.events[3]
+            moved = answer.start_sample - own.start_sample
+            assert moved % (layout.step_frames * SPF) == 0
+            assert answer.start_sample >= stop + 2560 and layout.may_follow(stop, answer.start_sample)
+            before = answer.start_sample - layout.step_frames * SPF
+            assert moved == 0 or before < stop + 2560 or not layout.may_follow(stop, before), "no later than it must"
+            late = channel(pair.rejected)
+            start = answer.start_sample // SPF
+            assert late[start : start + 50] == said(3)[:50].tolist()
+            assert not any(late[-(-stop // SPF) : start])
+            assert (answer.answers, answer.is_cut) == (2, False)
+
+
+def test_text_of_a_reply_that_was_cut_in_the_middle_goes_on() -> None:
+    events = interrupted()
+    events[3] = turn("assistant", events[3].start_sample, events[3].end_sample + 20 * SECOND)
+    given_track = track(events, text=TEXT * 6)
+    for seed in range(10):
+        pair = maker(scenario="interruption", seed=seed).pair("talk/0", given_track)
+        row = rows(pair, LAYOUT, given_track)
+        chosen, late = (LAYOUT.decode(row[f"{side}_input_ids"]).replies[0] for side in ("chosen", "rejected"))
+        assert late.text_ids == tuple(ENCODE(TEXT * 6))[: late.room]
+        assert late.text_ids[: chosen.room] == chosen.text_ids and len(late.text_ids) > chosen.room
+        assert complaints(pair, LAYOUT, given_track, "interruption") == []
+
+
+def test_a_reply_that_ends_by_itself_is_capped_there() -> None:
+    for pair in seeds(interrupted(uncut=2 * SECOND + 100)):
+        assert (pair.capped, pair.rejected_delay_samples) == (True, 2 * SECOND + 100)
+        event = pair.rejected.track.events[1]
+        assert (event.is_cut, event.cut_by) == (False, None)
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
+@pytest.mark.parametrize("into_answer", [8000, 20000, 40000])
+def test_an_answer_that_is_cut_itself(layout: Layout, into_answer: int) -> None:
+    """Both sides end before the user's next turn, though not before the late stop, and the answer where they end."""
+    for question in range(SECOND, 5 * SECOND, 5555):
+        events = interrupted_twice(question, into_answer)
+        pairs = [pair for pair in seeds(events, 20, layout) if pair.event == 1]
+        assert pairs
+        for pair in pairs:
+            end, stop = pair.chosen.track.frames, pair.rejected.track.events[1].end_sample
+            past = -(-stop // SPF) + 1
+            assert end in (past, events[4].start_sample // SPF) and end >= past
+            assert 5 not in pair.chosen.kept + pair.rejected.kept
+            for side in (pair.chosen, pair.rejected):
+                talks = [event for event in side.track.events if event.channel == "assistant"]
+                assert all(left.end_sample <= right.start_sample for left, right in pairwise(talks))
+                assert not np.isin(side.track.assistant_codes[:, end:], said(3)[:50]).any(), "no more than the event"
+
+
+def test_no_room() -> None:
+    events = interrupted(uncut=2 * SECOND - 160)
+    with pytest.raises(DialogueRejected) as rejected:
+        maker(scenario="interruption").pair("talk/0", track(events))
+    assert rejected.value.reason == "reply_ends_too_soon"
+    assert rejected.value.detail.startswith("event 1 can be 0.99 s later at most")
+    near = maker(scenario="interruption", least_difference_s=0.3).pair("talk/0", track(events))
+    assert near.difference_samples < SECOND
+
+
+def test_a_scenario_that_knows_nothing_of_late_replies() -> None:
+    with pytest.raises(DialogueRejected) as rejected:
+        maker(scenario="interruption").pair("talk/0", track(two_exchanges()))
+    assert rejected.value.reason == "nothing_late"
+
+
+def test_no_silence_to_go_on_with() -> None:
+    """The user speaks to the end of a track that has no margin, and the late reply ends after it."""
+    talking = [turn("user", 0, 44800), turn("assistant", 44800, 76800), turn("user", 44800, 76800)]
+    given_track = track(talking, tail=0)
+    codes = (given_track.user_codes[:, :-MARGIN], given_track.assistant_codes[:, :-MARGIN])
+    alone = replace(given_track, user_codes=codes[0], assistant_codes=codes[1], margin_frames=0)
+    with pytest.raises(DialogueRejected) as rejected:
+        maker(PLAIN).pair("talk/0", alone)
+    assert rejected.value.reason == "no_silence"
+    assert maker(PLAIN).pair("talk/0", given_track).difference_samples > SECOND
+
+
+def test_draws_depend_on_seed_and_dialogue_alone() -> None:
+    given_track = track(two_exchanges())
+    same, again = (maker().pair("talk/0", given_track) for _ in range(2))
+    assert channel(same.rejected) == channel(again.rejected)
+    others = [maker(seed=1).pair("talk/0", given_track), maker().pair("talk/1", given_track)]
+    assert all(other.rejected_delay_samples != same.rejected_delay_samples for other in others)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from([(10, 5), (20, 10), (5, 3), (4, 4), (6, 4), (13, 26)]),
+    st.sampled_from([-1, 0]),
+    st.integers(0, 40000),
+    st.integers(30000, 90000),
+    st.integers(8000, 60000),
+    st.integers(0, 99),
+    st.integers(1, 3),
+)
+def test_starting_late_in_any_blocks(
+    ratio: tuple[int, int], offset: int, shift: int, length: int, gap: int, seed: int, codebooks: int
+) -> None:
+    section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
+    layout = Bayling(section, VOCABULARY, SPF)
+    events = [turn(of.channel, of.start_sample + shift, of.end_sample + shift) for of in two_exchanges(gap)]
+    events[3] = turn("assistant", events[3].start_sample, events[3].start_sample + length + 40000)
+    given_track = track(events, codebooks=codebooks)
+    for own in (layout, PLAIN):
+        pair = maker(own, seed=seed).pair("talk/0", given_track)
+        check_sides(pair, given_track)
+        assert pair.difference_samples % (own.step_frames * SPF) == 0
+        assert complaints(pair, own, given_track, "turn_taking") == []
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from([(10, 5), (20, 10), (5, 3), (4, 4), (6, 4), (13, 26)]),
+    st.sampled_from([-1, 0]),
+    st.integers(8000, 90000),
+    st.integers(33000, 100000),
+    st.integers(12800, 32000),
+    st.integers(8000, 60000) | st.none(),
+    st.integers(0, 99),
+)
+def test_stopping_late_in_any_blocks(
+    ratio: tuple[int, int], offset: int, question: int, uncut: int, reaction: int, into: int | None, seed: int
+) -> None:
+    """Whoever has the rows alone finds nothing wrong with them, however long question, reply and answer are."""
+    section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
+    layout = Bayling(section, VOCABULARY, SPF)
+    events = interrupted(question) if into is None else interrupted_twice(question, into)
+    barge_in = events[2].start_sample
+    events[1] = replace(events[1], end_sample=barge_in + reaction, whole_end_sample=barge_in + reaction + uncut)
+    given_track = track(events)
+    try:
+        layout.encode(given_track, [ENCODE(text) for text in given_track.texts])
+    except DialogueRejected:
+        reject()
+    for own in (layout, PLAIN):
+        pair = maker(own, "interruption", seed=seed).pair("talk/0", given_track)
+        check_sides(pair, given_track)
+        assert complaints(pair, own, given_track, "interruption") == []
+
+
+@given(st.booleans(), st.booleans(), st.integers(0, 99), st.data())
+def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int, data: st.DataObject) -> None:
+    """But for what stands in one side alone: talking on, and silence after the last reply of the chosen one."""
+    events, scenario = (interrupted(2 * SECOND), "interruption") if cut else (two_exchanges(), "turn_taking")
+    layout = PLAIN if plain else LAYOUT
+    given_track = track(events)
+    pair = maker(layout, scenario, seed=seed).pair("talk/0", given_track)
+    side = data.draw(st.sampled_from(["chosen", "rejected"]))
+    changed = getattr(pair, side)
+    role = data.draw(st.sampled_from(["user", "assistant"]))
+    stops = [of.track.events[1].end_sample // SPF for of in (pair.chosen, pair.rejected)]
+    alone = range(stops[0] - 2, stops[1] + 3) if cut and role == "assistant" else range(0)
+    replies = [event for event in changed.track.events if event.channel == "assistant"]
+    last = -(-replies[-1].end_sample // SPF)
+    assistants = range(10, last if side == "chosen" else changed.track.frames)
+    shown = assistants if role == "assistant" else range(changed.track.frames)
+    frame = data.draw(st.sampled_from([frame for frame in shown if frame not in alone]))
+    codes = getattr(changed.track, f"{role}_codes").copy()
+    codes[0, frame] = 1999
+    damaged = replace(changed, track=replace(changed.track, **{f"{role}_codes": codes}))
+    assert complaints(replace(pair, **{side: damaged}), layout, given_track, scenario)

@@ -1,0 +1,42 @@
+"""Dialogues of drawn lengths, and what a scenario makes of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from duplexgen.pipeline.dialogue import CHANNELS, Event, Timeline
+from duplexgen.pipeline.randomness import generator
+from duplexgen.pipeline.scenarios.scenario import Clock, Scenario, Spoken
+
+RATES = st.sampled_from([8000, 16000, 22050, 24000])
+SEEDS = st.integers(0, 2**31)
+exchanges = st.lists(st.floats(0.3, 20), min_size=2, max_size=12).map(lambda items: items[: len(items) // 2 * 2])
+
+
+def spoken(lengths_s: Sequence[float], rate: int) -> list[Spoken]:
+    return [Spoken(CHANNELS[index % 2], round(length * rate)) for index, length in enumerate(lengths_s)]
+
+
+def lay(scenario: Scenario, lengths_s: Sequence[float], rate: int, seed: int) -> Timeline:
+    return scenario.lay_out(spoken(lengths_s, rate), Clock(generator(seed, "dialogue", "timing"), rate))
+
+
+def changed(events: Sequence[Event], index: int, **fields: object) -> list[Event]:
+    """Events of which one is another."""
+    return [replace(event, **fields) if at == index else event for at, event in enumerate(events)]  # type: ignore[arg-type]
+
+
+def moved(events: Sequence[Event], first: int, by: int) -> list[Event]:
+    """Events that are later, from one on."""
+    return [
+        event
+        if at < first
+        else replace(
+            event,
+            start_sample=event.start_sample + by,
+            end_sample=event.end_sample + by,
+            whole_end_sample=event.whole_end_sample + by,
+        )
+        for at, event in enumerate(events)
+    ]

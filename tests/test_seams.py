@@ -1,0 +1,162 @@
+"""A layout, a scenario, an effect and exporters that nobody ships: a module each, a line in a table, and they work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from duplexgen.pipeline.acoustics.effects import EFFECTS
+from duplexgen.pipeline.commands.build import Build, build, prepare
+from duplexgen.pipeline.commands.report import describe_dialogue
+from duplexgen.pipeline.dataset.invariants import Checker
+from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.dataset.recipe import Recipe
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.exports.exporters import EXPORTERS, export
+from duplexgen.pipeline.kinds import verify
+from duplexgen.pipeline.layouts.layouts import LAYOUTS
+from duplexgen.pipeline.pairs.build import build as build_pairs
+from duplexgen.pipeline.scenarios.scenarios import SCENARIOS
+from duplexgen.pipeline.show.progress import Display
+from duplexgen.pipeline.stages.sequences import SequencesStage
+from duplexgen.pipeline.stages.tracks import TracksStage
+from tests.corpus import recipe_dict, run_stages, tree
+from tests.pairs.conftest import pairs_recipe
+from tests.seams.effect import Hum
+from tests.seams.exporter import Broken, Heard, Lines, Sequences
+from tests.seams.layout import Triples
+from tests.seams.scenario import Overlapping
+from tests.stages.running import SCRATCH, recipe, through
+
+OURS: dict[str, Any] = {
+    "timing": {"scenario": "overlapping", "share": 0.25},
+    "acoustics": [{"effect": "hum", "loudest": 300}],
+    "layout": {"name": "triples", "shift": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYOUTS, "triples", Triples)
+    monkeypatch.setitem(SCENARIOS, "overlapping", Overlapping)
+    monkeypatch.setitem(EFFECTS, "hum", Hum)
+    for exporter in (Lines, Heard, Sequences, Broken):
+        monkeypatch.setitem(EXPORTERS, exporter.name, exporter)
+
+
+@pytest.fixture
+def built(corpus: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A data set of the recipe, three dialogues long, and the work folder beside it."""
+
+    def make(name: str = "set", **changes: Any) -> Path:
+        recipe = Recipe.model_validate(recipe_dict(corpus) | OURS | {"name": name} | changes)
+        run_stages(prepare(recipe, Path("/"), tmp_path / "work", 3, Display()))
+        build(recipe, Path("/"), tmp_path / name, tmp_path / "work", 3, Display())
+        return tmp_path / name
+
+    return make
+
+
+def test_stages_make_rows_that_keep_every_invariant(said: pa.Table) -> None:
+    of = recipe(**OURS)
+    stage = SequencesStage(of)
+    made, outcome = through([TracksStage(of), stage], said)
+    assert outcome.rejections == () and made.schema.names[-1] == "triples"
+    check = Checker(of, stage.layout, stage.text_tokenizer, stage.speech_tokenizer, stage.samples_per_frame, 40)
+    for row in made.to_pylist():
+        assert list(check.check(row)) == []
+        assert {(one["effect"], one["quantity"]) for one in row["acoustics"]} == {("hum", "level")}
+        row["triples"][7] ^= 1
+        assert list(check.check(row)) == ["the triples are not those of the track"]
+
+
+def test_the_same_tracks_give_both_layouts(said: pa.Table) -> None:
+    """Whatever layout is asked for, the tracks that are stored are the same, and so is what they are made of."""
+    changes = {"timing": {"scenario": "turn_taking"}}
+    ours, bayling = recipe(**OURS | changes), recipe(**OURS | changes | {"layout": {}})
+    assert TracksStage(ours).shaped_by() == TracksStage(bayling).shaped_by()
+    tracks, _ = through([TracksStage(ours)], said)
+    triples, blocks = (through([SequencesStage(one)], tracks)[0].to_pylist() for one in (ours, bayling))
+    for row, other in zip(triples, blocks, strict=True):
+        assert {name: row[name] for name in row.keys() & other.keys()} == {
+            name: other[name] for name in row.keys() & other.keys()
+        }
+        users = np.asarray(row["triples"]).reshape(-1, 3)[:, 0]
+        ids = np.asarray(other["input_ids"]).reshape(-1, 25)[:, :10].reshape(-1)
+        assert len(np.unique(ids[: len(users)] - users)) == 1, "the same codes, by other ids"
+
+
+def test_a_build_with_them_verifies_and_is_shown(built: Callable[..., Path]) -> None:
+    folder = built()
+    assert list(verify(folder, lambda _: None)) == []
+    dataset = Dataset(folder)
+    assert dataset.layout == Triples(dataset.described.layout, dataset.layout.vocabulary, 1280)  # type: ignore[attr-defined,arg-type]
+    assert "triples" in describe_dialogue(dataset, "0").splitlines()[-1]
+    assert dataset.manifest.statistics["sequence_ids"].count == 3
+
+
+def test_pairs_of_it_verify(built: Callable[..., Path], tmp_path: Path) -> None:
+    """A late track through the same layout: nothing of the pairs knows what a row is."""
+    build_pairs(pairs_recipe(), built(), tmp_path / "pairs", tmp_path / "work", Display())
+    assert list(verify(tmp_path / "pairs", lambda _: None)) == []
+    for row in Dataset(tmp_path / "pairs").rows():
+        chosen, rejected = (np.asarray(row[f"{side}_triples"]).reshape(-1, 3) for side in ("chosen", "rejected"))
+        assert np.array_equal(chosen[:, 0], rejected[:, 0]) and not np.array_equal(chosen, rejected)
+        assert row["scenario"] == "overlapping" and row["rejected_delay_s"] > row["chosen_delay_s"]
+
+
+def test_another_layout_speaks_and_tokenizes_nothing_again(built: Callable[..., Path], tmp_path: Path) -> None:
+    built(timing={"scenario": "turn_taking"})
+    before = {path.name for path in (tmp_path / "work").iterdir() if path.is_dir()}
+    built("bayling", timing={"scenario": "turn_taking"}, layout={"name": "bayling"})
+    after = {path.name for path in (tmp_path / "work").iterdir() if path.is_dir()}
+    assert {name.partition("-")[0] for name in after - before} == {"sequences"}
+
+
+def test_a_recipe_that_names_what_is_not_there(corpus: Path) -> None:
+    for section, key in (("timing", "scenario"), ("layout", "name")):
+        with pytest.raises(ValueError, match=rf"{section}\.{key}\n  expected one of .*(overlapping|triples)"):
+            Recipe.model_validate(recipe_dict(corpus) | {section: {key: "another"}})
+
+
+def test_an_export_is_whole_or_not_there(built: Callable[..., Path], tmp_path: Path) -> None:
+    dataset = Dataset(built())
+    counted: list[int] = []
+    export(dataset, "lines", tmp_path / "new" / "lines", counted.append)
+    lines = (tmp_path / "new" / "lines" / "lines.txt").read_text(encoding="utf-8").splitlines()
+    events = [(row["dialogue_id"], of["channel"], of["text"]) for row in dataset.rows() for of in row["events"]]
+    assert [tuple(line.split("\t")) for line in lines] == events and counted == [1, 2, 3]
+    whole = tree(tmp_path / "new")
+    with pytest.raises(UserError, match="disk is full"):
+        export(dataset, "broken", tmp_path / "new" / "broken")
+    with pytest.raises(UserError, match=r"lines exists already: name a new folder"):
+        export(dataset, "lines", tmp_path / "new" / "lines")
+    assert tree(tmp_path / "new") == whole and [path.name for path in (tmp_path / "new").iterdir()] == ["lines"]
+
+
+def test_what_a_data_set_cannot_give_is_said_before_anything_is_written(
+    built: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset(built(output={"audio": "none"}, layout={}))
+    written = tmp_path / "there" / "out"
+    with pytest.raises(UserError, match=r"as heard: its rows have no audio: build it again with `output: \{audio: fl"):
+        export(dataset, "heard", written)
+    with pytest.raises(UserError, match=r"its layout is bayling: build it again with `layout: \{name: triples\}`"):
+        export(dataset, "sequences", written)
+    with pytest.raises(UserError, match=r"no exporter 'nothing': expected one of broken, heard, lines, sequences\."):
+        export(dataset, "nothing", written)
+    rows = [row | {"events": [of | {"words": None} for of in row["events"]]} for row in dataset.rows(["events"])]
+    monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
+    with pytest.raises(UserError, match=r"no audio: .*; of some of its events nobody knows when words are heard"):
+        export(dataset, "heard", written)
+    assert not written.parent.exists()
+
+
+def test_a_plan_is_made_of_them(corpus: Path, tmp_path: Path) -> None:
+    made: Build = prepare(Recipe.model_validate(recipe_dict(corpus) | OURS), Path("/"), tmp_path, 3, Display())
+    assert [stage.name for stage in made.stages] == ["script", "speech", "tracks", "sequences"]
+    made.sequences.load(SCRATCH)
+    assert isinstance(made.sequences.layout, Triples)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.randomness import generator
+from duplexgen.training.live.stream import Stream, choose
+from duplexgen.training.models.model import DuplexModel
+
+N, M = 10, 5
+BLOCKS = 6
+
+
+def user_codes(dialogue: int) -> np.ndarray:
+    """Codes that a user may say, [BLOCKS, N]."""
+    return generator(0, str(dialogue), "user").integers(0, 2048, (BLOCKS, N)).astype(np.int16)
+
+
+def run(model: DuplexModel, dialogues: list[int], temperature: float = 0.8, seed: int = 0) -> np.ndarray:
+    """Whole sequences [dialogues, BLOCKS * 25]."""
+    stream = Stream(model, [str(dialogue) for dialogue in dialogues], BLOCKS, temperature, seed)
+    blocks = []
+    for block in range(BLOCKS):
+        codes = np.stack([user_codes(dialogue)[block] for dialogue in dialogues])
+        blocks += [model.format.vocabulary.audio_ids(codes), stream.step(codes)]
+    return np.concatenate(blocks, axis=1)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_the_cache_gives_the_logits_of_the_full_pass(model: DuplexModel, temperature: float) -> None:
+    kept = []
+    hook = model.network.register_forward_hook(lambda module, given, out: kept.append(out.logits[:, -1]))
+    sequences = torch.from_numpy(run(model, [1, 2, 3], temperature)).long()
+    hook.remove()
+    with torch.inference_mode():
+        full = model.network(input_ids=sequences).logits
+    slots = torch.arange(sequences.shape[1]) % 25
+    sampled = (slots >= N).nonzero().squeeze(1)
+    cached = torch.stack(kept, dim=1)
+    torch.testing.assert_close(cached, full[:, sampled - 1], rtol=0, atol=1e-5)
+    assert full.std() > 0.05  # the tolerance is small against what is compared
+
+
+def test_every_slot_holds_only_what_it_may(model: DuplexModel) -> None:
+    blocks = run(model, list(range(8)), temperature=5.0).reshape(8, BLOCKS, 25)  # hot: everything allowed comes
+    text = blocks[:, :, N : N + M]
+    states = list(model.format.vocabulary.state.values())
+    assert (model.format.vocabulary.is_text(text) | np.isin(text, states)).all()
+    assert model.format.vocabulary.is_audio(blocks[:, :, N + M :]).all()
+    assert (blocks[:, :, :N] == model.format.vocabulary.audio_ids(np.stack([user_codes(d) for d in range(8)]))).all()
+
+
+def test_a_dialogue_says_in_a_batch_what_it_says_alone(model: DuplexModel) -> None:
+    together = run(model, list(range(8)))
+    for dialogue in (0, 3, 7):
+        assert (run(model, [dialogue])[0] == together[dialogue]).all()
+
+
+def test_only_seed_and_id_decide_what_is_drawn(model: DuplexModel) -> None:
+    first = run(model, [1])
+    torch.manual_seed(5)
+    assert (run(model, [1]) == first).all()
+    assert (run(model, [1], seed=1) != first).any()
+    assert (run(model, [1], temperature=0.0) == run(model, [1], temperature=0.0, seed=1)).all()
+
+
+def test_choices_follow_the_distribution() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.0, 0.3, 0.2]])).expand(20_000, 4)
+    uniforms = torch.from_numpy(generator(0, "choices", "test").random(20_000))
+    shares = torch.bincount(choose(logits, 1.0, uniforms), minlength=4) / 20_000
+    assert shares.tolist() == pytest.approx([0.5, 0, 0.3, 0.2], abs=0.015)
+    sharper = torch.bincount(choose(logits, 0.5, uniforms), minlength=4) / 20_000
+    squares = np.square([0.5, 0, 0.3, 0.2])
+    assert sharper.tolist() == pytest.approx(squares / squares.sum(), abs=0.015)
+
+
+def test_choices_at_the_ends_of_the_unit_interval() -> None:
+    logits = torch.log(torch.tensor([[0.0, 0.4, 0.6, 0.0]])).expand(2, 4)
+    assert choose(logits, 1.0, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)).tolist() == [1, 2]
+
+
+def test_a_dialogue_longer_than_the_model_is_refused_before_it_starts(model: DuplexModel) -> None:
+    Stream(model, ["a"], 60)
+    with pytest.raises(UserError, match=r"48\.8 s takes 1525 positions and the model has 1500, enough for 48\.0 s"):
+        Stream(model, ["a"], 61)
+
+
+def test_a_model_that_gives_no_numbers_is_refused(model: DuplexModel) -> None:
+    stream = Stream(model, ["a"], 1)
+    hook = model.network.lm_head.register_forward_hook(lambda module, given, logits: torch.full_like(logits, torch.nan))
+    with pytest.raises(UserError, match="not finite"):
+        stream.step(user_codes(0)[:1])
+    hook.remove()

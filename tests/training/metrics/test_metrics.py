@@ -1,0 +1,174 @@
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from benchmarks import replay
+from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.training.metrics.metrics import (
+    Figure,
+    Interruption,
+    TurnTaking,
+    figure,
+    interruption,
+    interruption_figures,
+    joined,
+    speech_segments,
+    turn_taking,
+    turn_taking_figures,
+)
+
+RATE = 16000
+VAD_STEP_S = 0.032
+
+
+@pytest.fixture(scope="module")
+def spoken() -> NDArray[np.float32]:
+    """A sentence of Kokoro's, trimmed to speech."""
+    waveform, rate = soundfile.read(replay.RECORDING, dtype="float32")
+    return np.asarray(soxr.resample(waveform, rate, RATE), dtype=np.float32)
+
+
+def channels(row: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32", always_2d=True)
+    assert rate == RATE
+    return samples[:, 0], samples[:, 1]
+
+
+@pytest.mark.parametrize("before_s", [0.0, 0.4, 3.21])
+def test_speech_is_found_where_it_is(spoken: NDArray[np.float32], before_s: float) -> None:
+    track = np.pad(spoken, (round(before_s * RATE), 2 * RATE))
+    found = joined(speech_segments(track, RATE))
+    assert len(found) == 1
+    assert found[0][0] == pytest.approx(before_s, abs=3 * VAD_STEP_S)
+    assert found[0][1] == pytest.approx(before_s + len(spoken) / RATE, abs=6 * VAD_STEP_S)
+
+
+def test_no_speech_no_segments(spoken: NDArray[np.float32]) -> None:
+    noise = np.random.Generator(np.random.Philox(1)).normal(0, 0.05, 2 * RATE).astype(np.float32)
+    click = np.zeros(RATE, np.float32)
+    click[8000:8080] = 0.8
+    for waveform in (np.zeros(0, np.float32), np.zeros(RATE, np.float32), noise, click):
+        assert speech_segments(waveform, RATE) == []
+
+
+def test_the_detector_keeps_nothing_of_the_track_before(spoken: NDArray[np.float32]) -> None:
+    alone = speech_segments(spoken, RATE)
+    speech_segments(np.tile(spoken, 2), RATE)
+    assert speech_segments(spoken, RATE) == alone
+
+
+@pytest.mark.parametrize(
+    ("assistant", "delay_s", "success", "early"),
+    [
+        ([(2.8, 5.0)], 0.8, True, False),
+        ([(2.8, 5.0), (9.0, 9.5)], 0.8, True, False),
+        ([(5.0, 6.0)], 3.0, True, False),
+        ([(5.25, 6.0)], 3.25, False, False),
+        ([(1.0, 6.0)], -1.0, False, True),
+        ([(1.0, 1.5), (2.8, 5.0)], -1.0, False, True),  # the first sound is what counts
+        ([], None, False, False),
+    ],
+)
+def test_turn_taking(assistant: list[Any], delay_s: float | None, success: bool, early: bool) -> None:
+    found = turn_taking([(0.1, 0.9), (1.2, 2.0)], assistant)
+    assert found.delay_s == pytest.approx(delay_s)
+    assert (found.success, found.early) == (success, early)
+
+
+@pytest.mark.parametrize(
+    ("assistant", "speaking", "overlap_s", "answer_delay_s"),
+    [
+        ([(3.0, 6.0), (8.0, 9.0)], True, 1.0, 1.0),
+        ([(3.0, 4.9), (5.2, 6.5), (8.0, 9.0)], True, 1.5, 1.0),  # a pause at the barge-in is no stop
+        ([(3.0, 5.5), (5.9, 6.5), (8.0, 9.0)], True, 1.5, 1.0),  # nor is one after it
+        ([(3.0, 5.5), (6.0, 6.5), (8.0, 9.0)], True, 0.5, 1.0),
+        ([(3.0, 6.8), (7.2, 9.0)], True, 1.8, 0.2),  # after the question's end it is an answer, however soon
+        ([(3.0, 12.0)], True, 7.0, None),  # never stops, never answers
+        ([(3.0, 7.5), (7.7, 12.0)], True, 7.0, None),  # nor here: it pauses between two words
+        ([(3.0, 4.4), (8.0, 9.0)], False, 0.0, 1.0),
+        ([(5.2, 6.8), (11.5, 12.0)], False, 0.0, 4.5),
+        ([], False, 0.0, None),
+    ],
+)
+def test_interruption(assistant: list[Any], speaking: bool, overlap_s: float, answer_delay_s: float | None) -> None:
+    found = interruption([(0.5, 2.0), (5.1, 7.0)], assistant, barge_in_s=5.0)
+    assert found.speaking == speaking
+    assert found.overlap_s == pytest.approx(overlap_s)
+    assert found.answer_delay_s == pytest.approx(answer_delay_s)
+    assert found.success == (overlap_s <= 2)
+    assert found.answered == (answer_delay_s is not None and answer_delay_s <= 3)
+
+
+def test_a_user_who_is_not_heard_is_rejected() -> None:
+    with pytest.raises(DialogueRejected, match="user_not_heard"):
+        turn_taking([], [(1.0, 2.0)])
+
+
+def test_figures_of_turn_taking() -> None:
+    items = [TurnTaking(2.0, delay) for delay in (0.8, 1.0, 3.5, -0.4, None)]
+    figures = turn_taking_figures(items, seed=0)
+    values = {name: (found.value, found.items) for name, found in figures.items()}
+    assert values == {
+        "tt_sr_3s": (0.4, 5),
+        "early_share": (0.2, 5),
+        "no_reply_share": (0.2, 5),
+        "reply_delay_s": (pytest.approx((0.8 + 1.0 + 3.5) / 3), 3),
+    }
+
+
+def test_figures_of_interruptions() -> None:
+    items = [Interruption(7.0, True, 1.0, 0.8), Interruption(7.0, True, 4.0, None), Interruption(7.0, False, 0.0, 3.5)]
+    values = {name: (found.value, found.items) for name, found in interruption_figures(items, seed=0).items()}
+    assert values == {
+        "overlap_s": (pytest.approx(5 / 3), 3),
+        "isr_2s": (pytest.approx(2 / 3), 3),
+        "silent_at_barge_in_share": (pytest.approx(1 / 3), 3),
+        "overlap_speaking_s": (2.5, 2),
+        "isr_2s_speaking": (0.5, 2),
+        "answered_3s": (pytest.approx(1 / 3), 3),
+    }
+
+
+def test_the_interval_is_that_of_the_bootstrap() -> None:
+    found = figure([1.0] * 80 + [0.0] * 20, seed=0, name="share")
+    half = 1.96 * np.sqrt(0.8 * 0.2 / 100)
+    assert found.value == pytest.approx(0.8)
+    assert [found.low, found.high] == pytest.approx([0.8 - half, 0.8 + half], abs=0.015)
+    assert figure([1.0] * 80 + [0.0] * 20, seed=0, name="share") == found
+
+
+def test_too_few_items_for_an_interval() -> None:
+    assert figure([], 0, "none") == Figure(None, None, None, 0)
+    assert figure([0.5], 0, "one") == Figure(0.5, None, None, 1)
+    assert figure([1.0, 1.0], 0, "same") == Figure(1.0, 1.0, 1.0, 2)
+
+
+def test_a_data_sets_own_assistant_takes_its_turns(data_sets: Callable[..., Dataset]) -> None:
+    items = []
+    for row in data_sets("turn_taking").rows():
+        user, assistant = channels(row)
+        question = row["events"][0]["end_sample"]
+        items.append(turn_taking(speech_segments(user[:question], RATE, 0), speech_segments(assistant, RATE)))
+    assert turn_taking_figures(items, seed=0)["tt_sr_3s"].value == 1.0
+    assert [item.delay_s for item in items] == pytest.approx([0.8] * 4, abs=4 * VAD_STEP_S)
+
+
+def test_a_data_sets_own_assistant_stops_when_it_says(data_sets: Callable[..., Dataset]) -> None:
+    found, expected = [], []
+    for row in data_sets("interruption").rows():
+        user, assistant = channels(row)
+        cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
+        reply, second = row["events"][cut], row["events"][cut + 1]
+        heard = speech_segments(user[: second["end_sample"]], RATE, 0)
+        found.append(interruption(heard, speech_segments(assistant, RATE), second["start_sample"] / RATE))
+        expected.append((reply["end_sample"] - second["start_sample"]) / RATE)
+    assert [item.overlap_s for item in found] == pytest.approx(expected, abs=6 * VAD_STEP_S)
+    assert [item.answer_delay_s for item in found] == pytest.approx([0.8] * len(found), abs=4 * VAD_STEP_S)
+    assert all(item.speaking and item.answered for item in found)

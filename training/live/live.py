@@ -1,0 +1,112 @@
+"""A conversation in simulated real time: the user's samples in, the assistant's out, a block at a time.
+
+At block b the model has heard the samples before (b + 1)·Δt and none after; what it answers is played from (b + 1)·Δt
+on (BayLing-Duplex sections 2.1 and 2.3).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pipeline.audio.resampling import Resampler
+from ...pipeline.dialogue import Waveform
+from ...pipeline.errors import UserError
+from ...pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, SpeechTokenizer, installed
+from ...pipeline.tokens.track import frame_samples
+from ..models.model import DuplexModel
+from ..sequences import SequenceFormat
+from .stream import TEMPERATURE, Stream
+
+
+@dataclass(frozen=True)
+class Block:
+    """What the assistants of several dialogues say in a block."""
+
+    user_codes: NDArray[np.int16]  # [dialogues, N], what was heard
+    text_ids: NDArray[np.int32]  # [dialogues, M]
+    waveforms: Waveform  # [dialogues, block_samples], played one block later than the user's samples it follows
+    took_s: float  # to tokenize, think and decode
+
+
+def converse(
+    model: DuplexModel,
+    dialogue_ids: Sequence[str],
+    user: NDArray[np.int16],
+    temperature: float = TEMPERATURE,
+    seed: int = 0,
+) -> Iterator[Block]:
+    """The blocks of dialogues whose users say `user`, int16 [dialogues, samples] at the model's rate, whole blocks.
+
+    Raises UserError before the first block if the model has too few positions, or the tokenizer is not installed.
+    """
+    tokenizer = speech_tokenizer(model.format)
+    encoder = UserEncoder(tokenizer, model.format, len(user))
+    decoder = AssistantDecoder(tokenizer, model.format, len(user))
+    size = model.format.block_samples
+    if user.shape[1] % size:
+        raise ValueError(f"{user.shape[1]} samples are no whole number of blocks of {size}")
+    stream = Stream(model, dialogue_ids, user.shape[1] // size, temperature, seed)
+    return (_turn(stream, encoder, decoder, user[:, at : at + size]) for at in range(0, user.shape[1], size))
+
+
+def _turn(stream: Stream, encoder: "UserEncoder", decoder: "AssistantDecoder", heard: NDArray[np.int16]) -> Block:
+    start = time.perf_counter()
+    codes = encoder.push(heard)
+    ids = stream.step(codes)
+    text_tokens = decoder.format.text_tokens
+    waveforms = decoder.push(decoder.format.vocabulary.audio_codes(ids[:, text_tokens:]))
+    return Block(codes, ids[:, :text_tokens], waveforms, time.perf_counter() - start)
+
+
+def speech_tokenizer(sequence_format: SequenceFormat) -> SpeechTokenizer:
+    """The tokenizer of a model's sequences; raises UserError if it is not the one installed."""
+    tokenizer: SpeechTokenizer = installed(
+        SPEECH_TOKENIZERS, sequence_format.described.speech_tokenizer, sequence_format.tokens
+    )
+    return tokenizer
+
+
+class UserEncoder:
+    """Codes of the users' channels as they come in: those that data sets have of such tracks."""
+
+    def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int) -> None:
+        self._format = sequence_format
+        self._stream = tokenizer.stream(dialogues)
+        rate, frame = sequence_format.sample_rate, frame_samples(tokenizer, sequence_format.sample_rate)
+        self._resampler = Resampler(dialogues, rate, tokenizer.sample_rate, frame)
+
+    def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Codes [dialogues, N] of codebook 0 of the next block, int16 [dialogues, block_samples].
+
+        A code without an id, which no training data has, is heard as the last one with an id: nobody can be asked
+        again. Raises UserError if the tokenizer does not commit a block's codes with the block.
+        """
+        codes = self._stream.push(self._resampler.push_int16(samples))[:, 0]
+        if codes.shape[1] != self._format.user_tokens:
+            raise UserError(
+                f"the speech tokenizer gives {codes.shape[1]} codes for a block of {self._format.user_tokens} frames. "
+                "Expected tokens.glm4voice.block_frames to divide layout.user_tokens."
+            )
+        return np.minimum(codes, self._format.vocabulary.audio_size - 1)
+
+
+class AssistantDecoder:
+    """Sound of the assistants' codes as they are sampled."""
+
+    def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int) -> None:
+        self.format = sequence_format
+        self._stream = tokenizer.decoding_stream(dialogues)
+        rates = (tokenizer.sample_rate, sequence_format.sample_rate)
+        self._resampler = Resampler(dialogues, *rates, tokenizer.samples_per_frame)
+        # what is loaded at the first use is not to be waited for in the first block
+        tokenizer.decoding_stream(1).push(np.ones((1, 1, sequence_format.user_tokens), np.int16))
+
+    def push(self, codes: NDArray[np.int16]) -> Waveform:
+        """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate, of codes [dialogues, N].
+
+        Of a tokenizer at another rate they are `audio.resampling.DELAY_S` late.
+        """
+        return self._resampler.push(self._stream.push(codes[:, np.newaxis]))

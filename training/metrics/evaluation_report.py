@@ -1,0 +1,91 @@
+"""The report of an evaluation: a table, and the distributions behind it."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ...pipeline.escapes import plot_text
+from ...pipeline.storage.atomic import atomic_path
+from .metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
+
+PLOT = "timing.png"
+SHARE, SECONDS, SCORE = "{:.1%}", "{:.2f} s", "{:.2f}"
+LABELS = {
+    "tt_sr_3s": ("TT SR@3s", SHARE),
+    "early_share": ("started before the user's end", SHARE),
+    "no_reply_share": ("no reply", SHARE),
+    "reply_delay_s": ("reply delay", SECONDS),
+    "overlap_s": ("Overlap", SECONDS),
+    "isr_2s": ("ISR@2s", SHARE),
+    "silent_at_barge_in_share": ("silent at barge-in (overlap 0)", SHARE),
+    "overlap_speaking_s": ("Overlap, if speaking at barge-in", SECONDS),
+    "isr_2s_speaking": ("ISR@2s, if speaking at barge-in", SHARE),
+    "answered_3s": ("second question answered within 3 s", SHARE),
+    "s2s": ("S2S score", SCORE),
+    "q2_s2s": ("Q2 S2S score", SCORE),
+    "qa_accuracy": ("spoken QA accuracy", SHARE),
+}
+
+
+def table(result: dict[str, Any]) -> Table:
+    made = Table("evaluation set", "figure", "value", "95 % interval", "items", title=result["model"]["name"])
+    for name, figures in result["figures"].items():
+        for number, (key, found) in enumerate(figures.items()):
+            label, form = LABELS[key]
+            made.add_row("" if number else name, label, *_cells(found, form))
+        made.add_section()
+    return made
+
+
+def _cells(found: Figure, form: str) -> tuple[str, str, str]:
+    value = "none" if found.value is None else form.format(found.value)
+    interval = "" if found.low is None else f"{form.format(found.low)} … {form.format(found.high)}"
+    return value, interval, str(found.items)
+
+
+def problems(result: dict[str, Any]) -> list[str]:
+    """What did not count and why, one line per reason."""
+    lines = [f"not measured: {row['set']}: {row['reason']}: {row['detail']}" for row in result["unmeasured"]]
+    unjudged = [item for item in result["items"] if item.get("judge", {}).get("problem")]
+    if unjudged:
+        first = unjudged[0]
+        lines.append(
+            f"not judged: {len(unjudged)} items, the first {first['dialogue_id']}: {first['judge']['problem']}"
+        )
+    return lines
+
+
+def write_plot(result: dict[str, Any], out: Path) -> None:
+    """Distributions of reply delays and overlaps, a row each set; nothing if there are no items."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    shown = [panel for name in result["figures"] for panel in _panels(name, result["items"])]
+    if not shown:
+        return
+    canvas = Canvas(figsize=(8, 2.6 * len(shown)), layout="constrained")
+    FigureCanvasAgg(canvas)
+    for axis, (title, values, limit_s) in zip(canvas.subplots(len(shown), squeeze=False)[:, 0], shown, strict=True):
+        axis.hist(values, bins=40, color="#3b6ea5")
+        axis.axvline(limit_s, color="#b03a2e", linestyle="--")
+        axis.set_title(plot_text(title), fontsize=9)
+        axis.set_ylabel("items", fontsize=8)
+        axis.tick_params(labelsize=8)
+    with atomic_path(out / PLOT) as path:
+        canvas.savefig(path, format="png", dpi=110, metadata={"Software": None})
+
+
+def _panels(name: str, items: list[dict[str, Any]]) -> list[tuple[str, list[float], float]]:
+    """Title, values and limit of each quantity that a set has."""
+    of_set = [item for item in items if item["set"] == name]
+    delays = [item["delay_s"] for item in of_set if item.get("delay_s") is not None]
+    overlaps = [item["overlap_s"] for item in of_set if "overlap_s" in item]
+    return [
+        (title, values, limit_s)
+        for title, values, limit_s in (
+            (f"{name}: user's end to the assistant's first sound (s)", delays, REPLY_WITHIN_S),
+            (f"{name}: barge-in to the assistant's stop (s)", overlaps, STOP_WITHIN_S),
+        )
+        if values
+    ]

@@ -1,0 +1,88 @@
+"""A language model that judges what is said: S2S score, 1 to 5 (BayLing-Duplex section 4.2)."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from ...pipeline.chat.client import WAITS_S, Client, problem
+from ...pipeline.errors import DialogueRejected, UserError
+from ...pipeline.randomness import generator
+from .recipe import JudgeModel
+
+SECTION = "judge"
+
+# The paper names the criteria; the words are ours.
+PROMPT = """\
+Below is what a user asked a voice assistant, and a transcript of what the assistant said.
+Rate the reply from 1 to 5, considering its helpfulness, its relevance, its fluency and how suitable it is for spoken
+interaction. 1: no answer, or of no use. 3: an answer with clear faults. 5: a good answer that one would say like this.
+Reply with the number alone.
+
+User: {question}
+Assistant: {reply}"""
+
+
+@dataclass(frozen=True)
+class Reply:
+    dialogue_id: str
+    question: str
+    text: str  # "": the assistant says nothing
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A score, or why there is none."""
+
+    score: int | None
+    problem: str | None = None
+
+
+class Judge:
+    """Answers are kept in `folder`: an evaluation that is started again asks for none of them twice."""
+
+    def __init__(self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S) -> None:
+        """Raises UserError if the key in OPENAI_API_KEY is none, or the folder holds what cannot be read."""
+        self._model = model
+        self._client = Client(model, SECTION, folder, waits_s)
+
+    def check(self) -> None:
+        """Raise UserError if the endpoint does not answer something easy now."""
+        if said := problem(self._model, SECTION):
+            raise UserError(f"{self._model.url} gives no answers: {said}")
+
+    def verdicts(self, replies: Sequence[Reply], report: Callable[[int], None]) -> list[Verdict]:
+        """One per reply, in their order; a reply that the endpoint refuses, or without a score, has a problem instead.
+
+        report: called with the number of replies that are judged. Raises UserError if the endpoint answers nobody.
+        """
+        done = count(1)
+        return self._client.each(replies, partial(self._judged, report=lambda: report(next(done))))
+
+    async def _judged(self, reply: Reply, report: Callable[[], None]) -> Verdict:
+        try:
+            return await self._verdict(reply)
+        except DialogueRejected as rejected:
+            return Verdict(None, f"{rejected.reason}: {rejected.detail}")
+        finally:
+            report()
+
+    async def _verdict(self, reply: Reply) -> Verdict:
+        """The first answer that is a score, of as many as the recipe asks for."""
+        if not reply.text.strip():
+            return Verdict(1)
+        message = PROMPT.format(question=reply.question, reply=reply.text)
+        for attempt in range(self._model.attempts):
+            jitter = generator(0, reply.dialogue_id, f"judge/{attempt}/waits")
+            answer = await self._client.ask(self._client.body(message, seed=attempt), None, jitter)
+            if (score := score_of(answer.content)) is not None:
+                return Verdict(score)
+        return Verdict(None, f"no score from 1 to 5: {answer.content[:200]!r}")
+
+
+def score_of(said: str) -> int | None:
+    """The only number in an answer, if it is one from 1 to 5; `4/5` is 4."""
+    found = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", said)
+    return int(found[1]) if found else None

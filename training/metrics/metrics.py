@@ -1,0 +1,199 @@
+"""Timing of a conversation, measured only on its audio (BayLing-Duplex section 4.2).
+
+It never reads the text channel or the state tokens. Where the paper leaves something open, it is marked "ours".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from scipy import stats
+
+from ...pipeline.audio import vad
+from ...pipeline.dialogue import Waveform
+from ...pipeline.errors import DialogueRejected
+from ...pipeline.randomness import generator
+
+REPLY_WITHIN_S = 3.0  # TT SR@3s
+STOP_WITHIN_S = 2.0  # ISR@2s
+PAUSE_S = 0.5  # ours: an assistant that is silent for less has not stopped
+WORD_PAUSE_S = 0.3  # ours: nor has one that is silent for less when the second question has ended; else it answers it
+
+ENTER, LEAVE = 0.5, 0.35  # these and those below: the defaults of Silero's get_speech_timestamps
+SHORTEST_SPEECH_S, SHORTEST_SILENCE_S, MARGIN_S = 0.25, 0.1, 0.03
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+
+Segment = tuple[float, float]  # start and end of speech, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaking:
+    """The result of one question."""
+
+    user_end_s: float
+    delay_s: float | None  # user's end to the assistant's first sound; below 0 if it came too early; None: no sound
+
+    @property
+    def early(self) -> bool:
+        """Ours: a start before the user's end is not a reply. It is no success, and is counted separately."""
+        return self.delay_s is not None and self.delay_s < 0
+
+    @property
+    def success(self) -> bool:
+        return self.delay_s is not None and 0 <= self.delay_s <= REPLY_WITHIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """The result of one barge-in."""
+
+    user_end_s: float  # of the second question
+    speaking: bool  # whether the assistant was speaking at the barge-in
+    overlap_s: float  # barge-in to the assistant's stop; 0 if it was not speaking
+    answer_delay_s: float | None  # end of the second question to the next start of the assistant; None: it says nothing
+
+    @property
+    def success(self) -> bool:
+        return self.overlap_s <= STOP_WITHIN_S
+
+    @property
+    def answered(self) -> bool:
+        """Ours: within 3 s, as after any question."""
+        return self.answer_delay_s is not None and self.answer_delay_s <= REPLY_WITHIN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean over items and its bootstrap interval; None where there are too few items to say."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    items: int
+
+
+def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SHORTEST_SPEECH_S) -> list[Segment]:
+    """Where Silero VAD hears speech in one channel [samples], in order of time.
+
+    shortest_s: what is shorter is taken for noise. Of a clean user every frame counts: 0.
+    """
+    heard = np.asarray(soxr.resample(waveform, sample_rate, vad.RATE_HZ), dtype=np.float32)
+    padded = np.pad(heard, (0, -len(heard) % vad.FRAME_SAMPLES))
+    detector = vad.detector()
+    detector.reset()
+    probabilities = [detector.probability(frame) for frame in padded.reshape(-1, vad.FRAME_SAMPLES)]
+    length_s, frame_s = len(heard) / vad.RATE_HZ, vad.FRAME_SAMPLES / vad.RATE_HZ
+    return [
+        (max(0.0, start * frame_s - MARGIN_S), min(length_s, end * frame_s + MARGIN_S))
+        for start, end in _runs(probabilities)
+        if (end - start) * frame_s > shortest_s
+    ]
+
+
+def _runs(probabilities: Sequence[float]) -> list[tuple[int, int]]:
+    """First frame of each stretch of speech and one past its last, by Silero's two thresholds."""
+    silence_frames = SHORTEST_SILENCE_S * vad.RATE_HZ / vad.FRAME_SAMPLES
+    runs = []
+    start = quiet_since = None
+    for index, probability in enumerate(probabilities):
+        if probability >= ENTER:
+            start, quiet_since = index if start is None else start, None
+        elif start is not None and (probability < LEAVE or quiet_since is not None):
+            quiet_since = index if quiet_since is None else quiet_since
+            if probability < LEAVE and index - quiet_since >= silence_frames:
+                runs.append((start, quiet_since))
+                start = quiet_since = None
+    return runs if start is None else [*runs, (start, len(probabilities))]
+
+
+def joined(segments: Sequence[Segment], pause_s: float = PAUSE_S) -> list[Segment]:
+    """Joins segments that are less than `pause_s` apart."""
+    made: list[Segment] = []
+    for start, end in segments:
+        if made and start - made[-1][1] < pause_s:
+            made[-1] = (made[-1][0], end)
+        else:
+            made.append((start, end))
+    return made
+
+
+def turn_taking(user: Sequence[Segment], assistant: Sequence[Segment]) -> TurnTaking:
+    """How the assistant replied to the only question. Raises DialogueRejected if the user is not heard."""
+    user_end_s = _end(user)
+    return TurnTaking(user_end_s, assistant[0][0] - user_end_s if assistant else None)
+
+
+def interruption(user: Sequence[Segment], assistant: Sequence[Segment], barge_in_s: float) -> Interruption:
+    """How the assistant reacted to a barge-in.
+
+    barge_in_s: where the second question starts, as it was laid out. Its stop is the right edge of the speech that goes
+    on at the barge-in (ours: pauses under 0.5 s included, but what starts once the second question has ended is an
+    answer if 0.3 s of silence precede it: a stop and an answer may be 0.5 s apart, less what the detector takes).
+    Raises DialogueRejected if the user is not heard.
+    """
+    user_end_s = _end(user)
+    first, answers = ([at for at in assistant if (at[0] >= user_end_s) == after] for after in (False, True))
+    spoken = joined(first)
+    while spoken and answers and answers[0][0] - spoken[-1][1] < WORD_PAUSE_S:
+        spoken[-1] = (spoken[-1][0], answers.pop(0)[1])
+    spoken += joined(answers)
+    stop_s = next((end for start, end in spoken if start <= barge_in_s < end), None)
+    answer_s = next((start for start, _ in spoken if start >= user_end_s), None)
+    return Interruption(
+        user_end_s,
+        stop_s is not None,
+        0.0 if stop_s is None else stop_s - barge_in_s,
+        None if answer_s is None else answer_s - user_end_s,
+    )
+
+
+def _end(user: Sequence[Segment]) -> float:
+    if not user:
+        raise DialogueRejected("user_not_heard", "voice activity detection finds no speech in the user's channel")
+    return user[-1][1]
+
+
+def turn_taking_figures(items: Sequence[TurnTaking], seed: int) -> dict[str, Figure]:
+    """TT SR@3s, and the figures behind it."""
+    delays = [item.delay_s for item in items if item.delay_s is not None and not item.early]
+    return {
+        "tt_sr_3s": figure([item.success for item in items], seed, "tt_sr_3s"),
+        "early_share": figure([item.early for item in items], seed, "early_share"),
+        "no_reply_share": figure([item.delay_s is None for item in items], seed, "no_reply_share"),
+        "reply_delay_s": figure(delays, seed, "reply_delay_s"),
+    }
+
+
+def interruption_figures(items: Sequence[Interruption], seed: int) -> dict[str, Figure]:
+    """Overlap and ISR@2s over all items, as the paper has them, and over those who were speaking at the barge-in."""
+    speaking = [item for item in items if item.speaking]
+    return {
+        "overlap_s": figure([item.overlap_s for item in items], seed, "overlap_s"),
+        "isr_2s": figure([item.success for item in items], seed, "isr_2s"),
+        "silent_at_barge_in_share": figure([not item.speaking for item in items], seed, "silent_at_barge_in_share"),
+        "overlap_speaking_s": figure([item.overlap_s for item in speaking], seed, "overlap_speaking_s"),
+        "isr_2s_speaking": figure([item.success for item in speaking], seed, "isr_2s_speaking"),
+        "answered_3s": figure([item.answered for item in items], seed, "answered_3s"),
+    }
+
+
+def figure(values: Sequence[float], seed: int, name: str) -> Figure:
+    """Mean and 95 % bootstrap interval (percentiles) of values of as many items; drawn by seed and name."""
+    if not values:
+        return Figure(None, None, None, 0)
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) == 1:
+        return Figure(float(sample[0]), None, None, 1)
+    interval = stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, 1_000_000 // len(sample)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=generator(seed, name, "bootstrap"),
+    ).confidence_interval
+    return Figure(float(sample.mean()), float(interval.low), float(interval.high), len(sample))

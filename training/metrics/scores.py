@@ -1,0 +1,61 @@
+"""Scores of the content: the judge's, and the accuracy of spoken question answering (BayLing-Duplex section 4.2)."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...pipeline.errors import UserError
+from ...pipeline.show.progress import Display
+from ...pipeline.storage.paths import read_text
+from .judge import Judge, Reply
+from .metrics import figure
+
+LARGEST_ANSWERS = 1 << 27  # bytes of a file of them
+S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # of a scenario's items; the second question's reply is judged
+
+
+def read_answers(path: Path) -> dict[str, list[str]]:
+    """Accepted answers by dialogue id, from lines of `{"id": …, "answers": […]}`. Raises UserError at any other."""
+    found = {}
+    for number, line in enumerate(read_text(path, LARGEST_ANSWERS).splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            id_, answers = row["id"], row["answers"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            id_ = answers = None
+        is_row = isinstance(id_, str) and isinstance(answers, list) and bool(answers)
+        if not is_row or not all(isinstance(answer, str) and answer for answer in answers):
+            raise UserError(
+                f'{path}:{number}: expected {{"id": a dialogue\'s id, "answers": [text, …]}}, got {line[:80]}'
+            )
+        found[id_] = answers
+    return found
+
+
+def is_answered(reply: str, answers: list[str]) -> bool:
+    """Whether one of the answers appears in the reply, in upper or lower case, as the paper matches them."""
+    return any(answer.casefold() in reply.casefold() for answer in answers)
+
+
+def scored(
+    result: dict[str, Any], judge: Judge | None, answers: dict[str, list[str]] | None, seed: int, display: Display
+) -> None:
+    """Add scores to the items of an evaluation, whose replies have been transcribed, and to each set's figures."""
+    for name, figures in result["figures"].items():
+        rows = [item for item in result["items"] if item["set"] == name]
+        if judge:
+            replies = [Reply(row["dialogue_id"], row["questions"][-1], row["reply"]) for row in rows]
+            with display.counting("judged", len(rows)) as report:
+                verdicts = judge.verdicts(replies, report)
+            for row, verdict in zip(rows, verdicts, strict=True):
+                row["judge"] = asdict(verdict)
+            for scenario, key in S2S.items():
+                scores = [row["judge"]["score"] for row in rows if row["scenario"] == scenario]
+                if scores:
+                    figures[key] = figure([score for score in scores if score is not None], seed, key)
+        if answers:
+            known = [row for row in rows if row["dialogue_id"] in answers]
+            for row in known:
+                row["answered_right"] = is_answered(row["reply"], answers[row["dialogue_id"]])
+            figures["qa_accuracy"] = figure([row["answered_right"] for row in known], seed, "qa_accuracy")

@@ -1,0 +1,126 @@
+"""The stimuli of an evaluation: the users' channels of a data set of held-out dialogues."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...pipeline.dataset.invariants import LONGEST_TRACK_S, read_audio
+from ...pipeline.dataset.reader import Dataset
+from ...pipeline.dataset.rows import read_events
+from ...pipeline.dialogue import CHANNELS, Event
+from ...pipeline.errors import DialogueRejected, UserError
+from ...pipeline.kinds import check_whole
+from ...pipeline.scenarios.interruption import Interruption
+from ..sequences import SequenceFormat
+
+SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
+COLUMNS = ["dialogue_id", "scenario", "events", "audio"]
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """What one user says, and then silence."""
+
+    dialogue_id: str
+    scenario: str  # turn_taking: one question. interruption: two, the second in the middle of a reply
+    questions: tuple[str, ...]
+    samples: NDArray[np.int16]  # [samples] at the model's rate, whole blocks
+    user_end_sample: int  # as laid out
+    barge_in_sample: int | None  # where the second question starts; None: turn-taking
+
+
+def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
+    """Raise UserError unless a model of this format can be evaluated on the data set, and it is whole."""
+    if failures := check_whole(dataset):
+        listed = "\n".join(f"  {failure}" for failure in failures[:5])
+        raise UserError(f"{dataset.path} is not a whole data set, as `duplexgen verify` says:\n{listed}")
+    theirs, ours = dataset.described, sequence_format.described
+    if differing := theirs.unlike(ours):
+        here, there = ours.model_dump(), theirs.model_dump()
+        said = "; ".join(f"{key}: {there[key]}, the model's {here[key]}" for key in differing)
+        advice = (
+            "Build the evaluation set with the tokenizers and the layout that the model was trained with."
+            if ours.end_of_text is not None
+            else "The model was trained by an earlier version of duplexgen: train it again, with this one."
+        )
+        raise UserError(f"{dataset.path} is not in the model's format: vocabulary.json differs in {said}. {advice}")
+    if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
+        raise UserError(
+            f"{dataset.path} has no column {', '.join(missing)}. An evaluation set is built by `duplexgen build` with "
+            "`output: {audio: flac}`."
+        )
+
+
+def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus | DialogueRejected]:
+    """One per row, in order; DialogueRejected, with the dialogue's id in its detail, for a row without one."""
+    for row in dataset.rows(COLUMNS):
+        try:
+            yield stimulus(row, sequence_format)
+        except DialogueRejected as error:
+            yield DialogueRejected(error.reason, f"{row['dialogue_id']}: {error.detail}")
+
+
+def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
+    """What the user says first, or, in a scenario where replies are cut, up to the end of the first event that cuts.
+
+    Raises DialogueRejected if the row has no audio, or no reply in it is cut although its scenario says so.
+    """
+    events = read_events(row["events"])
+    last, barge_in = _last_question(events, row["scenario"])
+    user = _user_channel(row, sequence_format.sample_rate)
+    end = last.end_sample
+    if not 0 <= last.start_sample <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
+        raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
+    user = user[:end]
+    length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
+    block = sequence_format.block_samples
+    samples = np.zeros(-(-length // block) * block, np.int16)
+    samples[: len(user)] = user
+    asked = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
+    return Stimulus(
+        row["dialogue_id"],
+        row["scenario"],
+        tuple(row["events"][event.utterance]["text"] for event in asked),
+        samples,
+        end,
+        last.start_sample if barge_in else None,
+    )
+
+
+def _last_question(events: Sequence[Event], scenario: str) -> tuple[Event, bool]:
+    """The event after which the model has to answer, and whether it comes into a reply."""
+    first = next((event for event in events if event.channel == "user"), None)
+    if first is None:
+        raise DialogueRejected("no_turns", "the user says nothing")
+    cut_by = next((event.cut_by for event in events if event.cut_by is not None), None)
+    if cut_by is None and scenario != Interruption.name:
+        return first, False
+    if cut_by is None or not 0 <= cut_by < len(events):
+        raise DialogueRejected("nothing_interrupted", "no reply is cut by another event")
+    return events[cut_by], True
+
+
+def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:
+    if not row["audio"] or not row["audio"]["bytes"]:
+        raise DialogueRejected("no_audio", "the row has no audio")
+    try:
+        samples = read_audio(row["audio"]["bytes"], sample_rate)
+    except ValueError as error:
+        raise DialogueRejected("unreadable_audio", f"the audio {error}") from None
+    channel: NDArray[np.int16] = samples[:, CHANNELS.index("user")]
+    return channel
+
+
+def opened(folders: list[Path], sequence_format: SequenceFormat) -> list[Dataset]:
+    """The evaluation sets in these folders, each checked. Raises UserError if two have the same name."""
+    names = [folder.resolve().name for folder in folders]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"two evaluation sets are called {', '.join(repeated)}: rename the folder of one.")
+    sets = [Dataset(folder) for folder in folders]
+    for dataset in sets:
+        check(dataset, sequence_format)
+    return sets

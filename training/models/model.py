@@ -1,0 +1,198 @@
+"""The model that is trained: any causal language model of transformers, its embedding wide enough for the vocabulary.
+
+A trained model is a folder: the files of `save_pretrained`, the vocabulary of its sequences, and its origin.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
+
+from ...pipeline.dataset.manifest import VOCABULARY_FOLDER
+from ...pipeline.dataset.reader import read_json
+from ...pipeline.dataset.vocabulary import read_vocabulary
+from ...pipeline.errors import UserError, enough_memory
+from ...pipeline.recipe.file import described
+from ...pipeline.storage.atomic import canonical_json
+from ...pipeline.storage.model_files import check_numbers, read_json_object
+from ...pipeline.tokens.section import Pretrained, Tokens
+from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
+from ..devices import DTYPES, leave_out_cudnn_attention
+from ..recipe import Precision
+from ..sequences import SequenceFormat
+from .saving import saved
+
+ABOUT, CONFIG = "training.json", "config.json"
+FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class DuplexModel:
+    network: PreTrainedModel  # in eval mode
+    format: SequenceFormat
+    about: dict[str, Any]  # the training recipe, the data and their checksums
+
+
+def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32") -> DuplexModel:
+    """A model of `duplexgen train`. Raises UserError if the folder has none, or it is damaged or too large."""
+    if not (folder / ABOUT).exists():
+        raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
+    about = read_json(folder / ABOUT)
+    sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
+    network = _pretrained(str(folder), DTYPES[precision], whole=True)
+    check_fits(network, sequence_format, str(folder))
+    leave_out_cudnn_attention()
+    with enough_memory("for the model. --precision bf16 halves it."):
+        moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
+    return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
+
+
+def _tokens(path: Path, about: dict[str, Any]) -> Tokens:
+    """The section of the data's recipe that says where the tokenizers are."""
+    try:
+        return Tokens.model_validate(about.get("tokens", {}))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged, or of another version: tokens: {described(error)}") from error
+
+
+def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
+    """Write a network and the vocabulary of its sequences into a folder that is new.
+
+    weights: its state, gathered if it is sharded. data_set: whose vocabulary it has learned.
+    """
+    with saved(folder):
+        network.save_pretrained(folder, state_dict=weights)
+        for name, content in read_vocabulary(data_set).items():
+            (folder / Path(name).name).write_bytes(content)
+
+
+def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+    """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
+
+    A new token's row is the mean of the old ones, as transformers does it. Raises UserError unless the text ids of
+    the data set are those of the model.
+    """
+    torch.manual_seed(seed)
+    network = _pretrained(name, torch.float32)
+    text_size = sequence_format.vocabulary.text_size
+    if (unlike := _unlike_text(name, data_set, text_size)) is not None:
+        raise UserError(
+            f"the text ids of {data_set} are not those of the model {name}: {unlike}. "
+            "Build the data set with the model's own text tokenizer (tokens.text_tokenizer)."
+        )
+    rows = _rows(network.get_input_embeddings())
+    if rows < text_size:
+        raise UserError(f"the model {name} has an embedding of {rows} rows for a tokenizer of {text_size} tokens.")
+    if rows < sequence_format.size:
+        network.resize_token_embeddings(sequence_format.size)
+    return _ending(network, sequence_format)
+
+
+def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
+    """The first text id that means something else to the model's own tokenizer, in words."""
+    ours = Tokenizer.from_file(str(data_set / VOCABULARY_FOLDER / "tokenizer.json"))
+    try:
+        theirs = _own_tokenizer(name)
+    except (OSError, ValueError, UserError) as error:
+        return f"the model's tokenizer cannot be loaded ({error})"
+    tokens = ((id_, ours.id_to_token(id_), theirs.id_to_token(id_)) for id_ in range(text_size))
+    return next((f"id {id_} is {mine!r} there, {its!r} here" for id_, mine, its in tokens if mine != its), None)
+
+
+def _own_tokenizer(name: str) -> Tokenizer:
+    """A folder's is read as recipes read it: that of GLM-4-Voice has no class in transformers."""
+    if not Path(name).is_dir():
+        found: Tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+        return found
+    return Tokenizer.from_str(PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=name))).to_json())
+
+
+def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+    """A model with random weights. config: what `AutoConfig.for_model` takes, `model_type` among it."""
+    try:
+        made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        with torch.device("meta"):  # its size, before it is made
+            sized = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        _check_size(sum(weight.numel() for weight in sized.parameters()))
+        torch.manual_seed(seed)
+        network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    except Exception as error:  # classes of transformers may raise any error for strange numbers
+        raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
+    return _ending(network, sequence_format)
+
+
+def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
+    """The network, with the vocabulary's padding and end tokens in its configuration, for other programs."""
+    if (end := sequence_format.vocabulary.end_of_text) is None:
+        return network
+    for config in (network.config, network.config.get_text_config(), network.generation_config):
+        config.bos_token_id, config.eos_token_id, config.pad_token_id = None, end, end
+    return network
+
+
+def _check_size(weights: int) -> None:
+    """Raise ValueError if so many weights do not fit the memory of this machine, even without their gradients."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights * FLOAT32_BYTES > there:
+        raise ValueError(f"it has {weights:,} weights, and this machine has room for {there // FLOAT32_BYTES:,}")
+
+
+def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where: str) -> None:
+    """Raise UserError unless every id of the vocabulary has a row in the embedding and in the head."""
+    embedding, head = network.get_input_embeddings(), network.get_output_embeddings()  # type: ignore[no-untyped-call]
+    for name, rows in (("embedding", _rows(embedding)), ("head", _rows(head))):
+        if rows < sequence_format.size:
+            raise UserError(
+                f"the model {where} has {rows} rows in its {name}, but the vocabulary has {sequence_format.size} ids: "
+                "model and data set do not belong together. Start from the model that was trained on this vocabulary."
+            )
+
+
+def max_positions(network: PreTrainedModel) -> int | None:
+    """The longest sequence that a model takes, in ids; None if it does not say."""
+    found = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) else None
+
+
+def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
+    """Raise UserError if sequences of this many ids are longer than the model was made for."""
+    limit = max_positions(network)
+    if limit is not None and num_ids > limit:
+        raise UserError(
+            f"{what} has {num_ids} ids, but the model takes {limit} (max_position_embeddings of its configuration). "
+            "Use a model with longer sequences, or shorter dialogues (rewriting.max_exchanges, max_reply_words)."
+        )
+
+
+def _rows(module: nn.Module) -> int:
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.shape[0]
+
+
+def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTrainedModel:
+    """whole: the weights there must be those of the network, and no others, as in what `train` has written."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
+    try:
+        if (config := Path(name) / CONFIG).is_file():  # what is on the Hub, transformers reads
+            check_numbers(read_json_object(config), config, infinite=True)
+        network, found = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        if unlike := sorted({*found["missing_keys"], *(found["unexpected_keys"] if whole else ())}):
+            raise ValueError(
+                f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
+            )
+    except Exception as error:  # classes of transformers may raise any error for strange files
+        raise UserError(
+            f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
+            "causal language model that transformers has a class for: code that comes with a model is never run."
+        ) from error
+    loaded: PreTrainedModel = network
+    return loaded

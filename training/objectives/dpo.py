@@ -1,0 +1,177 @@
+"""Stage II: direct preference optimization on timing pairs, with an SFT term (BayLing-Duplex section 2.2)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from ...pipeline.errors import UserError, enough_memory
+from ...pipeline.pairs.kind import PREFERENCES
+from ...pipeline.show.progress import Display
+from ...pipeline.storage.atomic import atomic_path, file_sha256
+from ..data import Batches, Row, TrainingData
+from ..devices import kernels_to_be_had
+from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
+from ..models.model import ABOUT, DuplexModel, check_length, load_model
+from ..recipe import DPORecipe
+from ..run import open_run
+from ..sequences import SequenceFormat
+from .losses import (
+    Targets,
+    dpo_losses,
+    log_likelihoods,
+    make_targets,
+    sft_loss,
+    sums_by_kind,
+    token_losses,
+    weight_by_kind,
+)
+
+REFERENCE = "reference.parquet"
+SIDES = ("chosen_input_ids", "rejected_input_ids")
+
+
+class DPO:
+    """Equation 6 over a batch of pairs: the mean of equation 7, and λ_ftx times equation 5 over the chosen ones."""
+
+    def __init__(self, recipe: DPORecipe, sequence_format: SequenceFormat, device: torch.device) -> None:
+        self.preference = recipe.preference
+        self.format = sequence_format
+        self.names = ("dpo", "ftx", "margin", "accuracy", *sequence_format.kinds[1:])
+        self.by_kind = weight_by_kind(recipe.weights, sequence_format)
+        self.device = device
+        self.reference = torch.empty(0, 2)  # log π_ref of chosen and rejected, by row
+
+    def totals(self, rows: Sequence[Row]) -> Tensor:
+        """Number of pairs and Σ ω over the chosen sequences, [2]."""
+        weight = sum(
+            float(self.by_kind[self.format.kinds_of(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows
+        )
+        return torch.tensor([float(len(rows)), weight])
+
+    def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
+        losses, targets = self.pair_losses(network, rows)
+        policy = log_likelihoods(losses, targets).view(2, -1)
+        reference = torch.stack([self.reference[row["row"]] if row else torch.zeros(2) for row in rows], dim=1)
+        is_pair = torch.tensor([row is not None for row in rows], device=self.device)
+        dpo, margins = dpo_losses(policy, reference.to(self.device), self.preference.beta)
+        dpo = dpo * is_pair
+        chosen = _first_half(targets)
+        ftx = sft_loss(losses[: len(rows)], chosen.weights, totals[1])
+        loss = dpo.sum() / totals[0] + self.preference.ftx * ftx
+        counted = (dpo.sum(), ftx * totals[0], (margins * is_pair).sum(), ((margins > 0) & is_pair).sum())
+        sums = torch.stack([value.detach().float() for value in counted])
+        own = torch.stack([sums, is_pair.sum().expand(len(sums)).float()])
+        return loss, torch.cat(
+            [own, sums_by_kind(losses[: len(rows)].detach(), chosen, len(self.by_kind))[:, 1:]], dim=1
+        )
+
+    def pair_losses(self, network: nn.Module, rows: Micro) -> tuple[Tensor, Targets]:
+        """ℓ of both sides of each pair, the chosen first, [2 · pairs, kept]."""
+        sequences = [None if row is None else row[side] for side in SIDES for row in rows]
+        ids, num_ids = padded_ids(sequences, self.device)
+        targets = make_targets(ids, num_ids, self.format, self.by_kind)
+        return token_losses(network, ids, targets), targets
+
+
+def _first_half(targets: Targets) -> Targets:
+    half = len(targets.ids) // 2
+    kept = (targets.ids, targets.kinds, targets.inside, targets.weights)
+    return Targets(targets.positions, *(values[:half] for values in kept))
+
+
+def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
+    """Train a model in `out` from a model of `train_sft`, which is the reference; continue a run that was stopped.
+
+    Raises UserError if the pairs are damaged or are not of the data sets that the model was trained on, or if `out`
+    holds another run.
+    """
+    data = TrainingData(recipe.data_folders, PREFERENCES, SIDES)
+    start = Path(recipe.model).expanduser()
+    model = load_model(start)
+    with display.waiting("comparing checksums"):
+        data.check()
+    check_origin(data, model)
+    accelerator = make_accelerator(out, recipe.optimization)
+    model_files = [start / ABOUT, *sorted(start.glob("*.safetensors"))]
+    provenance = [*data.provenance(), {path.name: file_sha256(path) for path in model_files}]
+    with open_run(out, recipe, provenance, data.tokens, accelerator) as run:
+        if run.is_finished:
+            display.already_trained(out)
+            return
+        check_length(model.network, data.longest, "the longest pair")
+        settings = recipe.optimization
+        batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
+        objective = DPO(recipe, data.format, accelerator.device)
+        network = model.network
+        if settings.gradient_checkpointing:
+            network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+        network = put_on_devices(network, accelerator)
+        loop = Loop(out, settings, batches, accelerator)
+        objective.reference = _reference(out / REFERENCE, objective, loop, network, display)
+        torch.manual_seed(recipe.seed)  # for models with dropout
+        loop.run(network, objective, display)
+        run.finish(network, data.folders[0])
+        display.trained(out)
+
+
+def check_origin(data: TrainingData, model: DuplexModel) -> None:
+    """Raise UserError unless the pairs were made of data sets that the model was trained on."""
+    if data.format != model.format:
+        raise UserError(
+            f"the pairs in {data.folders[0]} have another vocabulary or layout than the model: "
+            "make them of the data set it was trained on, with `duplexgen dpo-pairs`."
+        )
+    known = _trained_on(model)
+    for folder, manifest in zip(data.folders, data.manifests, strict=True):
+        assert manifest.source, "they are pairs"
+        if manifest.source.manifest_sha256 not in known:
+            raise UserError(
+                f"the pairs in {folder} are of a data set, {manifest.source.recipe.name!r}, "
+                "that the model was not trained on. Make pairs of one that it was, or train the model on this one."
+            )
+
+
+def _reference(path: Path, objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
+    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step; NaN if never needed."""
+    accelerator = loop.accelerator
+    if not path.exists():
+        computed = _compute_reference(objective, loop, network, display)
+        if accelerator.is_main_process:
+            columns = {side: computed[:, index].double().numpy() for index, side in enumerate(SIDES)}
+            with atomic_path(path) as file:
+                pq.write_table(pa.table(columns), file)
+        accelerator.wait_for_everyone()
+    table = pq.read_table(path)
+    return torch.from_numpy(np.stack([table[side].to_numpy() for side in SIDES], axis=1)).float()
+
+
+@torch.no_grad()
+def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
+    """In the batches of training, so that rounding is the same and the first margins are nearly zero."""
+    network.eval()  # type: ignore[no-untyped-call]
+    pairs = loop.batches.data.num_rows
+    sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
+    with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
+        for micro in loop.each_row_once():
+            with enough_memory(LESS_MEMORY), kernels_to_be_had():
+                losses, targets = objective.pair_losses(network, micro)
+            values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
+            for row, value in zip(micro, values, strict=True):
+                if row is not None:
+                    sums[row["row"]], done[row["row"]] = value, 1
+            report(int(done.sum()) * loop.accelerator.num_processes)
+    return (loop.sum(sums) / loop.sum(done)).cpu()
+
+
+def _trained_on(model: DuplexModel) -> set[str]:
+    """Checksums of the manifests of the data sets that a model says it was trained on; UserError if it says nothing."""
+    data = model.about.get("data")
+    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        raise UserError(f"the model's {ABOUT} does not say which data sets it was trained on: it is damaged.")
+    return {str(item.get("manifest_sha256")) for item in data}

@@ -68,7 +68,9 @@ def check_card(folder: Path, headings: set[str]) -> str:
     assert yaml.safe_load(front)["language"] == ["en"]
     tokens = GFM.parse(body)
     types = {token.type for token in tokens} | {child.type for token in tokens for child in token.children or []}
-    assert not types & {"html_inline", "html_block", "code_block", "hr", "bullet_list_open", "blockquote_open"}
+    assert not types & {"html_inline", "html_block", "code_block", "hr", "blockquote_open"}
+    items = [tokens[at + 2].content for at, token in enumerate(tokens) if token.type == "list_item_open"]
+    assert len(items) in (0, 6) and all(item.startswith("`") for item in items), "the columns, and nothing else"
     shown = {tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "heading_open"}
     assert shown == headings
     for rows in table_sizes(body):

@@ -42,11 +42,7 @@ def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
     if differing := theirs.unlike(ours):
         here, there = ours.model_dump(), theirs.model_dump()
         said = "; ".join(f"{key}: {there[key]}, the model's {here[key]}" for key in differing)
-        advice = (
-            "Build the evaluation set with the tokenizers and the layout that the model was trained with."
-            if ours.end_of_text is not None
-            else "The model was trained by an earlier version of duplexgen: train it again, with this one."
-        )
+        advice = "Build the evaluation set with the tokenizers and the layout that the model was trained with."
         raise UserError(f"{dataset.path} is not in the model's format: vocabulary.json differs in {said}. {advice}")
     if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
         raise UserError(

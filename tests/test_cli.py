@@ -96,6 +96,8 @@ def busy():
             raise RuntimeError("what was compiled is not there")
         raise
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that were started in the background ignore both
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 cli.app = busy

@@ -249,12 +249,12 @@ def talk(
     if folder.exists():
         raise UserError(f"{folder} is there already. Choose another folder with --out, or remove it.")
     loaded = load_model(model, inference_device(), precision)
-    rate, block_s = loaded.format.sample_rate, loaded.format.block_samples / loaded.format.sample_rate
+    rate, block_s = loaded.format.sample_rate, loaded.format.bayling.block_samples / loaded.format.sample_rate
     samples, had_rate = read_recording(user, rate, channel)
     if had_rate != rate:
         say_line(f"{user}: resampled from {had_rate} to {rate} Hz")
     heard = with_silence(samples, silence, loaded.format)
-    with Display().counting("blocks", len(heard) // loaded.format.block_samples) as report:
+    with Display().counting("blocks", len(heard) // loaded.format.bayling.block_samples) as report:
         made = run(loaded, heard, temperature, seed, report)
     about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
     said = write(made, loaded, about, folder)

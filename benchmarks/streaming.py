@@ -79,7 +79,7 @@ def now() -> NDArray[np.float64]:
 
 def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np.float64]]:
     """Seconds [3, 2] to tokenize, to think and to decode, of the clock and of the processor, block by block."""
-    size = model.format.block_samples
+    size = model.format.bayling.block_samples
     blocks = round(seconds * SAMPLE_RATE / size)
     user = np.tile(user_audio(blocks * size), (batch, 1))
     tokenizer = SPEECH_TOKENIZERS["melvq"](Tokens())
@@ -91,7 +91,7 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
         marks.append(now())
         ids = stream.step(codes)
         marks.append(now())
-        decoder.push(model.format.vocabulary.audio_codes(ids[:, model.format.text_tokens :]))
+        decoder.push(model.format.vocabulary.audio_codes(ids[:, model.format.bayling.text_tokens :]))
         marks.append(now())
         yield np.diff(np.stack(marks), axis=0)
 
@@ -99,7 +99,7 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
 def answering(batches: list[int], seconds: float) -> None:
     """Print what a block of streaming inference takes."""
     model = small_model()
-    block_s = model.format.block_samples / SAMPLE_RATE
+    block_s = model.format.bayling.block_samples / SAMPLE_RATE
     parameters = sum(weights.numel() for weights in model.network.parameters())
     print(f"{parameters / 1e6:.1f} M parameters, float32, one thread; a block covers {block_s * 1000:.0f} ms")
     for batch in batches:

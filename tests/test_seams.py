@@ -1,5 +1,6 @@
 """A layout, a scenario, an effect and exporters that nobody ships: a module each, a line in a table, and they work."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from duplexgen.pipeline.scenarios.scenarios import SCENARIOS
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.tracks import TracksStage
+from duplexgen.training.live.live import converse
+from duplexgen.training.models.model import load_model
+from duplexgen.training.objectives.dpo import train_dpo
+from duplexgen.training.objectives.sft import train_sft
 from tests.corpus import recipe_dict, run_stages, tree
 from tests.pairs.conftest import pairs_recipe
 from tests.seams.effect import Hum
@@ -30,6 +35,8 @@ from tests.seams.exporter import Broken, Heard, Lines, Sequences
 from tests.seams.layout import Triples
 from tests.seams.scenario import Overlapping
 from tests.stages.running import SCRATCH, recipe, through
+from tests.training.objectives.test_dpo import dpo_recipe
+from tests.training.objectives.test_sft import sft_recipe
 
 OURS: dict[str, Any] = {
     "timing": {"scenario": "overlapping", "share": 0.25},
@@ -106,6 +113,20 @@ def test_pairs_of_it_verify(built: Callable[..., Path], tmp_path: Path) -> None:
         chosen, rejected = (np.asarray(row[f"{side}_triples"]).reshape(-1, 3) for side in ("chosen", "rejected"))
         assert np.array_equal(chosen[:, 0], rejected[:, 0]) and not np.array_equal(chosen, rejected)
         assert row["scenario"] == "overlapping" and row["rejected_delay_s"] > row["chosen_delay_s"]
+
+
+def test_models_are_trained_on_it(built: Callable[..., Path], tmp_path: Path) -> None:
+    """Both stages over rows of this layout: its own column of ids, its own kinds of positions."""
+    folder, model = built(), tmp_path / "model"
+    train_sft(sft_recipe(folder, steps=12, batch_size=3, micro_batch_size=2), model, Display())
+    steps = [json.loads(line) for line in (model / "log.jsonl").read_text().splitlines()]
+    assert steps[-1].keys() >= {"audio", "state"} and steps[-1]["state"] < 0.75 * steps[0]["state"]
+    build_pairs(pairs_recipe(), folder, tmp_path / "pairs", tmp_path / "work", Display())
+    train_dpo(dpo_recipe(model, tmp_path / "pairs", steps=4), tmp_path / "preferring", Display())
+    steps = [json.loads(line) for line in (tmp_path / "preferring" / "log.jsonl").read_text().splitlines()]
+    assert steps[-1]["margin"] > steps[0]["margin"] and steps[-1].keys() >= {"audio", "state"}
+    with pytest.raises(UserError, match="a model of the layout triples cannot listen and speak yet: expected one of"):
+        next(converse(load_model(model), ["one"], np.zeros((1, 12800), np.int16)))
 
 
 def test_another_layout_speaks_and_tokenizes_nothing_again(built: Callable[..., Path], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..pipeline.dataset.manifest import Manifest
@@ -24,8 +25,20 @@ from ..pipeline.randomness import generator
 from ..pipeline.storage.atomic import file_sha256
 from .sequences import SequenceFormat
 
-Row = dict[str, Any]
 WHAT_ELSE = "`duplexgen verify` says what else is wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is trained on, with the number that it has in the whole data."""
+
+    number: int
+    dialogue_id: str
+    sequences: tuple[NDArray[np.int32], ...]  # of each side, [ids]
+
+    @property
+    def num_ids(self) -> int:
+        return sum(map(len, self.sequences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +49,11 @@ class RowGroup:
     columns: pa.Schema  # of the shard
     number: int
     first_row: int
-    num_blocks: NDArray[np.int32]  # of each row
+    num_ids: NDArray[np.int32]  # of each row, of its first side
 
     @property
     def rows(self) -> range:
-        return range(self.first_row, self.first_row + len(self.num_blocks))
+        return range(self.first_row, self.first_row + len(self.num_ids))
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class TrainingData:
 
     folders: Sequence[Path]
     kind: str  # of data sets: DIALOGUES or PREFERENCES
-    columns: Sequence[str]  # of list<int32>, all of one length: what a row is read for
+    sides: Sequence[str] = ("",)  # what stands before the name of the column of ids; as long as one another
 
     @cached_property
     def format(self) -> SequenceFormat:
@@ -63,6 +76,11 @@ class TrainingData:
                     "differ. Build both with the same tokens, layout and output.sample_rate."
                 )
         return first
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the ids of each side."""
+        return [f"{side}{self.format.layout.IDS}" for side in self.sides]
 
     @cached_property
     def manifests(self) -> list[Manifest]:
@@ -105,17 +123,13 @@ class TrainingData:
             for shard in dataset.shards:
                 with opened(shard, dataset.columns) as file:
                     for number in range(file.num_row_groups):
-                        lengths = file.read_row_group(number, columns=[self._blocks])[self._blocks].to_numpy()
+                        ids = file.read_row_group(number, columns=self.columns[:1])[self.columns[0]]
+                        lengths = pc.list_value_length(ids).fill_null(0).to_numpy()
                         sets[-1].append(RowGroup(shard, dataset.columns, number, row, lengths))
                         row += len(lengths)
-            if not any(len(group.num_blocks) for group in sets[-1]):
+            if not any(len(group.num_ids) for group in sets[-1]):
                 raise UserError(f"{folder} has no rows: there is nothing to train on.")
         return sets
-
-    @property
-    def _blocks(self) -> str:
-        """The column that says how many blocks a row has: `num_blocks`, and of pairs that of either side."""
-        return f"{self.columns[0].removesuffix('input_ids')}num_blocks"
 
     @property
     def num_rows(self) -> int:
@@ -124,29 +138,24 @@ class TrainingData:
     @cached_property
     def longest(self) -> int:
         """Ids of the longest sequence."""
-        return (
-            max(int(group.num_blocks.max()) for groups in self.groups for group in groups) * self.format.ids_per_block
-        )
+        return max(int(group.num_ids.max(initial=0)) for groups in self.groups for group in groups)
 
     def read(self, group: RowGroup) -> list[Row]:
-        """Rows of a group: `row`, `dialogue_id` and the columns asked for, each int32 [ids]."""
+        """Rows of a group; raises UserError if what they hold cannot be trained on."""
         with opened(group.shard, group.columns) as file:
             table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
             table.validate(full=True)
         ids = table["dialogue_id"].to_pylist()
-        lists = {name: _arrays(table[name].combine_chunks()) for name in self.columns}
-        for name, sequences in lists.items():
+        sides = [_arrays(table[name].combine_chunks()) for name in self.columns]
+        for name, sequences in zip(self.columns, sides, strict=True):
             self._check_sequences(group, name, sequences)
-        return [
-            {"row": row, "dialogue_id": ids[index]} | {name: values[index] for name, values in lists.items()}
-            for index, row in enumerate(group.rows)
-        ]
+        return [Row(*of) for of in zip(group.rows, ids, zip(*sides, strict=True), strict=True)]
 
     def _check_sequences(self, group: RowGroup, name: str, sequences: list[NDArray[np.int32]]) -> None:
-        """Raise UserError unless each is as long as its row says and holds ids of the vocabulary."""
-        for sequence, num_blocks in zip(sequences, group.num_blocks, strict=True):
-            if len(sequence) != num_blocks * self.format.ids_per_block:
-                raise UserError(f"{group.shard}: {name} are {len(sequence)} ids, not {num_blocks} blocks. {WHAT_ELSE}")
+        """Raise UserError unless each holds ids of the vocabulary, and as many as the row's other sides."""
+        for sequence, num_ids in zip(sequences, group.num_ids, strict=True):
+            if len(sequence) != num_ids:
+                raise UserError(f"{group.shard}: {name} are {len(sequence)} ids, not {num_ids}. {WHAT_ELSE}")
             if len(sequence) == 0 or sequence.min() < 0 or sequence.max() >= self.format.size:
                 raise UserError(f"{group.shard}: {name} are no ids of the vocabulary. {WHAT_ELSE}")
 
@@ -164,7 +173,7 @@ class Batches:
     @cached_property
     def rows_an_epoch(self) -> list[int]:
         """Rows of each data set that an epoch takes."""
-        sizes = [sum(len(group.num_blocks) for group in groups) for groups in self.data.groups]
+        sizes = [sum(len(group.num_ids) for group in groups) for groups in self.data.groups]
         return [min(sizes)] * len(sizes) if self.mix == "equal" else sizes
 
     @property
@@ -193,7 +202,7 @@ class Batches:
         wanted = set(numbers.tolist())
         found: dict[int, Row] = {}
         for index in np.unique(np.searchsorted(starts, numbers, side="right") - 1):
-            found |= {row["row"]: row for row in self.data.read(groups[index]) if row["row"] in wanted}
+            found |= {row.number: row for row in self.data.read(groups[index]) if row.number in wanted}
         return found
 
     def _plan(self, rng: np.random.Generator) -> Iterator[list[NDArray[np.int64]]]:
@@ -204,9 +213,9 @@ class Batches:
             drawn_rows, drawn_lengths = [rows], [lengths]
             while groups and sum(map(len, drawn_rows)) < max(self.shuffle_rows, self.batch_size):
                 group, taken = groups.pop()
-                chosen = rng.permutation(len(group.num_blocks))[:taken]
+                chosen = rng.permutation(len(group.num_ids))[:taken]
                 drawn_rows.append(group.first_row + chosen)
-                drawn_lengths.append(group.num_blocks[chosen])
+                drawn_lengths.append(group.num_ids[chosen])
             rows, lengths = np.concatenate(drawn_rows), np.concatenate(drawn_lengths)
             order = rng.permutation(len(rows))
             whole = len(rows) - len(rows) % self.batch_size if groups else len(rows)
@@ -222,7 +231,7 @@ class Batches:
         for groups, wanted in zip(self.data.groups, self.rows_an_epoch, strict=True):
             left = wanted
             for index in rng.permutation(len(groups)):
-                if taken := min(left, len(groups[index].num_blocks)):
+                if taken := min(left, len(groups[index].num_ids)):
                     placed.append(((wanted - left) / wanted, groups[index], taken))
                     left -= taken
         placed.sort(key=lambda place: place[0], reverse=True)

@@ -13,8 +13,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
+import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
@@ -85,7 +87,8 @@ class Loop:
                 schedule.step()
                 optimizer.zero_grad()
                 log.write(step, figures)
-                report(step + 1, f"loss {figures['loss']:.3f}  {_num_ids(batch) / (monotonic() - began):,.0f} tokens/s")
+                speed = sum(row.num_ids for row in batch) / (monotonic() - began)
+                report(step + 1, f"loss {figures['loss']:.3f}  {speed:,.0f} tokens/s")
                 if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
                     checkpoints.save(step + 1)
 
@@ -124,8 +127,8 @@ class Loop:
         """This device's micro-batches of every row that training will see, as many on each device."""
         seen: set[int] = set()
         for batch in islice(self.batches.from_step(0), self.steps):
-            new = [row for row in batch if row["row"] not in seen]
-            seen.update(row["row"] for row in new)
+            new = [row for row in batch if row.number not in seen]
+            seen.update(row.number for row in new)
             if not new and len(seen) == self.batches.data.num_rows:
                 return
             yield from self._micro_batches(new[self.accelerator.process_index :: self.accelerator.num_processes])
@@ -159,7 +162,7 @@ def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTra
     return prepared
 
 
-def padded_ids(rows: Sequence[Sequence[int] | None], device: torch.device) -> tuple[Tensor, Tensor]:
+def padded_ids(rows: Sequence[NDArray[np.int32] | None], device: torch.device) -> tuple[Tensor, Tensor]:
     """Sequences as ids [rows, longest], zeros on the right, and their lengths [rows]; 0 for None."""
     lengths = [0 if row is None else len(row) for row in rows]
     ids = torch.zeros(len(rows), max(SHORTEST, *lengths), dtype=torch.long)
@@ -175,14 +178,10 @@ def _optimizer(network: nn.Module, settings: Optimization) -> torch.optim.Optimi
     )
 
 
-def _num_ids(batch: Sequence[Row]) -> int:
-    return sum(len(value) for row in batch for name, value in row.items() if name.endswith("_ids"))
-
-
 def _stop_unless_finite(figures: dict[str, float], step: int, batch: Sequence[Row], folder: Path) -> None:
     if math.isfinite(figures["loss"]) and math.isfinite(figures["gradient_norm"]):
         return
-    names = ", ".join(row["dialogue_id"] for row in batch[:8])
+    names = ", ".join(row.dialogue_id for row in batch[:8])
     raise UserError(
         f"step {step}: the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']}, in a batch with "
         f"{names}. The step was not taken; {folder} has not changed. A lower learning_rate, more warm-up or "

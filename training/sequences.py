@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..pipeline.dataset.reader import read_described
 from ..pipeline.errors import UserError
-from ..pipeline.layouts.bayling import BaylingSection
+from ..pipeline.layouts.bayling import Bayling
 from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.layout import Layout
 from ..pipeline.layouts.vocabulary import Vocabulary
@@ -39,36 +39,19 @@ class SequenceFormat:
     def layout(self) -> Layout:
         return self.described.make_layout()
 
-    @property
-    def section(self) -> BaylingSection:
-        """Raises UserError if the layout is one that models cannot be trained or used on."""
-        section = self.described.layout
-        if not isinstance(section, BaylingSection):
-            raise UserError(f"sequences of the layout {section.name} cannot be used here: expected bayling.")
-        return section
-
-    @property
-    def user_tokens(self) -> int:
-        """N: the user's ids of a block, which come first, and the assistant's audio ids, which come last."""
-        return self.section.user_tokens
-
-    @property
-    def text_tokens(self) -> int:
-        """M: the text ids of a block."""
-        return self.section.text_tokens
-
-    @property
-    def ids_per_block(self) -> int:
-        return 2 * self.user_tokens + self.text_tokens
+    @cached_property
+    def bayling(self) -> Bayling:
+        """The layout of the models that `talk` and `evaluate` know; raises UserError if it is another."""
+        if not isinstance(self.layout, Bayling):
+            raise UserError(
+                f"a model of the layout {self.layout.name} cannot listen and speak yet: expected one of {Bayling.name}."
+            )
+        return self.layout
 
     @property
     def sample_rate(self) -> int:
         """Of the tracks, Hz."""
         return self.described.sample_rate
-
-    @property
-    def block_samples(self) -> int:
-        return self.user_tokens * self.described.samples_per_frame
 
     @property
     def size(self) -> int:
@@ -83,7 +66,7 @@ class SequenceFormat:
     def kinds_of(self, ids: Tensor) -> Tensor:
         """Index into `kinds` of each position, uint8 [..., length], of ids [..., length] from the start of a row on."""
         rows = ids.reshape(-1, ids.shape[-1]).cpu().numpy()
-        found = np.stack([self.layout.kinds({"input_ids": row}) for row in rows])
+        found = np.stack([self.layout.kinds({self.layout.IDS: row}) for row in rows])
         return torch.from_numpy(found).to(ids.device).view(ids.shape)
 
     @cached_property

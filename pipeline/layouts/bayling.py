@@ -87,6 +87,7 @@ class Bayling:
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
         pa.field("num_blocks", pa.int32(), nullable=False),
     )
+    IDS: ClassVar[str] = "input_ids"
 
     @property
     def user_tokens(self) -> int:

@@ -52,6 +52,8 @@ class Layout(Protocol):
     """Kinds of positions: weights of a loss are a mapping over them."""
     COLUMNS: ClassVar[tuple[pa.Field, ...]]
     """Of a row, beside those that all layouts have."""
+    IDS: ClassVar[str]
+    """Of COLUMNS, the one that a model reads: an id for each position."""
 
     def __init__(self, section: LayoutSection, vocabulary: Vocabulary, samples_per_frame: int) -> None: ...
 

@@ -33,6 +33,7 @@ class Plain:
     Spec: ClassVar[type[LayoutSection]] = PlainSection
     KINDS: ClassVar[tuple[str, ...]] = ("text", "user", "assistant")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("streams", pa.list_(pa.list_(pa.int32())), nullable=False),)
+    IDS: ClassVar[str] = "streams"
     step_frames: ClassVar[int] = 1
 
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:

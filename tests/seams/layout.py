@@ -33,6 +33,7 @@ class Triples:
     Spec: ClassVar[type[LayoutSection]] = TriplesSection
     KINDS: ClassVar[tuple[str, ...]] = ("user", "audio", "state")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("triples", pa.list_(pa.int32()), nullable=False),)
+    IDS: ClassVar[str] = "triples"
     step_frames: ClassVar[int] = 1
 
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def converse(
     tokenizer = speech_tokenizer(model.format)
     encoder = UserEncoder(tokenizer, model.format, len(user))
     decoder = AssistantDecoder(tokenizer, model.format, len(user))
-    size = model.format.block_samples
+    size = model.format.bayling.block_samples
     if user.shape[1] % size:
         raise ValueError(f"{user.shape[1]} samples are no whole number of blocks of {size}")
     stream = Stream(model, dialogue_ids, user.shape[1] // size, temperature, seed)
@@ -56,7 +56,7 @@ def _turn(stream: Stream, encoder: "UserEncoder", decoder: "AssistantDecoder", h
     start = time.perf_counter()
     codes = encoder.push(heard)
     ids = stream.step(codes)
-    text_tokens = decoder.format.text_tokens
+    text_tokens = decoder.format.bayling.text_tokens
     waveforms = decoder.push(decoder.format.vocabulary.audio_codes(ids[:, text_tokens:]))
     return Block(codes, ids[:, :text_tokens], waveforms, time.perf_counter() - start)
 
@@ -85,9 +85,10 @@ class UserEncoder:
         again. Raises UserError if the tokenizer does not commit a block's codes with the block.
         """
         codes = self._stream.push(self._resampler.push_int16(samples))[:, 0]
-        if codes.shape[1] != self._format.user_tokens:
+        expected = self._format.bayling.user_tokens
+        if codes.shape[1] != expected:
             raise UserError(
-                f"the speech tokenizer gives {codes.shape[1]} codes for a block of {self._format.user_tokens} frames. "
+                f"the speech tokenizer gives {codes.shape[1]} codes for a block of {expected} frames. "
                 "Expected tokens.glm4voice.block_frames to divide layout.user_tokens."
             )
         return np.minimum(codes, self._format.vocabulary.audio_size - 1)
@@ -102,7 +103,7 @@ class AssistantDecoder:
         rates = (tokenizer.sample_rate, sequence_format.sample_rate)
         self._resampler = Resampler(dialogues, *rates, tokenizer.samples_per_frame)
         # what is loaded at the first use is not to be waited for in the first block
-        tokenizer.decoding_stream(1).push(np.ones((1, 1, sequence_format.user_tokens), np.int16))
+        tokenizer.decoding_stream(1).push(np.ones((1, 1, sequence_format.bayling.user_tokens), np.int16))
 
     def push(self, codes: NDArray[np.int16]) -> Waveform:
         """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate, of codes [dialogues, N].

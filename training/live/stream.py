@@ -37,11 +37,12 @@ class Stream:
         check_length(model, blocks)
         self.temperature = temperature
         self._format, self._network = model.format, model.network
-        self._sampled = self._format.text_tokens + self._format.user_tokens  # ids a block
+        layout = model.format.bayling
+        self._sampled = layout.text_tokens + layout.user_tokens  # ids a block
         self._generators = [generator(seed, dialogue_id, "sampling") for dialogue_id in dialogue_ids]
         device = model.network.device
         text, audio = self._format.text_ids.to(device), self._format.audio_ids.to(device)
-        self._allowed = [text] * self._format.text_tokens + [audio] * self._format.user_tokens
+        self._allowed = [text] * layout.text_tokens + [audio] * layout.user_tokens
         self._cache = DynamicCache(config=model.network.config)
         self._unfed = torch.empty((len(dialogue_ids), 0), dtype=torch.int64, device=device)
 
@@ -92,11 +93,11 @@ def choose(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
 
 def check_length(model: DuplexModel, blocks: int) -> None:
     """Raise UserError if a dialogue of so many blocks has more ids than the model has positions."""
-    positions = max_positions(model.network)
-    ids, block_s = blocks * model.format.ids_per_block, model.format.block_samples / model.format.sample_rate
+    positions, layout = max_positions(model.network), model.format.bayling
+    ids, block_s = blocks * layout.ids_per_block, layout.block_samples / model.format.sample_rate
     if positions is not None and ids > positions:
         raise UserError(
             f"a dialogue of {blocks * block_s:.1f} s takes {ids} positions and the model has {positions}, enough for "
-            f"{positions // model.format.ids_per_block * block_s:.1f} s. Use a shorter recording, or a model trained "
+            f"{positions // layout.ids_per_block * block_s:.1f} s. Use a shorter recording, or a model trained "
             "with more (max_position_embeddings)."
         )

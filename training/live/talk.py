@@ -92,7 +92,7 @@ def _read_channel(file: soundfile.SoundFile, channel: int) -> NDArray[np.float32
 
 def with_silence(user: NDArray[np.int16], silence_s: float, sequence_format: SequenceFormat) -> NDArray[np.int16]:
     """The user's samples and at least so much silence after them, whole blocks."""
-    size = sequence_format.block_samples
+    size = sequence_format.bayling.block_samples
     blocks = -(-(len(user) + round(silence_s * sequence_format.sample_rate)) // size)
     return np.pad(user, (0, blocks * size - len(user)))
 
@@ -106,7 +106,7 @@ def talk(
     if the text tokenizer that the transcript needs is not there.
     """
     text_tokenizer(model.format)  # a missing one is told before the conversation, not after
-    size = model.format.block_samples
+    size = model.format.bayling.block_samples
     said: list[Block] = []
     for block in converse(model, ["talk"], user[np.newaxis], temperature, seed):
         said.append(block)
@@ -154,15 +154,16 @@ def replies(text_ids: NDArray[np.int32], sequence_format: SequenceFormat) -> lis
 
 def heard_at_s(slot: int, sequence_format: SequenceFormat) -> float:
     """When the frame that starts at a text slot is heard: a block later than its place (section 2.1, causal shift)."""
-    block_s = sequence_format.block_samples / sequence_format.sample_rate
-    return round((slot / sequence_format.text_tokens + 1) * block_s, 3)
+    layout = sequence_format.bayling
+    block_s = layout.block_samples / sequence_format.sample_rate
+    return round((slot / layout.text_tokens + 1) * block_s, 3)
 
 
 def write(made: Talk, model: DuplexModel, about: dict[str, Any], out: Path) -> list[Said]:
     """Write both.wav (channel 0 the user, 1 the assistant), assistant.wav, the transcript and a picture to `out`."""
     said = replies(made.text_ids, model.format)
     rate = model.format.sample_rate
-    block_s = model.format.block_samples / rate
+    block_s = model.format.bayling.block_samples / rate
     for name, samples in (
         ("both.wav", np.stack([made.user, made.assistant], axis=1)),
         ("assistant.wav", made.assistant),
@@ -202,7 +203,7 @@ def _write_picture(made: Talk, model: DuplexModel, target: Path) -> None:
         axis.set_ylim(-1, 1)
         axis.set_yticks([])
     names = {id_: name for name, id_ in model.format.vocabulary.state.items()}
-    width_s = model.format.block_samples / rate / model.format.text_tokens
+    width_s = model.format.bayling.block_samples / rate / model.format.bayling.text_tokens
     for slot, id_ in enumerate(made.text_ids):
         colour = STATE_COLOURS[names.get(int(id_), "text")]
         states.axvspan(heard_at_s(slot, model.format), heard_at_s(slot, model.format) + width_s, color=colour)

@@ -89,13 +89,13 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     Its first block is silence: nothing can be said before a block has been heard (section 2.1, causal shift).
     """
     longest = max(len(item.samples) for item in batch)
-    check_length(model, longest // model.format.block_samples)
+    check_length(model, longest // model.format.bayling.block_samples)
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
     ids, recipe = [item.dialogue_id for item in batch], settings.recipe
     with enough_memory("for so many dialogues at once: --batch takes fewer."):
         blocks = [block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed)]
     said = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
-    block = model.format.block_samples
+    block = model.format.bayling.block_samples
     return [row[: len(item.samples) + block] for row, item in zip(said, batch, strict=True)]
 
 

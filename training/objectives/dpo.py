@@ -33,7 +33,7 @@ from .losses import (
 )
 
 REFERENCE = "reference.parquet"
-SIDES = ("chosen_input_ids", "rejected_input_ids")
+SIDES = ("chosen", "rejected")
 
 
 class DPO:
@@ -50,14 +50,14 @@ class DPO:
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Number of pairs and Σ ω over the chosen sequences, [2]."""
         weight = sum(
-            float(self.by_kind[self.format.kinds_of(torch.tensor(row[SIDES[0]])).long()].sum()) for row in rows
+            float(self.by_kind[self.format.kinds_of(torch.tensor(row.sequences[0])).long()].sum()) for row in rows
         )
         return torch.tensor([float(len(rows)), weight])
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
         losses, targets = self.pair_losses(network, rows)
         policy = log_likelihoods(losses, targets).view(2, -1)
-        reference = torch.stack([self.reference[row["row"]] if row else torch.zeros(2) for row in rows], dim=1)
+        reference = torch.stack([self.reference[row.number] if row else torch.zeros(2) for row in rows], dim=1)
         is_pair = torch.tensor([row is not None for row in rows], device=self.device)
         dpo, margins = dpo_losses(policy, reference.to(self.device), self.preference.beta)
         dpo = dpo * is_pair
@@ -73,7 +73,7 @@ class DPO:
 
     def pair_losses(self, network: nn.Module, rows: Micro) -> tuple[Tensor, Targets]:
         """ℓ of both sides of each pair, the chosen first, [2 · pairs, kept]."""
-        sequences = [None if row is None else row[side] for side in SIDES for row in rows]
+        sequences = [None if row is None else row.sequences[side] for side in range(len(SIDES)) for row in rows]
         ids, num_ids = padded_ids(sequences, self.device)
         targets = make_targets(ids, num_ids, self.format, self.by_kind)
         return token_losses(network, ids, targets), targets
@@ -91,7 +91,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
     Raises UserError if the pairs are damaged or are not of the data sets that the model was trained on, or if `out`
     holds another run.
     """
-    data = TrainingData(recipe.data_folders, PREFERENCES, SIDES)
+    data = TrainingData(recipe.data_folders, PREFERENCES, [f"{side}_" for side in SIDES])
     start = Path(recipe.model).expanduser()
     model = load_model(start)
     with display.waiting("comparing checksums"):
@@ -164,7 +164,7 @@ def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, dis
             values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):
                 if row is not None:
-                    sums[row["row"]], done[row["row"]] = value, 1
+                    sums[row.number], done[row.number] = value, 1
             report(int(done.sum()) * loop.accelerator.num_processes)
     return (loop.sum(sums) / loop.sum(done)).cpu()
 

@@ -28,11 +28,11 @@ class SFT:
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Σ ω over the rows, [1]."""
-        kinds = (self.format.kinds_of(torch.tensor(row["input_ids"])) for row in rows)
+        kinds = (self.format.kinds_of(torch.tensor(row.sequences[0])) for row in rows)
         return torch.stack([torch.zeros(()), *(self.by_kind[kind.long()].sum() for kind in kinds)]).sum().view(1)
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
-        ids, num_ids = padded_ids([None if row is None else row["input_ids"] for row in rows], self.device)
+        ids, num_ids = padded_ids([None if row is None else row.sequences[0] for row in rows], self.device)
         targets = make_targets(ids, num_ids, self.format, self.by_kind)
         losses = token_losses(network, ids, targets)
         return sft_loss(losses, targets.weights, totals[0]), sums_by_kind(losses, targets, len(self.by_kind))[:, 1:]
@@ -44,7 +44,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
     Raises UserError if the data sets are damaged, unfinished or unlike each other, do not fit the model, or if `out`
     holds another run.
     """
-    data = TrainingData(recipe.data_folders, DIALOGUES, ["input_ids"])
+    data = TrainingData(recipe.data_folders, DIALOGUES)
     with display.waiting("comparing checksums"):
         data.check()
     sequence_format = data.format

@@ -77,7 +77,7 @@ def test_codes_as_they_come_are_those_of_the_track(
     """Whatever the rate of the track: 38 blocks, which is more than a segment of GLM-4-Voice's."""
     described = model.format.described.model_copy(update={"sample_rate": rate, "samples_per_frame": rate * 8 // 100})
     sequence_format, tokenizer = replace(model.format, described=described), tokenizers[name]
-    size = sequence_format.block_samples
+    size = sequence_format.bayling.block_samples
     track = tiny.sounds(2, 380, rate, size // 10)
     track[:, size : 3 * size] = 0
     encoder = UserEncoder(tokenizer, sequence_format, 2)

@@ -12,6 +12,7 @@ from ..dataset.vocabulary import read_vocabulary
 from ..errors import UserError
 from ..making.plan import Plan
 from ..making.run import Making, make, staged
+from ..scenarios.scenarios import SCENARIOS
 from ..show.progress import Display
 from ..storage.atomic import explained, file_sha256
 from ..storage.partitions import PartitionFolder, Readable
@@ -104,11 +105,10 @@ def _check_kind(dataset: Dataset) -> None:
 def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
     _check_kind(dataset)
     made_of = dataset.manifest.made_of
-    scenario = made_of.timing.scenario
-    if recipe.retokenize and scenario == "interruption":
+    if recipe.retokenize and "stops" in SCENARIOS[made_of.timing.scenario].LATENESS:
         raise UserError(
-            "retokenize: true is for turn-taking; the codes of replies that talk on were made of their audio already. "
-            "Leave it out for this data set."
+            "retokenize: true is for replies that start late; the codes of those that stop late were made of audio "
+            "already. Leave it out for this data set."
         )
     if recipe.retokenize and made_of.output.audio == "none":
         raise UserError(

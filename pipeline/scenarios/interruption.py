@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from ..dialogue import Event, Timeline
 from ..errors import DialogueRejected
 from ..recipe.sections import Range, Seconds, Share
-from .scenario import Clock, Late, Spoken
+from .scenario import Clock, Late, Lateness, Spoken
 from .section import Timing
 from .turn_taking import Cut, check_place, check_turns, measure_gaps, place, within
 
@@ -29,6 +29,7 @@ class Interruption:
 
     name: ClassVar[str] = "interruption"
     Spec: ClassVar[type[Timing]] = InterruptionTiming
+    LATENESS: ClassVar[tuple[Lateness, ...]] = ("stops",)
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         """Raises DialogueRejected `nothing_to_interrupt` if no reply is long enough or followed by another turn."""

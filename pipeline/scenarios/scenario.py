@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -51,11 +51,16 @@ class Late:
     most_samples: int | None  # the largest delay that there is audio for; None: any
 
 
+Lateness = Literal["starts", "stops"]
+
+
 class Scenario(Protocol):
     """Lays a spoken dialogue out in time. It is made of the recipe's section and is cheap to pickle."""
 
     name: ClassVar[str]
     Spec: ClassVar[type[Timing]]
+    LATENESS: ClassVar[tuple[Lateness, ...]]
+    """Whether it is with its start or with its stop that a reply is late."""
 
     def __init__(self, timing: Timing) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from ..dialogue import BARGE_IN, TURN, Event, Timeline
 from ..recipe.sections import Range
-from .scenario import Clock, Late, Spoken
+from .scenario import Clock, Late, Lateness, Spoken
 from .section import Timing
 
 
@@ -22,6 +22,7 @@ class TurnTaking:
 
     name: ClassVar[str] = "turn_taking"
     Spec: ClassVar[type[Timing]] = TurnTakingTiming
+    LATENESS: ClassVar[tuple[Lateness, ...]] = ("starts",)
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         return place(spoken, self.timing, clock, {})

@@ -141,7 +141,7 @@ def test_nothing_is_written_into_the_data_set(dataset: Path, tmp_path: Path) -> 
 def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a data set of preferences: pairs are made of one of dialogues"):
         make(pair_sets("turn_taking"), tmp_path)
-    with pytest.raises(UserError, match="retokenize: true is for turn-taking"):
+    with pytest.raises(UserError, match="retokenize: true is for replies that start late"):
         make(data_sets("interruption"), tmp_path, retokenize=True)
     (dataset / SUCCESS).unlink()
     with pytest.raises(UserError, match="is no finished data set"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from duplexgen.pipeline.dialogue import TURN, Event, Timeline
-from duplexgen.pipeline.scenarios.scenario import Clock, Late, Spoken
+from duplexgen.pipeline.scenarios.scenario import Clock, Late, Lateness, Spoken
 from duplexgen.pipeline.scenarios.section import Timing
 
 
@@ -20,6 +20,7 @@ class Overlapping:
 
     name: ClassVar[str] = "overlapping"
     Spec: ClassVar[type[Timing]] = OverlappingTiming
+    LATENESS: ClassVar[tuple[Lateness, ...]] = ("starts",)
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         events: list[Event] = []

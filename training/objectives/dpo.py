@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from ...pipeline.dataset.schema import SIDES
 from ...pipeline.errors import UserError, enough_memory
 from ...pipeline.pairs.kind import PREFERENCES
 from ...pipeline.show.progress import Display
@@ -33,7 +34,6 @@ from .losses import (
 )
 
 REFERENCE = "reference.parquet"
-SIDES = ("chosen", "rejected")
 
 
 class DPO:

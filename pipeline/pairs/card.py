@@ -14,9 +14,9 @@ LATE = {
     "starts": """In one reply, the rejected side starts later after the user's end. Both sides end after the late
 reply, before anything of the next one; where the dialogue is over by then, both go on with silence of their own.""",
     "stops": """In one reply that the user interrupts, the rejected side talks on for longer after the barge-in, its
-text going on with it, until the reply ends by itself at the latest. Its answer to the interrupting turn comes when it has
-stopped: where that is later than on the chosen side, the answer moves. Both sides end after the rejected side's answer,
-or before the user's next turn if that starts earlier, though not before the late stop.""",
+text going on with it, until the reply ends by itself at the latest. Its answer to the interrupting turn comes when it
+has stopped: where that is later than on the chosen side, the answer moves. Both sides end after the rejected side's
+answer, or before the user's next turn if that starts earlier, though not before the late stop.""",
 }
 VERBATIM = "Codes are those of the data set, moved by whole frames or uncovered: none was made anew."
 RETOKENIZED = "The late reply's audio was moved by whole frames, and the assistant's channel tokenized anew."

@@ -14,6 +14,7 @@ from duplexgen.pipeline.dialogue import CodedTrack
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.layouts.layout import Written, WrittenReply
 from duplexgen.pipeline.layouts.section import LayoutSection
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
 NOTHING, GOES_ON = -1, -2
@@ -26,11 +27,12 @@ class PlainSection(LayoutSection):
 @dataclass(frozen=True)
 class Plain:
     section: PlainSection
-    vocabulary: Vocabulary
+    vocabulary: SharedVocabulary
     samples_per_frame: int
 
     name: ClassVar[str] = "plain"
     Spec: ClassVar[type[LayoutSection]] = PlainSection
+    VOCABULARY: ClassVar[type[Vocabulary]] = SharedVocabulary
     KINDS: ClassVar[tuple[str, ...]] = ("text", "user", "assistant")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("streams", pa.list_(pa.list_(pa.int32())), nullable=False),)
     IDS: ClassVar[str] = "streams"

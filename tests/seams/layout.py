@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from duplexgen.pipeline.dialogue import CodedTrack, Event
 from duplexgen.pipeline.layouts.layout import Row, Written, WrittenReply
 from duplexgen.pipeline.layouts.section import LayoutSection
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
 
@@ -26,11 +27,12 @@ class TriplesSection(LayoutSection):
 @dataclass(frozen=True)
 class Triples:
     section: TriplesSection
-    vocabulary: Vocabulary
+    vocabulary: SharedVocabulary
     samples_per_frame: int
 
     name: ClassVar[str] = "triples"
     Spec: ClassVar[type[LayoutSection]] = TriplesSection
+    VOCABULARY: ClassVar[type[Vocabulary]] = SharedVocabulary
     KINDS: ClassVar[tuple[str, ...]] = ("user", "audio", "state")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("triples", pa.list_(pa.int32()), nullable=False),)
     IDS: ClassVar[str] = "triples"

@@ -80,8 +80,8 @@ class Past:
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # by layer, [1, heads, positions, width of a head]
         self._all: dict[int, tuple[Tensor, Tensor]] = {}  # and those of the last forward pass
 
-    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """Those kept and those that follow them."""
+    def update(self, keys: Tensor, values: Tensor, layer: int, **_: object) -> tuple[Tensor, Tensor]:
+        """Those kept and those that follow them. Newer versions of transformers pass more, for caches of their own."""
         if layer in self._kept:
             before = self._kept[layer]
             keys, values = torch.cat([before[0], keys], dim=2), torch.cat([before[1], values], dim=2)

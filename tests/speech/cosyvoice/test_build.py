@@ -91,8 +91,8 @@ def test_no_voice_of_the_evaluation_split_is_heard_in_training(
         dataset = _build(drawn, len(QUESTIONS), speaking(2), prepared, assistant, tmp_path)
         assert list(verify(dataset.path, lambda _: None)) == []
         turns = [turn for row in dataset.rows() for turn in row["events"]]
-        users = {turn["voice"] for turn in turns if turn["role"] == "user"}
-        assert {turn["voice"] for turn in turns if turn["role"] == "assistant"} == {assistant}
+        users = {turn["voice"] for turn in turns if turn["channel"] == "user"}
+        assert {turn["voice"] for turn in turns if turn["channel"] == "assistant"} == {assistant}
         assert {voices[name].split for name in users} == {split}
         heard[drawn] = users
     assert min(map(len, heard.values())) > 1

@@ -30,11 +30,11 @@ $(VENV)/dev.installed: $(VENV)/demo.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Tests of CosyVoice, voice banks, the gate, a served language model and LLaMA-Factory, which `make test` passes over: they
-# want packages of several gigabytes, and a torch of their own.
+# Tests that `make test` passes over, of CosyVoice, voice banks, the gate, a served language model and LLaMA-Factory, which want
+# packages of several gigabytes and a torch of their own; and those of the speech tokenizers, with the newest torch and transformers.
 parts: $(PARTS)/installed
-	$(PARTS)/bin/python -m pytest tests/measures tests/voices tests/speech tests/tokens tests/rewriting tests/training/metrics/test_evaluation.py \
-		tests/training/test_clients.py tests/test_parts.py
+	$(PARTS)/bin/python -m pytest tests/measures tests/voices tests/speech/cosyvoice tests/speech/gate tests/tokens/speech \
+		tests/rewriting/llm/test_served.py tests/training/metrics/test_evaluation.py tests/training/test_clients.py
 
 $(PARTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(PARTS)

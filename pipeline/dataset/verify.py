@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..escapes import visible
 from ..layouts.vocabulary import END_OF_TEXT, TOKENIZER_CONFIG, TOKENIZER_FILES
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
@@ -17,6 +18,7 @@ from .manifest import ROUNDING, VOCABULARY, VOCABULARY_FOLDER
 from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, MalformedDataset, read_json
 from .row_sizes import rows_of
 from .statistics import Statistics
+from .vocabulary import read_vocabulary
 
 MOST_FAILURES_OF_A_ROW = 20
 
@@ -94,6 +96,11 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
 def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/, declared as each is."""
     file, config = (f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES)
+    try:
+        read_vocabulary(dataset.path)
+    except UserError as error:
+        yield str(error)
+        return
     if read_json(dataset.path / config) != TOKENIZER_CONFIG:
         yield f"{config}: is not the one that is written with every vocabulary"
     stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described

@@ -10,7 +10,7 @@ from .manifest import VOCABULARY, VOCABULARY_FOLDER
 
 VOCABULARY_FILES = (*(f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES), VOCABULARY)
 """Relative to a data set."""
-ADVICE = "Nothing was copied. Build the data set again; if it is from the Hub, `hf download` it with --local-dir."
+ADVICE = "Build the data set again; if it is from the Hub, `hf download` it with --local-dir."
 
 
 def read_vocabulary(data_set: Path) -> dict[str, bytes]:

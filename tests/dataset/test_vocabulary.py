@@ -9,6 +9,7 @@ import pytest
 
 from duplexgen.pipeline.dataset.vocabulary import VOCABULARY_FILES, read_vocabulary
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.kinds import verify
 from tests.dataset.test_verify import seal
 from tests.pairs.test_build import make
 
@@ -85,8 +86,13 @@ def test_only_what_a_vocabulary_has_is_taken_over(data_sets: Callable[[str], Pat
 
 def test_anything_else_is_a_message(hostile: tuple[Path, str]) -> None:
     data_set, says = hostile
-    with pytest.raises(UserError, match=rf"(?s){says}.*Nothing was copied"):
+    with pytest.raises(UserError, match=rf"(?s){says}.*Build the data set again"):
         read_vocabulary(data_set)
+
+
+def test_verify_finds_it(hostile: tuple[Path, str]) -> None:
+    """Also what no manifest lists, which pairs and models would refuse."""
+    assert list(verify(hostile[0], lambda _: None)) != []
 
 
 def test_pairs_take_nothing_of_it(hostile: tuple[Path, str], tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 from ..recipe.file import Location, dotted
 
-MOST = 6  # differences that are named; the rest is counted
-LONGEST = 40  # characters of a value
+MOST_NAMED = 6  # differences; the rest is counted
+LONGEST_VALUE = 40  # characters
 MISSING = object()
 
 
 def differences(there: Any, here: Any, location: Location = ()) -> Iterator[str]:
-    """Every value that one of two JSON values has and the other has not, such as `seed (3 there, 4 here)`."""
+    """Each place where two JSON values differ, such as `seed (3 there, 4 here)`."""
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         for key in [*there, *(key for key in here if key not in there)]:
             yield from differences(there.get(key, MISSING), here.get(key, MISSING), (*location, key))
@@ -23,14 +23,14 @@ def differences(there: Any, here: Any, location: Location = ()) -> Iterator[str]
         yield f"{dotted(location)} ({_shown(there)} there, {_shown(here)} here)"
 
 
-def listed(found: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
-    return ", ".join(found[:MOST]) + more
+def listed(texts: list[str]) -> str:
+    """The first of the texts, and how many more there are."""
+    more = f" and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
+    return ", ".join(texts[:MOST_NAMED]) + more
 
 
 def _shown(value: Any) -> str:
     if value is MISSING or value is None:
         return "none"
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

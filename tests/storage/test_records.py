@@ -213,7 +213,7 @@ def test_account_is_asked_before_a_data_set_is_finished(
 ) -> None:
     monkeypatch.setattr("duplexgen.pipeline.making.run._rejections", lambda _: iter(()))
     said = rebuild()
-    assert "does not add up, and was made no data set" in said and "the rejected table counts 0 of " in said
+    assert "does not add up, so no data set was made of it" in said and "the rejected table counts 0 of " in said
 
 
 def deleted(file: Path) -> None:

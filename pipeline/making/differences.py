@@ -19,7 +19,7 @@ def differences(there: Any, here: Any, location: Location = ()) -> Iterator[str]
     elif isinstance(there, list) and isinstance(here, list):
         for index, (one, other) in enumerate(zip_longest(there, here, fillvalue=MISSING)):
             yield from differences(one, other, (*location, index))
-    elif there != here:
+    elif there != here and not (_is_absent(there) and _is_absent(here)):
         yield f"{dotted(location)} ({_shown(there)} there, {_shown(here)} here)"
 
 
@@ -29,8 +29,12 @@ def listed(texts: list[str]) -> str:
     return ", ".join(texts[:MOST_NAMED]) + more
 
 
+def _is_absent(value: Any) -> bool:
+    return value is MISSING or value is None
+
+
 def _shown(value: Any) -> str:
-    if value is MISSING or value is None:
+    if _is_absent(value):
         return "none"
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

@@ -51,7 +51,7 @@ def test_a_gpu_is_asked_for_by_who_needs_it(tmp_path: Path, monkeypatch: pytest.
     path.write_text(yaml.safe_dump(recipe))
     (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
     assert gpu.is_well == bool(shutil.which("nvidia-smi"))
-    assert gpu.is_well or "speech ask for at least 0.5 GPUs" in gpu.says
+    assert gpu.is_well or "speech asks for at least 0.5 GPUs" in gpu.says
 
 
 def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     recipe["tokens"] = {"speech_tokenizer": "mimi", "mimi": {"checkpoint": "models/mimi", "num_gpus": 1.0}}
     path = tmp_path / "gpus.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    for here, says in ((1, "ask for at least 1.5 GPUs and this machine has 1"), (2, "an H100")):
+    for here, says in ((1, "speech and tokens ask for at least 1.5 GPUs, and this machine has 1"), (2, "an H100")):
         monkeypatch.setattr("duplexgen.pipeline.commands.doctor._gpus_here", lambda here=here: ["an H100"] * here)
         (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
         assert (gpu.is_well, says in gpu.says) == (here == 2, True)

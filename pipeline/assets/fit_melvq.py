@@ -205,6 +205,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="Write the audio to this folder, or read it there.")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="Write the arrays to this file (only `fit`).")
     options = parser.parse_args()
+    if options.step == "speak" and options.tables is None:
+        parser.error("speak needs --tables")
     if options.step == "speak":
         speak(options.tables, options.work)
         return

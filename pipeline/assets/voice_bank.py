@@ -223,6 +223,8 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="Keep speech and measurements in this folder.")
     options = parser.parse_args()
+    if options.step == "speak" and options.tables is None:
+        parser.error("speak needs --tables")
     if options.step == "speak":
         speak(options.tables, options.work)
     elif options.step == "listen":

@@ -117,13 +117,19 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
 
 
 def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
+    place = None
     for number, row in enumerate(dataset.rows(["dialogue_id"])):
-        if wanted in (row["dialogue_id"], str(number)):
-            whole = next(islice(dataset.rows(columns), number, None))
-            _check_shown(dataset, whole)
-            return whole
-    last = dataset.manifest.rows - 1
-    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
+        if row["dialogue_id"] == wanted:
+            place = number
+            break
+        if str(number) == wanted:
+            place = number  # unless a later row has this number as its id
+    if place is None:
+        last = dataset.manifest.rows - 1
+        raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
+    chosen = next(islice(dataset.rows(columns), place, None))
+    _check_shown(dataset, chosen)
+    return chosen
 
 
 def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:

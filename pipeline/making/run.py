@@ -337,7 +337,8 @@ def _stop_if_too_many(making: Making, dialogues: int, emitted: int, reasons: Cou
     if emitted and rejected <= making.recipe.max_rejected_share * planned:
         return
     lines = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
+    share = making.recipe.max_rejected_share
+    expected = f"the recipe allows {share:.0%} (max_rejected_share)" if emitted else "a data set needs at least one"
     raise UserError(
-        f"{rejected} dialogues were rejected and {emitted} are left; the recipe allows "
-        f"{making.recipe.max_rejected_share:.0%} (max_rejected_share).{lines}\nEach is explained in {table}."
+        f"{rejected} dialogues were rejected and {emitted} are left; {expected}.{lines}\nEach is explained in {table}."
     )

@@ -95,9 +95,9 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
     from .pipeline.commands.build import build as run
     from .pipeline.show.progress import Display
 
-    checked, base = checking.load(recipe)
-    target = _out(out, checked.name)
-    run(checked, base, target, _work(work, target), limit, Display())
+    content, base = checking.load(recipe)
+    target = _out(out, content.name)
+    run(content, base, target, _work(work, target), limit, Display())
 
 
 @app.command()
@@ -112,11 +112,11 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     from .pipeline.show.progress import Display
     from .pipeline.storage.places import check_places
 
-    checked, base = checking.load(recipe)
-    target = _out(out, checked.name)
+    content, base = checking.load(recipe)
+    target = _out(out, content.name)
     folder = _work(work, target)
     check_places(target, folder)
-    say(describe_plan(prepare(checked, base, folder, limit, Display())))
+    say(describe_plan(prepare(content, base, folder, limit, Display())))
 
 
 @app.command()
@@ -168,10 +168,10 @@ def dpo_pairs(
     from .pipeline.show.progress import Display
     from .pipeline.storage.places import expanded
 
-    checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
+    content, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
     folder = expanded(dataset)
     target = _out(out, f"{folder.name}.pairs")
-    run(checked, folder, target, _work(work, target), Display())
+    run(content, folder, target, _work(work, target), Display())
 
 
 @app.command()
@@ -311,9 +311,9 @@ def evaluate(
     from .training.metrics.items import Settings
     from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
-    checked, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
+    content, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
     folder = _out(out, f"evaluation/{model.resolve().name}")
-    result = run(model, evalset, folder, Settings(checked, limit, batch, inference_device()), Display())
+    result = run(model, evalset, folder, Settings(content, limit, batch, inference_device()), Display())
     Console().print(table(result))
     for line in problems(result):
         say_line(line)
@@ -357,8 +357,8 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     from .training.objectives.sft import train_sft
     from .training.recipe import TRAINING_RECIPES, SFTRecipe
 
-    checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
-    train_sft(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
+    content, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
+    train_sft(content, _out(out, content.name), Display(quiet=not is_first_process()))
 
 
 @train_app.command()
@@ -374,8 +374,8 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     from .training.objectives.dpo import train_dpo
     from .training.recipe import TRAINING_RECIPES, DPORecipe
 
-    checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
-    train_dpo(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
+    content, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
+    train_dpo(content, _out(out, content.name), Display(quiet=not is_first_process()))
 
 
 @voices_app.command("prepare")
@@ -412,11 +412,11 @@ def prepare_voices(
     from .pipeline.voices.prepare import prepare
     from .pipeline.voices.recipe import VOICES_RECIPES, VoicesRecipe
 
-    checked, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
+    content, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
     if reason := problem(recordings):
         raise UserError(f"{recordings} {reason}.")
     target = _out(out, "bank")
-    bank = prepare(recordings, target, checked, Display())
+    bank = prepare(recordings, target, content, Display())
     for why, count in Counter(rejection.reason for rejection in bank.rejected).most_common():
         say_line(f"rejected {count:6,}  {why}")
     say_line(f"{target}: {bank.kept} voices, {bank.held_out} of them held out")

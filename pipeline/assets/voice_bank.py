@@ -91,13 +91,13 @@ def speak(tables: Path, work: Path) -> None:
         target = work / f"{candidate.name}.npz"
         if target.exists() or candidate.languages != ["en"]:
             continue
-        spoken = {
+        waveforms = {
             f"{kind}{number}": engine.synthesize(sentence, row).waveform
             for kind, sentences in SENTENCES.items()
             for number, sentence in enumerate(sentences)
         }
         with (work / "unfinished").open("wb") as file:
-            np.savez(file, **spoken)  # type: ignore[arg-type]
+            np.savez(file, **waveforms)  # type: ignore[arg-type]
         (work / "unfinished").rename(target)
         print(candidate.name, flush=True)
 
@@ -116,10 +116,10 @@ def listen(work: Path) -> None:
         target = path.with_suffix(".json")
         if target.exists():
             continue
-        spoken = {key: soxr.resample(value, 24000, 16000) for key, value in np.load(path, allow_pickle=False).items()}
+        speech = {key: soxr.resample(value, 24000, 16000) for key, value in np.load(path, allow_pickle=False).items()}
         result: dict[str, Any] = {}
         for kind, sentences in SENTENCES.items():
-            waveforms = [spoken[f"{kind}{number}"] for number in range(len(sentences))]
+            waveforms = [speech[f"{kind}{number}"] for number in range(len(sentences))]
             segments, _ = recogniser.transcribe(np.concatenate(waveforms), language="en", beam_size=5)
             transcript = " ".join(segment.text for segment in segments)
             result[kind] = {
@@ -127,7 +127,7 @@ def listen(work: Path) -> None:
                 "wer": word_errors(" ".join(sentences), transcript) / len(words(" ".join(sentences))),
                 "embedding": encoder.embed_speaker([preprocess_wav(w, 16000) for w in waveforms]).tolist(),
             }
-        two = np.clip(np.concatenate([spoken["first0"], spoken["first1"]]), -1, 1)  # the model hears about 9 s
+        two = np.clip(np.concatenate([speech["first0"], speech["first1"]]), -1, 1)  # the model hears about 9 s
         result["dnsmos"] = float(dnsmos.run(two, 16000)["ovrl_mos"])
         target.write_text(json.dumps(result))
         print(path.stem, round(result["first"]["wer"], 3), round(result["dnsmos"], 2), flush=True)

@@ -63,12 +63,12 @@ def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
 
 
 def _gpus(recipe: Recipe) -> Iterator[Finding]:
-    wanted = {}
+    shares = {}
     if recipe.speech.engine in ENGINES:
-        wanted["speech"] = SpeechStage(recipe.speech, recipe.seed).num_gpus
+        shares["speech"] = SpeechStage(recipe.speech, recipe.seed).num_gpus
     if recipe.tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        wanted["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
-    parts = [part for part, share in wanted.items() if share]
+        shares["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
+    parts = [part for part, share in shares.items() if share]
     if not parts:
         return
     asks = f"{parts[0]} asks" if len(parts) == 1 else f"{' and '.join(parts)} ask"
@@ -76,7 +76,7 @@ def _gpus(recipe: Recipe) -> Iterator[Finding]:
         yield Finding("gpu", True, f"{asks} for a GPU of the cluster at {address}")
         return
     gpus = _gpus_here()
-    least = sum(wanted.values())  # all stages run at the same time, with at least one actor each
+    least = sum(shares.values())  # all stages run at the same time, with at least one actor each
     if least <= len(gpus):
         yield Finding("gpu", True, ", ".join(gpus))
         return

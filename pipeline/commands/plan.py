@@ -69,8 +69,8 @@ def _planned(file: Path, folder: PartitionFolder) -> int | None:
     Raises UserError if the plan or a record of its partitions is damaged, or if their numbers of rows do not agree.
     """
     try:
-        stored = read_record(file)
-        number, rows = int(stored["partitions"]), int(stored["rows"])
+        content = read_record(file)
+        number, rows = int(content["partitions"]), int(content["rows"])
     except FileNotFoundError:
         return None
     except (RecordDamaged, KeyError, TypeError, ValueError) as error:

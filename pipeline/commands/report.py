@@ -57,8 +57,8 @@ def describe_plan(build: Build) -> str:
         "done already",
     ]
     for stage, folder, missing in zip(build.stages, build.folders, build.missing, strict=True):
-        done = build.plan.num_partitions - len(missing)
-        lines.append(f"  {stage.name:10} {done} of {build.plan.num_partitions} partitions, in {folder.path}")
+        count = build.plan.num_partitions - len(missing)
+        lines.append(f"  {stage.name:10} {count} of {build.plan.num_partitions} partitions, in {folder.path}")
     return _shown(lines)
 
 

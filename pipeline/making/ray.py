@@ -130,8 +130,8 @@ def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
         raise UserError(
             "no node of the cluster has a CPU core to work with. Add a node that has one; the same command continues."
         )
-    wanted = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
-    gpus = gpus_each(wanted, resources.get("GPU", 0))
+    shares = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
+    gpus = gpus_each(shares, resources.get("GPU", 0))
     highest_cost = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
     for step in steps:
         actors = min(
@@ -204,20 +204,20 @@ def slots(gpus: float, share: float) -> int:
     return int(gpus) * int(1 / share) if share <= 1 else int(gpus // share)
 
 
-def gpus_each(wanted: Mapping[str, float], gpus: float) -> dict[str, float]:
+def gpus_each(shares: Mapping[str, float], gpus: float) -> dict[str, float]:
     """How many GPUs each stage gets. All stages run at the same time.
 
-    A stage gets what one of its actors takes, and a part of the rest in proportion to that. wanted: GPUs per actor, by
+    A stage gets what one of its actors takes, and a part of the rest in proportion to that. shares: GPUs per actor, by
     stage. Raises UserError if there are too few for one actor per stage.
     """
-    if (least := sum(wanted.values())) > gpus:
-        shares = ", ".join(f"{name} {share:g}" for name, share in wanted.items())
+    if (least := sum(shares.values())) > gpus:
+        each = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise UserError(
-            f"the stages ask for {least:g} GPUs, for one actor per stage ({shares}), and the cluster has {gpus:g}. Set "
+            f"the stages ask for {least:g} GPUs, for one actor per stage ({each}), and the cluster has {gpus:g}. Set "
             "num_gpus to a smaller share, or to 0 to use the processor."
         )
-    rest = gpus - sum(math.ceil(share) for share in wanted.values())
-    return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in wanted.items()}
+    rest = gpus - sum(math.ceil(share) for share in shares.values())
+    return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in shares.items()}
 
 
 class _Warnings(logging.Handler):

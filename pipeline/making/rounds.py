@@ -42,14 +42,14 @@ def run(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> None:
         log.open("ab").close()
     before, fruitless = _committed(steps), 0
     try:
-        while lost := _round(steps, partitions, log):
+        while loss := _round(steps, partitions, log):
             now = _committed(steps)
             fruitless = 0 if now > before else fruitless + 1
             if fruitless == ROUNDS:
-                raise UserError(_no_progress(lost, steps, log))
+                raise UserError(_no_progress(loss, steps, log))
             before = now
             through = len(set(partitions) & steps[-1].target.committed())
-            LOG.warning("%s; %d of %d partitions are through, and the rest runs again", lost, through, len(partitions))
+            LOG.warning("%s; %d of %d partitions are through, and the rest runs again", loss, through, len(partitions))
     finally:
         _forget_tries(steps)
 
@@ -63,13 +63,13 @@ def _committed(steps: Sequence[Step]) -> int:
     return sum(len(step.target.committed()) for step in steps)
 
 
-def _no_progress(lost: str, steps: Sequence[Step], log: Path) -> str:
+def _no_progress(loss: str, steps: Sequence[Step], log: Path) -> str:
     """The message about rounds that commit nothing."""
     tasks = [f"{step.stage.name} {partition}" for step in steps for partition in Tries(step.target.path).open()]
     names = ", ".join(tasks[:MOST_NAMED]) + (f" and {len(tasks) - MOST_NAMED} more" if len(tasks) > MOST_NAMED else "")
     at_work = f"The workers had these stages and partitions: {names}. " if tasks else ""
     return (
-        f"{lost}; this happened {ROUNDS} times in a row without a commit. {at_work}Look for the cause: too little "
+        f"{loss}; this happened {ROUNDS} times in a row without a commit. {at_work}Look for the cause: too little "
         f"memory for so many workers (ulimit, dmesg), or a cluster that has lost nodes. Ray's log is {log}. "
         "Committed work is safe: the same command continues."
     )

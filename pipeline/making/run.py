@@ -285,12 +285,12 @@ def _records(making: Making, partition: int) -> list[CommitRecord | None]:
     for stage, folder, (before, record) in zip(making.stages, making.folders, pairwise(records), strict=True):
         if before is None or record is None:
             continue
-        given, outcome = before.outcome.emitted * stage.fan_out, record.outcome
-        if (outcome.planned, outcome.emitted) != (given, record.rows):
+        planned, outcome = before.outcome.emitted * stage.fan_out, record.outcome
+        if (outcome.planned, outcome.emitted) != (planned, record.rows):
             file = folder.record_file(partition)
             raise UserError(
                 f"{file} does not add up: it accounts for {outcome.planned} dialogues, of which {outcome.emitted} were "
-                f"emitted in {record.rows} rows, and its stage was given {given}. {MAKE_AGAIN.format(file)}"
+                f"emitted in {record.rows} rows, and its stage was given {planned}. {MAKE_AGAIN.format(file)}"
             )
     return records
 

@@ -42,14 +42,14 @@ class ScriptStage:
         return 1
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        spoken = []
+        scripts = []
         for result in self._rewrite([read_text_row(row) for row in rows], account):
             if isinstance(result, Rejection):
                 account.rejections.append(result)
                 continue
             account.note(*result.notes)
-            spoken.append(text_row(result.dialogue))
-        return spoken
+            scripts.append(text_row(result.dialogue))
+        return scripts
 
     def _rewrite(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
         """Rewrite all at once; if that fails, one by one, so that only the dialogue that fails is rejected."""

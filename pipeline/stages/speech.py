@@ -54,11 +54,11 @@ class SpeechStage:
         return self.speech.renditions
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        spoken: list[Row] = []
+        speech: list[Row] = []
         for results in self._speak_all([read_text_row(row) for row in rows], account):
-            spoken += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
+            speech += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
             account.rejections += [result for result in results if isinstance(result, Rejection)]
-        return spoken
+        return speech
 
     def _speak_all(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
         """Speak all at once; if the engine fails, one by one, so that only the dialogue that fails is rejected."""

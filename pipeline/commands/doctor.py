@@ -107,4 +107,6 @@ def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
         if not os.access(parent, os.W_OK | os.X_OK):
             yield Finding("folders", False, f"{folder}: {parent} is not writable. Choose another folder, or allow it.")
         free_gb = shutil.disk_usage(parent).free / GB
-        yield Finding("disk", free_gb > LEAST_FREE_GB, f"{folder}: {free_gb:.0f} GB free; {takes}")
+        is_well = free_gb >= LEAST_FREE_GB
+        advice = "" if is_well else f". Expected at least {LEAST_FREE_GB:g} GB: make room, or choose another folder"
+        yield Finding("disk", is_well, f"{folder}: {free_gb:.{0 if is_well else 2}f} GB free; {takes}{advice}")

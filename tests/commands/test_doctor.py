@@ -36,6 +36,17 @@ def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     assert any("speech.assistant_voice" in says and "af_heart" in says for says in missing)
 
 
+@pytest.mark.parametrize(("free_gb", "says"), [(0.994, "0.99 GB free"), (0.25, "0.25 GB free"), (1.0, "1 GB free")])
+def test_a_full_disk_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_gb: float, says: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=int(free_gb * 1e9)))
+    for disk in (one for one in findings("turn_taking", tmp_path) if one.part == "disk"):
+        assert disk.is_well == (free_gb >= 1) and says in disk.says
+        assert ("Expected at least 1 GB: make room, or choose another folder" in disk.says) != disk.is_well
+
+
 class OnGPU(Replay):
     name = "on_gpu"
     num_gpus = 0.5

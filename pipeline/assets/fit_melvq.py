@@ -3,7 +3,7 @@
     python -m duplexgen.pipeline.assets.fit_melvq speak --tables kokoro-js/voices --work WORK
     python -m duplexgen.pipeline.assets.fit_melvq fit --work WORK
 
-`speak` lets the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: half an hour of audio to fit
+`speak` lets the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: 23 minutes of audio to fit
 on, and other sentences by other voices to measure on. If it is stopped, the same command continues it. `fit` writes
 pipeline/tokens/speech/melvq.npz: the same audio gives the same numbers.
 """

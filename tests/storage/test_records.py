@@ -240,7 +240,7 @@ def test_a_finished_data_set_that_lost_something_is_not_done(
         kept = shutil.copyfile(out / file, tmp_path / "kept" / "file")
         damage(out / file)
         with pytest.raises(
-            UserError, match=rf"{out} was this recipe's data set, and is damaged:\n  {file}: .*\n.*Remove"
+            UserError, match=rf"{out} is this recipe's data set, and is damaged:\n  {file}: .*\n.*Remove"
         ):
             build(recipe, Path("/"), out, work, None, Display())
         (out / file).unlink(missing_ok=True)

@@ -95,9 +95,9 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
     from .pipeline.commands.build import build as run
     from .pipeline.show.progress import Display
 
-    checked, base = checking.load(recipe)
-    target = _out(out, checked.name)
-    run(checked, base, target, _work(work, target), limit, Display())
+    content, base = checking.load(recipe)
+    target = _out(out, content.name)
+    run(content, base, target, _work(work, target), limit, Display())
 
 
 @app.command()
@@ -112,11 +112,11 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     from .pipeline.show.progress import Display
     from .pipeline.storage.places import check_places
 
-    checked, base = checking.load(recipe)
-    target = _out(out, checked.name)
+    content, base = checking.load(recipe)
+    target = _out(out, content.name)
     folder = _work(work, target)
     check_places(target, folder)
-    say(describe_plan(prepare(checked, base, folder, limit, Display())))
+    say(describe_plan(prepare(content, base, folder, limit, Display())))
 
 
 @app.command()
@@ -151,13 +151,13 @@ def dpo_pairs(
         Path | None,
         typer.Option(
             parser=path,
-            help="Write the pairs to this folder. Default: out/, the data set's name and .pairs",
+            help="Write the pairs to this folder. Default: out/ and the data set's name with .pairs.",
             show_default=False,
         ),
     ] = None,
     work: Work = None,
 ) -> None:
-    """Make preference pairs of a data set: each row beside the same row with the assistant late.
+    """Make preference pairs of a data set: each row beside the same row in which the assistant is late once.
 
     Runs no voice, and decodes no audio unless the recipe says `retokenize`. If it was stopped, the same command
     continues it. The pairs are a data set of their own, which `verify` and `inspect` read.
@@ -168,25 +168,25 @@ def dpo_pairs(
     from .pipeline.show.progress import Display
     from .pipeline.storage.places import expanded
 
-    checked, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
+    content, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
     folder = expanded(dataset)
     target = _out(out, f"{folder.name}.pairs")
-    run(checked, folder, target, _work(work, target), Display())
+    run(content, folder, target, _work(work, target), Display())
 
 
 @app.command()
 def verify(dataset: Folder) -> None:
-    """Recompute every checksum and every invariant of a data set; exit with 1 if one fails."""
+    """Recompute every checksum of a data set and check every row. Exits with 1 if something is wrong."""
     from .pipeline.kinds import verify as run
     from .pipeline.show.progress import Display
 
-    failed = 0
+    failures = 0
     with Display().verifying() as report:
         for failure in run(dataset, report):
             say_line(failure)
-            failed += 1
-    if failed:
-        say_line(f"{dataset}: {failed} failures")
+            failures += 1
+    if failures:
+        say_line(f"{dataset}: {failures} {'failure' if failures == 1 else 'failures'}")
         raise typer.Exit(1)
     say_line(f"{dataset}: every checksum and every invariant holds")
 
@@ -203,8 +203,8 @@ def inspect(
     from .pipeline.commands.report import describe_dataset, describe_dialogue
     from .pipeline.kinds import opened
 
-    read = opened(dataset)
-    say(describe_dataset(read) if dialogue is None else describe_dialogue(read, dialogue))
+    content = opened(dataset)
+    say(describe_dataset(content) if dialogue is None else describe_dialogue(content, dialogue))
 
 
 @app.command()
@@ -217,7 +217,7 @@ def talk(
         Path | None,
         typer.Option(
             parser=path,
-            help="Write the conversation to this folder. Default: out/talk, the model's and the recording's name.",
+            help="Write the conversation to this folder. Default: out/talk/, the model's name, and the recording's.",
             show_default=False,
         ),
     ] = None,
@@ -248,21 +248,22 @@ def talk(
     folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     if folder.exists():
         raise UserError(f"{folder} is there already. Choose another folder with --out, or remove it.")
-    loaded = load_model(model, inference_device(), precision)
-    rate, block_s = loaded.format.sample_rate, loaded.format.bayling.block_samples / loaded.format.sample_rate
-    samples, had_rate = read_recording(user, rate, channel)
-    if had_rate != rate:
-        say_line(f"{user}: resampled from {had_rate} to {rate} Hz")
-    heard = with_silence(samples, silence, loaded.format)
-    with Display().counting("blocks", len(heard) // loaded.format.bayling.block_samples) as report:
-        made = run(loaded, heard, temperature, seed, report)
+    duplex = load_model(model, inference_device(), precision)
+    rate, block_samples = duplex.format.sample_rate, duplex.format.bayling.block_samples
+    block_s = block_samples / rate
+    recording, own_rate = read_recording(user, rate, channel)
+    if own_rate != rate:
+        say_line(f"{user}: resampled from {own_rate} to {rate} Hz")
+    samples = with_silence(recording, silence, duplex.format)
+    with Display().counting("blocks", len(samples) // block_samples) as report:
+        conversation = run(duplex, samples, temperature, seed, report)
     about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
-    said = write(made, loaded, about, folder)
-    for line in transcript(said):
+    for line in transcript(write(conversation, duplex, about, folder)):
         say_line(line)
+    took_s = conversation.took_s
     say_line(
-        f"{folder}: a block of {block_s:g} s took {made.took_s.mean():.3f} s, at most {made.took_s.max():.3f} s: "
-        f"real-time factor {made.real_time_factor(block_s):.2f}"
+        f"{folder}: a block of {block_s:g} s took {took_s.mean():.3f} s, at most {took_s.max():.3f} s: "
+        f"real-time factor {conversation.real_time_factor(block_s):.2f}"
     )
 
 
@@ -283,7 +284,7 @@ def evaluate(
         Path | None,
         typer.Option(
             parser=path,
-            help="Write the figures to this folder. Default: out/evaluation and the model's name.",
+            help="Write the figures to this folder. Default: out/evaluation/ and the model's name.",
             show_default=False,
         ),
     ] = None,
@@ -310,9 +311,9 @@ def evaluate(
     from .training.metrics.items import Settings
     from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
-    checked, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
+    content, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
     folder = _out(out, f"evaluation/{model.resolve().name}")
-    result = run(model, evalset, folder, Settings(checked, limit, batch, inference_device()), Display())
+    result = run(model, evalset, folder, Settings(content, limit, batch, inference_device()), Display())
     Console().print(table(result))
     for line in problems(result):
         say_line(line)
@@ -356,8 +357,8 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     from .training.objectives.sft import train_sft
     from .training.recipe import TRAINING_RECIPES, SFTRecipe
 
-    checked, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
-    train_sft(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
+    content, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
+    train_sft(content, _out(out, content.name), Display(quiet=not is_first_process()))
 
 
 @train_app.command()
@@ -373,8 +374,8 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     from .training.objectives.dpo import train_dpo
     from .training.recipe import TRAINING_RECIPES, DPORecipe
 
-    checked, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
-    train_dpo(checked, _out(out, checked.name), Display(quiet=not is_first_process()))
+    content, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
+    train_dpo(content, _out(out, content.name), Display(quiet=not is_first_process()))
 
 
 @voices_app.command("prepare")
@@ -396,7 +397,7 @@ def prepare_voices(
         str, typer.Option(metavar="VOICES_RECIPE", help="Read this recipe: a file, or the name of one that ships.")
     ] = "cloning",
 ) -> None:
-    """Make a voice bank of recordings: one clip of 3 to 15 s per voice, clean, understood, unlike the others.
+    """Make a voice bank of recordings: per voice, one clip of 3 to 15 s that is clean, clear and unlike the others.
 
     The bank's README.md, rejected.jsonl and clips.png say which recordings were kept and why others were not. Exits
     with 1 if none was kept. The speaker's name, or else the content of the recording, decides which voices are held
@@ -411,15 +412,15 @@ def prepare_voices(
     from .pipeline.voices.prepare import prepare
     from .pipeline.voices.recipe import VOICES_RECIPES, VoicesRecipe
 
-    checked, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
-    if said := problem(recordings):
-        raise UserError(f"{recordings} {said}.")
+    content, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
+    if reason := problem(recordings):
+        raise UserError(f"{recordings} {reason}.")
     target = _out(out, "bank")
-    made = prepare(recordings, target, checked, Display())
-    for reason, count in Counter(one.reason for one in made.rejected).most_common():
-        say_line(f"rejected {count:6,}  {reason}")
-    say_line(f"{target}: {made.kept} voices, {made.held_out} of them held out")
-    if not made.kept:
+    bank = prepare(recordings, target, content, Display())
+    for why, count in Counter(rejection.reason for rejection in bank.rejected).most_common():
+        say_line(f"rejected {count:6,}  {why}")
+    say_line(f"{target}: {bank.kept} voices, {bank.held_out} of them held out")
+    if not bank.kept:
         raise typer.Exit(1)
 
 
@@ -472,10 +473,10 @@ def main() -> None:
 
 @contextmanager
 def _stops() -> Iterator[Callable[[], int]]:
-    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Yields a function that returns the exit status, 0 before.
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Yields a function that returns the exit status.
 
-    After a signal, the block may raise another exception: of a library that was interrupted, or of a terminal that is
-    gone. A signal that was ignored before, as under nohup, stays ignored.
+    The status is 0 before a signal. After it, the block may raise another exception: a library was interrupted, or the
+    terminal is gone. A signal that was ignored before, as under nohup, stays ignored.
     """
     status = 0
 
@@ -485,7 +486,7 @@ def _stops() -> Iterator[Callable[[], int]]:
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    handled = [number for number, by in before.items() if by in (signal.SIG_DFL, signal.default_int_handler)]
+    handled = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         handled = []
     for number in handled:

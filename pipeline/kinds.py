@@ -1,4 +1,4 @@
-"""Which kinds of data sets there are, and what is asked of a data set whatever its kind."""
+"""The kinds of data sets, and what can be asked of a data set of any kind."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +13,10 @@ KINDS: Kinds = {kind.name: kind for kind in (Dialogues(), Preferences())}
 
 
 def opened(folder: Path) -> Dataset:
-    """A data set whose shards are read if they have the columns of its kind.
+    """A finished data set, to be read with the columns that its kind must have.
 
-    Raises UserError if the folder is none, MalformedDataset if its kind is not known or says nothing such.
+    Raises UserError if the folder is no data set, MalformedDataset if its manifest names no known kind, or does not say
+    what this kind must say.
     """
     dataset = Dataset(folder)
     return Dataset(folder, kind_of(dataset, KINDS).columns(dataset))
@@ -27,5 +28,5 @@ def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
 
 
 def check_whole(dataset: Dataset) -> list[str]:
-    """What is wrong with a data set, all but what its rows say (`dataset/verify.py`)."""
+    """What is wrong with a data set, apart from the contents of its rows (`dataset/verify.py`)."""
     return verifying.check_whole(dataset, KINDS)

@@ -171,7 +171,7 @@ def test_what_a_data_set_cannot_give_is_said_before_anything_is_written(
         export(dataset, "nothing", written)
     rows = [row | {"events": [of | {"words": None} for of in row["events"]]} for row in dataset.rows(["events"])]
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
-    with pytest.raises(UserError, match=r"no audio: .*; of some of its events nobody knows when words are heard"):
+    with pytest.raises(UserError, match=r"no audio: .*; the times of words are not known for all of its events"):
         export(dataset, "heard", written)
     assert not written.parent.exists()
 

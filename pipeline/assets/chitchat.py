@@ -1,6 +1,6 @@
-"""The corpus both tokenizers are fitted on: chitchat-dataset 0.9.0 (MIT), conversations typed by people.
+"""The corpus on which both tokenizers are fitted: chitchat-dataset 0.9.0 (MIT), conversations that people typed.
 
-Needed for fitting only: `pip install --no-deps chitchat-dataset==0.9.0`.
+Only fitting needs it: `pip install --no-deps chitchat-dataset==0.9.0`.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _ODD = re.compile(r"[,.?!']{2}|[A-Z]{2}| [B-HJ-Z] ")  # runs of punctuation, sho
 
 
 def utterances(split: Split) -> Iterator[str]:
-    """Utterances as typed, white space collapsed, in the order of the data set.
+    """Utterances in the order of the data set, with each run of white space as one space.
 
     Whole conversations are held out, chosen by the hash of their id. Raises UserError if the package is missing.
     """
@@ -35,12 +35,12 @@ def utterances(split: Split) -> Iterator[str]:
 
 def sentences(split: Split) -> list[str]:
     """Utterances of 8 to 25 plain words, each once, in an order that depends only on their text."""
-    chosen = {text for text in utterances(split) if _SPEAKABLE.fullmatch(text) and not _ODD.search(text)}
-    return sorted((text for text in chosen if 8 <= len(text.split()) <= 25), key=_digest)
+    plain = {text for text in utterances(split) if _SPEAKABLE.fullmatch(text) and not _ODD.search(text)}
+    return sorted((text for text in plain if 8 <= len(text.split()) <= 25), key=_digest)
 
 
 def spoken(texts: Iterable[str]) -> Iterator[str]:
-    """The same with numbers, times and money as words; utterances that wetext cannot convert are left out."""
+    """The texts with numbers, times and money as words; texts that wetext cannot convert are left out."""
     from wetext import Normalizer
 
     normalizer = Normalizer(lang="en", operator="tn")

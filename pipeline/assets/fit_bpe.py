@@ -15,9 +15,9 @@ VOCAB_SIZE = 4096
 
 
 def train() -> Tokenizer:
-    """Byte-level BPE over the fit part of the corpus, with no special token: every string is only text."""
+    """Byte-level BPE over the part of the corpus to fit on. It has no special token: every string is only text."""
     tokenizer = Tokenizer(models.BPE())
-    # no prefix space: decoding gives back exactly what was encoded
+    # no prefix space: decoding then gives back exactly the encoded text
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -32,7 +32,7 @@ def train() -> Tokenizer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded text tokenizer.")
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="Write the tokenizer to this file.")
     out: Path = parser.parse_args().out
     tokenizer = train()
     out.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")

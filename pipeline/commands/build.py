@@ -1,4 +1,4 @@
-"""A build from recipe to data set of dialogues: its plan, its stages, and what it says of itself."""
+"""Builds a data set of dialogues from a recipe: its plan, its stages, and its part of the manifest."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +59,8 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
 def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:
     """Make the data set of a recipe in `out`; continue a build that was stopped.
 
-    base: the folder that the recipe's paths start at. work: where stages keep their results.
-    Raises UserError if `out` holds something else, if too many dialogues are rejected, or if another build is
-    writing the same folders.
+    base: the folder to which the recipe's paths of sources are relative. work: where stages keep their results.
+    Raises UserError if `out` holds something else, if too many dialogues are rejected, or if another build writes the
+    same folders.
     """
     make(lambda: prepare(recipe, base, work, limit, display), out, work, display)

@@ -1,4 +1,4 @@
-"""Checking a recipe as a whole before any work: its form, and that the parts it names exist and fit together."""
+"""Checks a recipe as a whole before any work: its form, and that the parts it names exist and fit together."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ S = TypeVar("S", bound=Section)
 
 
 def load(name: str) -> tuple[Recipe, Path]:
-    """A recipe that is right as a whole, and the folder its paths start at.
+    """A recipe that is right as a whole, and the folder to which its paths of sources are relative.
 
     name: a YAML file, or the bare name of a recipe that ships. Raises UserError with every mistake at once.
     """
@@ -40,28 +40,28 @@ def examine(name: str) -> tuple[RecipeFile, Recipe | None, list[Mistake]]:
 
 def _check_names(file: RecipeFile) -> list[Mistake]:
     """What a section names must exist. Each section with a correct form is checked, even if others are wrong."""
-    found: list[Problem] = []
-    listed = file.raw.get("sources")
+    problems: list[Problem] = []
+    items = file.raw.get("sources")
     read_sources: dict[int, Source] = {}
-    for index, item in enumerate(listed if isinstance(listed, list) else []):
+    for index, item in enumerate(items if isinstance(items, list) else []):
         if source := _section(Source, item):
             read_sources[index] = source
             if problem := sources.check(source, file.base):
-                found.append((("sources", index, "path" if source.path else "hub"), problem))
+                problems.append((("sources", index, "path" if source.path else "hub"), problem))
     if rewriting := _section(Rewriting, file.raw.get("rewriting", {})):
-        found += _unknown(("rewriting", "engine"), rewriting.engine, REWRITERS)
+        problems += _unknown(("rewriting", "engine"), rewriting.engine, REWRITERS)
         if rewriting.engine in REWRITERS:
-            found += REWRITERS[rewriting.engine](rewriting).check()
+            problems += REWRITERS[rewriting.engine](rewriting).check()
         longest = rewriting.max_exchanges
         for index, source in read_sources.items():
             if source.join > longest:
                 message = f"expected at most rewriting.max_exchanges, {longest}, got {source.join}"
-                found.append((("sources", index, "join"), message))
+                problems.append((("sources", index, "join"), message))
     if section := _section(Speech, file.raw.get("speech", {})):
-        found += speech.check(section, frozenset(source.language for source in read_sources.values()))
-    found += _check_parts(file.raw)
-    found += _check_unused(file.raw)
-    return [file.mistake(location, message) for location, message in found]
+        problems += speech.check(section, frozenset(source.language for source in read_sources.values()))
+    problems += _check_parts(file.raw)
+    problems += _check_unused(file.raw)
+    return [file.mistake(location, message) for location, message in problems]
 
 
 PARTS = {
@@ -74,56 +74,56 @@ PARTS = {
 
 
 def _check_unused(raw: dict[str, Any]) -> list[Problem]:
-    """Problems of sections for parts that are not used: they would silently change nothing."""
-    found: list[Problem] = []
+    """Problems of sections for parts that are not used: they would change nothing, and nobody would notice."""
+    problems: list[Problem] = []
     for (section, name), key in PARTS.items():
-        given = raw.get(section)
-        if isinstance(given, dict) and given.get(name) is not None and given.get(key) != name:
+        keys = raw.get(section)
+        if isinstance(keys, dict) and keys.get(name) is not None and keys.get(key) != name:
             why = f"changes nothing: it is for `{key}: {name}`, and {key} has another value"
-            found.append(((section, name), f"{why}. Remove it; if an extended recipe says it, write `{name}: null`"))
-    return found
+            problems.append(((section, name), f"{why}. Remove it; if an extended recipe says it, write `{name}: null`"))
+    return problems
 
 
 def _check_parts(raw: dict[str, Any]) -> list[Problem]:
-    """What tokenizers a recipe names, and whether they go together with its layout and its output."""
-    found: list[Problem] = []
-    laid_out = _section(_LaidOut, {key: raw[key] for key in _LaidOut.model_fields if key in raw})
+    """Problems of the tokenizers, alone and together with the layout and the output."""
+    problems: list[Problem] = []
+    of_layout = _section(_OfLayout, {key: raw[key] for key in _OfLayout.model_fields if key in raw})
     if tokens := _section(Tokens, raw.get("tokens", {})):
-        found += _check_tokenizers(tokens)
-    if laid_out and tokens:
-        found += _check_blocks(laid_out.layout, tokens)
+        problems += _check_tokenizers(tokens)
+    if of_layout and tokens:
+        problems += _check_blocks(of_layout.layout, tokens)
     output = _section(Output, raw.get("output", {}))
     if tokens and output and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        found += _check_time(SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output)
-    return found
+        problems += _check_time(SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output)
+    return problems
 
 
-class _LaidOut(Section):
-    """The layout of a recipe, as the section of the one it names."""
+class _OfLayout(Section):
+    """Only the layout of a recipe: pydantic chooses its section by the name."""
 
     layout: AnyLayoutSection = DEFAULT
 
 
 def _check_blocks(layout: LayoutSection, tokens: Tokens) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if tokens.margin_frames < layout.margin_frames:
         message = f"expected at least what the layout {layout.name} needs, {layout.margin_frames}"
-        found.append((("tokens", "margin_frames"), f"{message}, got {tokens.margin_frames}"))
+        problems.append((("tokens", "margin_frames"), f"{message}, got {tokens.margin_frames}"))
     section = tokens.glm4voice
     if section and section.mode == "streaming" and layout.block_frames % section.block_frames:
         message = f"expected a divisor of the layout's block, {layout.block_frames} frames, got {section.block_frames}"
-        found.append((("tokens", "glm4voice", "block_frames"), f"{message}: codes would depend on later blocks"))
-    return found
+        problems.append((("tokens", "glm4voice", "block_frames"), f"{message}: codes would depend on later blocks"))
+    return problems
 
 
 def _check_tokenizers(tokens: Tokens) -> list[Problem]:
-    found = _unknown(("tokens", "speech_tokenizer"), tokens.speech_tokenizer, SPEECH_TOKENIZERS)
-    found += _unknown(("tokens", "text_tokenizer"), tokens.text_tokenizer, TEXT_TOKENIZERS)
+    problems = _unknown(("tokens", "speech_tokenizer"), tokens.speech_tokenizer, SPEECH_TOKENIZERS)
+    problems += _unknown(("tokens", "text_tokenizer"), tokens.text_tokenizer, TEXT_TOKENIZERS)
     if tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        found += SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens).check()
+        problems += SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens).check()
     if tokens.text_tokenizer in TEXT_TOKENIZERS:
-        found += TEXT_TOKENIZERS[tokens.text_tokenizer](tokens).check()
-    return found
+        problems += TEXT_TOKENIZERS[tokens.text_tokenizer](tokens).check()
+    return problems
 
 
 def _check_time(tokenizer: SpeechTokenizer, output: Output) -> list[Problem]:

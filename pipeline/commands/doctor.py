@@ -18,9 +18,10 @@ from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from . import checking
 
 GB = 1e9
-SPEECH_GB_AN_HOUR = 0.1  # FLAC at 24 kHz, one channel: 61 to 96 MB measured
-AUDIO_GB_AN_HOUR = 0.06  # of dialogue as FLAC at 16 kHz, two channels: 54 to 61 MB measured
-TOKENS_GB_AN_HOUR = 0.001  # of dialogue without audio: 0.4 to 0.8 MB measured
+SPEECH_GB_PER_HOUR = 0.1  # FLAC at 24 kHz, one channel: 61 to 96 MB measured
+AUDIO_GB_PER_HOUR = 0.06  # of dialogue as FLAC at 16 kHz, two channels: 54 to 61 MB measured
+TOKENS_GB_PER_HOUR = 0.001  # of dialogue without audio: 0.4 to 0.8 MB measured
+LEAST_FREE_GB = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Finding:
 def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:
     """Check everything that a build of a recipe needs. Loads no model, speaks nothing and writes nothing.
 
-    places: from the name of a recipe to the folders of its data set and of its stages.
-    Raises UserError if there is no such recipe, or it is not YAML.
+    places: gives the folders of the data set and of the stages for the name of a recipe.
+    Raises UserError if there is no such recipe, or if it is not YAML.
     """
     file, recipe, mistakes = checking.examine(name)
     for mistake in mistakes:
@@ -62,26 +63,27 @@ def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
 
 
 def _gpus(recipe: Recipe) -> Iterator[Finding]:
-    wanted = {}
+    shares = {}
     if recipe.speech.engine in ENGINES:
-        wanted["speech"] = SpeechStage(recipe.speech, recipe.seed).num_gpus
+        shares["speech"] = SpeechStage(recipe.speech, recipe.seed).num_gpus
     if recipe.tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        wanted["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
-    asking = " and ".join(part for part, share in wanted.items() if share)
-    if not asking:
+        shares["tokens"] = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens).num_gpus
+    parts = [part for part, share in shares.items() if share]
+    if not parts:
         return
+    asks = f"{parts[0]} asks" if len(parts) == 1 else f"{' and '.join(parts)} ask"
     if address := os.environ.get("RAY_ADDRESS"):
-        yield Finding("gpu", True, f"{asking} ask for a GPU of the cluster at {address}")
+        yield Finding("gpu", True, f"{asks} for a GPU of the cluster at {address}")
         return
     gpus = _gpus_here()
-    least = sum(wanted.values())  # all stages run at the same time, with at least one actor each
+    least = sum(shares.values())  # all stages run at the same time, with at least one actor each
     if least <= len(gpus):
         yield Finding("gpu", True, ", ".join(gpus))
         return
     yield Finding(
         "gpu",
         False,
-        f"{asking} ask for at least {least:g} GPUs and this machine has {len(gpus) or 'none'}. Set RAY_ADDRESS to "
+        f"{asks} for at least {least:g} GPUs, and this machine has {len(gpus) or 'none'}. Set RAY_ADDRESS to "
         "a cluster that has them, or num_gpus to a smaller share, or to 0 to use the processor.",
     )
 
@@ -90,19 +92,21 @@ def _gpus_here() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return result.stdout.strip().splitlines() if result.returncode == 0 else []
 
 
 def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
     with_audio = recipe is None or recipe.output.audio == "flac"
-    an_hour = AUDIO_GB_AN_HOUR if with_audio else TOKENS_GB_AN_HOUR
+    gb_per_hour = AUDIO_GB_PER_HOUR if with_audio else TOKENS_GB_PER_HOUR
     for folder, takes in (
-        (work, f"one hour of speech takes {SPEECH_GB_AN_HOUR:g} GB, one hour of dialogue {an_hour:g} GB"),
-        (out, f"one hour of dialogue takes {an_hour:g} GB"),
+        (work, f"one hour of speech takes {SPEECH_GB_PER_HOUR:g} GB, one hour of dialogue {gb_per_hour:g} GB"),
+        (out, f"one hour of dialogue takes {gb_per_hour:g} GB"),
     ):
-        there = deepest(folder)
-        if not os.access(there, os.W_OK | os.X_OK):
-            yield Finding("folders", False, f"{folder}: {there} is not writable. Choose another folder, or allow it.")
-        free = shutil.disk_usage(there).free / GB
-        yield Finding("disk", free > 1, f"{folder}: {free:.0f} GB free; {takes}")
+        parent = deepest(folder)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            yield Finding("folders", False, f"{folder}: {parent} is not writable. Choose another folder, or allow it.")
+        free_gb = shutil.disk_usage(parent).free / GB
+        is_well = free_gb >= LEAST_FREE_GB
+        advice = "" if is_well else f". Expected at least {LEAST_FREE_GB:g} GB: make room, or choose another folder"
+        yield Finding("disk", is_well, f"{folder}: {free_gb:.{0 if is_well else 2}f} GB free; {takes}{advice}")

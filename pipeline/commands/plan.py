@@ -26,60 +26,61 @@ from ..storage.partitions import Outcome, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 
 VERSION = 3
-LONGEST_ACCOUNT = 10_000  # rejections a partition, so that a source of nothing else does not fill the memory
+MOST_REJECTIONS = 10_000  # per partition: a source may hold nothing else, and must not fill the memory
 
 
 def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report: Callable[[int], None]) -> Plan:
     """Read the sources into partitions, unless that is done already.
 
-    base: the folder that the recipe's paths start at. limit: plan no more than this many dialogues.
-    report: called with the number of rows read so far.
-    Raises UserError if there is nothing to read, if a file is lost, or if a source has changed while it was read.
+    base: the folder to which the recipe's paths of sources are relative. limit: plan no more dialogues than this.
+    report: is called with the number of rows that were read so far.
+    Raises UserError if there is nothing to read, if a file cannot be read, if a source changed while it was read, or if
+    an earlier plan is damaged.
     """
-    prints = {source.name: fingerprint(source, base) for source in recipe.sources}
+    fingerprints = {source.name: fingerprint(source, base) for source in recipe.sources}
     shape = {
         "version": VERSION,
         "sources": [shape_of(source) for source in recipe.sources],
-        "fingerprints": prints,
+        "fingerprints": fingerprints,
         "partition_size": recipe.partition_size,
         "renditions": recipe.speech.renditions,
         "limit": limit,
     }
     key = key_of(shape)
     folder = PartitionFolder(work / f"plan-{key}")
-    done = folder.path / "plan.json"
-    number = _planned(done, folder)
+    record = folder.path / "plan.json"
+    number = _planned(record, folder)
     if number is None:
-        done.unlink(missing_ok=True)  # it says that the partitions are those of these sources, which they cease to be
-        lost: list[str] = []
-        number, rows = _write_partitions(recipe, base, folder, limit, report, lost)
-        _stop_if_changed(prints, {source.name: fingerprint(source, base) for source in recipe.sources})
-        _stop_if_lost(lost)
+        record.unlink(missing_ok=True)  # it would say that the plan is whole while partitions are written again
+        unreadable: list[str] = []
+        number, rows = _write_partitions(recipe, base, folder, limit, report, unreadable)
+        _stop_if_changed(fingerprints, {source.name: fingerprint(source, base) for source in recipe.sources})
+        _stop_if_unreadable(unreadable)
         if number == 0:
             places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
             raise UserError(f"there is no dialogue in {places}: nothing to build. Expected at least one row.")
-        write_record(done, {"partitions": number, "rows": rows})
-    return Plan(folder, key, number, prints, shape)
+        write_record(record, {"partitions": number, "rows": rows})
+    return Plan(folder, key, number, fingerprints, shape)
 
 
-def _planned(done: Path, folder: PartitionFolder) -> int | None:
+def _planned(file: Path, folder: PartitionFolder) -> int | None:
     """How many partitions were planned, or None if planning did not finish.
 
-    Raises UserError if the plan, or a record of its partitions, is damaged, or if they do not hold the rows it read.
+    Raises UserError if the plan or a record of its partitions is damaged, or if their numbers of rows do not agree.
     """
     try:
-        stored = read_record(done)
-        number, rows = int(stored["partitions"]), int(stored["rows"])
+        content = read_record(file)
+        number, rows = int(content["partitions"]), int(content["rows"])
     except FileNotFoundError:
         return None
     except (RecordDamaged, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{done} is damaged ({error}). Remove it and run the same command again.") from error
+        raise UserError(f"{file} is damaged ({error}). Remove it and run the same command again.") from error
     if not folder.committed() >= set(range(number)):
         return None
-    held = sum(record.outcome.planned for record in folder.records(range(number)))
-    if held != rows:
+    in_partitions = sum(record.outcome.planned for record in folder.records(range(number)))
+    if in_partitions != rows:
         raise UserError(
-            f"{done} says that {rows} rows were read, and its partitions account for {held}. "
+            f"{file} says that {rows} rows were read, and its partitions account for {in_partitions}. "
             f"Remove {folder.path} and run the same command again: it reads the sources again."
         )
     return number
@@ -87,27 +88,27 @@ def _planned(done: Path, folder: PartitionFolder) -> int | None:
 
 def _stop_if_changed(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> None:
     """Raise UserError if the sources are not what they were before they were read."""
-    changed = [
+    files = [
         f"{one_line(file)} of source {source}"
         for source, prints in before.items()
         for file in sorted(prints.keys() | after[source].keys())
         if prints.get(file) != after[source].get(file)
     ]
-    if changed:
+    if files:
         raise UserError(
-            f"{', '.join(changed)} changed while it was read; nothing of it was kept. Wait until no one writes there, "
+            f"{', '.join(files)} changed while it was read, so nothing was planned. Wait until no one writes there, "
             "and run the same command again."
         )
 
 
-def _stop_if_lost(lost: list[str]) -> None:
+def _stop_if_unreadable(messages: list[str]) -> None:
     """Raise UserError if files of the sources could not be read."""
-    if not lost:
+    if not messages:
         return
-    listed = "".join(f"\n  {one_line(message)}" for message in lost)
-    count = "1 file" if len(lost) == 1 else f"{len(lost)} files"
+    lines = "".join(f"\n  {one_line(message)}" for message in messages)
+    count = "1 file" if len(messages) == 1 else f"{len(messages)} files"
     raise UserError(
-        f"{count} of the sources cannot be read, or not to the end:{listed}\nCorrect or remove them; or write "
+        f"{count} of the sources cannot be read, or not to the end:{lines}\nCorrect or remove them; or write "
         "`unreadable_files: skip` in their source: then the build continues with the rows that can be read."
     )
 
@@ -118,9 +119,12 @@ def _write_partitions(
     folder: PartitionFolder,
     limit: int | None,
     report: Callable[[int], None],
-    lost: list[str],
+    unreadable: list[str],
 ) -> tuple[int, int]:
-    """Returns the numbers of partitions and of rows read."""
+    """Write the partitions; returns how many there are, and how many rows were read.
+
+    unreadable: messages about files that cannot be read are added to it.
+    """
     number = read_rows = 0
 
     def count(rows: int) -> None:
@@ -128,14 +132,14 @@ def _write_partitions(
         read_rows = rows
         report(rows)
 
-    for rows, outcome in _partitions(recipe, base, limit, count, lost):
+    for rows, outcome in _partitions(recipe, base, limit, count, unreadable):
         folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
         number += 1
     return number, read_rows
 
 
 def _partitions(
-    recipe: Recipe, base: Path, limit: int | None, report: Callable[[int], None], lost: list[str]
+    recipe: Recipe, base: Path, limit: int | None, report: Callable[[int], None], unreadable: list[str]
 ) -> Iterator[tuple[list[dict[str, Any]], Outcome]]:
     rows: list[dict[str, Any]] = []
     rejections: list[Rejection] = []
@@ -145,7 +149,7 @@ def _partitions(
     def outcome() -> Outcome:
         return Outcome(len(rows) + len(rejections), len(rows), tuple(rejections), dict(notes))
 
-    for count, item in enumerate(_items(recipe, base, lost), start=1):
+    for count, item in enumerate(_items(recipe, base, unreadable), start=1):
         report(count)
         if isinstance(item, Rejection):
             rejections.append(item)
@@ -153,7 +157,7 @@ def _partitions(
             rows.append(text_row(item.dialogue))
             notes.update(item.notes)
             accepted += 1
-        if len(rows) == recipe.partition_size or len(rejections) == LONGEST_ACCOUNT:
+        if len(rows) == recipe.partition_size or len(rejections) == MOST_REJECTIONS:
             yield rows, outcome()
             rows, rejections, notes = [], [], Counter()
         if accepted == limit:
@@ -162,11 +166,11 @@ def _partitions(
         yield rows, outcome()
 
 
-def _items(recipe: Recipe, base: Path, lost: list[str]) -> Iterator[Read | Rejection]:
+def _items(recipe: Recipe, base: Path, unreadable: list[str]) -> Iterator[Read | Rejection]:
     """The dialogues of all sources in order, joined where a source says so; a repeated id is rejected."""
     with _IdSet(recipe.speech.renditions) as dialogues, _IdSet(renditions=1) as rows:
         for source in recipe.sources:
-            items = read(source, base, lost)
+            items = read(source, base, unreadable)
             if source.join > 1:
                 items = joined(_unique(items, rows), source.join)
             yield from _unique(items, dialogues)
@@ -174,8 +178,8 @@ def _items(recipe: Recipe, base: Path, lost: list[str]) -> Iterator[Read | Rejec
 
 def _unique(items: Iterable[Read | Rejection], seen: "_IdSet") -> Iterator[Read | Rejection]:
     for item in items:
-        if isinstance(item, Read) and (taken := seen.add(item.dialogue.id)):
-            yield Rejection(item.dialogue.id, SOURCE, "duplicate_id", f"{taken} was there before")
+        if isinstance(item, Read) and (earlier := seen.add(item.dialogue.id)):
+            yield Rejection(item.dialogue.id, SOURCE, "duplicate_id", f"{earlier} was there before")
         else:
             yield item
 
@@ -196,17 +200,17 @@ class _IdSet:
         self._database.close()
 
     def add(self, dialogue_id: str) -> str | None:
-        """Take the ids of all renditions; returns the one that was taken already, if any.
+        """Add the ids of all renditions. If one belongs to an earlier dialogue, returns that id and adds nothing.
 
-        An id that a take of another dialogue could have counts as taken, for any number of takes: recipes that differ
+        An id that a take of an earlier dialogue could have belongs to it, for any number of takes: recipes that differ
         only in their takes share their plan, and so their speech.
         """
         ids = [(id_, take_of(id_)) for number in range(self.renditions) for id_ in [rendition_id(dialogue_id, number)]]
         for id_, whole in ids:
-            found = self._database.execute(
+            earlier = self._database.execute(
                 "select id from ids where id in (?1, ?2) or take_of = ?1", (id_, whole)
             ).fetchone()
-            if found:
-                return str(found[0])
+            if earlier:
+                return str(earlier[0])
         self._database.executemany("insert into ids values (?, ?)", ids)
         return None

@@ -17,48 +17,48 @@ from ..pairs.kind import PREFERENCES
 from ..storage.paths import read_bytes
 from .build import Build
 
-WORDS_A_SECOND = 2.5
-"""What a voice speaks, roughly; for estimates before anything is spoken."""
+WORDS_PER_SECOND = 2.5
+"""How fast a voice speaks, roughly: for estimates before any speech is there."""
 SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events"]
 
 
-def describe_plan(made: Build) -> str:
+def describe_plan(build: Build) -> str:
     """What a build would do, and how much of it is done."""
     dialogues = rejected = 0
     exchanges = 0
     reasons: dict[str, int] = {}
-    limits = {"user": made.recipe.rewriting.max_user_words, "assistant": made.recipe.rewriting.max_reply_words}
+    limits = {"user": build.recipe.rewriting.max_user_words, "assistant": build.recipe.rewriting.max_reply_words}
     words = {"user": 0, "assistant": 0}
-    for number in made.plan.partitions:
-        record = made.plan.folder.record(number)
+    for number in build.plan.partitions:
+        record = build.plan.folder.record(number)
         assert record is not None, "the plan is whole"
         dialogues += record.outcome.emitted
         rejected += len(record.outcome.rejections)
         for rejection in record.outcome.rejections:
             reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
-        for row in made.plan.folder.read(number).to_pylist():
-            for turn in row["turns"][: 2 * made.recipe.rewriting.max_exchanges]:
+        for row in build.plan.folder.read(number).to_pylist():
+            for turn in row["turns"][: 2 * build.recipe.rewriting.max_exchanges]:
                 words[turn["role"]] += min(_words(turn["text"]), limits[turn["role"]])
                 exchanges += turn["role"] == "user"
-    renditions = made.recipe.speech.renditions
-    timing = made.recipe.timing
-    speech_s = sum(words.values()) / WORDS_A_SECOND
-    to_speak_s = (words["user"] * renditions + words["assistant"]) / WORDS_A_SECOND
+    renditions = build.recipe.speech.renditions
+    timing = build.recipe.timing
+    speech_s = sum(words.values()) / WORDS_PER_SECOND
+    to_speak_s = (words["user"] * renditions + words["assistant"]) / WORDS_PER_SECOND
     gaps_s = exchanges * (timing.reply_delay_s + (timing.next_turn_gap_s.low + timing.next_turn_gap_s.high) / 2)
     lines = [
-        f"recipe       {made.recipe.name}",
-        f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_listed(reasons)})",
+        f"recipe       {build.recipe.name}",
+        f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_counts(reasons)})",
         f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to speak, "
         f"about {to_speak_s / 3600:.2f} hours of speech: the assistant speaks once for all renditions",
         f"takes        {timing.takes} of each, {dialogues * renditions * timing.takes:,} dialogues to make",
         f"hours        about {(speech_s + gaps_s) * renditions * timing.takes / 3600:.2f}, "
         f"of which speech {speech_s * renditions * timing.takes / 3600:.2f}",
-        f"partitions   {made.plan.num_partitions} of up to {made.recipe.partition_size} dialogues",
+        f"partitions   {build.plan.num_partitions} of up to {build.recipe.partition_size} dialogues",
         "done already",
     ]
-    for stage, folder, missing in zip(made.stages, made.folders, made.missing, strict=True):
-        done = made.plan.num_partitions - len(missing)
-        lines.append(f"  {stage.name:10} {done} of {made.plan.num_partitions} partitions, in {folder.path}")
+    for stage, folder, missing in zip(build.stages, build.folders, build.missing, strict=True):
+        count = build.plan.num_partitions - len(missing)
+        lines.append(f"  {stage.name:10} {count} of {build.plan.num_partitions} partitions, in {folder.path}")
     return _shown(lines)
 
 
@@ -72,9 +72,9 @@ def _words(text: str) -> int:
     return sum(1 if word.isascii() else len(word) for word in text.split())
 
 
-def _listed(counts: dict[str, int]) -> str:
-    listed = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
-    return f": {listed}" if listed else ""
+def _counts(counts: dict[str, int]) -> str:
+    text = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return f": {text}" if text else ""
 
 
 def describe_dataset(dataset: Dataset) -> str:
@@ -83,10 +83,10 @@ def describe_dataset(dataset: Dataset) -> str:
     statistics = Statistics.stored({name: tally.model_dump() for name, tally in manifest.statistics.items()})
     lines = [f"{manifest.name}: {' '.join(manifest.description.split())}", ""]
     if manifest.kind == PREFERENCES:
-        made_of = manifest.made_of
-        lines[1:1] = [f"preference pairs of {made_of.name}, scenario {made_of.timing.scenario}"]
+        source = manifest.made_of
+        lines[1:1] = [f"preference pairs of {source.name}, scenario {source.timing.scenario}"]
     for counts in manifest.ledger:
-        reasons, notes = _listed(counts.reasons), _listed(counts.notes)
+        reasons, notes = _counts(counts.reasons), _counts(counts.notes)
         ledger = f"{counts.planned:9,} planned{counts.emitted:9,} emitted{counts.rejected:9,} rejected"
         lines.append(f"{counts.stage:8}{ledger}{reasons}" + (f"; changed{notes}" if notes else ""))
     lines += ["", f"{'':56}{'count':>9}{'mean':>9}{'least':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
@@ -117,13 +117,19 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
 
 
 def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
+    place = None
     for number, row in enumerate(dataset.rows(["dialogue_id"])):
-        if wanted in (row["dialogue_id"], str(number)):
-            found = next(islice(dataset.rows(columns), number, None))
-            _check_shown(dataset, found)
-            return found
-    last = dataset.manifest.rows - 1
-    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
+        if row["dialogue_id"] == wanted:
+            place = number
+            break
+        if str(number) == wanted:
+            place = number  # unless a later row has this number as its id
+    if place is None:
+        last = dataset.manifest.rows - 1
+        raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
+    chosen = next(islice(dataset.rows(columns), place, None))
+    _check_shown(dataset, chosen)
+    return chosen
 
 
 def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:
@@ -133,7 +139,8 @@ def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:
         for side in _sides(dataset, row).values():
             layout.written(side)
             samples = layout.length(side) * layout.samples_per_frame
-            if not all(0 <= of["start_sample"] <= of["end_sample"] <= samples for of in row.get("events", ())):
+            events = row.get("events", ())
+            if not all(0 <= event["start_sample"] <= event["end_sample"] <= samples for event in events):
                 raise ValueError(f"its events are not those of {samples} samples")
     except (ValueError, IndexError) as error:
         raise UserError(
@@ -151,16 +158,16 @@ def _sides(dataset: Dataset, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     rate = dataset.sample_rate
     yield f"{row['dialogue_id']}  {row['source']}, {row['scenario']}"
-    for of in row["events"]:
-        span = f"{of['start_sample'] / rate:7.2f} – {of['end_sample'] / rate:6.2f} s"
-        cut = f"  — cut, heard: {of['spoken_text']}" if of["cut_by"] is not None else ""
-        yield f"{of['channel']:>9}  {span}  {of['voice']}: {of['text']}{cut}"
+    for event in row["events"]:
+        span = f"{event['start_sample'] / rate:7.2f} – {event['end_sample'] / rate:6.2f} s"
+        cut = f"  — cut, heard: {event['spoken_text']}" if event["cut_by"] is not None else ""
+        yield f"{event['channel']:>9}  {span}  {event['voice']}: {event['text']}{cut}"
     yield ""
     yield from dataset.layout.show(_sides(dataset, row)[""], _names(dataset), read_events(row["events"]), rate)
 
 
 def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
-    capped = ", for want of audio" if row["capped"] else ""
+    capped = ", less than was drawn: there was no room for more" if row["capped"] else ""
     yield f"{row['dialogue_id']}  {row['scenario']}, event {row['event']}"
     for side, columns in _sides(dataset, row).items():
         yield ""
@@ -169,7 +176,7 @@ def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
 
 
 def _names(dataset: Dataset) -> Callable[[int], str]:
-    """From a text id to its text, without line breaks."""
+    """A function from a text id to its text, without line breaks."""
     file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
     try:
         tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))

@@ -1,4 +1,4 @@
-"""Exporters by name: a data set written as one consumer wants it. To add one: write the module, put it here."""
+"""Exporters by name: each writes a data set as one consumer reads it. To add one, write a module and put it here."""
 
 import shutil
 import uuid
@@ -15,10 +15,10 @@ from ..storage.atomic import TEMPORARY_SUFFIX, explained, sync, sync_all
 AUDIO, WORDS, CODES = "audio", "words", "codes"
 ADVICE = {
     AUDIO: "build it again with `output: {audio: flac}`",
-    WORDS: "build it with a voice engine that says when words are heard, or with a gate that listens",
+    WORDS: "build it with a voice engine that gives the times of words, or with a gate that listens",
     CODES: "export the data set of dialogues that the pairs were made from",
 }
-Report = Callable[[int], None]  # rows that were written so far
+Report = Callable[[int], None]  # is called with the number of rows that were written so far
 
 
 class Exporter(Protocol):
@@ -63,7 +63,7 @@ def _missing(dataset: Dataset, needs: frozenset[str]) -> Iterator[str]:
     if CODES in needs and not columns >= {"user_codes", "assistant_codes"}:
         yield f"its rows have no codes: {ADVICE[CODES]}"
     if WORDS in needs and not _has_words(dataset):
-        yield f"of some of its events nobody knows when words are heard: {ADVICE[WORDS]}"
+        yield f"the times of words are not known for all of its events: {ADVICE[WORDS]}"
     layouts = needs & LAYOUTS.keys()
     if layouts and dataset.described.layout.name not in layouts:
         yield (
@@ -75,7 +75,7 @@ def _missing(dataset: Dataset, needs: frozenset[str]) -> Iterator[str]:
 def _has_words(dataset: Dataset) -> bool:
     if "events" not in dataset.columns.names:
         return False
-    return all(of["words"] is not None for row in dataset.rows(["events"]) for of in row["events"])
+    return all(event["words"] is not None for row in dataset.rows(["events"]) for event in row["events"])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 from ..storage.partitions import PartitionFolder
 
 SOURCE = "source"
-"""The name under which what happens to rows of the sources is accounted for."""
+"""The ledger's name for the rows of the sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Plan:
     key: str
     num_partitions: int
     sources: dict[str, Any]  # fingerprints, by the source's name
-    shape: dict[str, Any]  # what the key is made of
+    shape: dict[str, Any]  # the key is its hash
 
     @property
     def partitions(self) -> range:

@@ -1,7 +1,7 @@
-"""Partitions through stages on Ray Data: an actor pool a stage, one row a partition.
+"""Runs partitions through stages on Ray Data: one actor pool per stage, one row per partition.
 
-The only module that knows Ray; `rounds.py` runs it, in a process of its own. Rows carry partition numbers; what is made
-lies in the stages' folders.
+Only this module knows Ray; `rounds.py` runs it in a process of its own. A row carries the number of its partition; the
+output of the stages is in their folders.
 """
 
 import logging
@@ -29,18 +29,18 @@ from .saying import ERROR, LOST, SAFE_PATH, THROUGH, WARNING, Say
 from .stage import Stage, Step
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-TRIES = 4  # of a partition whose worker died
-ANSWER_S = 10.0  # for a cluster to accept a connection
+TRIES = 4  # of a partition whose workers die
+CONNECT_S = 10.0  # for a cluster to accept a connection
 LOOK_S = 1.0  # between two looks at the nodes
-LISTED = 3
+MOST_IDS = 3  # of dialogues, in a message
 LOG = logging.getLogger(__name__)
 
 
 def run(steps: Sequence[Step], partitions: Sequence[int], address: str | None, say: Say) -> None:
-    """Bring the partitions through the steps on the cluster at an address (None: this machine's cores).
+    """Run the partitions through the steps on the cluster at an address (None: on this machine's cores).
 
-    Says what workers warn of, and at the end whether all is through, what a user can mend, or that the cluster lost
-    something and another round may do better.
+    Calls `say` with each warning of a worker, and at the end once: THROUGH if all partitions are through; ERROR with
+    what the user can correct; LOST if the cluster lost workers, so that another round may succeed.
     """
     try:
         with cluster(address), _watched_nodes(say):
@@ -54,21 +54,23 @@ def run(steps: Sequence[Step], partitions: Sequence[int], address: str | None, s
         say(ERROR, str(error))
     except Exception as error:
         traceback.print_exc()
-        said = " ".join(str(error).split())
-        # A worker that never lived, or what a stage raised, would be the same again.
-        same_again = isinstance(error, RayTaskError) or (isinstance(error, ActorDiedError) and error.actor_init_failed)
-        if isinstance(error, RayError) and not same_again:
-            say(LOST, f"workers were lost ({type(error).__name__}: {said[:200]})")
+        message = " ".join(str(error).split())
+        # A worker that could not start, or an error that a stage raised, would fail in the same way again.
+        would_repeat = isinstance(error, RayTaskError) or (
+            isinstance(error, ActorDiedError) and error.actor_init_failed
+        )
+        if isinstance(error, RayError) and not would_repeat:
+            say(LOST, f"workers were lost ({type(error).__name__}: {message[:200]})")
         else:
-            say(ERROR, f"{type(error).__name__}: {said[-500:]}")
+            say(ERROR, f"{type(error).__name__}: {message[-500:]}")
 
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[None]:
-    """The cluster at an address, or this machine's cores."""
-    # "local", or Ray would join any cluster that somebody started on this machine.
+    """Connect to the cluster at an address, or start Ray on this machine's cores; disconnect at the end."""
+    # "local": otherwise Ray would join any cluster that somebody started on this machine.
     where: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
-    with _found(address):
+    with _checked_address(address):
         ray.init(
             job_config=_OwnPath(),
             runtime_env={"env_vars": ONE_THREAD | SAFE_PATH},
@@ -76,7 +78,7 @@ def cluster(address: str | None) -> Iterator[None]:
             logging_level=logging.ERROR,
             **where,
         )
-    signal.signal(signal.SIGTERM, _end)  # in place of Ray's own, which waits half a minute for a node to drain
+    signal.signal(signal.SIGTERM, _end)  # instead of Ray's handler, which waits half a minute for a node to drain
     try:
         yield
     finally:
@@ -90,8 +92,8 @@ def _end(*_: object) -> None:
 class _OwnPath(JobConfig):
     """Keeps the driver's working folder, and the folder of its script, off the path that workers import from.
 
-    Ray puts both before what is installed, unless the job has a working folder of its own: so a file of the user's,
-    `random.py` or `tokenizers/`, would be imported by every worker in place of what it is named like.
+    Ray puts both before the installed packages, unless the job has a working folder of its own. Then every worker would
+    import a file of the user, such as `random.py` or `tokenizers/`, instead of the package of that name.
     """
 
     def _runtime_env_has_working_dir(self) -> bool:
@@ -99,25 +101,25 @@ class _OwnPath(JobConfig):
 
 
 @contextmanager
-def _found(address: str | None) -> Iterator[None]:
-    """Raise as a UserError what is wrong with an address; Ray itself would wait minutes for one where nobody is."""
+def _checked_address(address: str | None) -> Iterator[None]:
+    """Raise UserError if no cluster is at an address. Ray itself would wait minutes for an answer."""
     if not address:
         yield
         return
     try:
         host, _, port = address.rpartition(":")
         if host and "://" not in address:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
         yield
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"no Ray cluster can be used at RAY_ADDRESS={address}: {error}. Expected host:port of one that runs; "
-            "without RAY_ADDRESS this machine's cores are used. What was committed is safe: the same command goes on."
+            f"no Ray cluster can be used at RAY_ADDRESS={address}: {error}. Expected host:port of a cluster that runs; "
+            "without RAY_ADDRESS, this machine's cores are used. Committed work is safe: the same command continues."
         ) from error
 
 
 def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
-    """A row for each partition, once it is through; nothing runs before they are asked for."""
+    """One row per partition, which comes once the partition is through. Nothing runs before the rows are read."""
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows: ray.data.Dataset = ray.data.from_items(
         [{"partition": number, "error": "", "warnings": ""} for number in partitions],
@@ -125,13 +127,17 @@ def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
     )
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     if not resources.get("CPU"):
-        raise UserError("no node of the cluster has a core to work with. Add one; the same command goes on.")
-    wanted = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
-    gpus = gpus_each(wanted, resources.get("GPU", 0))
-    dearest = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
+        raise UserError(
+            "no node of the cluster has a CPU core to work with. Add a node that has one; the same command continues."
+        )
+    shares = {step.stage.name: step.stage.num_gpus for step in steps if step.stage.num_gpus}
+    gpus = gpus_each(shares, resources.get("GPU", 0))
+    highest_cost = max((step.stage.cost for step in steps if not step.stage.num_gpus), default=1.0)
     for step in steps:
         actors = min(
-            _actors(step.stage, resources, dearest, gpus), step.stage.max_actors or len(partitions), len(partitions)
+            _actors(step.stage, resources, highest_cost, gpus),
+            step.stage.max_actors or len(partitions),
+            len(partitions),
         )
         rows = rows.map_batches(
             _Worker,
@@ -139,8 +145,8 @@ def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
             batch_size=1,
             num_cpus=step.stage.num_cpus,
             num_gpus=step.stage.num_gpus,
-            # Partitions take seconds to minutes: one waiting at a busy actor is one an idle actor could do. A pool
-            # that may hold one task an actor never grows by itself, so its size is given.
+            # A partition takes seconds to minutes: none may wait at a busy actor while another actor is idle. A pool
+            # with at most one task per actor never grows by itself, so its size is given.
             compute=ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=1),
         )
     return rows
@@ -148,10 +154,10 @@ def _rows(steps: Sequence[Step], partitions: Sequence[int]) -> ray.data.Dataset:
 
 @contextmanager
 def _watched_nodes(say: Say) -> Iterator[None]:
-    """Say so, while the block runs, when a node is lost that one of our actors was on.
+    """While the block runs, say LOST if a node with one of our actors is lost.
 
-    Ray would start as many actors anew as before, on what is left: too many, or waiting for room that never comes, with
-    the partition that they had taken.
+    Ray would start as many actors again on the nodes that are left. They would be too many there, or wait for ever for
+    room, each with the partition that it had taken.
     """
     over = threading.Event()
     job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id())
@@ -182,56 +188,59 @@ def _alive() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
 
 
-def _actors(stage: Stage, resources: dict[str, float], dearest: float, gpus: dict[str, float]) -> int:
-    """As many as its GPUs allow, and no more than cores; of a stage without, a core each for the dearest and fewer for
-    the others."""
+def _actors(stage: Stage, resources: dict[str, float], highest_cost: float, gpus: dict[str, float]) -> int:
+    """How many actors a stage gets: with GPUs, as many as these have room for, and at most one per core.
+
+    Without GPUs: one per core for the stage with the highest cost, and fewer for the others, in proportion to cost.
+    """
     cores = int(resources.get("CPU", 1))
     if not stage.num_gpus:
-        return math.ceil(cores * stage.cost / dearest)
+        return math.ceil(cores * stage.cost / highest_cost)
     return max(1, min(cores, slots(gpus[stage.name], stage.num_gpus)))
 
 
 def slots(gpus: float, share: float) -> int:
-    """Actors that so many GPUs have room for, each with this share of one, or with several whole ones."""
+    """How many actors have room on the GPUs, if each takes this share of one GPU, or several whole GPUs."""
     return int(gpus) * int(1 / share) if share <= 1 else int(gpus // share)
 
 
-def gpus_each(wanted: Mapping[str, float], gpus: float) -> dict[str, float]:
-    """GPUs of each stage, all of which run at once: one actor's worth, and of the rest in proportion to that.
+def gpus_each(shares: Mapping[str, float], gpus: float) -> dict[str, float]:
+    """How many GPUs each stage gets. All stages run at the same time.
 
-    wanted: what an actor of each takes. Raises UserError if there are too few for an actor each.
+    A stage gets what one of its actors takes, and a part of the rest in proportion to that. shares: GPUs per actor, by
+    stage. Raises UserError if there are too few for one actor per stage.
     """
-    if (least := sum(wanted.values())) > gpus:
-        asked = ", ".join(f"{name} {share:g}" for name, share in wanted.items())
+    if (least := sum(shares.values())) > gpus:
+        each = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise UserError(
-            f"the stages ask for {least:g} GPUs, an actor each ({asked}), and the cluster has {gpus:g}. Give an actor "
-            "a smaller share (num_gpus), or set num_gpus: 0 to use the processor."
+            f"the stages ask for {least:g} GPUs, for one actor per stage ({each}), and the cluster has {gpus:g}. Set "
+            "num_gpus to a smaller share, or to 0 to use the processor."
         )
-    rest = gpus - sum(math.ceil(share) for share in wanted.values())
-    return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in wanted.items()}
+    rest = gpus - sum(math.ceil(share) for share in shares.values())
+    return {name: max(share, math.ceil(share) + math.floor(rest * share / least)) for name, share in shares.items()}
 
 
 class _Warnings(logging.Handler):
-    """Keeps what the pipeline warns of in this process until it is taken."""
+    """Keeps the warnings of the pipeline in this process until `take` returns them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said: list[str] = []
+        self.messages: list[str] = []
         logging.getLogger("duplexgen").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(" ".join(record.getMessage().split()))
+        self.messages.append(" ".join(record.getMessage().split()))
 
     def take(self) -> list[str]:
-        taken, self.said = self.said, []
-        return taken
+        messages, self.messages = self.messages, []
+        return messages
 
 
 class _Worker:
     """Runs one stage, in an actor of its own; the engine is loaded with the first partition that needs it.
 
-    A UserError goes on as a value, past the stages that follow: an exception would reach the driver as a report of
-    Ray's, without what it was raised from. So do warnings, which Ray would keep in a file of its own.
+    A UserError is passed on in the row, past the later stages: as an exception it would reach the driver in a report of
+    Ray's, without its cause. Warnings are passed on in the row, too: Ray would leave them in a log file of its own.
     """
 
     def __init__(self, step: Step) -> None:
@@ -239,7 +248,7 @@ class _Worker:
         self.tries = Tries(step.target.path)
         self.loaded = False
         self.warnings = _Warnings()
-        if not step.stage.num_gpus:  # Ray lets it see them all, and what takes a GPU where there is one would
+        if not step.stage.num_gpus:  # Ray hides no GPU from it, so a library might take one
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -252,29 +261,33 @@ class _Worker:
         except Exception as error:
             if not is_of_the_machine(error):
                 raise
-            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            batch["error"] = np.array([said])
+            message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            batch["error"] = np.array([message])
         batch["warnings"] = np.array(["\n".join(filter(None, [batch["warnings"][0], *self.warnings.take()]))])
         return batch
 
     def _make(self, partition: int) -> None:
-        """Ray gives a partition whose worker died to another one for ever: whether that is enough is found here."""
+        """Make a partition. If a worker dies, Ray gives its partition to another one, without end: TRIES ends that."""
         if (number := self.tries.begin(partition)) > TRIES:
-            raise UserError(self._deadly(partition, named=number == TRIES + 1))
+            raise UserError(self._deadly(partition, with_ids=number == TRIES + 1))
         if not self.loaded:
             self.step.load()
             self.loaded = True
         self.step.make(partition)
         self.tries.end(partition)
 
-    def _deadly(self, partition: int, named: bool) -> str:
-        """named: whether to read whose rows they are, which could be what ends workers."""
-        rows = ""
-        if named:
+    def _deadly(self, partition: int, with_ids: bool) -> str:
+        """The message about a partition that ends its workers.
+
+        with_ids: whether to name its dialogues. They are read for that, and to read them may be what ends the workers.
+        """
+        dialogues = ""
+        if with_ids:
             ids = self.step.source.read(partition)["dialogue_id"].to_pylist()
-            rows = ", ".join(ids[:LISTED]) + (f" and {len(ids) - LISTED} more" if len(ids) > LISTED else "")
+            dialogues = ", ".join(ids[:MOST_IDS]) + (f" and {len(ids) - MOST_IDS} more" if len(ids) > MOST_IDS else "")
         return (
             f"partition {partition} of the stage {self.step.stage.name} ended each of the {TRIES} workers that took it"
-            f"{f' (dialogues {rows})' if rows else ''}. Is there memory for it (ulimit, dmesg)? What was committed is "
-            "safe: the same command goes on once the cause is mended, or these dialogues are left out of the source."
+            f"{f' (dialogues {dialogues})' if dialogues else ''}. Look for the cause, such as too little memory "
+            "(ulimit, dmesg). Committed work is safe: once the cause is corrected, the same command continues. Or "
+            "leave the dialogues out of the source, which starts the build from the beginning."
         )

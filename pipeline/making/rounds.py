@@ -1,7 +1,7 @@
-"""Partitions through stages, round by round: what a round leaves when the cluster fails, the next one takes again.
+"""Runs partitions through stages, round by round: if the cluster fails, the next round runs what is left.
 
-Each round is a process of its own, the only one that Ray runs in: when the cluster's head is lost, Ray's core ends its
-process without a word. What is true lies in the commit records, so nothing has to be handed from round to round.
+Each round is a process of its own, and Ray runs only there: if the cluster's head is lost, Ray's core ends its process
+without a message. The commit records say what is done, so a round hands nothing to the next one.
 """
 
 import logging
@@ -26,15 +26,15 @@ from .stage import Step
 ROUNDS = 4  # in a row that commit nothing
 STOP_S = 10.0  # for Ray to end by itself
 STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-LISTED = 8
+MOST_NAMED = 8  # partitions in a message
 LOG = logging.getLogger(__name__)
 
 
 def run(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> None:
-    """Bring every partition through the steps; what has a commit record is passed over.
+    """Run every partition through the steps; what has a commit record is left as it is.
 
-    log: where Ray's core and the tracebacks of a round go. Raises UserError for what a worker finds wrong (such as a
-    full disk), for a partition that ends every worker that takes it, and if the cluster is lost again and again while
+    log: the file for what Ray's core prints and for tracebacks. Raises UserError if a worker cannot continue (such as
+    on a full disk), if a partition ends every worker that takes it, and if workers are lost again and again while
     nothing is committed.
     """
     with explained(log):
@@ -42,16 +42,14 @@ def run(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> None:
         log.open("ab").close()
     before, fruitless = _committed(steps), 0
     try:
-        while lost := _round(steps, partitions, log):
+        while loss := _round(steps, partitions, log):
             now = _committed(steps)
             fruitless = 0 if now > before else fruitless + 1
             if fruitless == ROUNDS:
-                raise UserError(_given_up(lost, steps, log))
+                raise UserError(_no_progress(loss, steps, log))
             before = now
             through = len(set(partitions) & steps[-1].target.committed())
-            LOG.warning(
-                "%s; %d of %d partitions are through, and the rest is taken again", lost, through, len(partitions)
-            )
+            LOG.warning("%s; %d of %d partitions are through, and the rest runs again", loss, through, len(partitions))
     finally:
         _forget_tries(steps)
 
@@ -65,58 +63,59 @@ def _committed(steps: Sequence[Step]) -> int:
     return sum(len(step.target.committed()) for step in steps)
 
 
-def _given_up(lost: str, steps: Sequence[Step], log: Path) -> str:
-    open_ = [f"{step.stage.name} {partition}" for step in steps for partition in Tries(step.target.path).open()]
-    listed = ", ".join(open_[:LISTED]) + (f" and {len(open_) - LISTED} others" if len(open_) > LISTED else "")
-    at_work = f"At work was then, by stage and partition: {listed}. " if open_ else ""
+def _no_progress(loss: str, steps: Sequence[Step], log: Path) -> str:
+    """The message about rounds that commit nothing."""
+    tasks = [f"{step.stage.name} {partition}" for step in steps for partition in Tries(step.target.path).open()]
+    names = ", ".join(tasks[:MOST_NAMED]) + (f" and {len(tasks) - MOST_NAMED} more" if len(tasks) > MOST_NAMED else "")
+    at_work = f"The workers had these stages and partitions: {names}. " if tasks else ""
     return (
-        f"{lost}, and so it went {ROUNDS} times in a row without a commit. {at_work}Is there memory for so many "
-        f"(ulimit, dmesg), and is the cluster whole? The log is {log}. What was committed is safe: start the same "
-        "command again."
+        f"{loss}; this happened {ROUNDS} times in a row without a commit. {at_work}Look for the cause: too little "
+        f"memory for so many workers (ulimit, dmesg), or a cluster that has lost nodes. Ray's log is {log}. "
+        "Committed work is safe: the same command continues."
     )
 
 
 def _round(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> str:
-    """Run what has no commit record; how the round was lost, in words, or "" if all is through."""
-    _forget_tries(steps)  # what went down with a node did not end it
-    warned: set[str] = set()
-    with _process(steps, partitions, log) as (process, heard):
+    """Run what has no commit record. Returns how the round was lost, in words, or "" if all partitions are through."""
+    _forget_tries(steps)  # a node may have been lost: then no partition ended the workers
+    warnings: set[str] = set()
+    with _process(steps, partitions, log) as (process, receiver):
         while True:
             try:
-                kind, text = heard.recv()
+                kind, text = receiver.recv()
             except EOFError:
                 process.join(STOP_S)
-                return f"Ray ended under the build (status {process.exitcode}; its log is {log})"
+                return f"Ray ended during the build (status {process.exitcode}; its log is {log})"
             if kind == THROUGH:
                 return ""
             if kind == LOST:
                 return str(text)
             if kind == ERROR:
                 raise UserError(text)
-            if text not in warned:
+            if text not in warnings:
                 LOG.warning("%s", text)
-                warned.add(text)
+                warnings.add(text)
 
 
 @contextmanager
 def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Iterator[tuple[SpawnProcess, Connection]]:
-    """A process that runs a round, and where it is heard; it is gone once the block ends."""
-    heard, said = multiprocessing.Pipe(duplex=False)
+    """A process that runs a round, and the connection that receives its messages. It has ended once the block ends."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(said, steps, partitions, log, _address()), daemon=True
+        target=_serve, args=(sender, steps, partitions, log, _address()), daemon=True
     )
-    # Until it has left the terminal's group, a Ctrl-C is for this process alone.
+    # The new process starts in the terminal's group: until it leaves it, a Ctrl-C must stop this process alone.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         with _environment(SAFE_PATH), _without_main():
             process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    said.close()
+    sender.close()
     try:
-        yield process, heard
+        yield process, receiver
     finally:
-        heard.close()
+        receiver.close()
         try:
             process.terminate()
             process.join(STOP_S)
@@ -127,7 +126,7 @@ def _process(steps: Sequence[Step], partitions: Sequence[int], log: Path) -> Ite
 
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    """What is started in the block has these variables; this process has its own again afterwards."""
+    """Set these variables for the processes that the block starts; restore this process's own afterwards."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -142,7 +141,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """A process that is started in the block does not run the script of this one, which may build without a guard."""
+    """Let no process that the block starts run this process's script, which may build without a `__main__` guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -152,13 +151,15 @@ def _without_main() -> Iterator[None]:
 
 
 def _address() -> str | None:
-    """The cluster to use: the one that this process is in, or that RAY_ADDRESS or `ray job submit` names."""
+    """The cluster to use: the one that this process is in, or the one that RAY_ADDRESS or `ray job submit` names."""
     if (ray := sys.modules.get("ray")) and ray.is_initialized():
         return str(ray.get_runtime_context().gcs_address)
     return os.environ.get("RAY_ADDRESS")
 
 
-def _serve(said: Connection, steps: Sequence[Step], partitions: Sequence[int], log: Path, address: str | None) -> None:
+def _serve(
+    sender: Connection, steps: Sequence[Step], partitions: Sequence[int], log: Path, address: str | None
+) -> None:
     """One round, in a process of its own."""
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
@@ -170,16 +171,16 @@ def _serve(said: Connection, steps: Sequence[Step], partitions: Sequence[int], l
 
     def say(kind: str, text: str) -> None:
         with one_at_a_time:
-            said.send((kind, text))
+            sender.send((kind, text))
 
-    from . import ray as dag  # Ray takes seconds to import
+    from . import ray as on_ray  # Ray takes seconds to import
 
-    dag.run(steps, partitions, address, say)
-    said.close()
+    on_ray.run(steps, partitions, address, say)
+    sender.close()
 
 
 def _end_with_parent() -> None:
-    """A command that was killed leaves nothing at work."""
+    """End this process with its parent, so that a command that was killed leaves nothing running."""
     parent = multiprocessing.parent_process()
     assert parent
     wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""What a stage is: rows of one partition in, rows of the same partition out, and an account of the rest."""
+"""What a stage is: it turns the rows of a partition into other rows, and accounts for each row that it rejects."""
 
 import traceback
 from collections import Counter
@@ -20,23 +20,23 @@ Row = dict[str, Any]
 
 
 class Stage(Protocol):
-    """A stage is made in the driver, cheap to pickle, and loads its engine in the worker."""
+    """A stage is made in the driver, is cheap to pickle, and loads its engine in the worker."""
 
     name: ClassVar[str]
     version: ClassVar[int]  # goes up when the same input gives another output
     schema: pa.Schema
     reads: ClassVar[tuple[str, ...] | None]
-    """Columns that `process` is given, if it makes columns that stand beside all others of a row; None: it is given all
-    columns, and makes rows of its own."""
+    """The columns that `process` gets, if it returns new columns that are added to each row. None: it gets all columns,
+    and returns whole rows."""
     num_cpus: float
-    cost: float  # processor time a dialogue, against the other stages: the dearest gets an actor a core
+    cost: float  # processor time per dialogue, relative to other stages: the highest gets one actor per core
 
     def shaped_by(self) -> dict[str, Any]:
         """Everything of the recipe and of the engines that changes this stage's output, by name.
 
-        Sections by `shape_of`, which passes over what is at its default, and engines by their fingerprints. What is
-        None or {} is no part of the key: so a section that is not used, or is new and says nothing, changes no key.
-        Nothing that is computed from finished rows, such as a histogram, belongs here.
+        Give sections as `shape_of` them, which leaves out values at their default, and engines as their fingerprints. A
+        value that is None or {} is left out of the key: so a section that is not used, or is new and empty, changes no
+        key. Nothing that is computed from finished rows, such as a histogram, belongs here.
         """
         ...
 
@@ -51,7 +51,7 @@ class Stage(Protocol):
     def load(self, scratch: Path) -> None:
         """Load the engine, in the process that will run.
 
-        scratch: a folder for what is to be found again after a restart, the same for every version of the stage.
+        scratch: a folder for files that a restart needs. It is the same for every version of the stage.
         """
         ...
 
@@ -61,7 +61,7 @@ class Stage(Protocol):
         ...
 
     def process(self, rows: Sequence[Row], account: "Account") -> list[Row]:
-        """The rows that a partition's rows become; whatever becomes none is rejected in `account`."""
+        """Turn the rows of a partition into output rows; reject in `account` what cannot be turned into one."""
         ...
 
 
@@ -78,7 +78,7 @@ class Account:
 
     @contextmanager
     def each(self, *dialogue_ids: str) -> Iterator[None]:
-        """Whatever goes wrong inside rejects these dialogues; what is wrong with the machine is raised."""
+        """An error in the block rejects these dialogues; an error of the machine, such as a full disk, is raised."""
         try:
             yield
         except DialogueRejected as error:
@@ -95,7 +95,7 @@ class Account:
 
 
 def stage_shape(stage: Stage, before: Sequence[str]) -> dict[str, Any]:
-    """All that shaped the contents of the stage's folder. before: the keys of its parents, whose rows it is given."""
+    """All that shapes the contents of the stage's folder. before: the keys of its parents, whose rows it gets."""
     shaped_by = {name: value for name, value in stage.shaped_by().items() if value not in (None, {})}
     return {"stage": stage.name, "version": stage.version, "shaped_by": shaped_by, "before": list(before)}
 
@@ -106,7 +106,10 @@ def stage_key(stage: Stage, before: Sequence[str]) -> str:
 
 
 def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
-    """Run a loaded stage over one partition. No dialogue stops it; each comes out or is accounted for."""
+    """Run a loaded stage over one partition. No dialogue stops it; each is emitted or rejected.
+
+    Raises RuntimeError if the stage emits and rejects another number of rows than it should.
+    """
     account = Account(stage.name)
     planned = table.num_rows * stage.fan_out
     rows = stage.process(rows_of_table(table.select(stage.reads) if stage.reads else table), account)
@@ -119,17 +122,17 @@ def run_partition(stage: Stage, table: pa.Table) -> tuple[pa.Table, Outcome]:
 
 
 def _beside(table: pa.Table, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
-    """Rows of new columns beside what the table has of the same dialogues."""
+    """The table's rows of the emitted dialogues, with the new columns of `rows` added."""
     places = {dialogue_id: place for place, dialogue_id in enumerate(table["dialogue_id"].to_pylist())}
-    there = table.take(pa.array([places[row["dialogue_id"]] for row in rows], pa.int64()))  # of none, too
+    old = table.take(pa.array([places[row["dialogue_id"]] for row in rows], pa.int64()))  # typed, for no rows at all
     new = pa.Table.from_pylist(rows, pa.schema([field for field in schema if field.name not in table.schema.names]))
-    columns = [(there if name in there.schema.names else new)[name] for name in schema.names]
+    columns = [(old if name in old.schema.names else new)[name] for name in schema.names]
     return pa.table(columns, schema=schema)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage between what it reads and the folder it writes."""
+    """A stage, the folder that it reads, and the folder that it writes."""
 
     stage: Stage
     source: Readable

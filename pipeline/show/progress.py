@@ -1,4 +1,4 @@
-"""Progress of a command, for a person."""
+"""Shows a person how far a command is."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Display:
 
     @contextmanager
     def making(self, folders: dict[str, PartitionFolder], partitions: int) -> Iterator[None]:
-        """Watch the stages' folders, by the stages' names, while they fill."""
-        lines = None if self.console.is_terminal else self.console
-        with self._progress() as progress, _Watch(folders, partitions, progress, lines):
+        """Watch the folders of the stages while they fill. folders: by the names of the stages."""
+        printer = None if self.console.is_terminal else self.console
+        with self._progress() as progress, _Watch(folders, partitions, progress, printer):
             yield
 
     @contextmanager
@@ -49,7 +49,7 @@ class Display:
 
     @contextmanager
     def training(self, steps: int, start: int) -> Iterator[Callable[[int, str], None]]:
-        """Yields a function to call with the number of steps and a text about the last one."""
+        """Yields a function to call with the number of steps so far, and with a text about the last one."""
         last = time.monotonic()
 
         def report(done: int, figures: str) -> None:
@@ -65,7 +65,7 @@ class Display:
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Yields a function to call with the number done."""
+        """Yields a function to call with the count so far."""
         with self._progress() as progress:
             task = progress.add_task(one_line(what), total=total, rate="")
             yield lambda done: progress.update(task, completed=done)
@@ -95,34 +95,34 @@ class Display:
             f"{out}: trained. Losses: tensorboard --logdir {out}. Talk to it: duplexgen talk {out} --user user.wav"
         )
 
-    def done(self, out: Path, made: str) -> None:
-        self._say(f"{out}: {made}. Look at it with: duplexgen inspect {out}")
+    def done(self, out: Path, summary: str) -> None:
+        self._say(f"{out}: {summary}. Look at it with: duplexgen inspect {out}")
 
     def _say(self, text: str) -> None:
         self.console.print(one_line(text), soft_wrap=True)
 
 
 class _Watch:
-    """Counts commit records, in a thread of its own."""
+    """Counts commit records, in a thread of its own. printer: prints a line from time to time; None: bars show it."""
 
     def __init__(
-        self, folders: dict[str, PartitionFolder], total: int, progress: Progress, lines: Console | None
+        self, folders: dict[str, PartitionFolder], total: int, progress: Progress, printer: Console | None
     ) -> None:
-        self.folders, self.total, self.progress, self.lines = folders, total, progress, lines
+        self.folders, self.total, self.progress, self.printer = folders, total, progress, printer
         self.start = time.monotonic()
-        self.counted = {name: folder.committed() for name, folder in folders.items()}
+        self.committed = {name: folder.committed() for name, folder in folders.items()}
         self.dialogues = dict.fromkeys(folders, 0)
         self.tasks = {
             name: progress.add_task(name, total=total, completed=len(done), rate="")
-            for name, done in self.counted.items()
+            for name, done in self.committed.items()
         }
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> _Watch:
-        there = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items() if done)
-        if there and self.lines:
-            self.lines.print(f"{there} already there", soft_wrap=True)
+        there = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.committed.items() if done)
+        if there and self.printer:
+            self.printer.print(f"{there} already there", soft_wrap=True)
         self.thread.start()
         return self
 
@@ -135,22 +135,22 @@ class _Watch:
         last = time.monotonic()
         while not self.stop.wait(REFRESH_S):
             self._look()
-            if self.lines and time.monotonic() - last > LINE_EVERY_S:
-                self.lines.print(self._line())
+            if self.printer and time.monotonic() - last > LINE_EVERY_S:
+                self.printer.print(self._line())
                 last = time.monotonic()
 
     def _look(self) -> None:
         for name, folder in self.folders.items():
             now = folder.committed()
-            for partition in now - self.counted[name]:
+            for partition in now - self.committed[name]:
                 record = folder.record(partition)
                 self.dialogues[name] += record.outcome.emitted if record else 0
-            self.counted[name] = now
+            self.committed[name] = now
             rate = self.dialogues[name] / (time.monotonic() - self.start)
             self.progress.update(self.tasks[name], completed=len(now), rate=f"partitions {rate:6.2f} dialogues/s")
 
     def _line(self) -> str:
-        counts = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.counted.items())
+        counts = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.committed.items())
         left_s = self.progress.tasks[-1].time_remaining
         left = f", about {left_s / 60:.0f} min left" if left_s is not None else ""
         return f"{counts} partitions{left}"

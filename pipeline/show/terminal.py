@@ -1,4 +1,4 @@
-"""The one way to a terminal: no text of a caller controls the terminal or is read as markup."""
+"""Prints to the terminal. No text that is printed here controls the terminal or is read as markup."""
 
 import sys
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How much of a text is heard before its speaker is cut off."""
+"""How much of a text a listener hears before its speaker is cut off."""
 
 from collections.abc import Sequence
 
@@ -15,31 +15,31 @@ def heard_text(
 ) -> str:
     """The beginning of `text` up to the last of its words that is heard for the most part.
 
-    words: `words_of` the text, on the waveform; None: nobody knows when they are said, and it is estimated.
-    waveform: the whole utterance, f32 [samples] at `sample_rate` Hz, as heard_samples and words are.
-    heard_samples: how much of it is heard. language: of the text, ISO 639-1.
+    words: `words_of` the text, in samples of the waveform; None: their times are not known and are estimated.
+    waveform: the whole utterance, f32 [samples] at `sample_rate` Hz. heard_samples: how much of it is heard.
+    language: of the text, ISO 639-1.
     """
     if heard_samples >= len(waveform):
         return text
-    written = words_of(text, language)
+    texts = words_of(text, language)
     if words is None:
-        middles = _estimated(written, waveform, sample_rate)
+        middles = _estimate(texts, waveform, sample_rate)
     else:
         middles = [(word.start_sample + word.end_sample) / 2 for word in words]
     position = 0
-    for word, middle in zip(written, middles, strict=True):
+    for word, middle in zip(texts, middles, strict=True):
         if middle > heard_samples:
             break
         position = text.index(word, position) + len(word)
     return text[:position]
 
 
-def _estimated(written: Sequence[str], waveform: Waveform, sample_rate: int) -> list[float]:
-    """The middle of each word, in samples: taken to last as long as its letters are many, and pauses to hold none."""
+def _estimate(texts: Sequence[str], waveform: Waveform, sample_rate: int) -> list[float]:
+    """The middle of each word, in samples, if words last in proportion to their letters and none is in a pause."""
     hop = round(FRAME_S * sample_rate)
     frames = waveform[: len(waveform) // hop * hop].reshape(-1, hop)
     level_db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
     speaking = np.cumsum(level_db > np.percentile(level_db, 95) + PAUSE_DB)
-    lengths = np.array([1 + sum(character.isalnum() for character in word) for word in written])
+    lengths = np.array([1 + sum(character.isalnum() for character in word) for word in texts])
     shares = (np.cumsum(lengths) - lengths / 2) / lengths.sum()
     return [float(np.searchsorted(speaking, share * speaking[-1]) + 1) * hop for share in shares]

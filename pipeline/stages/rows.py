@@ -1,4 +1,4 @@
-"""Rows of the artefacts between stages, and the records they hold."""
+"""The rows that stages hand on, and how records become rows and rows become records."""
 
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +23,7 @@ UTTERANCE = pa.struct(
         pa.field("text", pa.string()),
         pa.field("voice", pa.string()),
         pa.field("flac", pa.binary()),
-        pa.field("words", pa.list_(WORD)),  # on the waveform, at its rate; null: nobody knows when words are said
+        pa.field("words", pa.list_(WORD)),  # in samples of the waveform; null: their times are not known
         pa.field("quality", QUALITY),  # null: nothing was measured
     ]
 )

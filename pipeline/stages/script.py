@@ -1,4 +1,4 @@
-"""Written dialogues to dialogues that can be spoken."""
+"""Turns written dialogues into dialogues that can be spoken."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ class ScriptStage:
         return self.rewriter.max_actors
 
     def shaped_by(self) -> dict[str, Any]:
-        """What rewriters are told of their own is in their fingerprint, as far as it shapes the text."""
+        """A rewriter's own section is in its fingerprint, as far as it changes the text."""
         return {"rewriting": shape_of(self.rewriting), "rewriter": dict(self.rewriter.fingerprint())}
 
     def load(self, scratch: Path) -> None:
@@ -42,17 +42,17 @@ class ScriptStage:
         return 1
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        spoken = []
-        for result in self._rewritten([read_text_row(row) for row in rows], account):
+        scripts = []
+        for result in self._rewrite([read_text_row(row) for row in rows], account):
             if isinstance(result, Rejection):
                 account.rejections.append(result)
                 continue
             account.note(*result.notes)
-            spoken.append(text_row(result.dialogue))
-        return spoken
+            scripts.append(text_row(result.dialogue))
+        return scripts
 
-    def _rewritten(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
-        """All at once; if that fails, one by one, so that only the dialogue that fails is rejected."""
+    def _rewrite(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
+        """Rewrite all at once; if that fails, one by one, so that only the dialogue that fails is rejected."""
         try:
             return self.rewriter.rewrite_all(dialogues)
         except Exception as error:

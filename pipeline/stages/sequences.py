@@ -1,4 +1,4 @@
-"""Tracks to rows of a layout: what a model trains on. No audio is read here, and no speech tokenizer is run."""
+"""Turns tracks into rows of a layout, which models train on. Reads no audio and runs no speech tokenizer."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -68,7 +68,7 @@ class SequencesStage:
         vocabulary = self._vocabulary()
         with explained(out / VOCABULARY_FOLDER):
             vocabulary.save(out / VOCABULARY_FOLDER)
-        described = describe(
+        description = describe(
             vocabulary,
             self.section,
             self.speech_tokenizer,
@@ -76,16 +76,16 @@ class SequencesStage:
             self.sample_rate,
             self.tokens.margin_frames,
         )
-        write_json(out / VOCABULARY, described)
+        write_json(out / VOCABULARY, description)
         return list(VOCABULARY_FILES)
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        made = []
+        sequences = []
         for row in rows:
             with account.each(row["dialogue_id"]):
                 track = read_track(row, self.tokens.margin_frames, self.samples_per_frame)
                 texts = [self.text_tokenizer.encode(text) for text in track.texts]
                 columns = self.layout.encode(track, texts)
-                self.layout.written(columns)  # every reader takes a row apart: one that cannot be costs itself alone
-                made.append({"dialogue_id": row["dialogue_id"], **columns})
-        return made
+                self.layout.written(columns)  # raises if no reader could take the row apart; then it is rejected
+                sequences.append({"dialogue_id": row["dialogue_id"], **columns})
+        return sequences

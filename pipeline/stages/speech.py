@@ -1,4 +1,4 @@
-"""Dialogues to one waveform a turn, in every rendition."""
+"""Turns dialogues into speech: one waveform per turn, for each rendition."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ class SpeechStage:
         return max(self.engine.num_gpus, self.gate.num_gpus if self.gate else 0.0)
 
     def shaped_by(self) -> dict[str, Any]:
-        """What engines are told of their own is in their fingerprint, as far as it shapes the speech."""
+        """An engine's own section is in its fingerprint, as far as it changes the speech."""
         shape = {
             "speech": shape_of(self.speech),
             "seed": self.seed,
@@ -54,14 +54,14 @@ class SpeechStage:
         return self.speech.renditions
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        spoken: list[Row] = []
-        for results in self._spoken([read_text_row(row) for row in rows], account):
-            spoken += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
+        speech: list[Row] = []
+        for results in self._speak_all([read_text_row(row) for row in rows], account):
+            speech += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
             account.rejections += [result for result in results if isinstance(result, Rejection)]
-        return spoken
+        return speech
 
-    def _spoken(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
-        """All at once; if one of them makes the engine fail, each on its own, so that it fails alone."""
+    def _speak_all(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
+        """Speak all at once; if the engine fails, one by one, so that only the dialogue that fails is rejected."""
         try:
             yield from self._speak(dialogues)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Names of takes: one spoken dialogue laid out several times, each with its own draws of timing."""
+"""Names of takes. A take is one layout in time of a spoken dialogue, with its own draws of timing."""
 
 import re
 
@@ -12,5 +12,5 @@ def take_id(dialogue_id: str, take: int) -> str:
 
 def take_of(dialogue_id: str) -> str | None:
     """The dialogue of which this would be the name of a take, or None if it is not such a name."""
-    found = _TAKE.fullmatch(dialogue_id)
-    return found[1] if found else None
+    match = _TAKE.fullmatch(dialogue_id)
+    return match[1] if match else None

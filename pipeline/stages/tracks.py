@@ -1,4 +1,4 @@
-"""Utterances to tracks: when each is heard, two channels of sound, and their speech tokens. No layout is known here."""
+"""Turns utterances into tracks: their times, two channels of sound, and their speech tokens. Knows no layout."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,7 +56,7 @@ class TracksStage:
 
     @property
     def samples_per_frame(self) -> int:
-        """At the recipe's rate, which may differ from the tokenizer's."""
+        """Samples at the recipe's rate, which may differ from the tokenizer's."""
         return frame_samples(self.tokenizer, self.sample_rate)
 
     def shaped_by(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class TracksStage:
         return self.timing.takes
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        made = []
+        tracks = []
         for row in rows:
             ids = [take_id(row["dialogue_id"], take) for take in range(self.fan_out)]
             with account.each(*ids):
@@ -87,27 +87,27 @@ class TracksStage:
                 waveforms = [resampled(utterance, self.sample_rate) for utterance in dialogue.utterances]
                 for id_ in ids:
                     with account.each(id_):
-                        made.append(self.make_row(replace(dialogue, id=id_), waveforms))
-        return made
+                        tracks.append(self.make_row(replace(dialogue, id=id_), waveforms))
+        return tracks
 
     def make_row(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform]) -> Row:
-        """One track; raises DialogueRejected if the dialogue does not fit the scenario.
+        """The row of one track. Raises DialogueRejected if the dialogue does not fit the scenario.
 
-        waveforms: of the utterances, at the rate of the track.
+        waveforms: of the utterances, f32 [samples] at the rate of the track.
         """
         spoken = [
             Spoken(item.role, len(waveform), words_at(item, self.sample_rate))
             for item, waveform in zip(dialogue.utterances, waveforms, strict=True)
         ]
         clock = Clock(generator(self.seed, dialogue.id, "timing"), self.sample_rate)
-        laid_out = self.scenario.lay_out(spoken, clock)
-        frames = -(-laid_out.num_samples // self.samples_per_frame)
-        timeline = Timeline(laid_out.events, frames * self.samples_per_frame)
+        timeline = self.scenario.lay_out(spoken, clock)
+        frames = -(-timeline.num_samples // self.samples_per_frame)
+        timeline = replace(timeline, num_samples=frames * self.samples_per_frame)
         clean = mix(waveforms, timeline, self.sample_rate, self.timing.fade_s)
-        track, drawn = self._heard(clean, timeline, dialogue.id)
+        track, draws = self._apply_effects(clean, timeline, dialogue.id)
         codes = tokenize(track.samples, self.sample_rate, self.tokenizer, self.tokens.margin_frames)
-        cut = (index for index, event in enumerate(timeline.events) if event.is_cut)
-        uncut = [uncut_row(self._uncut(index, timeline, waveforms, track)) for index in cut]
+        cuts = (index for index, event in enumerate(timeline.events) if event.is_cut)
+        uncut = [uncut_row(self._uncut(index, timeline, waveforms, track)) for index in cuts]
         row: Row = {
             "dialogue_id": dialogue.id,
             "source": dialogue.source,
@@ -117,37 +117,39 @@ class TracksStage:
             "user_codes": list(codes[0]),
             "assistant_codes": list(codes[1]),
             "assistant_uncut_codes": uncut or None,
-            "acoustics": drawn or None,
+            "acoustics": draws or None,
         }
         if self.with_audio:
             sound = flac.encode(track.samples.T, track.sample_rate)
             row["audio"] = {"bytes": sound, "path": audio_name(dialogue.id)}
         return row
 
-    def _heard(self, track: Track, timeline: Timeline, dialogue_id: str) -> tuple[Track, list[Row]]:
-        """What the microphone hears, and what was drawn for it."""
-        drawn = []
+    def _apply_effects(self, track: Track, timeline: Timeline, dialogue_id: str) -> tuple[Track, list[Row]]:
+        """The track as the microphone hears it, and the values that were drawn for the effects."""
+        draws = []
         for number, effect in enumerate(self.effects):
             rng = generator(self.seed, dialogue_id, f"acoustics/{number}/{effect.name}")
             track, values = effect.apply(track, timeline, rng)
-            drawn += [{"effect": effect.name, "quantity": name, "value": value} for name, value in values.items()]
-        return track, drawn
+            draws += [{"effect": effect.name, "quantity": name, "value": value} for name, value in values.items()]
+        return track, draws
 
     def _event(self, event: Event, dialogue: SpokenDialogue, waveforms: Sequence[Waveform]) -> Row:
         utterance = dialogue.utterances[event.utterance]
-        heard = event.end_sample - event.start_sample
+        heard_samples = event.end_sample - event.start_sample
         words = words_at(utterance, self.sample_rate)
         spoken_text = utterance.text
         if event.is_cut:
             waveform = waveforms[event.utterance]
-            spoken_text = heard_text(utterance.text, words, waveform, heard, self.sample_rate, dialogue.language)
+            spoken_text = heard_text(
+                utterance.text, words, waveform, heard_samples, self.sample_rate, dialogue.language
+            )
         return event_row(event, utterance, spoken_text, words and placed(words, spoken_text, event))
 
     def _uncut(self, index: int, timeline: Timeline, waveforms: Sequence[Waveform], track: Track) -> Uncut:
-        """Codes of the assistant's channel had a reply not been cut, from where that makes a difference.
+        """Codes of the assistant's channel as if a reply had not been cut, from the first frame that this changes.
 
-        Frames of a tokenizer that looks around, or of speech that is resampled for it, are those of the channel up to
-        there; what follows is silence.
+        index: of the cut reply among the events. If codes depend on the frames around them, or if the tokenizer
+        resamples, the channel is tokenized from its start. After the reply there is silence.
         """
         event, frame = timeline.events[index], self.samples_per_frame
         start = event.start_sample
@@ -155,18 +157,18 @@ class TracksStage:
         first = max(first, start // frame)
         past = -(-event.whole_end_sample // frame)
         alone = self.tokenizer.frame_by_frame and self.tokenizer.sample_rate == self.sample_rate
-        heard_from = first * frame if alone else 0
-        channel = np.zeros(past * frame - heard_from, np.int16)
-        channel[: event.end_sample - heard_from] = track.samples[1, heard_from : event.end_sample]
+        origin = first * frame if alone else 0  # of the channel that is tokenized
+        channel = np.zeros(past * frame - origin, np.int16)
+        channel[: event.end_sample - origin] = track.samples[1, origin : event.end_sample]
         whole = to_int16(waveforms[event.utterance])
-        there = max(start, heard_from)
-        channel[there - heard_from : event.whole_end_sample - heard_from] = whole[there - start :]
+        reply_start = max(start, origin)
+        channel[reply_start - origin : event.whole_end_sample - origin] = whole[reply_start - start :]
         codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]
-        return Uncut(index, first, np.ascontiguousarray(codes[:, first - heard_from // frame :]))
+        return Uncut(index, first, np.ascontiguousarray(codes[:, first - origin // frame :]))
 
 
 def words_at(utterance: Utterance, sample_rate: int) -> tuple[Word, ...] | None:
-    """Words of an utterance at another rate than the engine's."""
+    """The words of an utterance, in samples at `sample_rate` Hz; None if their times are not known."""
     if utterance.words is None or utterance.sample_rate == sample_rate:
         return utterance.words
     return tuple(
@@ -180,18 +182,19 @@ def words_at(utterance: Utterance, sample_rate: int) -> tuple[Word, ...] | None:
 
 
 def placed(words: Sequence[Word], spoken_text: str, event: Event) -> list[Word]:
-    """The words that are heard, on the track; the last one ends where its speaker stops, at the latest."""
-    kept, said = [], 0
+    """The words that are heard, at their places on the track. The last one ends where its speaker stops, or before."""
+    words_heard, position = [], 0
     for word in words:
-        if (at := spoken_text.find(word.text, said)) < 0:
+        if (at := spoken_text.find(word.text, position)) < 0:
             break
-        said = at + len(word.text)
+        position = at + len(word.text)
         start, end = word.start_sample + event.start_sample, word.end_sample + event.start_sample
-        kept.append(Word(word.text, start, min(end, event.end_sample)))
-    return kept
+        words_heard.append(Word(word.text, start, min(end, event.end_sample)))
+    return words_heard
 
 
 def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
+    """The waveform of an utterance at a sample rate, f32 [samples]."""
     if utterance.sample_rate == sample_rate:
         return utterance.waveform
     waveform: Waveform = soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)

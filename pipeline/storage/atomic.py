@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import UserError
 
 TEMPORARY_SUFFIX = ".tmp"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # how file systems say that they keep none
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems answer that have no locks
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
-    """Turn an error of the file system inside into a UserError that names the target and says what to do."""
+    """Turn an error of the file system in the block into a UserError that names the target and says what to do."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def explained(target: Path) -> Iterator[None]:
 def locked(path: Path, message: str | None) -> Iterator[None]:
     """Hold a lock file; raises UserError, which starts with the message, if another process holds it.
 
-    message: None waits until it is free. Any other problem with the lock is raised as a UserError, too.
+    message: None: wait until the lock is free. Any other problem with the lock is raised as a UserError, too.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,12 +100,13 @@ def _open_lock(path: Path) -> int:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write JSON that is the same bytes for the same value; bytes of names that are not text become escapes."""
+    """Write JSON: equal values give equal bytes. Bytes of file names that are not text become escapes."""
     with atomic_path(target) as path:
         path.write_text(canonical_json(value, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def canonical_json(value: Any, indent: int | None = None) -> str:
+    """JSON with sorted keys: equal values give equal texts. Raises ValueError at a number that JSON does not have."""
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -115,13 +116,13 @@ def file_sha256(path: Path) -> str:
 
 
 def remove_temporary(folder: Path) -> None:
-    """Remove temporary files of a killed build, at any depth. Call it with the folder's lock held."""
+    """Remove temporary files of a build that was killed, at any depth. Call it while you hold the folder's lock."""
     for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
+    """Wait until a file is on disk; of a folder, until the names in it are."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -130,7 +131,7 @@ def sync(path: Path) -> None:
 
 
 def sync_all(folder: Path) -> None:
-    """Wait until a folder and all below it are on disk, also what other libraries wrote there."""
+    """Wait until a folder and all files below it are on disk, also those that other libraries wrote."""
     for path in (*folder.rglob("*"), folder):
         if not path.is_symlink() and (path.is_file() or path.is_dir()):  # a pipe would wait
             sync(path)

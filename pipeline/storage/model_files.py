@@ -1,4 +1,4 @@
-"""Contents of folders of models, without loading a model: tensors, and checksums that are cached."""
+"""Reads files of models without loading a model: configurations, shapes of tensors, and checksums, which are cached."""
 
 import hashlib
 import json
@@ -15,39 +15,39 @@ from .atomic import atomic_path, canonical_json, file_sha256
 from .paths import read_bytes
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
-LONGEST_HEADER_BYTES = 100_000_000  # that safetensors reads itself
+LONGEST_HEADER_BYTES = 100_000_000  # the limit of safetensors itself
 LARGEST_JSON_BYTES = 1 << 26  # tokenizers of large vocabularies have 10 to 30 MB
 LARGEST_INTEGER = 10**12
 MOST_LAYERS = 10_000  # of anything that a configuration repeats
 
 
 def place(path: str) -> Path:
-    """A path of a recipe's section, absolute: relative ones start at the working folder, and workers have their own."""
-    with suppress(RuntimeError):  # no such user: the path is reported as missing, like any other
+    """A path of a model in a recipe, made absolute here: a worker has another working folder."""
+    with suppress(RuntimeError):  # no such user: then the path is reported as missing
         return Path(path).expanduser().absolute()
     return Path(path).absolute()
 
 
 def folder_checksum(folder: Path, files: Iterable[str]) -> str:
-    """sha256 over the names and contents of files of a folder, wherever the folder lies."""
+    """sha256 over the names and contents of files of a folder. The folder's own path does not matter."""
     return hashlib.sha256(canonical_json({name: checksum(folder / name) for name in files}).encode()).hexdigest()
 
 
 def checksum(path: Path) -> str:
-    """sha256 of a file; cached in the user's cache folder as long as its size and time do not change.
+    """sha256 of a file. The user's cache folder keeps it as long as the file's size and time do not change.
 
     Raises UserError if it cannot be read.
     """
     try:
-        found = path.resolve().stat()
-        identity = canonical_json([str(path.resolve()), found.st_size, found.st_mtime_ns])
-        known = user_cache_path("duplexgen") / "checksums" / hashlib.sha256(identity.encode()).hexdigest()
+        status = path.resolve().stat()
+        identity = canonical_json([str(path.resolve()), status.st_size, status.st_mtime_ns])
+        cache = user_cache_path("duplexgen") / "checksums" / hashlib.sha256(identity.encode()).hexdigest()
         with suppress(OSError):
-            return known.read_text(encoding="ascii")
+            return cache.read_text(encoding="ascii")
         computed = file_sha256(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    with suppress(UserError), atomic_path(known) as file:  # without a writable cache, only time is lost
+    with suppress(UserError), atomic_path(cache) as file:  # without a writable cache, only time is lost
         file.write_text(computed, encoding="ascii")
     return computed
 
@@ -55,9 +55,9 @@ def checksum(path: Path) -> str:
 def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
     """A JSON object of a model's folder.
 
-    `Infinity` and `-Infinity` are read, which JSON does not have and configurations of models do (Mamba-2's
+    `Infinity` and `-Infinity` are read: JSON does not have them, but configurations of models do (Mamba-2's
     `time_step_limit`). NaN is refused, and so is a number too large for a float (1e400). Raises ValueError, in words,
-    if the file is missing, damaged, deeper or larger than any is.
+    if the file is missing, damaged, nested too deep, or larger than `largest_bytes`.
     """
     try:
         content = read_bytes(path, largest_bytes)
@@ -66,18 +66,18 @@ def read_json_object(path: Path, largest_bytes: int = LARGEST_JSON_BYTES) -> dic
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_infinity, parse_float=_finite)
+        value = json.loads(content.decode("utf-8"), parse_constant=_infinity, parse_float=_finite)
     except RecursionError as error:
         raise ValueError(f"{path} cannot be read as JSON: it is nested too deep") from error
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError(f"{path} holds no JSON object")
-    return found
+    return value
 
 
 def _infinity(text: str) -> float:
-    """Infinity or -Infinity: the third constant that Python reads, NaN, equals nothing and is no setting."""
+    """Infinity or -Infinity. Python also reads the constant NaN, which equals nothing and is no setting."""
     if text == "NaN":
         raise ValueError("NaN is no number")
     return float(text)
@@ -93,17 +93,18 @@ def _finite(text: str) -> float:
 def check_numbers(config: Mapping[str, Any], path: Path | None = None, infinite: bool = False) -> None:
     """Raise ValueError, with the file and the key, at a number of a model's configuration that no model has.
 
-    A library that makes a model of it would take all memory, or go on for ever, before it noticed.
-    infinite: whether infinities are allowed, as they are in files of models; manifests cannot repeat a recipe's.
+    With such a number, the library that makes the model may fill the memory or never end.
+    infinite: whether infinities are allowed: in files of models they are; in a recipe they are not, because a manifest,
+    which is JSON, could not repeat them.
     """
     where = f"{path}: " if path else ""
-    waiting: list[tuple[str, Any]] = list(config.items())
-    while waiting:
-        key, value = waiting.pop()
+    items: list[tuple[str, Any]] = list(config.items())
+    while items:
+        key, value = items.pop()
         if isinstance(value, dict):
-            waiting += value.items()
+            items += value.items()
         elif isinstance(value, list):
-            waiting += [(key, item) for item in value]
+            items += [(key, item) for item in value]
         elif isinstance(value, float) and not math.isfinite(value) and not (infinite and math.isinf(value)):
             raise ValueError(f"{where}{key}: expected a finite number, got {value}")
         elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
@@ -115,7 +116,7 @@ def check_numbers(config: Mapping[str, Any], path: Path | None = None, infinite:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a safetensors file, from only its header.
+    """Names and shapes of the tensors of a safetensors file. Only its header is read.
 
     Raises ValueError, in words, if the file is of another kind or shorter than its header says.
     """
@@ -126,9 +127,9 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             raise ValueError(f"{path} is not a safetensors file, or only the beginning of one: copy it again")
         try:
             header = json.loads(file.read(header_bytes))
-            tensors = {name: described for name, described in header.items() if name != "__metadata__"}
-            shapes = {name: tuple(described["shape"]) for name, described in tensors.items()}
-            data_bytes = max((int(described["data_offsets"][1]) for described in tensors.values()), default=0)
+            tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+            shapes = {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
+            data_bytes = max((int(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
     if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:

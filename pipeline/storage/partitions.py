@@ -17,15 +17,15 @@ from .atomic import atomic_path, file_sha256
 from .records import RecordDamaged, read_record, write_record
 
 COMPRESSION = "zstd"
-RECORD_NAME = re.compile(r"part-([0-9]{6}|[1-9][0-9]{6,})\.json")  # and no "part-000000 (copy).json"
-MAKE_AGAIN = "Remove {} and run the same command again: it makes this partition again, and no other."
+RECORD_NAME = re.compile(r"part-([0-9]{6}|[1-9][0-9]{6,})\.json")  # not "part-000000 (copy).json"
+MAKE_AGAIN = "Remove {} and run the same command again: it makes what is missing."
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What happened to a partition's dialogues: planned = emitted + rejected.
 
-    `notes` counts changes that reject no dialogue, such as a reply cut to the limit.
+    `notes` counts changes that reject no dialogue, such as a reply that was cut to the limit.
     """
 
     planned: int
@@ -36,6 +36,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class CommitRecord:
+    """What a partition file holds, by which it is checked when it is read, and what happened to its dialogues."""
+
     rows: int
     bytes: int
     sha256: str
@@ -82,6 +84,7 @@ class PartitionFolder:
             return {int(name[1]) for name in files if name}
 
     def write(self, partition: int, table: pa.Table, outcome: Outcome) -> CommitRecord:
+        """Commit a partition: write its file, then its record."""
         with atomic_path(self.file(partition)) as path:
             pq.write_table(table, path, compression=COMPRESSION)
         file = self.file(partition)
@@ -98,8 +101,8 @@ class PartitionFolder:
                 f"{file} is not what was committed: it is damaged or missing. "
                 f"{MAKE_AGAIN.format(self.record_file(partition))}"
             )
-        with pq.ParquetFile(file) as opened:  # read_table would bring a thread pool and a data set for one small file
-            table = opened.read(use_threads=False)
+        with pq.ParquetFile(file) as parquet:  # read_table would start a thread pool for one small file
+            table = parquet.read(use_threads=False)
         if table.num_rows != record.rows:
             raise UserError(
                 f"{file} has {table.num_rows} rows, and its record says {record.rows}. "
@@ -115,18 +118,20 @@ class PartitionFolder:
         """The commit record; raises UserError if it is missing or damaged."""
         record = self.record(partition)
         if record is None:
-            raise UserError(f"{self.record_file(partition)} is missing. Run the same command again: it makes it.")
+            raise UserError(
+                f"{self.record_file(partition)} is missing. Run the same command again: it makes the partition."
+            )
         return record
 
 
-def _commit_record(stored: dict[str, Any]) -> CommitRecord:
-    rejections = tuple(Rejection(**rejection) for rejection in stored["outcome"]["rejections"])
-    outcome = Outcome(**stored["outcome"] | {"rejections": rejections})
+def _commit_record(content: dict[str, Any]) -> CommitRecord:
+    rejections = tuple(Rejection(**rejection) for rejection in content["outcome"]["rejections"])
+    outcome = Outcome(**content["outcome"] | {"rejections": rejections})
     if outcome.planned != outcome.emitted + len(rejections):
         raise RecordDamaged(
             f"{outcome.planned} planned are not {outcome.emitted} emitted and {len(rejections)} rejected"
         )
-    return CommitRecord(**stored | {"outcome": outcome})
+    return CommitRecord(**content | {"outcome": outcome})
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from ..errors import UserError
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, gs://, file:/; a drive of Windows has one letter
 LONGEST_NAME_BYTES = 255  # of each part of a path, on every file system that is in use
 LONGEST_PATH_BYTES = 4095
-DEEPEST = 200  # folders within folders, which Python makes by recursion
+DEEPEST = 200  # folders in one another: Python makes them by recursion
 LARGEST_TEXT_BYTES = 1 << 20  # of a recipe, a prompt, a list of answers
 STORE = (
     "is an address, not a path of a file system (it would become the folder {folder}). Expected a local or shared "
@@ -26,9 +26,9 @@ STORE = (
 
 
 def problem(text: str) -> str | None:
-    """Why a path can name nothing on a file system here, in words that follow the path; None if it can."""
-    if found := SCHEME.match(text):
-        return STORE.format(folder=f"./{found[0]}…")
+    """Why a text cannot be a path on this machine, in words that follow the text; None if it can."""
+    if scheme := SCHEME.match(text):
+        return STORE.format(folder=f"./{scheme[0]}…")
     if not text.strip():
         return "is empty: expected a path"
     try:
@@ -48,8 +48,8 @@ def problem(text: str) -> str | None:
 
 def path(text: str) -> Path:
     """A path of the command line, with `~` expanded. Raises UserError if it is not a path, or a circle of links."""
-    if said := problem(text):
-        raise UserError(f"{shortened(text)} {said}.")
+    if reason := problem(text):
+        raise UserError(f"{shortened(text)} {reason}.")
     expanded = Path(text).expanduser()
     try:
         expanded.resolve()
@@ -59,13 +59,13 @@ def path(text: str) -> Path:
 
 
 def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
-    """The text of a small file of a user; raises UserError, with its name, if it is not such a file."""
+    """The text of a small file of a user. Raises UserError if it is missing, not plain, too large, or not UTF-8."""
     try:
         if not file.is_file():
-            why = "expected a plain file, not a folder, pipe or device" if file.exists() else "there is no such file"
-            raise UserError(f"{file}: cannot be read: {why}")
-        with file.open("rb") as opened:
-            content = opened.read(largest_bytes + 1)
+            reason = "expected a plain file, not a folder, pipe or device" if file.exists() else "there is no such file"
+            raise UserError(f"{file}: cannot be read: {reason}")
+        with file.open("rb") as stream:
+            content = stream.read(largest_bytes + 1)
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     if len(content) > largest_bytes:
@@ -94,10 +94,10 @@ def shortened(text: str, most: int = 120) -> str:
 
 
 def _usable(text: str) -> str:
-    if said := problem(text):
-        raise ValueError(said)
+    if reason := problem(text):
+        raise ValueError(reason)
     return text
 
 
 PathText = Annotated[str, AfterValidator(_usable)]
-"""A path in a recipe, or a name on the Hub, which may be a path. What it is relative to, its section says."""
+"""A path in a recipe, or a name on the Hub, which may be a path. Its section says what it is relative to."""

@@ -9,7 +9,7 @@ from ..errors import UserError
 
 KEY = "0" * 16
 UUID = "0" * 32
-STAGING = ".{}." + KEY  # beside the data set, which it becomes: the longest name that is made of the data set's own
+STAGING = ".{}." + KEY  # beside the data set, which it becomes: the longest name that is made from the data set's name
 BELOW_STAGING = f".commits/.data--train-00000-of-00000.parquet.json.{UUID}.tmp"
 BELOW_WORK = f"preferences-{KEY}/.part-000000.parquet.{UUID}.tmp"
 
@@ -17,8 +17,8 @@ BELOW_WORK = f"preferences-{KEY}/.part-000000.parquet.{UUID}.tmp"
 def check_places(out: Path, work: Path) -> None:
     """Raise UserError if a data set cannot be made in `out` with its stages' folders in `work`, wherever links lead.
 
-    That is if one is inside the other or the same, if `out` is a mount point, if a file is in the way of a folder, or
-    if a name that will be made there is too long for the file system.
+    It cannot if one is inside the other or both are the same, if `out` is a mount point, if a file stands where a
+    folder is needed, or if a name that will be made there is too long for the file system.
     """
     _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
     _check_length(work, work / BELOW_WORK, 0)
@@ -44,17 +44,17 @@ def is_inside(inner: Path, outer: Path) -> bool:
     Neither needs to exist. What does not exist yet is compared without regard to case, as some file systems do.
     """
     inner, outer = expanded(inner), expanded(outer)
-    there = deepest(outer)
-    rest = _folded(outer.relative_to(there))
+    existing = deepest(outer)
+    rest = _folded(outer.relative_to(existing))
     for parent in (inner, *inner.parents):
         with suppress(OSError):
-            if parent.samefile(there) and _folded(inner.relative_to(parent))[: len(rest)] == rest:
+            if parent.samefile(existing) and _folded(inner.relative_to(parent))[: len(rest)] == rest:
                 return True
     return False
 
 
 def deepest(path: Path) -> Path:
-    """The deepest folder on the way to a path that exists."""
+    """The deepest folder on the way to a path, of those that exist."""
     for parent in (path, *path.parents):
         with suppress(OSError):
             if parent.is_dir():
@@ -63,12 +63,12 @@ def deepest(path: Path) -> Path:
 
 
 def expanded(path: Path, resolved: bool = True) -> Path:
-    """An absolute path without ~ and, if `resolved`, without .. and links; raises UserError if it leads nowhere."""
+    """An absolute path without ~ and, if `resolved`, without .. and links. Raises UserError if that cannot be made."""
     try:
         path = path.expanduser()
         return path.resolve() if resolved else path.absolute()
     except (RuntimeError, OSError) as error:  # the home of an unknown user, links in a circle
-        raise UserError(f"{path} is not a usable path: {error}. Choose another.") from error
+        raise UserError(f"{path} is not a path that can be used: {error}. Choose another one.") from error
 
 
 def _folded(path: Path) -> tuple[str, ...]:
@@ -76,23 +76,27 @@ def _folded(path: Path) -> tuple[str, ...]:
 
 
 def _check_way(path: Path) -> None:
-    there = deepest(path)
-    way = path.relative_to(there).parts
-    if way and os.path.lexists(there / way[0]):
-        kind = "a link that leads to no folder" if (there / way[0]).is_symlink() else "no folder"
-        raise UserError(f"{there / way[0]} is {kind}, and a build would make {path}. Choose another, or remove it.")
+    """Raise UserError if something that is no folder stands where the path needs one."""
+    existing = deepest(path)
+    names = path.relative_to(existing).parts
+    if names and os.path.lexists(first := existing / names[0]):
+        kind = "a link that leads to no folder" if first.is_symlink() else "no folder"
+        raise UserError(f"{first} is {kind}, and a build would make {path}. Choose another folder, or remove {first}.")
 
 
-def _check_length(path: Path, longest: Path, added: int) -> None:
-    """longest: of all that is made at or below `path`. added: bytes that are added to the name itself."""
-    there = deepest(path.parent)
-    most, most_in_all = os.pathconf(there, "PC_NAME_MAX"), os.pathconf(there, "PC_PATH_MAX") - 1
-    above = [(name, most) for name in path.parent.relative_to(there).parts]
-    for name, allowed in [*above, (path.name, most - added)]:
-        if (length := len(os.fsencode(name))) > allowed:
+def _check_length(path: Path, longest: Path, extra: int) -> None:
+    """Raise UserError if a name or a path is too long for the file system.
+
+    longest: the longest path that is made at or below `path`. extra: bytes that are put around the name itself.
+    """
+    existing = deepest(path.parent)
+    most, most_in_all = os.pathconf(existing, "PC_NAME_MAX"), os.pathconf(existing, "PC_PATH_MAX") - 1
+    above = [(name, most) for name in path.parent.relative_to(existing).parts]
+    for name, limit in [*above, (path.name, most - extra)]:
+        if (length := len(os.fsencode(name))) > limit:
             raise UserError(
-                f"{path}: the name {name[:30]}… has {length} bytes, and can have {allowed}: the file system allows "
-                f"{most}{f', and a build puts {added} around it' if allowed < most else ''}. Choose a shorter one."
+                f"{path}: the name {name[:30]}… has {length} bytes, and can have {limit}: the file system allows "
+                f"{most}{f', and a build puts {extra} around it' if limit < most else ''}. Choose a shorter one."
             )
     if (length := len(os.fsencode(longest))) > most_in_all:
         raise UserError(

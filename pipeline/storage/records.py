@@ -1,7 +1,7 @@
 """Small JSON files that are believed only if their content and their place have not changed.
 
-A record has its place (the names of its folder and of itself), so a copied or swapped record is found, and a checksum
-of its content.
+A record holds its place (the names of its folder and of its file), which shows that a record was copied or swapped, and
+a checksum of its content.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class RecordDamaged(Exception):
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
-    """Write a record for `read_record`; the same bytes for the same content in the same place."""
+    """Write a record for `read_record`: equal contents in the same place give equal bytes."""
     body = content | {"version": VERSION, "place": _place(path)}
     write_json(path, body | {"checksum": _checksum(body)})
 

@@ -1,4 +1,4 @@
-"""Tables to rows."""
+"""Turns tables into rows."""
 
 from itertools import pairwise
 from typing import Any
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 
 def rows_of_table(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows of a table; numbers in lists, and in lists of lists, are arrays, as Python's own would be slow."""
+    """Rows of a table. Lists of integers, and lists of these, are NumPy arrays: Python's own integers are slow."""
     columns = [_values(column) for column in table.columns]
     return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -30,12 +30,12 @@ def _arrays(chunk: pa.ListArray) -> list[Any]:
 
 
 def _nested(chunk: pa.ListArray) -> list[Any]:
-    """Lists of lists: an array of two dimensions, or a list of arrays if they are not of one length."""
+    """Lists of lists: an array of two dimensions, or a list of arrays if their lengths differ."""
     lists = _arrays(chunk.values)
     parts = (lists[first:past] for first, past in pairwise(chunk.offsets.to_numpy()))
     return [_stacked(part) if valid else None for part, valid in zip(parts, chunk.is_valid().to_pylist(), strict=True)]
 
 
 def _stacked(lists: list[Any]) -> Any:
-    same = len({None if of is None else len(of) for of in lists}) == 1 and lists[0] is not None
-    return np.stack(lists) if same else lists
+    lengths = {None if values is None else len(values) for values in lists}
+    return np.stack(lists) if len(lengths) == 1 and None not in lengths else lists

@@ -1,4 +1,4 @@
-"""Counts how often a partition was started and not committed: a worker that is killed cannot report it."""
+"""Counts how often a partition was started without a commit: a worker that is killed cannot report it."""
 
 import shutil
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Tries:
     stage_folder: Path
 
     def begin(self, partition: int) -> int:
-        """Count a try; returns how many there were with this one."""
+        """Count a try. Returns the number of tries, this one included."""
         file = self._file(partition)
         with explained(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("ab") as opened:
-                opened.write(b"I")
-                return opened.tell()
+            with file.open("ab") as stream:
+                stream.write(b"I")
+                return stream.tell()
 
     def end(self, partition: int) -> None:
         with explained(file := self._file(partition)):

@@ -194,10 +194,13 @@ def test_audio_can_be_left_out(recipe: Recipes, tmp_path: Path) -> None:
     assert "audio" not in rows.features
 
 
-def test_too_many_rejections_stop_the_build(recipe: Recipes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_too_many_rejections_stop_the_build(recipe: Recipes, tmp_path: Path, share: float) -> None:
+    """Also if the recipe allows that all are rejected: then the message does not blame the recipe."""
     rewriting = {"max_user_words": 1}
-    with pytest.raises(UserError, match="7 dialogues were rejected and 0 are left") as stopped:
-        make(recipe(rewriting=rewriting), tmp_path)
+    expected = "7 dialogues were rejected and 0 are left; a data set needs at least one"
+    with pytest.raises(UserError, match=expected) as stopped:
+        make(recipe(rewriting=rewriting, max_rejected_share=share), tmp_path)
     assert not (tmp_path / "turn_taking").exists()
     table = Path(str(stopped.value).rsplit(" ", 1)[1].removesuffix("."))
     assert datasets.Dataset.from_parquet(str(table), cache_dir=str(tmp_path / "cache")).num_rows == 7

@@ -36,6 +36,17 @@ def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     assert any("speech.assistant_voice" in says and "af_heart" in says for says in missing)
 
 
+@pytest.mark.parametrize(("free_gb", "says"), [(0.994, "0.99 GB free"), (0.25, "0.25 GB free"), (1.0, "1 GB free")])
+def test_a_full_disk_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_gb: float, says: str
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=int(free_gb * 1e9)))
+    for disk in (one for one in findings("turn_taking", tmp_path) if one.part == "disk"):
+        assert disk.is_well == (free_gb >= 1) and says in disk.says
+        assert ("Expected at least 1 GB: make room, or choose another folder" in disk.says) != disk.is_well
+
+
 class OnGPU(Replay):
     name = "on_gpu"
     num_gpus = 0.5
@@ -51,7 +62,7 @@ def test_a_gpu_is_asked_for_by_who_needs_it(tmp_path: Path, monkeypatch: pytest.
     path.write_text(yaml.safe_dump(recipe))
     (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
     assert gpu.is_well == bool(shutil.which("nvidia-smi"))
-    assert gpu.is_well or "speech ask for at least 0.5 GPUs" in gpu.says
+    assert gpu.is_well or "speech asks for at least 0.5 GPUs" in gpu.says
 
 
 def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +71,7 @@ def test_gpus_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     recipe["tokens"] = {"speech_tokenizer": "mimi", "mimi": {"checkpoint": "models/mimi", "num_gpus": 1.0}}
     path = tmp_path / "gpus.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    for here, says in ((1, "ask for at least 1.5 GPUs and this machine has 1"), (2, "an H100")):
+    for here, says in ((1, "speech and tokens ask for at least 1.5 GPUs, and this machine has 1"), (2, "an H100")):
         monkeypatch.setattr("duplexgen.pipeline.commands.doctor._gpus_here", lambda here=here: ["an H100"] * here)
         (gpu,) = [one for one in findings(path, tmp_path) if one.part == "gpu"]
         assert (gpu.is_well, says in gpu.says) == (here == 2, True)

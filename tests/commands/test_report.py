@@ -1,13 +1,18 @@
 """What `inspect` shows of one dialogue: who speaks when, what is cut, and its rows as the layout shows them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from duplexgen.pipeline.commands.build import build, prepare
 from duplexgen.pipeline.commands.report import describe_dialogue
 from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.show.progress import Display
+from tests.corpus import TURNS, recipe_dict, run_stages
 from tests.dataset.conftest import data_sets
 
 __all__ = ["data_sets"]
@@ -30,6 +35,19 @@ def test_a_dialogue_is_shown_event_by_event_and_block_by_block(data_sets: Sets, 
     assert any("— cut" in line for line in lines) == (scenario == "interruption")
     assert lines[len(row["events"])] == ""
     assert len(lines) == len(row["events"]) + 2 + row["num_blocks"] + 2
+
+
+def test_an_id_that_is_a_number_is_an_id(tmp_path: Path) -> None:
+    """Sources often number their rows: the id wins, and a number that is no id counts rows."""
+    corpus = tmp_path / "talk.jsonl"
+    lines = [{"id": id_, "data": TURNS[:2]} for id_ in ("2", "0", "7")]
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    recipe = Recipe.model_validate(recipe_dict(corpus))
+    run_stages(prepare(recipe, Path("/"), tmp_path / "work", None, Display()))
+    build(recipe, Path("/"), tmp_path / "out", tmp_path / "work", None, Display())
+    dataset = Dataset(tmp_path / "out")
+    shown = {wanted: describe_dialogue(dataset, wanted).split()[0] for wanted in ("0", "1", "2", "7")}
+    assert shown == {"0": "0", "1": "0", "2": "2", "7": "7"}
 
 
 def test_a_dialogue_that_is_not_there(data_sets: Sets) -> None:

@@ -19,6 +19,12 @@ def test_what_is_equal_is_not_named() -> None:
     assert list(differences({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]})) == []
 
 
+def test_a_key_without_a_value_is_like_no_key() -> None:
+    """A manifest of an older version has no key for an option that is new and unused."""
+    assert list(differences({"a": {}, "b": [None]}, {"a": {"new": None}, "b": []})) == []
+    assert list(differences({"a": None}, {"a": 0})) == ["a (none there, 0 here)"]
+
+
 def test_long_values_and_many_differences_are_cut() -> None:
     (found,) = differences({"description": "long " * 20}, {"description": "short"})
     assert found == "description (long long long long long long long long… there, short here)"

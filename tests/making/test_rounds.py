@@ -118,7 +118,7 @@ def test_a_node_is_lost(corpus: Path, tmp_path: Path) -> None:
         cluster.stop()
     said = (site.folder / "log").read_text()
     assert "a node was lost, and 2 are left" in said
-    assert "of 7 partitions are through, and the rest is taken again" in said
+    assert "of 7 partitions are through, and the rest runs again" in said
     assert "Traceback" not in said
     assert differences(alone.out, site.out) == []
 
@@ -140,9 +140,11 @@ def test_partition_that_ends_every_raylet_is_named(
     deadly = step(tmp_path, Dummy(kills="raylet", max_actors=1), 4)
     with pytest.raises(UserError) as ended:
         rounds.run([deadly], range(4), tmp_path / "ray.log")
-    assert "2 times in a row without a commit. At work was then, by stage and partition: speech 2." in str(ended.value)
+    assert "2 times in a row without a commit. The workers had these stages and partitions: speech 2" in str(
+        ended.value
+    )
     assert f"its log is {tmp_path / 'ray.log'}" in str(ended.value)
-    assert "of 4 partitions are through, and the rest is taken again" in warnings[0]
+    assert "of 4 partitions are through, and the rest runs again" in warnings[0]
 
 
 SCRIPT = """
@@ -207,5 +209,5 @@ def test_the_head_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warni
             rounds.run([slow], range(1000), tmp_path / "ray.log")
     finally:
         cluster.stop()
-    assert warnings[0].startswith("Ray ended under the build")
+    assert warnings[0].startswith("Ray ended during the build")
     assert str(tmp_path / "ray.log") in warnings[0]

@@ -75,7 +75,7 @@ def test_partition_that_is_not_what_was_committed(folder: PartitionFolder, damag
         folder.read(3)
     assert str(error.value) == (
         f"{folder.file(3)} is not what was committed: it is damaged or missing. Remove {folder.record_file(3)} "
-        "and run the same command again: it makes this partition again, and no other."
+        "and run the same command again: it makes what is missing."
     )
 
 

@@ -213,7 +213,7 @@ def test_account_is_asked_before_a_data_set_is_finished(
 ) -> None:
     monkeypatch.setattr("duplexgen.pipeline.making.run._rejections", lambda _: iter(()))
     said = rebuild()
-    assert "does not add up, and was made no data set" in said and "the rejected table counts 0 of " in said
+    assert "does not add up, so no data set was made of it" in said and "the rejected table counts 0 of " in said
 
 
 def deleted(file: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_finished_data_set_that_lost_something_is_not_done(
         kept = shutil.copyfile(out / file, tmp_path / "kept" / "file")
         damage(out / file)
         with pytest.raises(
-            UserError, match=rf"{out} was this recipe's data set, and is damaged:\n  {file}: .*\n.*Remove"
+            UserError, match=rf"{out} is this recipe's data set, and is damaged:\n  {file}: .*\n.*Remove"
         ):
             build(recipe, Path("/"), out, work, None, Display())
         (out / file).unlink(missing_ok=True)

@@ -138,17 +138,20 @@ def check_origin(data: TrainingData, model: DuplexModel) -> None:
 
 
 def _reference(path: Path, objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
-    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step; NaN if never needed."""
-    accelerator = loop.accelerator
+    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step; NaN if never needed.
+
+    It is stored at `path`, under the names of the pairs' columns of ids.
+    """
+    accelerator, columns = loop.accelerator, loop.batches.data.columns
     if not path.exists():
         computed = _compute_reference(objective, loop, network, display)
         if accelerator.is_main_process:
-            columns = {side: computed[:, index].double().numpy() for index, side in enumerate(SIDES)}
+            values = {name: computed[:, index].double().numpy() for index, name in enumerate(columns)}
             with atomic_path(path) as file:
-                pq.write_table(pa.table(columns), file)
+                pq.write_table(pa.table(values), file)
         accelerator.wait_for_everyone()
     table = pq.read_table(path)
-    return torch.from_numpy(np.stack([table[side].to_numpy() for side in SIDES], axis=1)).float()
+    return torch.from_numpy(np.stack([table[name].to_numpy() for name in columns], axis=1)).float()
 
 
 @torch.no_grad()

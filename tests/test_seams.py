@@ -115,7 +115,9 @@ def test_pairs_of_it_verify(built: Callable[..., Path], tmp_path: Path) -> None:
         assert row["scenario"] == "overlapping" and row["rejected_delay_s"] > row["chosen_delay_s"]
 
 
-def test_models_are_trained_on_it(built: Callable[..., Path], tmp_path: Path) -> None:
+def test_models_are_trained_on_it(
+    built: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Both stages over rows of this layout: its own column of ids, its own kinds of positions."""
     folder, model = built(), tmp_path / "model"
     train_sft(sft_recipe(folder, steps=12, batch_size=3, micro_batch_size=2), model, Display())
@@ -125,6 +127,8 @@ def test_models_are_trained_on_it(built: Callable[..., Path], tmp_path: Path) ->
     train_dpo(dpo_recipe(model, tmp_path / "pairs", steps=4), tmp_path / "preferring", Display())
     steps = [json.loads(line) for line in (tmp_path / "preferring" / "log.jsonl").read_text().splitlines()]
     assert steps[-1]["margin"] > steps[0]["margin"] and steps[-1].keys() >= {"audio", "state"}
+    shown = capsys.readouterr().err
+    assert shown.count(": trained.") == 2 and "duplexgen talk" not in shown
     with pytest.raises(UserError, match="a model of the layout triples cannot listen and speak yet: expected one of"):
         next(converse(load_model(model), ["one"], np.zeros((1, 12800), np.int16)))
 

@@ -15,6 +15,7 @@ from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.layout import Layout
 from ..pipeline.layouts.vocabulary import Vocabulary
 from ..pipeline.tokens.section import Tokens
+from ..pipeline.tokens.tokenizers import SPEECH_TOKENIZERS
 
 EMBEDDED = Tokens()
 
@@ -47,6 +48,13 @@ class SequenceFormat:
                 f"a model of the layout {self.layout.name} cannot listen and speak yet: expected one of {Bayling.name}."
             )
         return self.layout
+
+    @property
+    def can_talk(self) -> bool:
+        """Whether `talk` and `evaluate` take a model of this format: they know the layout, and its codes become sound."""
+        name = self.described.speech_tokenizer.name
+        decodes = name in SPEECH_TOKENIZERS and SPEECH_TOKENIZERS[name](self.tokens).decodes
+        return decodes and isinstance(self.layout, Bayling)
 
     @property
     def sample_rate(self) -> int:

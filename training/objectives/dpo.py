@@ -117,7 +117,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         torch.manual_seed(recipe.seed)  # for models with dropout
         loop.run(network, objective, display)
         run.finish(network, data.folders[0])
-        display.trained(out)
+        display.trained(out, data.format.can_talk)
 
 
 def check_origin(data: TrainingData, model: DuplexModel) -> None:

@@ -67,4 +67,4 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         network = put_on_devices(network, accelerator)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
         run.finish(network, data.folders[0])
-        display.trained(out)
+        display.trained(out, sequence_format.can_talk)

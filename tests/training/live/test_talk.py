@@ -69,6 +69,21 @@ def test_the_model_hears_nothing_of_what_follows(
     assert (codes["speech"][2] != codes["silence"][2]).any()
 
 
+@pytest.mark.parametrize("name", ["melvq", "glm4voice", "mimi"])
+def test_a_model_can_talk_if_its_tokenizer_decodes(
+    model: DuplexModel, tokenizers: dict[str, SpeechTokenizer], name: str
+) -> None:
+    """A finished training run says so without loading the tokenizer."""
+    speech_tokenizer = model.format.described.speech_tokenizer.model_copy(update={"name": name})
+    described = model.format.described.model_copy(update={"speech_tokenizer": speech_tokenizer})
+    if replace(model.format, described=described).can_talk:
+        decoder = AssistantDecoder(tokenizers[name], model.format, 1)
+        assert decoder.push(np.zeros((1, 10), np.int16)).shape == (1, BLOCK)
+    else:
+        with pytest.raises(UserError, match="a speech tokenizer that decodes"):
+            AssistantDecoder(tokenizers[name], model.format, 1)
+
+
 @pytest.mark.parametrize("rate", [16000, 22050, 24000])
 @pytest.mark.parametrize("name", ["melvq", "glm4voice", "mimi"])
 def test_codes_as_they_come_are_those_of_the_track(

@@ -102,6 +102,12 @@ def test_one_batch_is_learned_by_heart(folders, tmp_path):
     assert loss_of(tmp_path / "run", folders[0]) < 0.3, "the model that was written is the one that has learned"
 
 
+def test_a_trained_model_is_offered_for_talking(folders, tmp_path, capsys):
+    """Models that `talk` does not take are not: see tests/test_seams.py for another layout."""
+    train_sft(sft_recipe(*folders, steps=1), tmp_path / "run", Display())
+    assert f"Talk to it: duplexgen talk {tmp_path / 'run'}" in capsys.readouterr().err
+
+
 def test_the_loss_does_not_depend_on_micro_batches(folders, alone, tmp_path):
     train_sft(sft_recipe(*folders, micro_batch_size=3), tmp_path / "run", Display())
     for ours, theirs in zip(log(tmp_path / "run"), log(alone), strict=True):

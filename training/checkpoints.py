@@ -93,5 +93,5 @@ def _record(folder: Path) -> Record:
 def _damaged(folder: Path) -> str:
     return (
         f"the checkpoint is damaged. Remove {folder} and run the same command again: it continues from the checkpoint "
-        "before."
+        "before that one, or from the start if there is none."
     )

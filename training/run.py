@@ -88,7 +88,5 @@ def _fixed(about: dict[str, Any]) -> dict[str, Any]:
 def _check_same(out: Path, stored: dict[str, Any], about: dict[str, Any]) -> None:
     if _fixed(stored) == _fixed(about):
         return
-    unlike = "data" if stored.get("data") != about["data"] else "recipe"
-    raise UserError(
-        f"{out} holds a run of another {unlike}; nothing was changed. Choose another folder with --out, or remove it."
-    )
+    unlike = "over other data, or from another model" if stored.get("data") != about["data"] else "of another recipe"
+    raise UserError(f"{out} holds a run {unlike}; nothing was changed. Choose another folder with --out, or remove it.")

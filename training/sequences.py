@@ -51,7 +51,7 @@ class SequenceFormat:
 
     @property
     def can_talk(self) -> bool:
-        """Whether `talk` and `evaluate` take a model of this format: they know the layout, and its codes become sound."""
+        """Whether `talk` and `evaluate` take such a model: they know its layout, and its speech tokenizer decodes."""
         name = self.described.speech_tokenizer.name
         decodes = name in SPEECH_TOKENIZERS and SPEECH_TOKENIZERS[name](self.tokens).decodes
         return decodes and isinstance(self.layout, Bayling)

@@ -1,5 +1,6 @@
 """Scores of the content: the judge's, and the accuracy of spoken question answering (BayLing-Duplex section 4.2)."""
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,8 @@ S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # of a scenario's items;
 def read_answers(path: Path) -> dict[str, list[str]]:
     """Accepted answers by dialogue id, from lines of `{"id": …, "answers": […]}`. Raises UserError at any other."""
     found = {}
-    for number, line in enumerate(read_text(path, LARGEST_ANSWERS).splitlines(), start=1):
+    lines = io.StringIO(read_text(path, LARGEST_ANSWERS))  # JSON lines end with \n alone: a text may hold U+2028
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
             id_, answers = row["id"], row["answers"]
@@ -27,7 +29,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
         is_row = isinstance(id_, str) and isinstance(answers, list) and bool(answers)
         if not is_row or not all(isinstance(answer, str) and answer for answer in answers):
             raise UserError(
-                f'{path}:{number}: expected {{"id": a dialogue\'s id, "answers": [text, …]}}, got {line[:80]}'
+                f'{path}:{number}: expected {{"id": a dialogue\'s id, "answers": [text, …]}}, got {line.rstrip()[:80]}'
             )
         found[id_] = answers
     return found

@@ -31,6 +31,7 @@ from .saving import saved
 
 ABOUT, CONFIG = "training.json", "config.json"
 FLOAT32_BYTES = 4
+HALF = "In bf16 it takes half: use --precision bf16 with `talk`, and precision: bf16 in a recipe of `evaluate`."
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     network = _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
     leave_out_cudnn_attention()
-    with enough_memory("for the model. --precision bf16 halves it."):
+    with enough_memory(f"for the model. {HALF}"):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
 
@@ -103,7 +104,10 @@ def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
     except (OSError, ValueError, UserError) as error:
         return f"the model's tokenizer cannot be loaded ({error})"
     tokens = ((id_, ours.id_to_token(id_), theirs.id_to_token(id_)) for id_ in range(text_size))
-    return next((f"id {id_} is {mine!r} there, {its!r} here" for id_, mine, its in tokens if mine != its), None)
+    unlike = (
+        f"id {id_} is {mine!r} in the data set and {its!r} in the model" for id_, mine, its in tokens if mine != its
+    )
+    return next(unlike, None)
 
 
 def _own_tokenizer(name: str) -> Tokenizer:

@@ -226,6 +226,8 @@ def test_answers_are_matched_whatever_their_case(tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
     file.write_text('{"id": "a", "answers": ["Paris"]}\n')
     assert read_answers(file) == {"a": ["Paris"]}
+    file.write_text('{"id": "a", "answers": ["one\u2028two\x85"]}\r\n{"id": "b", "answers": ["x"]}', encoding="utf-8")
+    assert read_answers(file) == {"a": ["one\u2028two\x85"], "b": ["x"]}, "lines end as JSON lines do"
     for bad in ('{"id": "a"}', "[]", "no JSON", '{"id": "a", "answers": []}', '{"id": "a", "answers": "Paris"}'):
         file.write_text(f'{{"id": "b", "answers": ["x"]}}\n{bad}\n')
         with pytest.raises(UserError, match=r"answers.jsonl:2: expected"):

@@ -114,6 +114,19 @@ def test_a_device_without_memory_says_what_to_do() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 
 
+def test_a_model_that_does_not_fit_the_device_says_how_it_may(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`talk` has an option for it, `evaluate` a key of its recipe."""
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(UserError, match=r"--precision bf16 with `talk`, and precision: bf16 in a recipe of `evaluate`"):
+        load_model(model_folder)
+
+
 def test_a_model_is_loaded_to_run_without_cudnn_attention(model_folder: Path) -> None:
     torch.backends.cuda.enable_cudnn_sdp(True)
     load_model(model_folder)

@@ -279,6 +279,8 @@ def test_a_finished_run_is_left_alone(folders, alone):
 def test_another_recipe_or_a_strange_folder_is_refused(folders, alone, tmp_path):
     with pytest.raises(UserError, match="another recipe"):
         train_sft(sft_recipe(*folders, checkpoint_every=3, learning_rate=0.02), alone, Display())
+    with pytest.raises(UserError, match="a run over other data"):
+        train_sft(sft_recipe(folders[0], checkpoint_every=3), alone, Display())
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="not a training run"):
         train_sft(sft_recipe(*folders), tmp_path, Display())
@@ -292,7 +294,8 @@ def test_a_truncated_checkpoint_is_named(folders, tmp_path):
     newest = sorted((out / "checkpoints").iterdir())[-1]
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"model\.safetensors is missing or is not what was written"):
+    says = r"model\.safetensors is missing or is not what was written: .*, or from the start if there is none"
+    with pytest.raises(UserError, match=says):
         train_sft(recipe, out, Display())
     assert (newest / RECORD).exists(), "nothing was overwritten"
 
@@ -336,7 +339,7 @@ def test_a_model_of_another_text_tokenizer_is_refused(folders, tmp_path):
     words = {word: number for number, word in enumerate(["hello", "there", "[UNK]"])}
     other = Tokenizer(WordLevel(words, unk_token="[UNK]"))
     PreTrainedTokenizerFast(tokenizer_object=other).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"id 0 is .* there, 'hello' here"):
+    with pytest.raises(UserError, match=r"id 0 is .* in the data set and 'hello' in the model"):
         start_from_pretrained(str(tmp_path), folders[0], sequence_format, seed=0)
 
 

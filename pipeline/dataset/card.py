@@ -8,10 +8,10 @@ import yaml
 from ..escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, table
 from ..layouts.layouts import LAYOUTS
 from ..storage.atomic import atomic_path
+from .manifest import CARD
 from .statistics import Statistics, Tally
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
-CARD = "README.md"
 AUDIO = """`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**.
 
 ```python

@@ -18,13 +18,14 @@ from ..storage.partitions import COMPRESSION, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 from ..storage.tables import rows_of_table
 from .kind import Kind
+from .ledger import MOST_REJECTED_ROWS
+from .manifest import rejected_name, shard_name
 from .reader import opened
 from .schema import REJECTED
 from .statistics import Statistics
 
 ROW_GROUP_BYTES = 100_000_000
 JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer that outgrows the driver
-REJECTED_ROWS_A_FILE = 100_000
 COMMITS = ".commits"
 
 Entry = dict[str, Any]
@@ -42,7 +43,7 @@ class Shard:
 
     @property
     def file(self) -> str:
-        return f"data/train-{self.number:05d}-of-{self.of:05d}.parquet"
+        return shard_name(self.number, self.of)
 
 
 def group_shards(folder: PartitionFolder, partitions: Sequence[int], shard_bytes: int) -> list[Shard]:
@@ -157,8 +158,8 @@ def measured(
 def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[Entry]:
     """Write the rejected table; returns what the manifest says of its files. There is always one, even without rows."""
     entries: list[Entry] = []
-    while (rows := list(islice(rejections, REJECTED_ROWS_A_FILE))) or not entries:
-        file = f"rejected/part-{len(entries):05d}.parquet"
+    while (rows := list(islice(rejections, MOST_REJECTED_ROWS))) or not entries:
+        file = rejected_name(len(entries))
         columns = {name: [getattr(row, name) for row in rows] for name in REJECTED.names}
         with atomic_path(staging / file) as path:
             pq.write_table(pa.table(columns, schema=REJECTED), path, compression=COMPRESSION)

@@ -12,7 +12,7 @@ from .reader import opened
 from .schema import REJECTED as REJECTED_COLUMNS
 
 BATCH_ROWS = 10_000
-MOST_REJECTED_ROWS = 100_000  # of a file
+MOST_REJECTED_ROWS = 100_000  # per file
 
 
 def ledger_failures(

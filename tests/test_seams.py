@@ -129,7 +129,9 @@ def test_models_are_trained_on_it(
     assert steps[-1]["margin"] > steps[0]["margin"] and steps[-1].keys() >= {"audio", "state"}
     shown = capsys.readouterr().err
     assert shown.count(": trained.") == 2 and "duplexgen talk" not in shown
-    with pytest.raises(UserError, match="a model of the layout triples cannot listen and speak yet: expected one of"):
+    with pytest.raises(
+        UserError, match="the model has the layout triples, and `talk` and `evaluate` know only bayling"
+    ):
         next(converse(load_model(model), ["one"], np.zeros((1, 12800), np.int16)))
 
 

@@ -16,7 +16,7 @@ from ...pipeline.pairs.kind import PREFERENCES
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import atomic_path, file_sha256
 from ..data import Batches, Row, TrainingData
-from ..devices import kernels_to_be_had
+from ..devices import explained_kernels
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from ..models.model import ABOUT, DuplexModel, check_length, load_model
 from ..recipe import DPORecipe
@@ -162,7 +162,7 @@ def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, dis
     sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
     with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
         for micro in loop.each_row_once():
-            with enough_memory(LESS_MEMORY), kernels_to_be_had():
+            with enough_memory(LESS_MEMORY), explained_kernels():
                 losses, targets = objective.pair_losses(network, micro)
             values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):

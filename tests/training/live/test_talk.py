@@ -239,7 +239,7 @@ def test_recordings(tmp_path: Path, question: NDArray[np.int16]) -> None:
     assert rate == 44100 and samples.dtype == np.int16 and abs(len(samples) - len(question)) <= 1
     soundfile.write(path, np.stack([question, question // 2], axis=1), RATE)
     assert (read_recording(path, RATE, 1)[0] == question // 2).all()
-    with pytest.raises(UserError, match=r"2 channels\. Say which is the user's"):
+    with pytest.raises(UserError, match=r"2 channels\. Say which one is the user's"):
         read_recording(path, RATE, None)
     with pytest.raises(UserError, match="no channel 2, expected 0 … 1"):
         read_recording(path, RATE, 2)

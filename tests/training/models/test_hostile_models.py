@@ -185,15 +185,15 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
     assert "is empty: it has no samples" in refused(path, wav(data=b""))
     for rate in (0, 1, 3999, 768_001, 2**31 - 1, 2**32 - 1):
         refused(path, wav(rate=rate))
-    assert "says that it has 1 samples a second. Expected 4000 … 768000." in refused(path, wav(rate=1))
-    assert "has 300 channels. Say which is the user's" in refused(path, wav(channels=300, data=b"\0\0" * 3000))
+    assert "says that it has 1 samples per second. Expected 4000 … 768000." in refused(path, wav(rate=1))
+    assert "has 300 channels. Say which one is the user's" in refused(path, wav(channels=300, data=b"\0\0" * 3000))
     assert "has no channel 300, expected 0 … 299." in refused(path, wav(channels=300, data=b"\0\0" * 3000), channel=300)
     refused(path, wav(channels=0))
     refused(path, b"")
     refused(path, b"RIFF")
     refused(path, b"fLaC" + b"\xff" * 100)
     numbers = np.array([0.0, float("nan"), 0.0], "<f4").tobytes()
-    assert "holds samples that are no numbers" in refused(path, wav(data=numbers, kind=3))
+    assert "holds samples that are not finite numbers" in refused(path, wav(data=numbers, kind=3))
     assert "cannot be read" in refused(tmp_path / "text.wav", b"hello")
 
 

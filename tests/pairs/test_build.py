@@ -115,7 +115,7 @@ def test_damaged_data_set_is_refused_at_once(dataset: Path, tmp_path: Path) -> N
     content = bytearray((dataset / SHARD).read_bytes())
     content[len(content) // 2] ^= 1
     (dataset / SHARD).write_bytes(content)
-    with pytest.raises(UserError, match=rf"(?s)nothing was done:\n  {SHARD}: its sha256 is not.*Build it again"):
+    with pytest.raises(UserError, match=rf"(?s)no pairs were made:\n  {SHARD}: its sha256 is not.*Build it again"):
         make(dataset, tmp_path)
     assert not (tmp_path / "pairs").exists()
     assert not list((tmp_path / "work").glob("preferences-*/part-*"))
@@ -139,7 +139,7 @@ def test_nothing_is_written_into_the_data_set(dataset: Path, tmp_path: Path) -> 
 
 
 def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a data set of preferences: pairs are made of one of dialogues"):
+    with pytest.raises(UserError, match="is a data set of preferences: pairs are made of dialogues"):
         make(pair_sets("turn_taking"), tmp_path)
     with pytest.raises(UserError, match="retokenize: true is for replies that start late"):
         make(data_sets("interruption"), tmp_path, retokenize=True)

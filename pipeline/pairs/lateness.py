@@ -228,7 +228,7 @@ class PairMaker:
         )
         place: dict[int | None, int] = {index: new for new, index in enumerate(indices)}
         events = (track.events[index] for index in indices)
-        side = replace(
+        side_track = replace(
             track,
             user_codes=self._filled(track, "user", end, length, length),
             assistant_codes=self._filled(track, "assistant", end, own, length),
@@ -244,7 +244,7 @@ class PairMaker:
             texts=tuple(track.texts[index] for index in indices),
             uncut=(),
         )
-        return Side(side, tuple(indices))
+        return Side(side_track, tuple(indices))
 
     def _filled(self, track: CodedTrack, channel: Role, end: int, own: int, length: int) -> Codes:
         """The first `own` frames of a channel, or as many as it has, and then silence up to `length` frames."""

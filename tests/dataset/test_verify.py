@@ -116,7 +116,7 @@ def test_manifest_that_does_not_add_up(dataset: Path, change: Callable[[dict[str
 
 def test_row_twice(dataset: Path) -> None:
     rewrite(dataset, lambda rows: rows[1].update(rows[0]))
-    assert failures(dataset)[0] == "talk/0: stands in the data set twice"
+    assert failures(dataset)[0] == "talk/0: its dialogue_id is that of an earlier row"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_row_twice(dataset: Path) -> None:
         ({"scenario": "interruption"}, "scenario is 'interruption', the recipe says 'turn_taking'"),
         ({"input_ids": [1, 2, 3]}, "3 ids are not"),
         ({"input_ids": [0] * 25, "num_blocks": 1}, "num_blocks is 1, that of 249 frames is 25"),
-        ({"events": []}, "nothing is heard in it"),
+        ({"events": []}, "it has no events"),
     ],
 )
 def test_row_that_breaks_an_invariant_is_named(dataset: Path, change: dict[str, Any], says: str) -> None:

@@ -23,7 +23,7 @@ from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.scenarios.scenarios import make_scenario
 from duplexgen.pipeline.tokens.section import Tokens
 from duplexgen.pipeline.tokens.tokenizers import TEXT_TOKENIZERS
-from tests.pairs.plain import Plain, PlainSection
+from tests.seams.layout import Plain, PlainSection
 
 SPF, RATE, TALK, USER, GOES_ON = 1280, 16000, 500, 300, 250
 SECOND = RATE
@@ -32,14 +32,21 @@ VOCABULARY = Vocabulary(
     silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
 )
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
-PLAIN: Any = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
+
+
+def plain_layout(codebooks: int = 1) -> Plain:
+    """A layout without blocks and without a shift, to show that pairs know no layout."""
+    return Plain(PlainSection(name="plain", codebooks=codebooks, shift=0), VOCABULARY, SPF)
+
+
+PLAIN = plain_layout()
 ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
 TEXT = "It is on the corner of the market square."
 
 
 @pytest.fixture(autouse=True, scope="module")
 def plain() -> Iterator[None]:
-    LAYOUTS["plain"] = Plain  # type: ignore[assignment]
+    LAYOUTS["plain"] = Plain
     yield
     del LAYOUTS["plain"]
 
@@ -409,7 +416,8 @@ def test_starting_late_in_any_blocks(
     events = [turn(of.channel, of.start_sample + shift, of.end_sample + shift) for of in two_exchanges(gap)]
     events[3] = turn("assistant", events[3].start_sample, events[3].start_sample + length + 40000)
     given_track = track(events, codebooks=codebooks)
-    for own in (layout, PLAIN):
+    own: Layout
+    for own in (layout, plain_layout(codebooks)):
         pair = maker(own, seed=seed).pair("talk/0", given_track)
         check_sides(pair, given_track)
         assert pair.difference_samples % (own.step_frames * SPF) == 0

@@ -30,7 +30,7 @@ class Heard(Lines):
 
 class Sequences(Lines):
     name: ClassVar[str] = "sequences"
-    needs: ClassVar[frozenset[str]] = frozenset({"triples"})
+    needs: ClassVar[frozenset[str]] = frozenset({"plain"})
 
 
 class Broken(Lines):

@@ -71,9 +71,7 @@ PAIRS = pa.schema(
         # From the user's end to the reply's start; of a reply that is cut, from the barge-in to its stop.
         pa.field("chosen_delay_s", pa.float64(), nullable=False),
         pa.field("rejected_delay_s", pa.float64(), nullable=False),
-        pa.field(
-            "capped", pa.bool_(), nullable=False
-        ),  # rejected_delay_s is shorter than the drawn delay: there was no room for more
+        pa.field("capped", pa.bool_(), nullable=False),  # rejected_delay_s is shorter than drawn, for lack of room
     ]
 )
 """The columns of a preference pair that do not depend on the layout."""

@@ -67,9 +67,9 @@ def test_ids_of_a_channel_are_audio(row: Row, check: Check) -> None:
 def test_turns_alternate(row: Row, check: Check, channels: list[str]) -> None:
     fields = {"answers": None, "kind": "turn"}
     row["events"] = [of | fields | {"channel": name} for of, name in zip(row["events"], channels, strict=False)]
-    found = check(row)
-    assert "turns do not alternate from user to assistant" in found
-    assert f"the sequence has 2 replies for {channels.count('assistant')} of the assistant's events" in found
+    messages = check(row)
+    assert "turns do not alternate from user to assistant" in messages
+    assert f"the sequence has 2 replies for {channels.count('assistant')} of the assistant's events" in messages
 
 
 def test_something_is_heard(row: Row, check: Check) -> None:
@@ -95,8 +95,8 @@ def test_events_lie_on_the_track(row: Row, check: Check, index: int, damage: str
         "whole": {"whole_end_sample": end - 1},
         "backwards": {"start_sample": end, "end_sample": start, "whole_end_sample": start},
     }[damage]
-    found = check(row)
-    assert any(says.startswith(f"event {index} lies at [") and f"of {past} samples" in says for says in found)
+    messages = check(row)
+    assert any(says.startswith(f"event {index} lies at [") and f"of {past} samples" in says for says in messages)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_words(row: Row, cut: Row, check: Check) -> None:
         }
         for what, changed in wrong.items():
             event["words"] = changed
-            (found,) = check(damaged)
-            assert found.startswith("event 1: ") and "word" in found, what
+            (message,) = check(damaged)
+            assert message.startswith("event 1: ") and "word" in message, what
         event["words"] = None
         assert check(damaged) == []
 
@@ -207,8 +207,9 @@ def test_something_is_cut(cut: Row, check: Check) -> None:
     for of in cut["events"]:
         whole = {"whole_end_sample": of["end_sample"], "cut_by": None, "kind": "turn"}
         of.update(whole | {"spoken_text": of["text"], "words": None})
-    found = check(cut)
-    assert "no reply is cut" in found and "assistant_uncut_codes are not those of the replies that are cut" in found
+    messages = check(cut)
+    assert "no reply is cut" in messages
+    assert "assistant_uncut_codes are not those of the replies that are cut" in messages
 
 
 @pytest.mark.parametrize("damage", ["none", "another event", "twice", "early", "late", "short", "long"])
@@ -226,8 +227,8 @@ def test_uncut_codes_are_of_the_replies_that_are_cut(cut: Row, check: Check, dam
         "short": [first | {"codes": [book[:-1] for book in codes]}, *rest],
         "long": [first | {"codes": longer}, *rest],
     }[damage]
-    (found,) = check(cut)
-    assert found.startswith("assistant_uncut_codes ")
+    (message,) = check(cut)
+    assert message.startswith("assistant_uncut_codes ")
 
 
 @pytest.mark.parametrize("damage", ["codebook", "ragged", "no code"])
@@ -236,8 +237,8 @@ def test_shape_of_uncut_codes(cut: Row, check: Check, damage: str) -> None:
     frames = len(uncut["codes"][0])
     if damage == "no code":
         uncut["codes"][3][0] = 2048
-        (found,) = check(cut)
-        assert found.startswith("assistant_uncut_codes has codes ") and found.endswith(" … 2048, expected 0 … 2047")
+        (message,) = check(cut)
+        assert message.startswith("assistant_uncut_codes has codes ") and message.endswith(" … 2048, expected 0 … 2047")
         return
     uncut["codes"] = uncut["codes"][1:] if damage == "codebook" else [*uncut["codes"][:-1], uncut["codes"][-1][1:]]
     assert check(cut) == [f"assistant_uncut_codes does not have the shape [8, {frames}]"]

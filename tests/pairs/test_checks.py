@@ -1,4 +1,4 @@
-"""Each invariant of a pair by a pair that breaks it."""
+"""For each invariant of pairs, a pair that breaks it."""
 
 import copy
 import shutil
@@ -107,8 +107,8 @@ def test_sides_swapped(pairs: Pairs, scenario: str) -> None:
 
 def test_negative_that_is_none(pairs: Pairs, scenario: str) -> None:
     row, check = pairs(scenario)
-    found = check(row | {"rejected_input_ids": row["chosen_input_ids"]})
-    assert any("no reply is late" in message for message in found)
+    messages = check(row | {"rejected_input_ids": row["chosen_input_ids"]})
+    assert any("no reply is late" in message for message in messages)
 
 
 @pytest.mark.parametrize(

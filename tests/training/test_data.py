@@ -1,4 +1,4 @@
-"""Which rows go together, and that none is lost or repeated."""
+"""Which rows make a batch, and that no row is lost or repeated."""
 
 import json
 import shutil
@@ -71,9 +71,9 @@ def test_equal_mix_takes_as_many_of_each(many):
 
 def test_rows_of_a_batch_are_of_similar_length(many):
     data = TrainingData(many, DIALOGUES)
-    drawn = list(islice(Batches(data, 1, 4, 100).from_step(0), 4))
-    lengths = {row.number: len(row.sequences[0]) for batch in drawn for row in batch}
-    batches = numbers(drawn)
+    row_batches = list(islice(Batches(data, 1, 4, 100).from_step(0), 4))
+    lengths = {row.number: len(row.sequences[0]) for batch in row_batches for row in batch}
+    batches = numbers(row_batches)
     ranges = sorted((min(lengths[row] for row in batch), max(lengths[row] for row in batch)) for batch in batches)
     assert all(before[1] <= after[0] for before, after in pairwise(ranges))
 

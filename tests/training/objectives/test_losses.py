@@ -1,4 +1,4 @@
-"""The losses, against float64 arithmetic written from the paper's equations."""
+"""The losses, compared with the paper's equations in float64."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
     ids, num_ids = batch(sequences)
     targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
     losses = token_losses(network, ids, targets)
-    found = sft_loss(losses, targets.weights, targets.weights.sum())
+    loss = sft_loss(losses, targets.weights, targets.weights.sum())
 
     logits = network(ids).logits.detach().numpy()
     terms = [
@@ -82,20 +82,20 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
         for term in by_hand(logits[row], sequence, sequence_format.described, weights)
     ]
     expected = sum(weight * loss for weight, loss in terms) / sum(weight for weight, _ in terms)
-    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequences):
     ids, num_ids = batch(sequences)
     weights = Weights(silence=0, audio=0.1)  # ω shapes the SFT loss, never log π
     targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
-    found = log_likelihoods(token_losses(network, ids, targets), targets)
+    likelihoods = log_likelihoods(token_losses(network, ids, targets), targets)
     logits = network(ids).logits.detach().numpy()
     expected = [
         -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.described, weights))
         for row, sequence in enumerate(sequences)
     ]
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    assert likelihoods.tolist() == pytest.approx(expected, rel=1e-5)
 
     rng = np.random.default_rng(0)
     policy, reference = rng.normal(-900, 5, (2, 6)), rng.normal(-900, 5, (2, 6))

@@ -152,7 +152,7 @@ def test_an_export_is_whole_or_not_there(built: Callable[..., Path], tmp_path: P
     counted: list[int] = []
     export(dataset, "lines", tmp_path / "new" / "lines", counted.append)
     lines = (tmp_path / "new" / "lines" / "lines.txt").read_text(encoding="utf-8").splitlines()
-    events = [(row["dialogue_id"], of["channel"], of["text"]) for row in dataset.rows() for of in row["events"]]
+    events = [(row["dialogue_id"], one["channel"], one["text"]) for row in dataset.rows() for one in row["events"]]
     assert [tuple(line.split("\t")) for line in lines] == events and counted == [1, 2, 3]
     whole = tree(tmp_path / "new")
     with pytest.raises(UserError, match="disk is full"):
@@ -173,7 +173,7 @@ def test_what_a_data_set_cannot_give_is_said_before_anything_is_written(
         export(dataset, "sequences", written)
     with pytest.raises(UserError, match=r"no exporter 'nothing': expected one of broken, heard, lines, sequences\."):
         export(dataset, "nothing", written)
-    rows = [row | {"events": [of | {"words": None} for of in row["events"]]} for row in dataset.rows(["events"])]
+    rows = [row | {"events": [one | {"words": None} for one in row["events"]]} for row in dataset.rows(["events"])]
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
     with pytest.raises(UserError, match=r"no audio: .*; of some of its events nobody knows when words are heard"):
         export(dataset, "heard", written)

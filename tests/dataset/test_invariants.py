@@ -204,9 +204,9 @@ def test_heard_before_the_barge_in(cut: Row, check: Check) -> None:
 
 
 def test_something_is_cut(cut: Row, check: Check) -> None:
-    for of in cut["events"]:
-        whole = {"whole_end_sample": of["end_sample"], "cut_by": None, "kind": "turn"}
-        of.update(whole | {"spoken_text": of["text"], "words": None})
+    for event in cut["events"]:
+        whole = {"whole_end_sample": event["end_sample"], "cut_by": None, "kind": "turn"}
+        event.update(whole | {"spoken_text": event["text"], "words": None})
     messages = check(cut)
     assert "no reply is cut" in messages
     assert "assistant_uncut_codes are not those of the replies that are cut" in messages

@@ -82,8 +82,9 @@ def test_another_signal(checkers: dict[str, Checker], rows: dict[str, Row], name
 
 def test_a_code_here_and_there_is_rounding_and_more_is_not(checkers: dict[str, Checker], rows: dict[str, Row]) -> None:
     row, frame = rows["mimi"], 1280
-    user = [of for of in row["events"] if of["channel"] == "user"]
-    spoken = 40 + sum(-(-of["end_sample"] // frame) - of["start_sample"] // frame for of in user)  # and the margin
+    user = [event for event in row["events"] if event["channel"] == "user"]
+    speech = sum(-(-event["end_sample"] // frame) - event["start_sample"] // frame for event in user)
+    spoken = speech + 40  # and the margin
     most = int(np.ceil(ROUNDED_SHARE * spoken))
     assert 1 <= most < 0.1 * spoken
     row["user_codes"][2][5] ^= 1  # each codebook is counted by itself

@@ -424,8 +424,8 @@ def checked_part(row: dict[str, Any]) -> dict[str, Any]:
     codes = {name: row[name][0] for name in ("user_codes", "assistant_codes")}
     told = ("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by")
     events = [
-        {name: of[name] for name in (*told, *(("text", "spoken_text") if of["channel"] == "assistant" else ()))}
-        for of in row["events"]
+        {name: event[name] for name in (*told, *(("text", "spoken_text") if event["channel"] == "assistant" else ()))}
+        for event in row["events"]
     ]
     return {name: value for name, value in row.items() if name != "dialogue_id"} | codes | {"events": events}
 

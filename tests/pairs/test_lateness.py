@@ -417,7 +417,7 @@ def test_starting_late_in_any_blocks(
 ) -> None:
     section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
     layout = Bayling(section, VOCABULARY, SPF)
-    events = [turn(of.channel, of.start_sample + shift, of.end_sample + shift) for of in two_exchanges(gap)]
+    events = [turn(one.channel, one.start_sample + shift, one.end_sample + shift) for one in two_exchanges(gap)]
     events[3] = turn("assistant", events[3].start_sample, events[3].start_sample + length + 40000)
     given_track = track(events, codebooks=codebooks)
     own: Layout
@@ -468,7 +468,7 @@ def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int
     side = data.draw(st.sampled_from(["chosen", "rejected"]))
     changed = getattr(pair, side)
     role = data.draw(st.sampled_from(["user", "assistant"]))
-    stops = [of.track.events[1].end_sample // SPF for of in (pair.chosen, pair.rejected)]
+    stops = [one.track.events[1].end_sample // SPF for one in (pair.chosen, pair.rejected)]
     alone = range(stops[0] - 2, stops[1] + 3) if cut and role == "assistant" else range(0)
     replies = [event for event in changed.track.events if event.channel == "assistant"]
     last = -(-replies[-1].end_sample // SPF)

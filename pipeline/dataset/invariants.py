@@ -190,11 +190,8 @@ class Checker:
         exact = self.speech_tokenizer.frame_by_frame
         most = 0 if exact else math.ceil(ROUNDED_SHARE * frames)
         if count > most:
-            yield (
-                message
-                if exact
-                else f"{message}: {count} of {stored.shape[1]} differ in a codebook, at most {most} may"
-            )
+            detail = "" if exact else f": {count} of {stored.shape[1]} differ in a codebook, at most {most} may"
+            yield f"{message}{detail}"
 
     def _speech_frames(self, events: Sequence[Event], role: str) -> int:
         frame, own = self.samples_per_frame, [event for event in events if event.channel == role]

@@ -80,7 +80,8 @@ class PairMaker:
         """
         if track.user_codes.shape != track.assistant_codes.shape or track.frames <= 0:
             raise ValueError(
-                f"the codes have the shapes {track.user_codes.shape} and {track.assistant_codes.shape}: no track has"
+                f"the codes have the shapes {track.user_codes.shape} and {track.assistant_codes.shape}, expected equal "
+                "ones, longer than the margin"
             )
         rng = generator(self.recipe.seed, dialogue_id, PURPOSE)
         lates = self.scenario.late(track.events, self.sample_rate)
@@ -117,7 +118,10 @@ class PairMaker:
         return possible
 
     def _delay(self, track: CodedTrack, late: Late) -> Delay:
-        """A late start must leave the next reply out of the sides, a late stop the reply after its answer."""
+        """How much later a reply can be.
+
+        Both sides must leave out the reply after a late start, and of a late stop the reply after its answer.
+        """
         delays = self.recipe.reaction_delay_s if late.stops else self.recipe.reply_delay_s
         following = _of_assistant(track.events, late.event)[1 if late.stops else 0 :]
         most = None if late.most_samples is None else late.most_samples - late.delay_samples

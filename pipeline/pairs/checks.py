@@ -114,9 +114,8 @@ class PairChecker:
         if sides.frames not in ends:
             yield f"the sides have {sides.frames} frames, and do not end with the late reply"
         frames = sides.later // self._frame
-        if right.start_frames != _later(left.start_frames, frames) or right.end_frames != _later(
-            left.end_frames, frames
-        ):
+        expected = _later(left.start_frames, frames), _later(left.end_frames, frames)
+        if (right.start_frames, right.end_frames) != expected:
             yield f"the late reply does not start and end {frames} frames later"
             return
         if self.recipe.retokenize:
@@ -128,14 +127,14 @@ class PairChecker:
         """What is wrong with the assistant's codes if the reply starts with frame `start` on the chosen side."""
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
         _, right = sides.replies
-        moved = max(0, start - LEAK_FRAMES - sides.chosen.first_assistant_frame)
+        first = max(0, start - LEAK_FRAMES - sides.chosen.first_assistant_frame)
         end = min(right.end_frames.start + LEAK_FRAMES - sides.chosen.first_assistant_frame, after.shape[1])
-        if not np.array_equal(before[:, :moved], after[:, :moved]):
+        if not np.array_equal(before[:, :first], after[:, :first]):
             yield "the assistant's audio before the late reply differs"
-        if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
+        if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
             yield f"the late reply's audio is not that of the chosen side, {frames} frames later"
         silence = self._silence(sides.chosen)
-        if not _among(after[:, moved : moved + frames], silence):
+        if not _among(after[:, first : first + frames], silence):
             yield "the assistant is not silent before the late reply"
         if not _among(after[:, end:], silence):
             yield "the assistant is not silent after the late reply"
@@ -162,7 +161,7 @@ class PairChecker:
         fade = -(-self._samples(self.made_of.timing.fade_s) // self._frame)
         first = max(0, left.end_frames.start - 1 - fade - first_shown)
         if not np.array_equal(before[:, :first], after[:, :first]):
-            yield "the assistant's audio before the barge-in differs"
+            yield "the assistant's audio before the chosen side's stop differs"
         talks = slice(max(0, left.end_frames[-1] - first_shown), max(0, right.end_frames.start - first_shown))
         if np.array_equal(before[:, talks], after[:, talks]):
             yield "the rejected side does not go on after the chosen side's stop"
@@ -175,11 +174,11 @@ class PairChecker:
         if len(right) > 1 or len(right) > len(left):
             yield f"after the late reply there are {len(right)} replies, and {len(left)} on the chosen side"
             return
-        stopped = sides.replies[1].end_frames
+        stop_frames = sides.replies[1].end_frames
         after, silence = sides.rejected.assistant_codes, self._silence(sides.chosen)
         first_shown = sides.chosen.first_assistant_frame
         if not right:
-            if not _among(after[:, max(0, stopped[-1] - first_shown) :], silence):
+            if not _among(after[:, max(0, stop_frames[-1] - first_shown) :], silence):
                 yield "the assistant is not silent after the late stop"
             return
         frames = right[0].start_frames.start - left[0].start_frames.start
@@ -197,13 +196,13 @@ class PairChecker:
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
         first_shown, silence = sides.chosen.first_assistant_frame, self._silence(sides.chosen)
         right = sides.rejected.replies[sides.number + 1]
-        moved = max(0, start - LEAK_FRAMES - first_shown)
+        first = max(0, start - LEAK_FRAMES - first_shown)
         end = min(right.end_frames.start - first_shown, after.shape[1])
-        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
-        moved = moved if frames else min(moved, stopped)  # if the answer does not move, nor does the silence before it
-        if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
+        stop = max(0, sides.replies[1].end_frames[-1] - first_shown)
+        first = first if frames else min(first, stop)  # if the answer does not move, nor does the silence before it
+        if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
             yield f"the answer's audio is not that of the chosen side, {frames} frames later"
-        if not _among(after[:, stopped : moved + frames], silence):
+        if not _among(after[:, stop : first + frames], silence):
             yield "the assistant is not silent between the late stop and its answer"
         if not _among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):
             yield "the assistant is not silent after its answer"

@@ -29,7 +29,7 @@ READ_REJECTED = """
 rejected = load_dataset(folder, "rejected", split="train")"""
 EARLY = """In {share} of the replies, the model has to write [ASSISTANT] before it has heard the user's last audio. With
 `ast_offset` -1 and a reply delay near one block, it can be up to two frames early."""
-NO_AUDIO = "The audio was left out. Its codes are in `user_codes` and `assistant_codes`."
+NO_AUDIO = "Audio was left out. Its codes are in `user_codes` and `assistant_codes`."
 EMBEDDED = "All speech is synthetic: there is no recording of a person in it."
 CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
 Its card says where they come from and under which licences."""

@@ -38,7 +38,7 @@ def check_files(dataset: Dataset, columns: pa.Schema) -> Iterator[str]:
 
 
 def missing_files(dataset: Dataset) -> Iterator[str]:
-    """What `check_files` finds without reading the listed files: those that are missing, are links, or have another size."""
+    """What `check_files` finds without reading the files: those that are missing, are links, or have another size."""
     if is_of_another_build(dataset):
         yield NOT_ITS_MANIFEST
         return

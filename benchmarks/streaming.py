@@ -28,7 +28,7 @@ from benchmarks import replay
 from benchmarks.speech_tokenizers import write_glm4voice, write_mimi
 from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.layouts.described import Described, describe
-from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder
@@ -58,7 +58,7 @@ SMALL: dict[str, Any] = {
 
 def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
-    vocabulary = Vocabulary.build(text, speech)
+    vocabulary = SharedVocabulary.build(text, speech)
     layout = BaylingSection()
     said = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
     sequence_format = SequenceFormat(Described.model_validate(said))
@@ -91,7 +91,7 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
         marks.append(now())
         ids = stream.step(codes)
         marks.append(now())
-        decoder.push(model.format.vocabulary.audio_codes(ids[:, model.format.bayling.text_tokens :]))
+        decoder.push(model.format.bayling.vocabulary.audio_codes(ids[:, model.format.bayling.text_tokens :]))
         marks.append(now())
         yield np.diff(np.stack(marks), axis=0)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,18 @@ settings.load_profile("duplexgen")
 def replay_engine() -> None:
     """Recipes of tests may name the engine that plays a recording."""
     replay.register()
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Commands that a test starts heed signals, also if the tests were started in the background or under nohup."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -96,8 +96,6 @@ def busy():
             raise RuntimeError("what was compiled is not there")
         raise
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that were started in the background ignore both
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if "nohup" in sys.argv:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 cli.app = busy
@@ -105,6 +103,7 @@ cli.main()
 """
 
 
+@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("library", ["none", "compiler"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_any_command(number: signal.Signals, library: str) -> None:
@@ -132,6 +131,7 @@ cli.main()
 """
 
 
+@pytest.mark.usefixtures("signals")
 def test_a_terminal_that_is_gone_stops_a_command_that_writes_to_it() -> None:
     pid, terminal = pty.fork()
     if not pid:

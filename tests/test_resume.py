@@ -61,6 +61,7 @@ def test_killed_driver_then_killed_workers(alone: Site, tmp_path: Path) -> None:
     assert differences(site.out, alone.out) == []
 
 
+@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize(
     ("number", "everybody", "status"),
     [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGHUP, True, 129)],

@@ -77,15 +77,3 @@ class SequenceFormat:
         rows = ids.reshape(-1, ids.shape[-1]).cpu().numpy()
         kinds = np.stack([self.layout.kinds({self.layout.IDS: row}) for row in rows])
         return torch.from_numpy(kinds).to(ids.device).view(ids.shape)
-
-    @cached_property
-    def text_ids(self) -> Tensor:
-        """Ids that the text channel may hold: text and states, int64, ascending."""
-        text = np.flatnonzero(self.vocabulary.is_text(np.arange(self.vocabulary.text_size)))
-        return torch.tensor(sorted([*text.tolist(), *self.vocabulary.state.values()]))
-
-    @cached_property
-    def audio_ids(self) -> Tensor:
-        """Ids that the assistant's audio channel may hold: code c is at place c, int64 [codes]."""
-        codes = np.arange(self.vocabulary.audio_size)
-        return torch.from_numpy(self.vocabulary.audio_ids(codes).astype(np.int64))

@@ -27,8 +27,6 @@ user, assistant = samples.T
 """
 READ_REJECTED = """
 rejected = load_dataset(folder, "rejected", split="train")"""
-EARLY = """In {share} of the replies, the model has to write [ASSISTANT] before it has heard the user's last audio. With
-`ast_offset` -1 and a reply delay near one block, it can be up to two frames early."""
 NO_AUDIO = "Audio was left out. Its codes are in `user_codes` and `assistant_codes`."
 EMBEDDED = "All speech is synthetic: there is no recording of a person in it."
 CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
@@ -44,7 +42,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     """
     recipe = about["recipe"]
     dialogue = statistics.get("dialogue_s")
-    early = statistics.get("assistant_before_user_end")
+    layout = LAYOUTS[recipe["layout"]["name"]].Spec.model_validate(recipe["layout"])
     with_audio = recipe["output"]["audio"] == "flac"
     words = {
         "description": paragraphs(recipe["description"]),
@@ -52,8 +50,8 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
         "sources": _sources(recipe, about["sources"]),
         "audio": Markdown(AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO),
-        "early": Markdown(EARLY.format(share=f"{early.mean:.1%}") if early else ""),
-        "layout": Markdown(LAYOUTS[recipe["layout"]["name"]].Spec.model_validate(recipe["layout"]).columns_in_words),
+        "remark": Markdown(layout.remark({name: tally.mean for name, tally in statistics})),
+        "layout": Markdown(layout.columns_in_words),
         "speech_engine": recipe["speech"]["engine"],
         "voices": CLONED if recipe["speech"]["cosyvoice"] else EMBEDDED,
         "assistant_voice": recipe["speech"]["assistant_voice"],

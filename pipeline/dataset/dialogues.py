@@ -12,7 +12,7 @@ from ..dialogue import FIGURES
 from ..errors import UserError
 from ..layouts.layout import Layout
 from ..layouts.layouts import LAYOUTS
-from ..layouts.vocabulary import TOKENIZER_FILES, Vocabulary
+from ..layouts.vocabulary import TOKENIZER_FILES
 from ..recipe.sections import Section, shape_of
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
@@ -129,11 +129,11 @@ class DialogueRows:
     def before_rows(self) -> Iterator[str]:
         """Whether vocabulary/ has the tokenizer that the recipe's give, each word and rule of it."""
         file = f"{VOCABULARY_FOLDER}/{TOKENIZER_FILES[0]}"
-        built = Vocabulary.build(self.checker.text_tokenizer, self.checker.speech_tokenizer)
+        built = self.dataset.layout.VOCABULARY.build(self.checker.text_tokenizer, self.checker.speech_tokenizer)
         assert built.tokenizer_json, "a vocabulary that is built has its tokenizer"
         if json.loads(built.tokenizer_json) != read_json(self.dataset.path / file, LARGEST_TOKENIZER_BYTES):
             name = self.dataset.tokens.text_tokenizer
-            yield f"{file}: is not the tokenizer of the recipe, {name}, with its states and codes"
+            yield f"{file}: is not the tokenizer of the recipe, {name}, with the tokens of the layout"
 
     def check(self, row: dict[str, Any]) -> Iterator[str]:
         return self.order.check(row)

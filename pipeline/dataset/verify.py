@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..escapes import visible
-from ..layouts.vocabulary import END_OF_TEXT, STATE_TOKENS, TOKENIZER_CONFIG, TOKENIZER_FILES, audio_token
+from ..layouts.vocabulary import END_OF_TEXT, TOKENIZER_CONFIG, TOKENIZER_FILES
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from .files import LONGEST_NAME, check_files
 from .kind import Kind, Kinds, contradictions, kind_of
@@ -78,13 +78,14 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
     if speech and not (tokenizer := speech(tokens)).check():
         said += [
             ("speech_tokenizer.codebooks", described.speech_tokenizer.codebooks, tokenizer.codebooks),
-            ("audio.size", described.audio.size <= tokenizer.codebook_size, True),
             (
                 "samples_per_frame",
                 described.samples_per_frame * tokenizer.sample_rate,
                 tokenizer.samples_per_frame * recipe.output.sample_rate,
             ),
         ]
+        for found in described.vocabulary.check_codes(tokenizer.codebook_size):
+            yield f"{VOCABULARY}: {found}"
     for name, value, expected in said:
         if value != expected:
             yield f"{VOCABULARY}: {name} is not that of the recipe"
@@ -107,16 +108,10 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     vocabulary = described.vocabulary
     if text_size != vocabulary.text_size:
         yield f"{VOCABULARY}: text_tokenizer.vocab_size is {vocabulary.text_size}, that of {file} {text_size}"
-    for state, id_ in described.state.items():
-        if names.get(id_) != STATE_TOKENS[state]:
-            yield f"{VOCABULARY}: the state {state} has the id {id_}, which {file} has for another token"
     if names.get(vocabulary.end_of_text) != END_OF_TEXT:
         yield f"{VOCABULARY}: end_of_text has the id {vocabulary.end_of_text}, which {file} has for another token"
-    ids = vocabulary.audio_ids(range(vocabulary.audio_size)).tolist()
-    if (wrong := next((code for code, id_ in enumerate(ids) if names.get(id_) != audio_token(code)), None)) is not None:
-        yield f"{VOCABULARY}: the audio code {wrong} has the id {ids[wrong]}, which {file} has for another token"
-    if names.get(ids[-1] + 1) == audio_token(len(ids)):
-        yield f"{VOCABULARY}: audio.size is {len(ids)}, and {file} has an id for the next code, too"
+    for found in vocabulary.check(names):
+        yield f"{VOCABULARY}: {found}"
 
 
 def _check_rows(dataset: Dataset, kind: Kind, report: Callable[[int], None]) -> Iterator[str]:

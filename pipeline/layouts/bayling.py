@@ -9,7 +9,7 @@ ids; text and assistant run one block ahead of the user. In integers, for a repl
     j_epad = ceil(C·M / N)          slot of [EPAD] (equation 3)
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -25,11 +25,15 @@ from ..dialogue import CHANNELS, CodedTrack, Event
 from ..errors import DialogueRejected
 from .layout import Ids, Row, Written, WrittenReply
 from .section import LayoutSection
-from .vocabulary import STATES, Vocabulary
+from .shared import STATES, SharedVocabulary
+from .vocabulary import Vocabulary
 
 STATE_SIGNS = {"silence": "·", "assistant": "[A]", "pad": "[P]", "epad": "[E]"}
 LEGEND = "[A] assistant starts, [P] text is written and speech goes on, [E] text and speech are complete, · silence"
 SPEECH, SILENCE = "█", "·"
+BEFORE_END = "assistant_before_user_end"
+EARLY = """In {share} of the replies, [ASSISTANT] stands before the user's last audio has been observed. With
+`ast_offset` -1 and a reply delay near one block, it can be up to two frames early."""
 PER_BLOCK = Field(gt=0, le=1000)
 
 
@@ -47,6 +51,9 @@ class BaylingSection(LayoutSection):
             f"  {m} text ids and {n} assistant ids. Text and assistant run one block ahead of the user (reconstructed\n"
             "  from the paper and the public inference code)."
         )
+
+    def remark(self, means: Mapping[str, float]) -> str:
+        return EARLY.format(share=f"{means[BEFORE_END]:.1%}") if BEFORE_END in means else ""
 
     @property
     def block_frames(self) -> int:
@@ -76,11 +83,12 @@ class Bayling:
     """N = `user_tokens`, M = `text_tokens`."""
 
     section: BaylingSection
-    vocabulary: Vocabulary
+    vocabulary: SharedVocabulary
     samples_per_frame: int
 
     name: ClassVar[str] = "bayling"
     Spec: ClassVar[type[LayoutSection]] = BaylingSection
+    VOCABULARY: ClassVar[type[Vocabulary]] = SharedVocabulary
     KINDS: ClassVar[tuple[str, ...]] = ("user", *STATES, "text", "audio")
     """The user's audio, the four states, the assistant's text and the assistant's audio."""
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (
@@ -296,7 +304,7 @@ class Bayling:
         for before, event in pairwise(events):
             if event.channel == "assistant":
                 early = self.observed_samples(event.start_sample) < before.end_sample
-                yield "assistant_before_user_end", float(early)
+                yield BEFORE_END, float(early)
 
     def show(self, row: Row, names: Callable[[int], str], events: Sequence[Event], sample_rate: int) -> Iterator[str]:
         """Block by block what each channel carries (figure 1): the assistant's frames are those of one block later."""

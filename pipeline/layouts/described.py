@@ -4,21 +4,18 @@ import reprlib
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from ..dialogue import CHANNELS
 from ..recipe.sections import Section
-from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer, Id, Name
+from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer, Id
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from .layout import Layout
-from .layouts import AnyLayoutSection, make_layout
+from .layouts import LAYOUTS, AnyLayoutSection, make_layout
 from .section import LayoutSection
-from .vocabulary import FORMAT_VERSION, STATES, Vocabulary
+from .vocabulary import Vocabulary
 
-
-class AudioIds(Section):
-    first_id: Id
-    size: Annotated[int, Field(gt=0, le=2**15)]
+FORMAT_VERSION = 3  # of vocabulary.json
 
 
 class Described(Section):
@@ -30,18 +27,21 @@ class Described(Section):
     samples_per_frame: Annotated[int, Field(gt=0, le=1_000_000)]  # at this rate
     margin_frames: Annotated[int, Field(ge=0, le=100_000)]  # of silence, after the last frame of user_codes and others
     channels: list[str]
-    state: dict[Name, Id]
-    audio: AudioIds
-    end_of_text: Id | None = None
+    ids: SerializeAsAny[Section]  # those that the layout has beside the text
+    end_of_text: Id
     speech_tokenizer: DescribedSpeechTokenizer
     text_tokenizer: DescribedTextTokenizer
+
+    @field_validator("ids", mode="before")
+    @classmethod
+    def of_the_layout(cls, ids: Any, others: ValidationInfo) -> Any:
+        layout = others.data.get("layout")  # none: it is malformed, which was noticed
+        return ids if layout is None else LAYOUTS[layout.name].VOCABULARY.Spec.model_validate(ids)
 
     @model_validator(mode="after")
     def makes_a_layout(self) -> "Described":
         if self.channels != list(CHANNELS):
             raise ValueError(f"the channels are {reprlib.repr(self.channels)}, expected {list(CHANNELS)}")
-        if self.state.keys() != set(STATES):
-            raise ValueError(f"the states are {reprlib.repr(sorted(self.state))}, expected {list(STATES)}")
         if self.layout.model_fields_set != set(type(self.layout).model_fields):
             raise ValueError(f"the layout says {sorted(self.layout.model_fields_set)}, and not all of it")
         _ = self.vocabulary
@@ -49,7 +49,8 @@ class Described(Section):
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary.from_json(self.model_dump(mode="json"))
+        vocabulary = LAYOUTS[self.layout.name].VOCABULARY
+        return vocabulary.read(self.ids, self.text_tokenizer.vocab_size, self.end_of_text)
 
     def make_layout(self) -> Layout:
         return make_layout(self.layout, self.vocabulary, self.samples_per_frame)
@@ -82,8 +83,7 @@ def describe(
         "samples_per_frame": frame_samples,
         "margin_frames": margin_frames,
         "channels": list(CHANNELS),
-        "state": vocabulary.state,
-        "audio": {"first_id": vocabulary.audio_first_id, "size": vocabulary.audio_size},
+        "ids": vocabulary.ids(),
         "end_of_text": vocabulary.end_of_text,
         "speech_tokenizer": {
             "name": speech["name"],

@@ -48,6 +48,8 @@ class Layout(Protocol):
 
     name: ClassVar[str]
     Spec: ClassVar[type[LayoutSection]]
+    VOCABULARY: ClassVar[type[Vocabulary]]
+    """Of its rows."""
     KINDS: ClassVar[tuple[str, ...]]
     """Kinds of positions: weights of a loss are a mapping over them."""
     COLUMNS: ClassVar[tuple[pa.Field, ...]]

@@ -1,5 +1,6 @@
 """What a recipe says of the layout, whichever it is; each layout adds its own keys."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from ..recipe.sections import Section
@@ -14,6 +15,10 @@ class LayoutSection(Section):
     def columns_in_words(self) -> str:
         """What the layout's columns hold, in Markdown, for the data card."""
         return f"the columns of the layout `{self.name}`."
+
+    def remark(self, means: Mapping[str, float]) -> str:
+        """What a data card says of the figures that the layout measures, in Markdown. means: of each, by name."""
+        return ""
 
     @property
     def block_frames(self) -> int:

@@ -60,7 +60,7 @@ class SequencesStage:
         self.layout = make_layout(self.section, self._vocabulary(), self.samples_per_frame)
 
     def _vocabulary(self) -> Vocabulary:
-        return Vocabulary.build(self.text_tokenizer, self.speech_tokenizer)
+        return LAYOUTS[self.section.name].VOCABULARY.build(self.text_tokenizer, self.speech_tokenizer)
 
     def write_vocabulary(self, out: Path) -> list[str]:
         """Write what a reader needs to take the rows apart; returns the files, relative to `out`."""

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from duplexgen.pipeline.dataset.statistics import QUANTITIES, Statistics, Tally, measure
 from duplexgen.pipeline.dialogue import CodedTrack
 from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
-from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 
-VOCABULARY = Vocabulary(silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10)
+VOCABULARY = SharedVocabulary(
+    silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10, end_of_text=18
+)
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, 1280)
 NAME = "reply_delay_s"
 QUANTITY = QUANTITIES[NAME]

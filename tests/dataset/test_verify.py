@@ -197,7 +197,7 @@ def test_tokenizer_that_is_not_the_one_of_the_recipe(dataset: Path, change: Call
     path.write_text(json.dumps(tokenizer))
     seal(dataset, lambda manifest: None)
     assert failures(dataset) == [
-        "vocabulary/tokenizer.json: is not the tokenizer of the recipe, bpe, with its states and codes"
+        "vocabulary/tokenizer.json: is not the tokenizer of the recipe, bpe, with the tokens of the layout"
     ]
 
 

@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 from duplexgen.pipeline.dialogue import TURN, CodedTrack, Event
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
-from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 
-VOCABULARY = Vocabulary(
-    silence=1000, assistant=1001, pad=1002, epad=1003, audio_first_id=1004, audio_size=64, text_size=1000
+VOCABULARY = SharedVocabulary(
+    silence=1000,
+    assistant=1001,
+    pad=1002,
+    epad=1003,
+    audio_first_id=1004,
+    audio_size=64,
+    text_size=1000,
+    end_of_text=1068,
 )
 SPF = 1280
 S, A, P, E = VOCABULARY.silence, VOCABULARY.assistant, VOCABULARY.pad, VOCABULARY.epad

@@ -1,5 +1,4 @@
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,26 +13,33 @@ from duplexgen.pipeline.dataset.reader import read_described
 from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
 from duplexgen.pipeline.layouts.described import Described, describe
-from duplexgen.pipeline.layouts.vocabulary import STATE_TOKENS, Vocabulary
+from duplexgen.pipeline.layouts.shared import STATE_TOKENS, SharedVocabulary
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
 
-PLAIN = Vocabulary(
-    silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
+PLAIN = SharedVocabulary(
+    silence=4096,
+    assistant=4097,
+    pad=4098,
+    epad=4099,
+    audio_first_id=4100,
+    audio_size=2048,
+    text_size=4096,
+    end_of_text=6148,
 )
 # as in a tokenizer of tiktoken's format: tokens of its own between the text and the audio, its end among them
-OWN_TOKENS = Vocabulary(
+OWN_TOKENS = SharedVocabulary(
     silence=1016, assistant=502, pad=1017, epad=1018, audio_first_id=1000, audio_size=16, text_size=500,
     end_of_text=501,
 )  # fmt: skip
 # as in GPT-2, whose end of text is the last of its text
-AMONG_TEXT = Vocabulary(
+AMONG_TEXT = SharedVocabulary(
     silence=500, assistant=501, pad=502, epad=503, audio_first_id=504, audio_size=16, text_size=500, end_of_text=499
 )
 ALL = [PLAIN, OWN_TOKENS, AMONG_TEXT]
 
 
-def written(vocabulary: Vocabulary, sample_rate: int = 16000) -> dict[str, Any]:
+def written(vocabulary: SharedVocabulary, sample_rate: int = 16000) -> dict[str, Any]:
     """The vocabulary.json of a layout in such a vocabulary."""
 
     class Text(BytePairTokenizer):
@@ -44,7 +50,7 @@ def written(vocabulary: Vocabulary, sample_rate: int = 16000) -> dict[str, Any]:
 
 @pytest.mark.parametrize("vocabulary", ALL)
 @given(data=st.data())
-def test_every_id_is_of_one_kind_and_audio_ids_invert(vocabulary: Vocabulary, data: st.DataObject) -> None:
+def test_every_id_is_of_one_kind_and_audio_ids_invert(vocabulary: SharedVocabulary, data: st.DataObject) -> None:
     codes = np.array(data.draw(st.lists(st.integers(0, vocabulary.audio_size - 1))), np.int16)
     ids = vocabulary.audio_ids(codes)
     assert ids.dtype == np.int32 and vocabulary.is_audio(ids).all() and not vocabulary.is_text(ids).any()
@@ -53,16 +59,15 @@ def test_every_id_is_of_one_kind_and_audio_ids_invert(vocabulary: Vocabulary, da
 
 
 @pytest.mark.parametrize("vocabulary", ALL)
-def test_kinds_over_all_ids_and_beyond(vocabulary: Vocabulary) -> None:
+def test_kinds_over_all_ids_and_beyond(vocabulary: SharedVocabulary) -> None:
     ids = np.arange(-5, vocabulary.size + 5)
     assert vocabulary.is_audio(ids).sum() == vocabulary.audio_size
     assert vocabulary.is_text(ids).sum() == vocabulary.text_size - (vocabulary is AMONG_TEXT)
     assert not (vocabulary.is_audio(ids) & vocabulary.is_text(ids)).any()
     assert not vocabulary.is_audio(list(vocabulary.state.values())).any()
     assert ids[vocabulary.is_audio(ids)].max() < vocabulary.size
-    if vocabulary.end_of_text is not None:
-        end = np.array([vocabulary.end_of_text])
-        assert not vocabulary.is_text(end) and not vocabulary.is_audio(end) and end < vocabulary.size
+    end = np.array([vocabulary.end_of_text])
+    assert not vocabulary.is_text(end) and not vocabulary.is_audio(end) and end < vocabulary.size
 
 
 def test_errors_name_the_position() -> None:
@@ -76,36 +81,40 @@ def test_errors_name_the_position() -> None:
 
 def test_ids_may_not_meet() -> None:
     with pytest.raises(ValueError, match="must not meet"):
-        Vocabulary(silence=10, assistant=11, pad=12, epad=13, audio_first_id=13, audio_size=4, text_size=10)
+        SharedVocabulary(
+            silence=10, assistant=11, pad=12, epad=13, audio_first_id=13, audio_size=4, text_size=10, end_of_text=17
+        )
     with pytest.raises(ValueError, match="must not meet"):
-        Vocabulary(silence=9, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10)
+        SharedVocabulary(
+            silence=9, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10, end_of_text=18
+        )
     with pytest.raises(ValueError, match="must not meet"):
-        Vocabulary(
+        SharedVocabulary(
             silence=10, assistant=11, pad=12, epad=13, audio_first_id=14, audio_size=4, text_size=10, end_of_text=17
         )
 
 
-@pytest.mark.parametrize("version", [None, 0, 1, 3, "2", [2]])
+@pytest.mark.parametrize("version", [None, 0, 1, 4, "3", [3]])
 def test_another_format_version_is_refused(version: object) -> None:
-    description = written(PLAIN) | {"format_version": version}
-    with pytest.raises(ValueError, match=rf"format_version {re.escape(repr(version))}, expected 2"):
-        Vocabulary.from_json(description)
+    with pytest.raises(ValueError, match="format_version"):
+        Described.model_validate(written(PLAIN) | {"format_version": version})
 
 
-def test_vocabulary_json_of_format_1_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    old = written(PLAIN) | {"format_version": 1}
-    del old["margin_frames"]
+@pytest.mark.parametrize("version", [1, 2])
+def test_vocabulary_json_of_an_older_format_is_refused_with_what_to_do(tmp_path: Path, version: int) -> None:
+    old = written(PLAIN) | {"format_version": version}
+    old |= old.pop("ids")
     (tmp_path / "vocabulary.json").write_text(json.dumps(old))
-    with pytest.raises(UserError, match=r"(?s)vocabulary\.json.*format_version.* 2.*build the data set again"):
+    with pytest.raises(UserError, match=r"(?s)vocabulary\.json.*format_version.* 3.*build the data set again"):
         read_described(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def built() -> Vocabulary:
-    return Vocabulary.build(BytePairTokenizer(), MelVQ())
+def built() -> SharedVocabulary:
+    return SharedVocabulary.build(BytePairTokenizer(), MelVQ())
 
 
-def test_text_then_states_then_audio(built: Vocabulary) -> None:
+def test_text_then_states_then_audio(built: SharedVocabulary) -> None:
     text = BytePairTokenizer.vocab_size
     assert built.state == {"silence": text, "assistant": text + 1, "pad": text + 2, "epad": text + 3}
     assert built.audio_first_id == text + 4
@@ -130,7 +139,7 @@ AUDIO = [f"<|audio_{code}|>" for code in range(MelVQ.codebook_size)]
 class AsBaylingReads:
     """What the published inference of BayLing-Duplex asks of a tokenizer when it starts, restated."""
 
-    def __init__(self, vocabulary: Vocabulary, most_codes: int = 16384) -> None:
+    def __init__(self, vocabulary: SharedVocabulary, most_codes: int = 16384) -> None:
         tokenizer = Tokenizer.from_str(vocabulary.tokenizer_json or "")
         self.states = [tokenizer.token_to_id(token) for token in ("[SILENCE]", "<|assistant|>", "[PAD]", "[EPAD]")]
         assert None not in self.states
@@ -170,7 +179,7 @@ def own_tokens(draw: st.DrawFn) -> list[str]:
 @example(own=["<|endoftext|>", "<|assistant|>", *AUDIO[:-1], "[SILENCE]", "[PAD]", "[EPAD]"])
 def test_the_published_inference_of_bayling_reads_it(own: list[str]) -> None:
     text = speaking(own)
-    vocabulary = Vocabulary.build(text, MelVQ())
+    vocabulary = SharedVocabulary.build(text, MelVQ())
     read = AsBaylingReads(vocabulary)
     assert [*vocabulary.state.values()] == read.states and vocabulary.end_of_text == read.end
     assert (vocabulary.audio_first_id, vocabulary.audio_size) == (read.audio_start, read.audio_size)
@@ -184,13 +193,15 @@ def test_the_published_inference_of_bayling_reads_it(own: list[str]) -> None:
 
 
 def test_the_code_that_glm4voice_does_not_name_follows_the_others() -> None:
-    vocabulary = Vocabulary.build(speaking(["<|user|>", "<|assistant|>", *AUDIO[:-1]]), MelVQ())
+    vocabulary = SharedVocabulary.build(speaking(["<|user|>", "<|assistant|>", *AUDIO[:-1]]), MelVQ())
     assert vocabulary.audio_first_id == 4098 and vocabulary.audio_ids([2047]) == [4098 + 2047]
     assert vocabulary.assistant == 4097 and vocabulary.silence == 4098 + 2048
 
 
 def test_over_the_states_of_bayling_nothing_is_added_but_an_end() -> None:
-    vocabulary = Vocabulary.build(speaking(["<|assistant|>", *AUDIO[:-1], "[EPAD]", "[PAD]", "[SILENCE]"]), MelVQ())
+    vocabulary = SharedVocabulary.build(
+        speaking(["<|assistant|>", *AUDIO[:-1], "[EPAD]", "[PAD]", "[SILENCE]"]), MelVQ()
+    )
     after = 4097 + 2047
     assert vocabulary.state == {"silence": after + 2, "assistant": 4096, "pad": after + 1, "epad": after}
     assert vocabulary.audio_size == 2047 and vocabulary.end_of_text == after + 3 == vocabulary.size - 1
@@ -202,7 +213,7 @@ def test_over_the_states_of_bayling_nothing_is_added_but_an_end() -> None:
 @pytest.mark.parametrize("own", [[AUDIO[1]], [AUDIO[1], AUDIO[0]], [AUDIO[0], "[PAD]", AUDIO[1]]])
 def test_audio_tokens_in_another_order_are_refused(own: list[str]) -> None:
     with pytest.raises(UserError, match=r"<\|audio_1\|> with the id .*, but audio tokens have to follow each other"):
-        Vocabulary.build(speaking(own), MelVQ())
+        SharedVocabulary.build(speaking(own), MelVQ())
 
 
 def test_a_state_among_the_text_is_refused() -> None:
@@ -211,10 +222,10 @@ def test_a_state_among_the_text_is_refused() -> None:
         vocab_size = 4097
 
     with pytest.raises(UserError, match=r"cannot take the token <\|assistant\|>: its id would be 4096"):
-        Vocabulary.build(Text(), MelVQ())
+        SharedVocabulary.build(Text(), MelVQ())
 
 
-def test_the_saved_folder_names_every_id(built: Vocabulary, tmp_path: Path) -> None:
+def test_the_saved_folder_names_every_id(built: SharedVocabulary, tmp_path: Path) -> None:
     built.save(tmp_path / "vocabulary")
     tokenizer = Tokenizer.from_file(str(tmp_path / "vocabulary" / "tokenizer.json"))
     assert tokenizer.get_vocab_size() == built.size
@@ -229,15 +240,15 @@ def test_the_saved_folder_names_every_id(built: Vocabulary, tmp_path: Path) -> N
     assert tokenizer.decode(ids) == text
 
 
-def test_saving_again_gives_the_same_bytes(built: Vocabulary, tmp_path: Path) -> None:
+def test_saving_again_gives_the_same_bytes(built: SharedVocabulary, tmp_path: Path) -> None:
     built.save(tmp_path / "once")
-    Vocabulary.build(BytePairTokenizer(), MelVQ()).save(tmp_path / "again")
+    SharedVocabulary.build(BytePairTokenizer(), MelVQ()).save(tmp_path / "again")
     names = sorted(path.name for path in (tmp_path / "once").iterdir())
     assert names == ["tokenizer.json", "tokenizer_config.json"]
     assert all((tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
 
 
-def test_transformers_loads_the_folder(built: Vocabulary, tmp_path: Path) -> None:
+def test_transformers_loads_the_folder(built: SharedVocabulary, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     built.save(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
@@ -250,9 +261,8 @@ def test_transformers_loads_the_folder(built: Vocabulary, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("vocabulary", ALL)
-def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> None:
+def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: SharedVocabulary) -> None:
     description = json.loads(json.dumps(written(vocabulary)))
-    assert Vocabulary.from_json(description) == vocabulary
     described = Described.model_validate(description)
     assert described.vocabulary == vocabulary and described.model_dump(mode="json") == description
     assert described.make_layout() == Bayling(BaylingSection(name="bayling"), vocabulary, 1280)
@@ -261,10 +271,10 @@ def test_vocabulary_json_gives_the_vocabulary_back(vocabulary: Vocabulary) -> No
 def test_what_vocabulary_json_says() -> None:
     description = written(PLAIN)
     assert list(description) == [
-        "format_version", "layout", "sample_rate", "samples_per_frame", "margin_frames", "channels", "state", "audio",
+        "format_version", "layout", "sample_rate", "samples_per_frame", "margin_frames", "channels", "ids",
         "end_of_text", "speech_tokenizer", "text_tokenizer",
     ]  # fmt: skip
-    assert (description["format_version"], description["margin_frames"]) == (2, 40)
+    assert (description["format_version"], description["margin_frames"]) == (3, 40)
     assert description["samples_per_frame"] == 1280 and written(PLAIN, 24000)["samples_per_frame"] == 1920
     assert description["layout"] == {"name": "bayling", "user_tokens": 10, "text_tokens": 5, "ast_offset": -1}
     assert description["speech_tokenizer"] == {
@@ -281,10 +291,12 @@ def test_what_vocabulary_json_says() -> None:
         ({"layout": {"name": "bayling"}}, "not all of it"),
         ({"layout": {"name": ["bayling"]}}, "valid string"),
         ({"channels": ["assistant", "user"]}, "the channels are"),
-        ({"state": {"silence": 1}}, "the states are"),
+        ({"ids": written(PLAIN)["ids"] | {"state": {"silence": 1}}}, "the states are"),
+        ({"ids": {"audio": {"first_id": 0, "size": 8}}}, r"ids\.state|state\n  Field required"),
+        ({"ids": None}, "ids"),
         ({"margin_frames": -1}, "margin_frames"),
         ({"samples_per_frame": 0}, "samples_per_frame"),
-        ({"audio": {"first_id": 0, "size": 8}}, "must not meet"),
+        ({"ids": written(PLAIN)["ids"] | {"audio": {"first_id": 0, "size": 8}}}, "must not meet"),
         ({"more": 1}, "more"),
     ],
 )

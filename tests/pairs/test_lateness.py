@@ -16,7 +16,7 @@ from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
 from duplexgen.pipeline.layouts.layout import Layout
 from duplexgen.pipeline.layouts.layouts import LAYOUTS
-from duplexgen.pipeline.layouts.vocabulary import Vocabulary
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.pairs.checks import PairChecker
 from duplexgen.pipeline.pairs.lateness import Pair, PairMaker, Side
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
@@ -28,8 +28,15 @@ from tests.seams.layout import Plain, PlainSection
 SPF, RATE, TALK, USER, GOES_ON = 1280, 16000, 500, 300, 250
 SECOND = RATE
 MARGIN = 40
-VOCABULARY = Vocabulary(
-    silence=4096, assistant=4097, pad=4098, epad=4099, audio_first_id=4100, audio_size=2048, text_size=4096
+VOCABULARY = SharedVocabulary(
+    silence=4096,
+    assistant=4097,
+    pad=4098,
+    epad=4099,
+    audio_first_id=4100,
+    audio_size=2048,
+    text_size=4096,
+    end_of_text=6148,
 )
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
 

@@ -16,6 +16,7 @@ from duplexgen.pipeline.dialogue import CodedTrack, Event
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.layouts.layout import Row, Written, WrittenReply
 from duplexgen.pipeline.layouts.section import LayoutSection
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.layouts.vocabulary import Vocabulary
 
 NO_REPLY, GOES_ON, FIRST_TEXT_ID = 0, 1, 2
@@ -34,11 +35,12 @@ class PlainSection(LayoutSection):
 @dataclass(frozen=True)
 class Plain:
     section: PlainSection
-    vocabulary: Vocabulary
+    vocabulary: SharedVocabulary
     samples_per_frame: int
 
     name: ClassVar[str] = "plain"
     Spec: ClassVar[type[LayoutSection]] = PlainSection
+    VOCABULARY: ClassVar[type[Vocabulary]] = SharedVocabulary
     KINDS: ClassVar[tuple[str, ...]] = ("user", "audio", "reply")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("plain_ids", pa.list_(pa.int32()), nullable=False),)
     IDS: ClassVar[str] = "plain_ids"

@@ -58,7 +58,7 @@ def _block(stream: Stream, encoder: "UserEncoder", decoder: "AssistantDecoder", 
     codes = encoder.push(samples)
     ids = stream.step(codes)
     text_tokens = decoder.format.bayling.text_tokens
-    waveforms = decoder.push(decoder.format.vocabulary.audio_codes(ids[:, text_tokens:]))
+    waveforms = decoder.push(decoder.format.bayling.vocabulary.audio_codes(ids[:, text_tokens:]))
     return Block(codes, ids[:, :text_tokens], waveforms, time.perf_counter() - start)
 
 
@@ -92,7 +92,7 @@ class UserEncoder:
                 f"the speech tokenizer gives {codes.shape[1]} codes for a block of {expected} frames. Expected "
                 "tokens.glm4voice.block_frames to divide layout.user_tokens. Build such a data set and train on it."
             )
-        return np.minimum(codes, self._format.vocabulary.audio_size - 1)
+        return np.minimum(codes, self._format.bayling.vocabulary.audio_size - 1)
 
 
 class AssistantDecoder:

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from ...pipeline.errors import UserError
+from ...pipeline.layouts.shared import SharedVocabulary
 from ...pipeline.randomness import generator
 from ..models.model import DuplexModel, max_positions
 
@@ -41,8 +42,8 @@ class Stream:
         self._num_sampled = layout.text_tokens + layout.user_tokens  # ids per block
         self._generators = [generator(seed, dialogue_id, "sampling") for dialogue_id in dialogue_ids]
         device = model.network.device
-        text, audio = self._format.text_ids.to(device), self._format.audio_ids.to(device)
-        self._allowed = [text] * layout.text_tokens + [audio] * layout.user_tokens
+        text, audio = sampled_ids(layout.vocabulary)
+        self._allowed = [text.to(device)] * layout.text_tokens + [audio.to(device)] * layout.user_tokens
         self._cache = DynamicCache(config=model.network.config)
         self._pending = torch.empty((len(dialogue_ids), 0), dtype=torch.int64, device=device)  # not in the cache yet
 
@@ -52,7 +53,7 @@ class Stream:
 
         Text slots hold only text and states, audio slots only audio. Raises UserError if the logits are not finite.
         """
-        user = torch.from_numpy(self._format.vocabulary.audio_ids(user_codes).astype(np.int64))
+        user = torch.from_numpy(self._format.bayling.vocabulary.audio_ids(user_codes).astype(np.int64))
         pending = torch.cat([self._pending, user.to(self._pending.device)], dim=1)
         uniforms = self._draw_uniforms()
         block = []
@@ -79,6 +80,13 @@ class Stream:
         """float64 [dialogues, sampled ids per block]."""
         uniforms = np.stack([generator.random(self._num_sampled) for generator in self._generators])
         return torch.from_numpy(uniforms).to(self._pending.device)
+
+
+def sampled_ids(vocabulary: SharedVocabulary) -> tuple[Tensor, Tensor]:
+    """Ids that a text slot may hold, ascending, and those that an audio slot may, code c at place c; int64 [ids]."""
+    text = np.flatnonzero(vocabulary.is_text(np.arange(vocabulary.text_size)))
+    audio = vocabulary.audio_ids(np.arange(vocabulary.audio_size))
+    return torch.tensor(sorted([*text.tolist(), *vocabulary.state.values()])), torch.from_numpy(audio.astype(np.int64))
 
 
 def choose(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...pipeline.audio import pcm
 from ...pipeline.dialogue import Waveform
 from ...pipeline.errors import UserError
-from ...pipeline.layouts.vocabulary import STATE_TOKENS
+from ...pipeline.layouts.shared import STATE_TOKENS
 from ...pipeline.storage.atomic import atomic_path, explained, write_json
 from ...pipeline.tokens.tokenizers import TEXT_TOKENIZERS, TextTokenizer, installed
 from ..models.model import DuplexModel
@@ -132,7 +132,7 @@ def replies(text_ids: NDArray[np.int32], sequence_format: SequenceFormat) -> lis
 
     A reply starts at [ASSISTANT], or at text outside any reply. It ends at [EPAD], at [SILENCE] or at [ASSISTANT].
     """
-    vocabulary = sequence_format.vocabulary
+    vocabulary = sequence_format.bayling.vocabulary
     tokenizer = text_tokenizer(sequence_format)
     spans: list[tuple[int, int, list[int]]] = []  # first slot, one past the last, text ids
     start: int | None = None
@@ -211,7 +211,7 @@ def _write_picture(conversation: Talk, model: DuplexModel, target: Path) -> None
         axis.set_ylabel(name, fontsize=8)
         axis.set_ylim(-1, 1)
         axis.set_yticks([])
-    names = {id_: name for name, id_ in model.format.vocabulary.state.items()}
+    names = {id_: name for name, id_ in model.format.bayling.vocabulary.state.items()}
     width_s = model.format.bayling.block_samples / rate / model.format.bayling.text_tokens
     for slot, id_ in enumerate(conversation.text_ids):
         colour = STATE_COLOURS[names.get(int(id_), "text")]

@@ -138,8 +138,7 @@ def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, s
 
 def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
     """The network, with the vocabulary's padding and end tokens in its configurations, where other programs look."""
-    if (end := sequence_format.vocabulary.end_of_text) is None:
-        return network
+    end = sequence_format.vocabulary.end_of_text
     for config in (network.config, network.config.get_text_config(), network.generation_config):
         config.bos_token_id, config.eos_token_id, config.pad_token_id = None, end, end
     return network

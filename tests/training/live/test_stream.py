@@ -24,7 +24,7 @@ def run(model: DuplexModel, dialogues: list[int], temperature: float = 0.8, seed
     blocks = []
     for block in range(BLOCKS):
         codes = np.stack([user_codes(dialogue)[block] for dialogue in dialogues])
-        blocks += [model.format.vocabulary.audio_ids(codes), stream.step(codes)]
+        blocks += [model.format.bayling.vocabulary.audio_ids(codes), stream.step(codes)]
     return np.concatenate(blocks, axis=1)
 
 
@@ -46,10 +46,12 @@ def test_the_cache_gives_the_logits_of_the_full_pass(model: DuplexModel, tempera
 def test_every_slot_holds_only_what_it_may(model: DuplexModel) -> None:
     blocks = run(model, list(range(8)), temperature=5.0).reshape(8, BLOCKS, 25)  # hot: everything allowed comes
     text = blocks[:, :, N : N + M]
-    states = list(model.format.vocabulary.state.values())
-    assert (model.format.vocabulary.is_text(text) | np.isin(text, states)).all()
-    assert model.format.vocabulary.is_audio(blocks[:, :, N + M :]).all()
-    assert (blocks[:, :, :N] == model.format.vocabulary.audio_ids(np.stack([user_codes(d) for d in range(8)]))).all()
+    states = list(model.format.bayling.vocabulary.state.values())
+    assert (model.format.bayling.vocabulary.is_text(text) | np.isin(text, states)).all()
+    assert model.format.bayling.vocabulary.is_audio(blocks[:, :, N + M :]).all()
+    assert (
+        blocks[:, :, :N] == model.format.bayling.vocabulary.audio_ids(np.stack([user_codes(d) for d in range(8)]))
+    ).all()
 
 
 def test_a_dialogue_says_in_a_batch_what_it_says_alone(model: DuplexModel) -> None:

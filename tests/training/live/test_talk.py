@@ -222,7 +222,7 @@ def test_a_transcript_has_the_replies_of_a_data_set(data_sets: Callable[..., Dat
 
 
 def test_a_transcript_of_what_a_model_may_never_say(model: DuplexModel) -> None:
-    state = model.format.vocabulary
+    state = model.format.bayling.vocabulary
     word = 300
     ids = np.array([word, state.pad, state.assistant, state.assistant, word, state.silence, state.epad, word], np.int32)
     texts = replies(ids, model.format)

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError, enough_memory
 from duplexgen.pipeline.show.progress import Display
+from duplexgen.training.live.stream import sampled_ids
 from duplexgen.training.models.model import DuplexModel, load_model, save_model, start_from_config
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.sequences import SequenceFormat
@@ -44,7 +45,8 @@ def test_a_model_says_what_pads_and_ends(model_folder: Path) -> None:
         assert (config.get("bos_token_id"), config["eos_token_id"], config["pad_token_id"]) == (None, end, end)
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == end
-    assert end not in model.format.text_ids and end not in model.format.audio_ids, "it is never said"
+    text, audio = sampled_ids(model.format.bayling.vocabulary)
+    assert end not in text and end not in audio, "it is never said"
 
 
 def test_a_model_of_an_earlier_format_is_refused(model_folder: Path, tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_weights_and_links_in_a_vocabulary_reach_no_model(data_sets: Sets, tmp_p
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("damage", [{"layout": {}}, {"state": None}, {"format_version": 99}, {"audio": [1]}])
+@pytest.mark.parametrize("damage", [{"layout": {}}, {"ids": None}, {"format_version": 99}, {"ids": {"state": [1]}}])
 def test_a_vocabulary_that_is_damaged(model_folder: Path, tmp_path: Path, damage: dict[str, object]) -> None:
     shutil.copytree(model_folder, tmp_path / "model")
     path = tmp_path / "model" / "vocabulary.json"

@@ -467,7 +467,10 @@ def test_stopping_late_in_any_blocks(
 
 @given(st.booleans(), st.booleans(), st.integers(0, 99), st.data())
 def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int, data: st.DataObject) -> None:
-    """Except what only one side has: speech after the chosen stop, and silence after the last chosen reply."""
+    """Except what only one side has, and the last frames of a reply, if a row does not tell in which of them it ends.
+
+    Only one side has speech after the chosen stop; only the chosen side has silence that the rejected one has not.
+    """
     events, scenario = (interrupted(2 * SECOND), "interruption") if cut else (two_exchanges(), "turn_taking")
     layout = PLAIN if plain else LAYOUT
     given_track = track(events)
@@ -477,10 +480,10 @@ def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int
     role = data.draw(st.sampled_from(["user", "assistant"]))
     stops = [one.track.events[1].end_sample // SPF for one in (pair.chosen, pair.rejected)]
     alone = range(stops[0] - 2, stops[1] + 3) if cut and role == "assistant" else range(0)
-    replies = [event for event in changed.track.events if event.channel == "assistant"]
-    last = -(-replies[-1].end_sample // SPF)
-    assistants = range(10, last if side == "chosen" else changed.track.frames)
-    shown = assistants if role == "assistant" else range(changed.track.frames)
+    columns = layout.encode(changed.track, [ENCODE(given_track.texts[index]) for index in changed.kept])
+    ends = layout.written(columns).replies[-1].end_frames
+    silence = range(ends[-1], changed.track.frames) if side == "rejected" else range(0)
+    shown = [*range(10, ends.start), *silence] if role == "assistant" else range(changed.track.frames)
     frame = data.draw(st.sampled_from([frame for frame in shown if frame not in alone]))
     codes = getattr(changed.track, f"{role}_codes").copy()
     codes[0, frame] = 1999

@@ -48,9 +48,8 @@ def batch(sequences):
     return ids, torch.tensor([len(sequence) for sequence in sequences])
 
 
-def by_hand(logits, sequence, described, weights):
+def by_hand(logits, sequence, state, weights):
     """Equation 4 and the weights of equation 5, position by position, in float64: [(weight, loss)]."""
-    state = described.state
     omega = {
         state["silence"]: weights.silence,
         state["assistant"]: weights.assistant,
@@ -79,7 +78,7 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
     terms = [
         term
         for row, sequence in enumerate(sequences)
-        for term in by_hand(logits[row], sequence, sequence_format.described, weights)
+        for term in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights)
     ]
     expected = sum(weight * loss for weight, loss in terms) / sum(weight for weight, _ in terms)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
@@ -92,7 +91,7 @@ def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequen
     likelihoods = log_likelihoods(token_losses(network, ids, targets), targets)
     logits = network(ids).logits.detach().numpy()
     expected = [
-        -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.described, weights))
+        -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights))
         for row, sequence in enumerate(sequences)
     ]
     assert likelihoods.tolist() == pytest.approx(expected, rel=1e-5)
@@ -136,13 +135,13 @@ def test_sums_by_kind_tell_the_kinds_apart(network, sequence_format, sequences):
     losses = token_losses(network, ids, targets)
     sums = sums_by_kind(losses, targets, len(sequence_format.kinds))
     logits = network(ids).logits.detach().numpy()
-    state = sequence_format.described.state
+    state = sequence_format.bayling.vocabulary.state
     for kind, column in zip(sequence_format.kinds, sums.T.tolist(), strict=True):
         expected = [
             loss
             for row, sequence in enumerate(sequences)
             for (_, loss), (position, id_) in zip(
-                by_hand(logits[row], sequence, sequence_format.described, Weights()),
+                by_hand(logits[row], sequence, state, Weights()),
                 [(p, i) for p, i in enumerate(sequence) if p % 25 >= N],
                 strict=True,
             )

@@ -467,9 +467,9 @@ def test_stopping_late_in_any_blocks(
 
 @given(st.booleans(), st.booleans(), st.integers(0, 99), st.data())
 def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int, data: st.DataObject) -> None:
-    """Except what only one side has, and the last frames of a reply, if a row does not tell in which of them it ends.
+    """Except frames that the other side does not have, and those in which a row does not tell where a reply ends.
 
-    Only one side has speech after the chosen stop; only the chosen side has silence that the rejected one has not.
+    Only the rejected side has speech after the chosen stop, and only the chosen one all silence after its last reply.
     """
     events, scenario = (interrupted(2 * SECOND), "interruption") if cut else (two_exchanges(), "turn_taking")
     layout = PLAIN if plain else LAYOUT

@@ -79,7 +79,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     from duplexgen.training.models.model import start_from_config
-    from duplexgen.training.objectives.losses import HEARD
+    from duplexgen.training.objectives.losses import USER_KIND
     from duplexgen.training.sequences import SequenceFormat
 
     recipe = _recipe(data, steps, name)
@@ -96,7 +96,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
         for index, row in enumerate(rows):
             sequence = torch.tensor(row["input_ids"])
             ids[index, : len(sequence)] = sequence
-            labels[index, : len(sequence)] = sequence.masked_fill(sequence_format.kinds_of(sequence) == HEARD, -100)
+            labels[index, : len(sequence)] = sequence.masked_fill(sequence_format.kinds_of(sequence) == USER_KIND, -100)
         return {"input_ids": ids, "labels": labels}
 
     class Timed(TrainerCallback):

@@ -32,7 +32,7 @@ from tests.corpus import recipe_dict, run_stages, tree
 from tests.pairs.conftest import pairs_recipe
 from tests.seams.effect import Hum
 from tests.seams.exporter import Broken, Heard, Lines, Sequences
-from tests.seams.layout import Triples
+from tests.seams.layout import Plain
 from tests.seams.scenario import Overlapping
 from tests.stages.running import SCRATCH, recipe, through
 from tests.training.objectives.test_dpo import dpo_recipe
@@ -41,13 +41,13 @@ from tests.training.objectives.test_sft import sft_recipe
 OURS: dict[str, Any] = {
     "timing": {"scenario": "overlapping", "share": 0.25},
     "acoustics": [{"effect": "hum", "loudest": 300}],
-    "layout": {"name": "triples", "shift": 2},
+    "layout": {"name": "plain", "shift": 2},
 }
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LAYOUTS, "triples", Triples)
+    monkeypatch.setitem(LAYOUTS, "plain", Plain)
     monkeypatch.setitem(SCENARIOS, "overlapping", Overlapping)
     monkeypatch.setitem(EFFECTS, "hum", Hum)
     for exporter in (Lines, Heard, Sequences, Broken):
@@ -71,13 +71,13 @@ def test_stages_make_rows_that_keep_every_invariant(said: pa.Table) -> None:
     of = recipe(**OURS)
     stage = SequencesStage(of)
     made, outcome = through([TracksStage(of), stage], said)
-    assert outcome.rejections == () and made.schema.names[-1] == "triples"
+    assert outcome.rejections == () and made.schema.names[-1] == "plain_ids"
     check = Checker(of, stage.layout, stage.text_tokenizer, stage.speech_tokenizer, stage.samples_per_frame, 40)
     for row in made.to_pylist():
         assert list(check.check(row)) == []
         assert {(one["effect"], one["quantity"]) for one in row["acoustics"]} == {("hum", "level")}
-        row["triples"][7] ^= 1
-        assert list(check.check(row)) == ["the triples are not those of the track"]
+        row["plain_ids"][7] ^= 1
+        assert list(check.check(row)) == ["plain_ids are not those of the track"]
 
 
 def test_the_same_tracks_give_both_layouts(said: pa.Table) -> None:
@@ -86,12 +86,12 @@ def test_the_same_tracks_give_both_layouts(said: pa.Table) -> None:
     ours, bayling = recipe(**OURS | changes), recipe(**OURS | changes | {"layout": {}})
     assert TracksStage(ours).shaped_by() == TracksStage(bayling).shaped_by()
     tracks, _ = through([TracksStage(ours)], said)
-    triples, blocks = (through([SequencesStage(one)], tracks)[0].to_pylist() for one in (ours, bayling))
-    for row, other in zip(triples, blocks, strict=True):
+    plain, blocks = (through([SequencesStage(one)], tracks)[0].to_pylist() for one in (ours, bayling))
+    for row, other in zip(plain, blocks, strict=True):
         assert {name: row[name] for name in row.keys() & other.keys()} == {
             name: other[name] for name in row.keys() & other.keys()
         }
-        users = np.asarray(row["triples"]).reshape(-1, 3)[:, 0]
+        users = np.asarray(row["plain_ids"]).reshape(-1, 3)[:, 0]
         ids = np.asarray(other["input_ids"]).reshape(-1, 25)[:, :10].reshape(-1)
         assert len(np.unique(ids[: len(users)] - users)) == 1, "the same codes, by other ids"
 
@@ -100,8 +100,8 @@ def test_a_build_with_them_verifies_and_is_shown(built: Callable[..., Path]) -> 
     folder = built()
     assert list(verify(folder, lambda _: None)) == []
     dataset = Dataset(folder)
-    assert dataset.layout == Triples(dataset.described.layout, dataset.layout.vocabulary, 1280)  # type: ignore[attr-defined,arg-type]
-    assert "triples" in describe_dialogue(dataset, "0").splitlines()[-1]
+    assert dataset.layout == Plain(dataset.described.layout, dataset.layout.vocabulary, 1280)  # type: ignore[attr-defined,arg-type]
+    assert "plain columns" in describe_dialogue(dataset, "0").splitlines()[-1]
     assert dataset.manifest.statistics["sequence_ids"].count == 3
 
 
@@ -110,22 +110,26 @@ def test_pairs_of_it_verify(built: Callable[..., Path], tmp_path: Path) -> None:
     build_pairs(pairs_recipe(), built(), tmp_path / "pairs", tmp_path / "work", Display())
     assert list(verify(tmp_path / "pairs", lambda _: None)) == []
     for row in Dataset(tmp_path / "pairs").rows():
-        chosen, rejected = (np.asarray(row[f"{side}_triples"]).reshape(-1, 3) for side in ("chosen", "rejected"))
+        chosen, rejected = (np.asarray(row[f"{side}_plain_ids"]).reshape(-1, 3) for side in ("chosen", "rejected"))
         assert np.array_equal(chosen[:, 0], rejected[:, 0]) and not np.array_equal(chosen, rejected)
         assert row["scenario"] == "overlapping" and row["rejected_delay_s"] > row["chosen_delay_s"]
 
 
-def test_models_are_trained_on_it(built: Callable[..., Path], tmp_path: Path) -> None:
+def test_models_are_trained_on_it(
+    built: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Both stages over rows of this layout: its own column of ids, its own kinds of positions."""
     folder, model = built(), tmp_path / "model"
     train_sft(sft_recipe(folder, steps=12, batch_size=3, micro_batch_size=2), model, Display())
     steps = [json.loads(line) for line in (model / "log.jsonl").read_text().splitlines()]
-    assert steps[-1].keys() >= {"audio", "state"} and steps[-1]["state"] < 0.75 * steps[0]["state"]
+    assert steps[-1].keys() >= {"audio", "reply"} and steps[-1]["reply"] < 0.75 * steps[0]["reply"]
     build_pairs(pairs_recipe(), folder, tmp_path / "pairs", tmp_path / "work", Display())
     train_dpo(dpo_recipe(model, tmp_path / "pairs", steps=4), tmp_path / "preferring", Display())
     steps = [json.loads(line) for line in (tmp_path / "preferring" / "log.jsonl").read_text().splitlines()]
-    assert steps[-1]["margin"] > steps[0]["margin"] and steps[-1].keys() >= {"audio", "state"}
-    with pytest.raises(UserError, match="a model of the layout triples cannot listen and speak yet: expected one of"):
+    assert steps[-1]["margin"] > steps[0]["margin"] and steps[-1].keys() >= {"audio", "reply"}
+    shown = capsys.readouterr().err
+    assert shown.count(": trained.") == 2 and "duplexgen talk" not in shown
+    with pytest.raises(UserError, match="the model has the layout plain, and `talk` and `evaluate` know only bayling"):
         next(converse(load_model(model), ["one"], np.zeros((1, 12800), np.int16)))
 
 
@@ -139,7 +143,7 @@ def test_another_layout_speaks_and_tokenizes_nothing_again(built: Callable[..., 
 
 def test_a_recipe_that_names_what_is_not_there(corpus: Path) -> None:
     for section, key in (("timing", "scenario"), ("layout", "name")):
-        with pytest.raises(ValueError, match=rf"{section}\.{key}\n  expected one of .*(overlapping|triples)"):
+        with pytest.raises(ValueError, match=rf"{section}\.{key}\n  expected one of .*(overlapping|plain)"):
             Recipe.model_validate(recipe_dict(corpus) | {section: {key: "another"}})
 
 
@@ -148,7 +152,7 @@ def test_an_export_is_whole_or_not_there(built: Callable[..., Path], tmp_path: P
     counted: list[int] = []
     export(dataset, "lines", tmp_path / "new" / "lines", counted.append)
     lines = (tmp_path / "new" / "lines" / "lines.txt").read_text(encoding="utf-8").splitlines()
-    events = [(row["dialogue_id"], of["channel"], of["text"]) for row in dataset.rows() for of in row["events"]]
+    events = [(row["dialogue_id"], one["channel"], one["text"]) for row in dataset.rows() for one in row["events"]]
     assert [tuple(line.split("\t")) for line in lines] == events and counted == [1, 2, 3]
     whole = tree(tmp_path / "new")
     with pytest.raises(UserError, match="disk is full"):
@@ -165,11 +169,11 @@ def test_what_a_data_set_cannot_give_is_said_before_anything_is_written(
     written = tmp_path / "there" / "out"
     with pytest.raises(UserError, match=r"as heard: its rows have no audio: build it again with `output: \{audio: fl"):
         export(dataset, "heard", written)
-    with pytest.raises(UserError, match=r"its layout is bayling: build it again with `layout: \{name: triples\}`"):
+    with pytest.raises(UserError, match=r"its layout is bayling: build it again with `layout: \{name: plain\}`"):
         export(dataset, "sequences", written)
     with pytest.raises(UserError, match=r"no exporter 'nothing': expected one of broken, heard, lines, sequences\."):
         export(dataset, "nothing", written)
-    rows = [row | {"events": [of | {"words": None} for of in row["events"]]} for row in dataset.rows(["events"])]
+    rows = [row | {"events": [one | {"words": None} for one in row["events"]]} for row in dataset.rows(["events"])]
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
     with pytest.raises(UserError, match=r"no audio: .*; the times of words are not known for all of its events"):
         export(dataset, "heard", written)
@@ -180,4 +184,4 @@ def test_a_plan_is_made_of_them(corpus: Path, tmp_path: Path) -> None:
     made: Build = prepare(Recipe.model_validate(recipe_dict(corpus) | OURS), Path("/"), tmp_path, 3, Display())
     assert [stage.name for stage in made.stages] == ["script", "speech", "tracks", "sequences"]
     made.sequences.load(SCRATCH)
-    assert isinstance(made.sequences.layout, Triples)
+    assert isinstance(made.sequences.layout, Plain)

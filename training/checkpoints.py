@@ -20,7 +20,7 @@ NAME = re.compile(r"step-(\d{8,})")
 
 
 class Record(Section):
-    """checkpoint.json: the step it was taken after, and the sha256 of each file."""
+    """checkpoint.json: how many steps came before it, and the sha256 of each file."""
 
     step: int
     files: dict[str, str]
@@ -35,11 +35,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps after which there is a checkpoint, ascending."""
-        found = (NAME.fullmatch(path.parent.name) for path in self.folder.glob(f"step-*/{RECORD}"))
-        return sorted(int(name[1]) for name in found if name)
+        matches = (NAME.fullmatch(path.parent.name) for path in self.folder.glob(f"step-*/{RECORD}"))
+        return sorted(int(match[1]) for match in matches if match)
 
     def save(self, step: int) -> None:
-        """Write model, optimizer and random states as they are after `step` steps; the schedule follows from `step`."""
+        """Write model, optimizer and random states as they are after `step` steps. The schedule follows from `step`."""
         target = self.folder / f"step-{step:08d}"
         temporary = target.with_name(f".{target.name}.tmp")
         if self.accelerator.is_main_process:
@@ -53,7 +53,7 @@ class Checkpoints:
                 sums = {str(path.relative_to(temporary)): file_sha256(path) for path in files}
                 write_json(temporary / RECORD, {"step": step, "files": sums})
             self.accelerator.wait_for_everyone()
-        self.accelerator.wait_for_everyone()  # until each device's files are on disk: the name says that they are
+        self.accelerator.wait_for_everyone()  # all files of all devices must be on disk before the folder gets its name
         if self.accelerator.is_main_process:
             with explained(target):
                 shutil.rmtree(target, ignore_errors=True)
@@ -64,13 +64,13 @@ class Checkpoints:
         self.accelerator.wait_for_everyone()
 
     def restore(self) -> int:
-        """Load the newest checkpoint; the step it was taken after, 0 if there is none.
+        """Load the newest checkpoint and return the number of steps before it; 0 if there is none.
 
         Raises UserError if a file of it is missing or is not what was written.
         """
         if self.accelerator.is_main_process:
-            for left in self.folder.glob(".step-*.tmp"):  # by a run that was killed while it saved
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in self.folder.glob(".step-*.tmp"):  # of a run that was killed while it saved
+                shutil.rmtree(leftover, ignore_errors=True)
         steps = self.steps()
         if not steps:
             return 0
@@ -93,5 +93,5 @@ def _record(folder: Path) -> Record:
 def _damaged(folder: Path) -> str:
     return (
         f"the checkpoint is damaged. Remove {folder} and run the same command again: it continues from the checkpoint "
-        "before."
+        "before that one, or from the start if there is none."
     )

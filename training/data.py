@@ -30,11 +30,11 @@ WHAT_ELSE = "`duplexgen verify` says what else is wrong."
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is trained on, with the number that it has in the whole data."""
+    """A row to train on."""
 
-    number: int
+    number: int  # counted through all data sets
     dialogue_id: str
-    sequences: tuple[NDArray[np.int32], ...]  # of each side, [ids]
+    sequences: tuple[NDArray[np.int32], ...]  # one per side, ids [length]
 
     @property
     def num_ids(self) -> int:
@@ -43,13 +43,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """Rows of one shard that are read together; the number of the first counts through the whole data."""
+    """Rows of one shard that are read together."""
 
     shard: Path
     columns: pa.Schema  # of the shard
-    number: int
-    first_row: int
-    num_ids: NDArray[np.int32]  # of each row, of its first side
+    number: int  # in the shard
+    first_row: int  # counted through all data sets
+    num_ids: NDArray[np.int32]  # of the first side of each row
 
     @property
     def rows(self) -> range:
@@ -62,7 +62,7 @@ class TrainingData:
 
     folders: Sequence[Path]
     kind: str  # of data sets: DIALOGUES or PREFERENCES
-    sides: Sequence[str] = ("",)  # what stands before the name of the column of ids; as long as one another
+    sides: Sequence[str] = ("",)  # prefixes of the column of ids, one per sequence; those of a row have equal length
 
     @cached_property
     def format(self) -> SequenceFormat:
@@ -79,7 +79,7 @@ class TrainingData:
 
     @property
     def columns(self) -> list[str]:
-        """Of the ids of each side."""
+        """Names of the columns of ids, one per side."""
         return [f"{side}{self.format.layout.IDS}" for side in self.sides]
 
     @cached_property
@@ -92,22 +92,24 @@ class TrainingData:
         return Dataset(self.folders[0]).tokens.model_dump(mode="json")
 
     def provenance(self) -> list[dict[str, str]]:
-        """Each set's name and the checksum of its manifest."""
+        """The name of each data set and the checksum of its manifest."""
         return [
             {"name": manifest.name, "manifest_sha256": file_sha256(folder / MANIFEST)}
             for folder, manifest in zip(self.folders, self.manifests, strict=True)
         ]
 
     def check(self) -> None:
-        """Raise UserError unless every data set is of the kind, finished, and every file, byte for byte, as built.
+        """Raise UserError unless every data set is finished, of this kind, and holds the bytes that were built.
 
-        So that no run fails when it is over, their vocabularies have to be what a model can take over.
+        It also reads the vocabularies, which the trained model takes over: a run must not fail after its last step.
         """
         for folder in self.folders:
             dataset = Dataset(folder)
             if failures := check_whole(dataset):
                 listed = "".join(f"\n  {failure}" for failure in failures)
-                raise UserError(f"{folder} is not what was built, and nothing was trained:{listed}")
+                raise UserError(
+                    f"{folder} is not what was built, and nothing was trained:{listed}\nBuild or copy it again."
+                )
             if dataset.kind != self.kind:
                 raise UserError(f"{folder} is a data set of {dataset.kind}: expected one of {self.kind}.")
             read_vocabulary(folder)
@@ -141,7 +143,7 @@ class TrainingData:
         return max(int(group.num_ids.max(initial=0)) for groups in self.groups for group in groups)
 
     def read(self, group: RowGroup) -> list[Row]:
-        """Rows of a group; raises UserError if what they hold cannot be trained on."""
+        """Rows of a group; raises UserError if their ids are damaged."""
         with opened(group.shard, group.columns) as file:
             table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
             table.validate(full=True)
@@ -149,15 +151,20 @@ class TrainingData:
         sides = [_arrays(table[name].combine_chunks()) for name in self.columns]
         for name, sequences in zip(self.columns, sides, strict=True):
             self._check_sequences(group, name, sequences)
-        return [Row(*of) for of in zip(group.rows, ids, zip(*sides, strict=True), strict=True)]
+        return [Row(*fields) for fields in zip(group.rows, ids, zip(*sides, strict=True), strict=True)]
 
     def _check_sequences(self, group: RowGroup, name: str, sequences: list[NDArray[np.int32]]) -> None:
-        """Raise UserError unless each holds ids of the vocabulary, and as many as the row's other sides."""
+        """Raise UserError unless each sequence holds ids of the vocabulary, as many as the row's other sides."""
         for sequence, num_ids in zip(sequences, group.num_ids, strict=True):
             if len(sequence) != num_ids:
-                raise UserError(f"{group.shard}: {name} are {len(sequence)} ids, not {num_ids}. {WHAT_ELSE}")
+                raise UserError(
+                    f"{group.shard}: a row has {len(sequence)} ids in {name}, and {num_ids} in {self.columns[0]}: "
+                    f"expected equal numbers. {WHAT_ELSE}"
+                )
             if len(sequence) == 0 or sequence.min() < 0 or sequence.max() >= self.format.size:
-                raise UserError(f"{group.shard}: {name} are no ids of the vocabulary. {WHAT_ELSE}")
+                raise UserError(
+                    f"{group.shard}: a row has no ids in {name}, or one outside 0 … {self.format.size - 1}. {WHAT_ELSE}"
+                )
 
 
 @dataclass(frozen=True)
@@ -171,18 +178,18 @@ class Batches:
     mix: Literal["all", "equal"] = "all"
 
     @cached_property
-    def rows_an_epoch(self) -> list[int]:
-        """Rows of each data set that an epoch takes."""
+    def rows_per_epoch(self) -> list[int]:
+        """How many rows of each data set an epoch takes."""
         sizes = [sum(len(group.num_ids) for group in groups) for groups in self.data.groups]
         return [min(sizes)] * len(sizes) if self.mix == "equal" else sizes
 
     @property
-    def steps_an_epoch(self) -> int:
-        return -(-sum(self.rows_an_epoch) // self.batch_size)
+    def steps_per_epoch(self) -> int:
+        return -(-sum(self.rows_per_epoch) // self.batch_size)
 
     def from_step(self, step: int) -> Iterator[list[Row]]:
-        """Batches without end, from this step on; earlier windows of the epoch are not read."""
-        epoch, skip = divmod(step, self.steps_an_epoch)
+        """Batches without end, starting with that of this step; earlier windows of the epoch are not read."""
+        epoch, skip = divmod(step, self.steps_per_epoch)
         while True:
             yield from self._epoch(epoch, skip)
             epoch, skip = epoch + 1, 0
@@ -190,32 +197,32 @@ class Batches:
     def _epoch(self, epoch: int, skip: int) -> Iterator[list[Row]]:
         rng = generator(self.seed, str(epoch), "batches")
         for batches in self._plan(rng):
-            needed, skip = batches[skip:], max(skip - len(batches), 0)
-            if needed:
-                rows = self._read(np.concatenate(needed))
-                for batch in needed:
+            rest, skip = batches[skip:], max(skip - len(batches), 0)
+            if rest:
+                rows = self._read(np.concatenate(rest))
+                for batch in rest:
                     yield [rows[row] for row in batch]
 
     def _read(self, numbers: NDArray[np.int64]) -> dict[int, Row]:
         groups = [group for groups in self.data.groups for group in groups]
         starts = [group.first_row for group in groups]
-        wanted = set(numbers.tolist())
-        found: dict[int, Row] = {}
+        of_window = set(numbers.tolist())
+        rows: dict[int, Row] = {}
         for index in np.unique(np.searchsorted(starts, numbers, side="right") - 1):
-            found |= {row.number: row for row in self.data.read(groups[index]) if row.number in wanted}
-        return found
+            rows |= {row.number: row for row in self.data.read(groups[index]) if row.number in of_window}
+        return rows
 
     def _plan(self, rng: np.random.Generator) -> Iterator[list[NDArray[np.int64]]]:
-        """Numbers of the rows of each batch, a window at a time; what fills no batch waits for the next window."""
+        """Row numbers of each batch, one window at a time; rows that fill no batch wait for the next window."""
         rows, lengths = np.empty(0, np.int64), np.empty(0, np.int32)
         groups = self._draw_groups(rng)
         while groups or len(rows):
             drawn_rows, drawn_lengths = [rows], [lengths]
             while groups and sum(map(len, drawn_rows)) < max(self.shuffle_rows, self.batch_size):
-                group, taken = groups.pop()
-                chosen = rng.permutation(len(group.num_ids))[:taken]
-                drawn_rows.append(group.first_row + chosen)
-                drawn_lengths.append(group.num_ids[chosen])
+                group, count = groups.pop()
+                places = rng.permutation(len(group.num_ids))[:count]
+                drawn_rows.append(group.first_row + places)
+                drawn_lengths.append(group.num_ids[places])
             rows, lengths = np.concatenate(drawn_rows), np.concatenate(drawn_lengths)
             order = rng.permutation(len(rows))
             whole = len(rows) - len(rows) % self.batch_size if groups else len(rows)
@@ -226,16 +233,19 @@ class Batches:
             yield [batches[index] for index in rng.permutation(len(batches))]
 
     def _draw_groups(self, rng: np.random.Generator) -> list[tuple[RowGroup, int]]:
-        """Row groups, each with how many of its rows are taken, the data sets evenly mixed; the first one is last."""
-        placed: list[tuple[float, RowGroup, int]] = []
-        for groups, wanted in zip(self.data.groups, self.rows_an_epoch, strict=True):
-            left = wanted
+        """Row groups, each with the number of rows to take of it, the data sets evenly mixed.
+
+        The group to read first is the last of the list: `_plan` takes from the end.
+        """
+        places: list[tuple[float, RowGroup, int]] = []
+        for groups, total in zip(self.data.groups, self.rows_per_epoch, strict=True):
+            left = total
             for index in rng.permutation(len(groups)):
-                if taken := min(left, len(groups[index].num_ids)):
-                    placed.append(((wanted - left) / wanted, groups[index], taken))
-                    left -= taken
-        placed.sort(key=lambda place: place[0], reverse=True)
-        return [(group, taken) for _, group, taken in placed]
+                if count := min(left, len(groups[index].num_ids)):
+                    places.append(((total - left) / total, groups[index], count))
+                    left -= count
+        places.sort(key=lambda place: place[0], reverse=True)
+        return [(group, count) for _, group, count in places]
 
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:

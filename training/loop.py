@@ -1,6 +1,6 @@
 """Optimizes any objective over batches: accumulation, schedule, checkpoints, logs.
 
-Runs on one device or, started with `accelerate launch`, on as many as that gives it (DDP, FSDP).
+It runs on one device, or on several if `accelerate launch` starts it (DDP, FSDP).
 """
 
 import json
@@ -24,16 +24,16 @@ from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.show.progress import Display
 from .checkpoints import Checkpoints
 from .data import Batches, Row
-from .devices import choose_training_kernels, kernels_to_be_had
+from .devices import choose_training_kernels, explained_kernels
 from .recipe import Optimization
 
 LOG = "log.jsonl"
 LESS_MEMORY = (
-    "A smaller micro_batch_size takes less and changes results by rounding; gradient_checkpointing: true takes less "
-    "still. Change the recipe and run the same command again: it continues from the newest checkpoint."
+    "A smaller micro_batch_size takes less memory and changes results only by rounding; gradient_checkpointing: true "
+    "takes still less. Change the recipe and run the same command again: it continues from the newest checkpoint."
 )
-SHORTEST = 2  # ids; a device without rows would have none, which models cannot process
-Micro = Sequence[Row | None]  # None makes a device's share as long as the others'
+SHORTEST = 2  # ids: models cannot process an empty sequence, which a device without rows would have
+Micro = Sequence[Row | None]  # None fills up a device's share to the length of the others
 
 
 class Objective(Protocol):
@@ -41,7 +41,7 @@ class Objective(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """What it reports."""
+        """Names of the figures that `loss` reports."""
         ...
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
@@ -55,6 +55,8 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Loop:
+    """Trains a network over batches, in the folder of a run."""
+
     folder: Path
     optimization: Optimization
     batches: Batches
@@ -62,10 +64,10 @@ class Loop:
 
     @property
     def steps(self) -> int:
-        return self.optimization.steps or (self.optimization.epochs or 0) * self.batches.steps_an_epoch
+        return self.optimization.steps or (self.optimization.epochs or 0) * self.batches.steps_per_epoch
 
     def run(self, network: PreTrainedModel, objective: Objective, display: Display) -> None:
-        """Train from the newest checkpoint on. `network` has been prepared by the accelerator."""
+        """Train, starting at the newest checkpoint. `network` comes from `put_on_devices`."""
         settings = self.optimization
         optimizer = self.accelerator.prepare(_optimizer(network, settings))
         checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator)
@@ -76,29 +78,29 @@ class Loop:
         rows = self.batches.from_step(start)
         with _Log(self.folder, start, self.accelerator) as log, display.training(self.steps, start) as report:
             for step in range(start, self.steps):
-                began = monotonic()
+                step_start = monotonic()
                 batch = next(rows)
-                with enough_memory(f"at step {step}. {LESS_MEMORY}"), kernels_to_be_had():
+                with enough_memory(f"at step {step}. {LESS_MEMORY}"), explained_kernels():
                     figures = self._backward(network, objective, batch)
                     figures["gradient_norm"] = self._clip(network)
                     _stop_unless_finite(figures, step, batch, self.folder)
                     figures["learning_rate"] = schedule.get_last_lr()[0]
-                    optimizer.step()  # the first step makes AdamW's state of each weight
+                    optimizer.step()  # the first step allocates AdamW's state
                 schedule.step()
                 optimizer.zero_grad()
                 log.write(step, figures)
-                speed = sum(row.num_ids for row in batch) / (monotonic() - began)
+                speed = sum(row.num_ids for row in batch) / (monotonic() - step_start)
                 report(step + 1, f"loss {figures['loss']:.3f}  {speed:,.0f} tokens/s")
                 if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
                     checkpoints.save(step + 1)
 
     def _backward(self, network: nn.Module, objective: Objective, batch: list[Row]) -> dict[str, float]:
-        """Gradients of one batch; the loss and what the objective reports, over all devices."""
+        """Compute the gradients of one batch; returns the loss and the objective's figures, over all devices."""
         world = self.accelerator.num_processes
-        mine = batch[self.accelerator.process_index :: world]
-        totals = self.sum(objective.totals(mine))
+        own_rows = batch[self.accelerator.process_index :: world]
+        totals = self.sum(objective.totals(own_rows))
         report = torch.zeros(2, len(objective.names) + 1, device=self.accelerator.device)
-        micros = list(self._micro_batches(mine))
+        micros = list(self._micro_batches(own_rows))
         for index, micro in enumerate(micros):
             # Under FSDP no_sync would keep whole gradients on each device.
             last = index == len(micros) - 1 or self.accelerator.distributed_type == DistributedType.FSDP
@@ -114,7 +116,7 @@ class Loop:
         return {"loss": sums[-1], **figures}
 
     def _micro_batches(self, rows: Sequence[Row]) -> Iterator[Micro]:
-        """As many on each device, also where the batch is the last and short: FSDP's devices must keep in step."""
+        """Equally many on each device, also of a last, shorter batch: FSDP's devices must keep in step."""
         size = self.optimization.micro_batch_size
         share = -(-self.optimization.batch_size // self.accelerator.num_processes)
         padded = [*rows, *[None] * (share - len(rows))]
@@ -124,12 +126,12 @@ class Loop:
                 yield micro
 
     def each_row_once(self) -> Iterator[Micro]:
-        """This device's micro-batches of every row that training will see, as many on each device."""
-        seen: set[int] = set()
+        """This device's micro-batches of all rows that training will use, each row once; equally many per device."""
+        numbers: set[int] = set()
         for batch in islice(self.batches.from_step(0), self.steps):
-            new = [row for row in batch if row.number not in seen]
-            seen.update(row.number for row in new)
-            if not new and len(seen) == self.batches.data.num_rows:
+            new = [row for row in batch if row.number not in numbers]
+            numbers.update(row.number for row in new)
+            if not new and len(numbers) == self.batches.data.num_rows:
                 return
             yield from self._micro_batches(new[self.accelerator.process_index :: self.accelerator.num_processes])
 
@@ -139,7 +141,7 @@ class Loop:
         return float(norm) if norm is not None else 0.0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Over all devices."""
+        """The sum over all devices."""
         total = self.accelerator.reduce(values.to(self.accelerator.device), "sum")
         assert isinstance(total, Tensor)
         return total
@@ -156,14 +158,16 @@ def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
 
 
 def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTrainedModel:
-    """The network as the accelerator trains it, wrapped and moved. Raises UserError if a device has no room for it."""
-    with enough_memory("for the model: training takes four times its weights, in fp32. FSDP shares that out."):
+    """The network on the accelerator's devices, ready to train. Raises UserError if a device has no room for it."""
+    with enough_memory(
+        "for the model: training takes four times the memory of its weights in fp32. FSDP divides it among devices."
+    ):
         prepared: PreTrainedModel = accelerator.prepare(network)
     return prepared
 
 
 def padded_ids(rows: Sequence[NDArray[np.int32] | None], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sequences as ids [rows, longest], zeros on the right, and their lengths [rows]; 0 for None."""
+    """Sequences as ids [rows, longest], padded with zeros on the right, and their lengths [rows]; None has length 0."""
     lengths = [0 if row is None else len(row) for row in rows]
     ids = torch.zeros(len(rows), max(SHORTEST, *lengths), dtype=torch.long)
     for index, row in enumerate(rows):
@@ -184,13 +188,13 @@ def _stop_unless_finite(figures: dict[str, float], step: int, batch: Sequence[Ro
     names = ", ".join(row.dialogue_id for row in batch[:8])
     raise UserError(
         f"step {step}: the loss is {figures['loss']} and the gradient norm {figures['gradient_norm']}, in a batch with "
-        f"{names}. The step was not taken; {folder} has not changed. A lower learning_rate, more warm-up or "
+        f"{names}. The step was not taken, and {folder} was not changed. A lower learning_rate, a longer warm-up or "
         "precision: fp32 may help."
     )
 
 
 class _Log:
-    """One line of JSON per step, and the same figures for TensorBoard. Lines after the start are removed."""
+    """One line of JSON per step, and the same figures for TensorBoard. Lines from step `start` on are removed first."""
 
     def __init__(self, folder: Path, start: int, accelerator: Accelerator) -> None:
         self.path = folder / LOG
@@ -199,8 +203,8 @@ class _Log:
 
     def __enter__(self) -> "_Log":
         if self.accelerator.is_main_process:
-            kept = self.path.read_text().splitlines(keepends=True)[: self.start] if self.path.exists() else []
-            self.path.write_text("".join(kept))
+            lines = self.path.read_text().splitlines(keepends=True)[: self.start] if self.path.exists() else []
+            self.path.write_text("".join(lines))
             self.file = self.path.open("a", buffering=1)
         self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": self.start}})
         return self

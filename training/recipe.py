@@ -18,11 +18,11 @@ Precision = Literal["fp32", "bf16"]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(gt=0, le=10**9)]  # steps, rows
 Beta = Annotated[float, Field(ge=0, lt=1)]  # of AdamW
-Batch = Annotated[int, Field(gt=0, le=1_000_000)]  # sequences
+Batch = Annotated[int, Field(gt=0, le=1_000_000)]  # sequences, or pairs
 
 
 class Model(Section):
-    """What training starts from: a model of transformers by name or folder, or a configuration and random weights."""
+    """What training starts from: a model of transformers, by name or folder, or random weights and a configuration."""
 
     pretrained: PathText | None = None
     config: dict[str, Any] | None = None  # for AutoConfig.for_model: model_type, hidden_size …
@@ -38,7 +38,7 @@ class Model(Section):
 
 
 class Weights(Section):
-    """ω of each kind of position (BayLing-Duplex, equation 5; section 4.4, table 3). The user's are always 0."""
+    """ω of each kind of position (BayLing-Duplex, equation 5; section 4.4, table 3). That of the user's is always 0."""
 
     silence: NotNegative = 0.1
     assistant: NotNegative = 10.0
@@ -48,7 +48,7 @@ class Weights(Section):
     audio: NotNegative = 1.0
 
     @model_validator(mode="after")
-    def some(self) -> "Weights":
+    def not_all_zero(self) -> "Weights":
         if not any(self.model_dump().values()):
             raise ValueError("expected at least one weight above 0")
         return self
@@ -58,8 +58,8 @@ class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
     learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Batch = 32  # sequences, or pairs, per step, over all devices
-    micro_batch_size: Batch = 8  # of these at once on a device; what fits its memory
+    batch_size: Batch = 32  # per step, over all devices
+    micro_batch_size: Batch = 8  # of these, how many a device takes at once: as its memory allows
     epochs: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | None = None
     warmup_share: Share = 0.1
@@ -68,13 +68,15 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
-    repeatable: bool = True  # the same bits each time on the same devices; false for models that need other kernels
+    repeatable: bool = True  # the same bits each time; false for a model with an operation that has no such kernel
     checkpoint_every: Count = 200  # steps
-    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = 4096  # that are shuffled and sorted by length together
+    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
+        4096  # rows that are shuffled and sorted by length together
+    )
 
     @field_validator("betas", mode="before")
     @classmethod
-    def pair(cls, value: Any) -> Any:
+    def from_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
@@ -96,7 +98,7 @@ class Common(Section):
     description: str = ""
     seed: Seed = 0
     data: Annotated[list[PathText], Field(min_length=1, max_length=1000)]
-    mix: Literal["all", "equal"] = "all"  # per epoch every row, or from each data set as many rows as the smallest has
+    mix: Literal["all", "equal"] = "all"  # rows per epoch: all, or of each data set as many as the smallest has
     weights: Weights = Weights()
     optimization: Optimization
 

@@ -1,4 +1,4 @@
-"""The folder of a training run: to which recipe it belongs, and the finished model."""
+"""The folder of a training run: which recipe and data it belongs to, and the finished model."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,12 +18,14 @@ from .models.model import ABOUT, save_model
 from .recipe import Common
 
 RUN = "run.json"
-# of `optimization`: they change results only by rounding (and dropout), so a run may continue with other values
+# Keys of `optimization` that change results only by rounding (and dropout): a run may continue with other values.
 FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "repeatable"}
 
 
 @dataclass(frozen=True)
 class Run:
+    """A run whose folder is locked. about: what training.json will say."""
+
     folder: Path
     about: dict[str, Any]
     accelerator: Accelerator
@@ -33,7 +35,10 @@ class Run:
         return (self.folder / ABOUT).exists()
 
     def finish(self, network: nn.Module, data_set: Path) -> None:
-        """Write the model beside the checkpoints; the file that says that it is whole comes last."""
+        """Write the model beside the checkpoints; training.json, which says that it is whole, comes last.
+
+        data_set: its vocabulary is the model's.
+        """
         accelerator = self.accelerator
         staging = self.folder / ".model.tmp"
         state = accelerator.get_state_dict(network)
@@ -55,7 +60,7 @@ def open_run(
 ) -> Iterator[Run]:
     """The run of a recipe over these data in `out`, locked; raises UserError if `out` holds anything else.
 
-    tokens: the section of the data's recipe, kept with the model.
+    tokens: the section `tokens` of the data's recipe, which is stored with the model.
     """
     shape = {"recipe": recipe.model_dump(mode="json"), "data": data}
     about = {"format_version": 1, "software": {"duplexgen": __version__}, "tokens": tokens, **shape}
@@ -74,21 +79,19 @@ def open_run(
         yield Run(out, about, accelerator)
 
 
-def _fixed(about: dict[str, Any]) -> dict[str, Any]:
+def _identity(about: dict[str, Any]) -> dict[str, Any]:
     """Everything that must not change during a run."""
     recipe = about.get("recipe")
     recipe = dict(recipe) if isinstance(recipe, dict) else {}
     recipe.pop("description", None)
     optimization = recipe.get("optimization")
-    of_run = optimization if isinstance(optimization, dict) else {}
-    recipe["optimization"] = {key: value for key, value in of_run.items() if key not in FREE}
+    settings = optimization if isinstance(optimization, dict) else {}
+    recipe["optimization"] = {key: value for key, value in settings.items() if key not in FREE}
     return {"recipe": recipe, "data": about.get("data")}
 
 
 def _check_same(out: Path, stored: dict[str, Any], about: dict[str, Any]) -> None:
-    if _fixed(stored) == _fixed(about):
+    if _identity(stored) == _identity(about):
         return
-    unlike = "data" if stored.get("data") != about["data"] else "recipe"
-    raise UserError(
-        f"{out} holds a run of another {unlike}; nothing was changed. Choose another folder with --out, or remove it."
-    )
+    unlike = "over other data, or from another model" if stored.get("data") != about["data"] else "of another recipe"
+    raise UserError(f"{out} holds a run {unlike}; nothing was changed. Choose another folder with --out, or remove it.")

@@ -1,4 +1,4 @@
-"""What the positions of a sequence are: whose, and of which kind (BayLing-Duplex section 2.1)."""
+"""The format of a model's sequences: its vocabulary, and the kind of each position (BayLing-Duplex section 2.1)."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,16 +15,17 @@ from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.layout import Layout
 from ..pipeline.layouts.vocabulary import Vocabulary
 from ..pipeline.tokens.section import Tokens
+from ..pipeline.tokens.tokenizers import SPEECH_TOKENIZERS
 
 EMBEDDED = Tokens()
 
 
 @dataclass(frozen=True)
 class SequenceFormat:
-    """How the sequences of a data set are read, from its vocabulary.json alone."""
+    """How to read the sequences of a data set: what its vocabulary.json says."""
 
     described: Described  # vocabulary.json
-    tokens: Tokens = field(default=EMBEDDED, compare=False)  # of the data set's recipe: where its tokenizers are
+    tokens: Tokens = field(default=EMBEDDED, compare=False)  # of the data set's recipe: where the tokenizers are
 
     @classmethod
     def read(cls, folder: Path, tokens: Tokens = EMBEDDED) -> "SequenceFormat":
@@ -41,30 +42,38 @@ class SequenceFormat:
 
     @cached_property
     def bayling(self) -> Bayling:
-        """The layout of the models that `talk` and `evaluate` know; raises UserError if it is another."""
+        """The layout, if it is the one that `talk` and `evaluate` know; raises UserError if it is another."""
         if not isinstance(self.layout, Bayling):
             raise UserError(
-                f"a model of the layout {self.layout.name} cannot listen and speak yet: expected one of {Bayling.name}."
+                f"the model has the layout {self.layout.name}, and `talk` and `evaluate` know only {Bayling.name}. "
+                f"Use a model that was trained on a data set of the layout {Bayling.name}."
             )
         return self.layout
 
     @property
+    def can_talk(self) -> bool:
+        """Whether `talk` and `evaluate` take such a model: they know its layout, and its speech tokenizer decodes."""
+        name = self.described.speech_tokenizer.name
+        decodes = name in SPEECH_TOKENIZERS and SPEECH_TOKENIZERS[name](self.tokens).decodes
+        return decodes and isinstance(self.layout, Bayling)
+
+    @property
     def sample_rate(self) -> int:
-        """Of the tracks, Hz."""
+        """Hz, of the tracks."""
         return self.described.sample_rate
 
     @property
     def size(self) -> int:
-        """Rows that an embedding needs."""
+        """How many rows the embedding needs."""
         return self.vocabulary.size
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of positions; the first is what the model hears, which is never predicted."""
+        """Kinds of positions. The first is the user's, which the model hears and never predicts."""
         return self.layout.KINDS
 
     def kinds_of(self, ids: Tensor) -> Tensor:
-        """Index into `kinds` of each position, uint8 [..., length], of ids [..., length] from the start of a row on."""
+        """Index into `kinds` of each position, uint8 [..., length]. ids: [..., length], from the start of each row."""
         rows = ids.reshape(-1, ids.shape[-1]).cpu().numpy()
-        found = np.stack([self.layout.kinds({self.layout.IDS: row}) for row in rows])
-        return torch.from_numpy(found).to(ids.device).view(ids.shape)
+        kinds = np.stack([self.layout.kinds({self.layout.IDS: row}) for row in rows])
+        return torch.from_numpy(kinds).to(ids.device).view(ids.shape)

@@ -1,4 +1,4 @@
-"""The data card of a built data set: README.md with the statistics of the run, and its plots."""
+"""The data card of a data set: README.md, with its statistics, and a plot."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import yaml
 from ..escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, table
 from ..layouts.layouts import LAYOUTS
 from ..storage.atomic import atomic_path
+from .manifest import CARD
 from .statistics import Statistics, Tally
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
-CARD = "README.md"
 AUDIO = """`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**.
 
 ```python
@@ -27,8 +27,8 @@ user, assistant = samples.T
 """
 READ_REJECTED = """
 rejected = load_dataset(folder, "rejected", split="train")"""
-NO_AUDIO = "Audio was left out; the codes are what is kept of it, `user_codes` and `assistant_codes`."
-EMBEDDED = "All speech is synthetic; no recording of a person is in it."
+NO_AUDIO = "Audio was left out. Its codes are in `user_codes` and `assistant_codes`."
+EMBEDDED = "All speech is synthetic: there is no recording of a person in it."
 CLONED = """All speech is synthetic, in voices cloned from the recordings of the bank that the recipe names.
 Its card says where they come from and under which licences."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -36,15 +36,15 @@ PLOT_COLUMNS = 2
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-    """Write the card of dialogues and its plots; returns their paths, relative to `folder`.
+    """Write the card of a data set of dialogues and its plot; returns their paths, relative to `folder`.
 
-    about: the manifest, all but its files.
+    about: the manifest without its list of files.
     """
     recipe = about["recipe"]
     dialogue = statistics.get("dialogue_s")
     layout = LAYOUTS[recipe["layout"]["name"]].Spec.model_validate(recipe["layout"])
     with_audio = recipe["output"]["audio"] == "flac"
-    about_card = {
+    words = {
         "description": paragraphs(recipe["description"]),
         "scenario": recipe["timing"]["scenario"].replace("_", "-"),
         "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
@@ -62,11 +62,11 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "task_categories": ["audio-to-audio", "text-to-speech"],
         "tags": ["full-duplex", "spoken-dialogue", "turn-taking", "duplexgen", recipe["timing"]["scenario"]],
     }
-    return write_card(folder, "dataset.md", front_matter, about_card, about, statistics)
+    return write_card(folder, "dataset.md", front_matter, words, about, statistics)
 
 
 def dialogues_front_matter(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Licence and languages, by the recipe that the dialogues were built from."""
+    """The licence and the languages of dialogues. recipe: the one that they were built from."""
     languages = sorted({source["language"] for source in recipe["sources"]})
     return {"license": one_line(recipe["license"]), "language": languages}
 
@@ -75,13 +75,13 @@ def write_card(
     folder: Path,
     template: str,
     front_matter: dict[str, Any],
-    says: dict[str, Any],
+    words: dict[str, Any],
     about: dict[str, Any],
     statistics: Statistics,
 ) -> list[str]:
-    """Fill in a template of data_cards/, and write the plots of all that was measured.
+    """Fill in a template of data_cards/ and write the plot; returns their paths, relative to `folder`.
 
-    says: what this kind of data set has to say; its name, its counts, ledger and statistics are added.
+    words: the fields of the template that only this kind of data set has. about: the manifest without its files.
     """
     plot = "plots/timing.png"
     _write_plot(folder / plot, statistics)
@@ -97,7 +97,7 @@ def write_card(
             for name, part in parts.items()
         ],
     }
-    shown = says | {
+    fields = words | {
         "front_matter": Markdown(yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip()),
         "name": recipe["name"],
         "read_rejected": Markdown(READ_REJECTED if "rejected" in parts else ""),
@@ -108,7 +108,7 @@ def write_card(
         "seed": recipe["seed"],
         "version": about["software"]["duplexgen"],
     }
-    text = fill((TEMPLATES / template).read_text(encoding="utf-8"), shown)
+    text = fill((TEMPLATES / template).read_text(encoding="utf-8"), fields)
     with atomic_path(folder / CARD) as path:
         path.write_text(text, encoding="utf-8")
     return [CARD, plot]
@@ -118,20 +118,21 @@ def _sources(recipe: dict[str, Any], prints: dict[str, Any]) -> Markdown:
     rows = []
     for source in recipe["sources"]:
         read_from = (f"{markdown(name)} {code(value[:12])}" for name, value in prints[source["name"]].items() if value)
-        named = [source[key] for key in ("name", "shape", "language", "license")]
-        rows.append([*named, Markdown(", ".join(read_from))])
+        cells = [source[key] for key in ("name", "shape", "language", "license")]
+        rows.append([*cells, Markdown(", ".join(read_from))])
     return table(("source", "shape", "language", "licence", "read from"), rows)
 
 
 def _ledger(ledger: list[dict[str, Any]]) -> Markdown:
     figures = ("stage", "planned", "emitted", "rejected")
     rows = [
-        [*(counts[key] for key in figures), _counted(counts["reasons"]), _counted(counts["notes"])] for counts in ledger
+        [*(counts[key] for key in figures), _listed(counts["reasons"]), _listed(counts["notes"])] for counts in ledger
     ]
     return table((*figures, "why", "changed, not rejected"), rows)
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int]) -> str:
+    """Names and their counts, the largest count first."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -159,9 +160,9 @@ def _write_plot(target: Path, statistics: Statistics) -> None:
     axes = figure.subplots(rows, PLOT_COLUMNS, squeeze=False).flatten()
     for axis, tally in zip(axes, tallies, strict=False):
         axis.stairs(tally.histogram, tally.quantity.edges, fill=True, color="#3b6ea5")
-        filled = tally.histogram.nonzero()[0]
+        bins = tally.histogram.nonzero()[0]
         width = tally.quantity.edges[1] - tally.quantity.edges[0]
-        axis.set_xlim(tally.quantity.edges[filled[0]] - 2 * width, tally.quantity.edges[filled[-1] + 1] + 2 * width)
+        axis.set_xlim(tally.quantity.edges[bins[0]] - 2 * width, tally.quantity.edges[bins[-1] + 1] + 2 * width)
         axis.set_title(plot_text(_label(tally)), fontsize=9)
         axis.set_ylabel("count", fontsize=8)
         axis.tick_params(labelsize=8)

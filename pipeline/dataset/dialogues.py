@@ -1,4 +1,4 @@
-"""The kind of data set that a build makes of text: dialogues."""
+"""Dialogues as a kind of data set: what `duplexgen build` makes of text."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from .schema import data_schema
 from .statistics import Statistics, measure, measure_quality
 
 DIALOGUES = "dialogues"
-PRINTS = {"name", "version", "sha256"}  # what of a tokenizer decides what it gives
+PRINTS = {"name", "version", "sha256"}  # of a tokenizer: what decides its output
 EVENT_FIELDS = (
     *("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by"),
     *(f"quality.{name}" for name in FIGURES),
@@ -33,6 +33,8 @@ EVENT_FIELDS = (
 
 
 class Dialogues:
+    """What `dataset.kind.Kind` asks of a data set of dialogues."""
+
     name: ClassVar[str] = DIALOGUES
     recipe: ClassVar[type[Section]] = Recipe
     stages: ClassVar[tuple[str, ...]] = ("source", "script", "speech", "tracks", "sequences")
@@ -49,7 +51,7 @@ class Dialogues:
         return ["scenario", *fields, *(column.name for column in layout.COLUMNS)]
 
     def finished_with(self, recipe: Recipe) -> dict[str, Any]:
-        """The card's words, sizes."""
+        """The words of the card, and the size of shards."""
         return {
             **shape_of(recipe, {"name", "description", "license"}),
             "licenses": [source.license for source in recipe.sources],
@@ -84,16 +86,16 @@ class Dialogues:
         fingerprints = manifest.sources or {}
         names = {source.name for source in recipe.sources}
         if fingerprints.keys() != names:
-            yield f"has fingerprints of the sources {sorted(fingerprints)!a}, its recipe names {sorted(names)}"
+            yield f"has fingerprints of the sources {sorted(fingerprints)!a}, and its recipe names {sorted(names)}"
         if manifest.limit is not None and manifest.ledger[0].emitted > manifest.limit:
-            yield f"{manifest.ledger[0].emitted} dialogues came from its sources, more than its limit {manifest.limit}"
+            yield f"{manifest.ledger[0].emitted} dialogues came from its sources, more than its limit, {manifest.limit}"
         shaped_by = [shape.shaped_by for shape in manifest.stages.values()]
         if any("engine" in shape and ("gate" in shape) != (recipe.speech.gate is not None) for shape in shaped_by):
             yield "its speech was shaped by another gate than the manifest says"
         described = dataset.described.model_dump(include=dict.fromkeys(("speech_tokenizer", "text_tokenizer"), PRINTS))
         for part, prints in described.items():
-            said = [shape[part] for shape in shaped_by if part in shape]
-            if not said or not all(isinstance(one, dict) and prints.items() <= one.items() for one in said):
+            stored = [shape[part] for shape in shaped_by if part in shape]
+            if not stored or not all(isinstance(one, dict) and prints.items() <= one.items() for one in stored):
                 yield f"was made with another {part} than vocabulary.json says"
 
     def checker(self, dataset: Dataset) -> "DialogueRows":
@@ -118,7 +120,7 @@ class Dialogues:
 
 @dataclass(frozen=True)
 class DialogueRows:
-    """Checks the rows of a data set of dialogues, in order."""
+    """Checks a data set of dialogues: its tokenizer, then its rows in order."""
 
     dataset: Dataset
     checker: Checker
@@ -143,10 +145,10 @@ def _tokenizer(
     try:
         return installed(table, described, dataset.tokens)
     except UserError as error:
-        if getattr(dataset.tokens, described.name, None) is None:  # it is duplexgen's own
+        if getattr(dataset.tokens, described.name, None) is None:  # a tokenizer that ships with duplexgen
             raise
         raise UserError(
-            f"{error}\nThe data set's files were checked, and its rows were not: that needs the model of its recipe, "
-            f"where {dataset.path / MANIFEST} says (tokens.{described.name}). Relative paths start at the folder "
-            "you work in: run the command where the data set was built, or put the model, or a link to it, there."
+            f"{error}\nThe data set's files were checked, but its rows were not: that needs the model, at the place "
+            f"that {dataset.path / MANIFEST} names (tokens.{described.name}). Relative paths start at the folder you "
+            "work in: run the command where the data set was built, or put the model, or a link to it, there."
         ) from error

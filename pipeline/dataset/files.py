@@ -15,15 +15,15 @@ from .manifest import REJECTED, File
 from .reader import LARGEST_JSON_BYTES, MANIFEST, SUCCESS, Dataset, link_in, open_table
 from .schema import REJECTED as REJECTED_COLUMNS
 
-LONGEST_NAME = 200  # characters of a file, in a sentence
+LONGEST_NAME = 200  # characters of a name in a message
 NOT_ITS_MANIFEST = f"{MANIFEST}: is not the one that {SUCCESS} was written for"
 
 
 def check_files(dataset: Dataset, columns: pa.Schema) -> Iterator[str]:
-    """Every file that is not, byte for byte, what the manifest says, and every one it does not list.
+    """What is wrong with files, in words: those that do not have the bytes that the manifest says, and extra ones.
 
-    columns: of its shards.
-    Hidden ones may be there: .gitattributes and .cache/ come with a download from the Hub, .nfs* with NFS.
+    columns: of its shards. Hidden files may be there: .gitattributes and .cache/ come with a download from the Hub,
+    .nfs* with NFS.
     """
     if is_of_another_build(dataset):
         yield NOT_ITS_MANIFEST
@@ -38,7 +38,7 @@ def check_files(dataset: Dataset, columns: pa.Schema) -> Iterator[str]:
 
 
 def missing_files(dataset: Dataset) -> Iterator[str]:
-    """What `check_files` finds without reading tables: files that are gone, are links, or have another size."""
+    """What `check_files` finds without reading the files: those that are missing, are links, or have another size."""
     if is_of_another_build(dataset):
         yield NOT_ITS_MANIFEST
         return
@@ -48,7 +48,7 @@ def missing_files(dataset: Dataset) -> Iterator[str]:
 
 
 def is_of_another_build(dataset: Dataset) -> bool:
-    """Whether its manifest is not the one that _SUCCESS was written for."""
+    """Whether the manifest is another one than _SUCCESS was written for."""
     path = dataset.path / MANIFEST
     try:
         return hashlib.sha256(read_bytes(path, LARGEST_JSON_BYTES)).hexdigest() != dataset.success.manifest_sha256

@@ -1,4 +1,4 @@
-"""Partitions to the files of the finished data set: shards, rejected table, manifest."""
+"""Turns partitions into the tables of a finished data set: shards and rejected rows."""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,17 +18,18 @@ from ..storage.partitions import COMPRESSION, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 from ..storage.tables import rows_of_table
 from .kind import Kind
+from .ledger import MOST_REJECTED_ROWS
+from .manifest import rejected_name, shard_name
 from .reader import opened
 from .schema import REJECTED
 from .statistics import Statistics
 
 ROW_GROUP_BYTES = 100_000_000
-JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer that outgrows the driver
-REJECTED_ROWS_A_FILE = 100_000
+JOINED_BYTES = 8_000_000  # many tiny row groups make readers slow, and a footer too large for the driver's memory
 COMMITS = ".commits"
 
 Entry = dict[str, Any]
-"""What the manifest says of one file: path, bytes, sha256 and, of tables, rows."""
+"""What the manifest says of one file: path, bytes, sha256 and, if it is a table, rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +39,25 @@ class Shard:
     number: int
     of: int
     partitions: tuple[int, ...]
-    made_of: str  # a checksum of those of its partitions
+    made_of: str  # a checksum over the checksums of the partitions
 
     @property
     def file(self) -> str:
-        return f"data/train-{self.number:05d}-of-{self.of:05d}.parquet"
+        return shard_name(self.number, self.of)
 
 
 def group_shards(folder: PartitionFolder, partitions: Sequence[int], shard_bytes: int) -> list[Shard]:
-    """Neighbouring partitions up to a size; a partition without rows goes nowhere."""
+    """Shards of neighbouring partitions, up to a size each. Partitions without rows are left out."""
     groups: list[dict[int, str]] = []
-    filled = 0
+    num_bytes = 0
     for partition, record in zip(partitions, folder.records(partitions), strict=True):
         if record.rows == 0:
             continue
-        if not groups or filled + record.bytes > shard_bytes:
+        if not groups or num_bytes + record.bytes > shard_bytes:
             groups.append({})
-            filled = 0
+            num_bytes = 0
         groups[-1][partition] = record.sha256
-        filled += record.bytes
+        num_bytes += record.bytes
     return [Shard(number, len(groups), tuple(group), _together(group)) for number, group in enumerate(groups)]
 
 
@@ -65,19 +66,19 @@ def _together(group: dict[int, str]) -> str:
 
 
 def keep_finished(shards: Sequence[Shard], staging: Path) -> dict[str, Entry]:
-    """What the manifest says of the shards that a killed build has finished; everything else there is removed.
+    """The entries of the shards that a killed build has finished; every other file in `staging` is removed.
 
-    A shard counts if its record does, was made of the same partitions, and the file is, byte for byte, what it says.
+    A shard is finished if its record is whole, names the same partitions, and the file has the bytes that it says.
     """
     files = {name for shard in shards for name in (shard.file, record_name(shard.file))}
     remove_others(staging, files)
-    found = {shard.file: _finished(shard, staging) for shard in shards}
-    kept = {file: entry for file, entry in found.items() if entry}
-    remove_others(staging, {name for file in kept for name in (file, record_name(file))})
-    return kept
+    entries = {shard.file: _finished_entry(shard, staging) for shard in shards}
+    finished = {file: entry for file, entry in entries.items() if entry}
+    remove_others(staging, {name for file in finished for name in (file, record_name(file))})
+    return finished
 
 
-def _finished(shard: Shard, staging: Path) -> Entry | None:
+def _finished_entry(shard: Shard, staging: Path) -> Entry | None:
     try:
         stored = read_record(staging / record_name(shard.file))
     except (FileNotFoundError, RecordDamaged):
@@ -88,7 +89,7 @@ def _finished(shard: Shard, staging: Path) -> Entry | None:
 
 
 def remove_others(folder: Path, files: Collection[str]) -> None:
-    """Remove all but these files, by their paths in the folder. Links are removed, what they lead to is left alone."""
+    """Remove everything but these files, named by their paths in the folder. Of a link, only the link is removed."""
     with explained(folder):
         if folder.is_symlink() or folder.is_file():
             folder.unlink()
@@ -108,7 +109,7 @@ def _remove_others(folder: Path, files: Collection[str], prefix: str) -> None:
 
 
 def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa.Schema) -> Entry:
-    """Join partitions into row groups: small ones together, one over ROW_GROUP_BYTES divided."""
+    """Write the partitions of a shard as row groups: small ones joined, large ones divided at ROW_GROUP_BYTES."""
     rows = 0
     with (
         atomic_path(staging / shard.file) as path,
@@ -118,21 +119,21 @@ def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa
             groups = -(-table.nbytes // ROW_GROUP_BYTES)
             writer.write_table(table, row_group_size=-(-table.num_rows // groups))
             rows += table.num_rows
-    written = entry(staging, shard.file, rows)
-    write_record(staging / record_name(shard.file), written | {"made_of": shard.made_of})
-    return written
+    of_shard = entry(staging, shard.file, rows)
+    write_record(staging / record_name(shard.file), of_shard | {"made_of": shard.made_of})
+    return of_shard
 
 
 def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Neighbouring tables together up to JOINED_BYTES."""
+    """Neighbouring tables, joined up to JOINED_BYTES."""
     waiting: list[pa.Table] = []
-    filled = 0
+    num_bytes = 0
     for table in tables:
-        if waiting and filled + table.nbytes > JOINED_BYTES:
+        if waiting and num_bytes + table.nbytes > JOINED_BYTES:
             yield pa.concat_tables(waiting)
-            waiting, filled = [], 0
+            waiting, num_bytes = [], 0
         waiting.append(table)
-        filled += table.nbytes
+        num_bytes += table.nbytes
     if waiting:
         yield pa.concat_tables(waiting)
 
@@ -140,9 +141,9 @@ def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 def measured(
     shards: Sequence[Path], kind: Kind, layout: Layout, sample_rate: int, report: Callable[[int], None]
 ) -> Statistics:
-    """What the rows of finished shards are like: a row group at a time, and no column that is not measured.
+    """The statistics of finished shards. It reads one row group at a time, and only the columns that are measured.
 
-    report: called with the number of shards measured so far.
+    report: called with the number of shards done.
     """
     statistics, columns = Statistics(), kind.measured(layout)
     for done, shard in enumerate(shards, start=1):
@@ -155,10 +156,10 @@ def measured(
 
 
 def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[Entry]:
-    """Write the rejected table; returns what the manifest says of its files. There is always one, even without rows."""
+    """Write the rejected table; returns the entries of its files. There is always a file, even without rows."""
     entries: list[Entry] = []
-    while (rows := list(islice(rejections, REJECTED_ROWS_A_FILE))) or not entries:
-        file = f"rejected/part-{len(entries):05d}.parquet"
+    while (rows := list(islice(rejections, MOST_REJECTED_ROWS))) or not entries:
+        file = rejected_name(len(entries))
         columns = {name: [getattr(row, name) for row in rows] for name in REJECTED.names}
         with atomic_path(staging / file) as path:
             pq.write_table(pa.table(columns, schema=REJECTED), path, compression=COMPRESSION)
@@ -167,21 +168,21 @@ def write_rejected(rejections: Iterator[Rejection], staging: Path) -> list[Entry
 
 
 def entry(folder: Path, file: str, rows: int | None = None) -> Entry:
-    """What the manifest says of a finished file."""
+    """What the manifest says of a finished file. rows: of a table."""
     path = folder / file
     with explained(path):
-        says = {"path": file, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    return says | ({} if rows is None else {"rows": rows})
+        fields = {"path": file, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return fields | ({} if rows is None else {"rows": rows})
 
 
 def check_there(folder: Path, entries: Sequence[Entry]) -> None:
-    """Raise UserError if a file that was just written is gone or has another size."""
-    for says in entries:
-        path = folder / says["path"]
-        if not path.is_file() or path.is_symlink() or path.stat().st_size != says["bytes"]:
+    """Raise UserError if a file that was just written is missing or has another size."""
+    for written in entries:
+        path = folder / written["path"]
+        if not path.is_file() or path.is_symlink() or path.stat().st_size != written["bytes"]:
             raise UserError(
                 f"{path} was changed by something else while the data set was made. Run the same command again: "
-                "it is made again."
+                "it writes the file again."
             )
 
 

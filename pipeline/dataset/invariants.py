@@ -1,4 +1,4 @@
-"""What holds for every row of `data/`, checked from the row alone."""
+"""What must hold for every row of `data/`, checked on the row alone."""
 
 import math
 import reprlib
@@ -23,12 +23,12 @@ from .rows import audio_name, read_events, read_track, read_words
 
 Row = dict[str, Any]
 ROUNDED_SHARE = 0.02
-"""Of a codebook's codes of a channel's speech, how many another machine may give otherwise, if they are a network's.
+"""The share of a codebook's codes, in the speech of one channel, that may differ if a neural network made them.
 
-Two entries of a codebook can be about equally near, and float32 is not rounded alike everywhere. Measured on small
-networks of random weights, 30 s a signal, over all codebooks: none with another number of threads, at most 0.4 % with
-weights off by 1e-5. In lower precision (weights off by 1e-3) it was 13 to 19 % of Mimi's, of a signal moved by one
-frame at least 20 %.
+Two entries of a codebook can be about equally near, and machines round float32 differently. Measured on small networks
+of random weights, 30 s per signal, over all codebooks: no code differed with another number of threads, and at most
+0.4 % with weights off by 1e-5. With weights off by 1e-3, as in lower precision, 13 to 19 % of Mimi's codes differed,
+and at least 20 % for a signal that was moved by one frame.
 """
 
 LONGEST_TRACK_S = 4 * 3600
@@ -36,7 +36,7 @@ LONGEST_TRACK_S = 4 * 3600
 
 @dataclass(frozen=True)
 class Checker:
-    """Checks rows of one data set. Each check yields what is wrong, in words."""
+    """Checks the rows of one data set. Each check yields what is wrong, in words."""
 
     recipe: Recipe
     layout: Layout
@@ -46,7 +46,7 @@ class Checker:
     margin_frames: int
 
     def check(self, row: Row) -> Iterator[str]:
-        """What is wrong with a row of the right columns, whatever they hold; lists hold no null."""
+        """What is wrong with a row. It has the right columns, with any values; lists hold no null."""
         if row["scenario"] != self.recipe.timing.scenario:
             yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
         frames = len(row["user_codes"][0]) - self.margin_frames if row["user_codes"] else 0
@@ -60,14 +60,15 @@ class Checker:
             yield from self._check_uncut(track)
             yield from self.layout.check(row, track, [self.text_tokenizer.encode(text) for text in track.texts])
         if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
-            yield "audio and the recipe's output.audio disagree"
+            has = "has no audio" if row.get("audio") is None else "has audio"
+            yield f"it {has}, and output.audio of the recipe is {self.recipe.output.audio}"
         if row.get("audio") is not None and not misplaced and not misshapen:
             yield from self._check_audio(row, track)
 
     def _misplaced(self, events: Sequence[Event], end: int) -> Iterator[str]:
-        """Events that lie nowhere, or that name none."""
+        """What is wrong with the places of events, and with the events that they name."""
         if not events:
-            yield "nothing is heard in it"
+            yield "it has no events"
         for index, event in enumerate(events):
             if event.channel not in CHANNELS:
                 yield f"event {index} is on the channel {reprlib.repr(event.channel)}, expected {' or '.join(CHANNELS)}"
@@ -75,43 +76,48 @@ class Checker:
                 whole = f", whole to {event.whole_end_sample}" if event.is_cut else ""
                 yield f"event {index} lies at [{event.start_sample}, {event.end_sample}){whole}, of {end} samples"
             if index and event.start_sample < events[index - 1].start_sample:
-                yield f"event {index} starts before the one before it"
+                yield f"event {index} starts before event {index - 1}, and events are in order of their starts"
             for what, other in (("answers", event.answers), ("cut_by", event.cut_by)):
                 if other is not None and (not 0 <= other < len(events) or events[other].channel == event.channel):
                     yield f"event {index}: {what} is {other}, expected an event of the other channel"
             if event.is_cut != (event.cut_by is not None):
-                yield f"event {index}: cut_by and whole_end_sample disagree"
+                yield f"event {index}: cut_by and whole_end_sample disagree on whether it is cut"
 
     def _check_events(self, row: Row, events: Sequence[Event], end: int) -> Iterator[str]:
         timing, rate = self.recipe.timing, self.recipe.output.sample_rate
         yield from self._scenario.check(events, rate)
-        user_voice = next((of["voice"] for of in row["events"] if of["channel"] == "user"), "")
-        for index, (event, of) in enumerate(zip(events, row["events"], strict=True)):
-            if not of["text"].strip():
-                yield f"event {index} says nothing"
-            if of["spoken_text"] != (of["text"][: len(of["spoken_text"])] if event.is_cut else of["text"]):
-                yield f"event {index}: spoken_text is not what is heard of its text"
-            if of["voice"] != (self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice):
-                yield f"event {index} has the voice {reprlib.repr(of['voice'])}"
-            yield from self._check_words(index, event, of)
+        user_voice = next((fields["voice"] for fields in row["events"] if fields["channel"] == "user"), "")
+        for index, (event, fields) in enumerate(zip(events, row["events"], strict=True)):
+            text, spoken = fields["text"], fields["spoken_text"]
+            if not text.strip():
+                yield f"event {index} has no text"
+            if spoken != (text[: len(spoken)] if event.is_cut else text):
+                part = "the beginning of its text" if event.is_cut else "its text"
+                yield f"event {index}: spoken_text is not {part}"
+            voice = self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice
+            if fields["voice"] != voice:
+                yield f"event {index} has the voice {reprlib.repr(fields['voice'])}, expected {reprlib.repr(voice)}"
+            yield from self._check_words(index, event, spoken, fields["words"])
         if max(event.end_sample for event in events) + round(timing.tail_s * rate) > end:
             yield "the last event leaves less silence than tail_s"
 
-    def _check_words(self, index: int, event: Event, of: Mapping[str, Any]) -> Iterator[str]:
-        """Words are those that are heard, in order, within the event."""
-        words, at, said = read_words(of["words"]), event.start_sample, 0
+    def _check_words(
+        self, index: int, event: Event, spoken: str, rows: Sequence[Mapping[str, Any]] | None
+    ) -> Iterator[str]:
+        """What is wrong with the words: they must be those of the spoken text, in order, within the event."""
+        words, start, place = read_words(rows), event.start_sample, 0
         if words is None:
             return
         for number, word in enumerate(words):
-            if not at <= word.start_sample <= word.end_sample <= event.end_sample:
+            if not start <= word.start_sample <= word.end_sample <= event.end_sample:
                 yield f"event {index}: word {number} lies at [{word.start_sample}, {word.end_sample})"
                 return
-            if not word.text or of["spoken_text"][said:].lstrip()[: len(word.text)] != word.text:
+            if not word.text or spoken[place:].lstrip()[: len(word.text)] != word.text:
                 yield f"event {index}: word {number}, {reprlib.repr(word.text)}, is not the next of spoken_text"
                 return
-            at, said = word.start_sample, of["spoken_text"].index(word.text, said) + len(word.text)
-        if of["spoken_text"][said:].strip():
-            yield f"event {index}: its words leave out {reprlib.repr(of['spoken_text'][said:])}"
+            start, place = word.start_sample, spoken.index(word.text, place) + len(word.text)
+        if spoken[place:].strip():
+            yield f"event {index}: its words leave out {reprlib.repr(spoken[place:])}"
 
     def _misshapen_codes(self, row: Row, frames: int) -> Iterator[str]:
         if frames <= 0:
@@ -126,7 +132,7 @@ class Checker:
     def _misshapen(self, column: str, codes: Sequence[Sequence[int]], frames: int) -> Iterator[str]:
         tokenizer = self.speech_tokenizer
         if {len(codebook) for codebook in codes} != {frames} or len(codes) != tokenizer.codebooks:
-            yield f"{column} is not [{tokenizer.codebooks}, {frames}]"
+            yield f"{column} does not have the shape [{tokenizer.codebooks}, {frames}]"
             return
         values = np.asarray(codes)
         if values.min() < 0 or values.max() >= tokenizer.codebook_size:
@@ -158,34 +164,38 @@ class Checker:
         for channel, role in enumerate(CHANNELS):
             yield from self._check_silence(samples[:, channel], role, track.events)
         codes = tokenize(samples.T, rate, self.speech_tokenizer, self.margin_frames)
-        for role, kept, found in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
-            spoken = self._spoken_frames(track.events, role) + self.margin_frames
-            yield from self._differing(f"{role}_codes are not the codes of the audio", kept, found, spoken)
+        for role, stored, of_audio in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
+            frames = self._speech_frames(track.events, role) + self.margin_frames
+            yield from self._differing(f"{role}_codes are not the codes of the audio", stored, of_audio, frames)
 
-    def _check_silence(self, heard: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
-        silent = np.ones(len(heard), dtype=np.bool_)
+    def _check_silence(self, samples: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
+        silent = np.ones(len(samples), dtype=np.bool_)
         for event in events:
             if event.channel == role:
                 silent[event.start_sample : event.end_sample] = False
-                if not heard[event.start_sample : event.end_sample].any():
+                if not samples[event.start_sample : event.end_sample].any():
                     yield f"the {role}'s event at sample {event.start_sample} is silent"
-        if heard[silent].any() and not (role == "user" and self.recipe.acoustics):
+        if samples[silent].any() and not (role == "user" and self.recipe.acoustics):
             yield f"the {role}'s channel is not silent between events"
 
-    def _differing(self, says: str, kept: NDArray[Any], found: NDArray[Any], spoken_frames: int) -> Iterator[str]:
-        """says: what is wrong if two [codebooks, frames] are not the same codes, but for rounding."""
-        if kept.shape != found.shape:
-            yield says
-            return
-        differing = int(np.count_nonzero(kept != found, axis=1).max(initial=0))  # of the codebook with the most
-        exact = self.speech_tokenizer.frame_by_frame
-        most = 0 if exact else math.ceil(ROUNDED_SHARE * spoken_frames)
-        if differing > most:
-            yield says if exact else f"{says}: {differing} of {kept.shape[1]} differ in a codebook, at most {most} may"
+    def _differing(self, message: str, stored: NDArray[Any], of_audio: NDArray[Any], frames: int) -> Iterator[str]:
+        """The message, if stored codes [codebooks, frames] are not those of the audio, except for rounding.
 
-    def _spoken_frames(self, events: Sequence[Event], role: str) -> int:
-        frame = self.samples_per_frame
-        return sum(-(-of.end_sample // frame) - of.start_sample // frame for of in events if of.channel == role)
+        frames: those of speech and of the margin.
+        """
+        if stored.shape != of_audio.shape:
+            yield message
+            return
+        count = int(np.count_nonzero(stored != of_audio, axis=1).max(initial=0))  # in the codebook that has the most
+        exact = self.speech_tokenizer.frame_by_frame
+        most = 0 if exact else math.ceil(ROUNDED_SHARE * frames)
+        if count > most:
+            detail = "" if exact else f": {count} of {stored.shape[1]} differ in a codebook, at most {most} may"
+            yield f"{message}{detail}"
+
+    def _speech_frames(self, events: Sequence[Event], role: str) -> int:
+        frame, own = self.samples_per_frame, [event for event in events if event.channel == role]
+        return sum(-(-event.end_sample // frame) - event.start_sample // frame for event in own)
 
     @cached_property
     def _scenario(self) -> Scenario:
@@ -194,30 +204,31 @@ class Checker:
 
 @dataclass
 class RowOrder:
-    """Checks rows in order: those of a source stand together, the sources in the order of the recipe."""
+    """Checks rows, and that they are in order: the rows of a source together, the sources as in the recipe."""
 
     checker: Checker
     sources: Sequence[Source]
-    at: int = 0  # the source of the last row
+    at: int = 0  # the place of the last row's source
 
     def check(self, row: Row) -> Iterator[str]:
         """Call it with each row of a data set, in order."""
         names = [source.name for source in self.sources]
         if row["source"] not in names:
-            yield f"source is {reprlib.repr(row['source'])}, the recipe names {', '.join(names)}"
+            yield f"source is {reprlib.repr(row['source'])}, expected one of {', '.join(names)}"
         else:
             number = names.index(row["source"])
             if number < self.at:
-                yield f"stands after rows of {names[self.at]}, and the recipe names {names[number]} before it"
+                yield f"comes after rows of {names[self.at]}, and the recipe names {names[number]} before it"
             self.at = max(self.at, number)
             if row["language"] != (language := self.sources[number].language):
-                yield f"language is {reprlib.repr(row['language'])}, that of its source is {language!r}"
+                yield f"language is {reprlib.repr(row['language'])}, expected that of its source, {language!r}"
         yield from self.checker.check(row)
 
 
 def read_audio(data: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
-    """Samples [samples, channels] of the FLAC of a row, which is decoded only if it says that it is what is expected.
+    """Samples [samples, channels] of the FLAC of a row.
 
-    num_samples: of each channel; None: any length up to LONGEST_TRACK_S. Raises ValueError otherwise.
+    num_samples: per channel; None: any length up to LONGEST_TRACK_S. Raises ValueError if the audio has another rate,
+    number of channels or length; a wrong header is found before anything is decoded.
     """
     return flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S, num_samples)

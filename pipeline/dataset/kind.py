@@ -1,7 +1,7 @@
-"""Kinds of data sets: what the manifest and the rows of one say, and what must hold for them.
+"""Kinds of data sets: what is in the manifest and the rows of a kind, and what must hold for them.
 
-`verify`, and the machinery that makes data sets, ask the kind. Which kinds there are stands in one table, on a higher
-floor (`pipeline/kinds.py`).
+`verify`, and the code that makes data sets, ask the kind. The table of kinds is on a higher floor, in
+`pipeline/kinds.py`.
 """
 
 import reprlib
@@ -22,56 +22,59 @@ class RowChecker(Protocol):
     """Checks the rows of one data set, in order."""
 
     def before_rows(self) -> Iterator[str]:
-        """What is wrong with what lies beside the rows, as far as it takes tokenizers to know."""
+        """What is wrong beside the rows, in words, as far as tokenizers are needed to find it."""
         ...
 
     def check(self, row: dict[str, Any]) -> Iterator[str]:
-        """What is wrong with a row of the right columns, whatever they hold; lists hold no null."""
+        """What is wrong with a row, in words. It has the right columns, with any values; lists hold no null."""
         ...
 
 
 class Kind(Protocol):
-    """A kind of data set. Its methods are given data sets whose manifest names it."""
+    """A kind of data set. Its methods get only data sets whose manifest names the kind."""
 
     name: ClassVar[str]
     recipe: ClassVar[type[Section]]
     stages: ClassVar[tuple[str, ...]]  # in order, the sources first
-    noted: ClassVar[tuple[str, ...]]  # columns of truth values: the last stage's notes count how many are true
+    noted: ClassVar[tuple[str, ...]]  # columns of bool: the last stage notes how many rows have True there
 
     def columns(self, dataset: Dataset) -> pa.Schema:
-        """Of its shards."""
+        """The columns of its shards."""
         ...
 
     def measured(self, layout: Layout) -> list[str]:
-        """Columns that `measure` reads; fields of them as `events.list.element.text`."""
+        """Columns that `measure` reads; a field of one is named as in `events.list.element.text`."""
         ...
 
     def finished_with(self, recipe: Any) -> dict[str, Any]:
-        """What the step from rows to files takes from a recipe of this kind."""
+        """What of a recipe shapes the files, but not the rows."""
         ...
 
     def shaped_by(self, dataset: Dataset) -> dict[str, Any]:
-        """What of the manifest shaped stages, by the name that they have for it; None or {}: nothing did."""
+        """What of the manifest shaped stages, under the names that stages use; None or {} shapes nothing."""
         ...
 
     def fan_out(self, dataset: Dataset) -> dict[str, int]:
-        """How many dialogues each stage makes of one, where it is not one."""
+        """How many dialogues a stage makes of one, by the name of the stage; stages that make one are left out."""
         ...
 
     def contradictions(self, dataset: Dataset) -> Iterator[str]:
-        """What only this kind knows its manifest and vocabulary.json to say against themselves, in words."""
+        """What in the manifest and vocabulary.json contradicts itself, in words, as far as only this kind knows it."""
         ...
 
     def checker(self, dataset: Dataset) -> RowChecker:
-        """Raises UserError if it takes a tokenizer that is not to be had here."""
+        """Raises UserError if it needs a tokenizer that is not here."""
         ...
 
     def measure(self, statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
-        """Add what one row shows."""
+        """Add the figures of one row."""
         ...
 
     def write_card(self, folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-        """Write the data card and its plots; returns the files, relative to `folder`. about: the manifest so far."""
+        """Write the data card and its plot; returns the files, relative to `folder`.
+
+        about: the manifest without its list of files.
+        """
         ...
 
 
@@ -82,40 +85,40 @@ Kinds = Mapping[str, Kind]
 def kind_of(dataset: Dataset, kinds: Kinds) -> Kind:
     """The kind of a data set.
 
-    Raises UserError if there is no manifest, MalformedDataset if it names no kind that is known, or says what none of
-    this kind does: another recipe, other stages.
+    Raises UserError if there is no manifest, and MalformedDataset if it names an unknown kind, or has another recipe or
+    other stages than this kind.
     """
     manifest = dataset.manifest
     kind = kinds.get(manifest.kind)
     if kind is None:
-        found = f"kind is {reprlib.repr(manifest.kind)}, expected one of {', '.join(kinds)}"
-        raise malformed(dataset.path / MANIFEST, [found])
+        problem = f"kind is {reprlib.repr(manifest.kind)}, expected one of {', '.join(kinds)}"
+        raise malformed(dataset.path / MANIFEST, [problem])
     dataset.recipe_as(kind.recipe)
-    if (found_stages := tuple(counts.stage for counts in manifest.ledger)) != kind.stages:
-        found = f"the ledger's stages are {reprlib.repr(found_stages)}, expected {kind.stages}"
-        raise malformed(dataset.path / MANIFEST, [found])
+    if (stages := tuple(counts.stage for counts in manifest.ledger)) != kind.stages:
+        problem = f"the ledger's stages are {reprlib.repr(stages)}, expected {kind.stages}"
+        raise malformed(dataset.path / MANIFEST, [problem])
     return kind
 
 
 def contradictions(dataset: Dataset, kind: Kind) -> Iterator[str]:
-    """What a manifest says against itself, in words; what became of the dialogues is the ledger's to say."""
+    """What in a manifest contradicts itself, in words. Its ledger is checked elsewhere, by `ledger_failures`."""
     manifest = dataset.manifest
     yield from _broken_keys(manifest)
     for name, value in kind.shaped_by(dataset).items():
-        said = [stage for stage, shape in manifest.stages.items() if name in shape.shaped_by]
-        if not said and value not in (None, {}):
-            yield f"no stage was shaped by the {name} that the manifest says"
-        for stage in said:
+        stages = [stage for stage, shape in manifest.stages.items() if name in shape.shaped_by]
+        if not stages and value not in (None, {}):
+            yield f"its {name} shaped no stage"
+        for stage in stages:
             if manifest.stages[stage].shaped_by[name] != value:
                 yield f"{stage} was shaped by another {name} than the manifest says"
     finished_with = kind.finished_with(dataset.recipe_as(kind.recipe))
     if manifest.key != data_set_key(manifest.kind, manifest.last_key, finished_with):
-        yield "its key is not that of its name, description, licences and last stage"
+        yield "its key is not that of its last stage and of what its recipe says of the files and the card"
     yield from kind.contradictions(dataset)
 
 
 def _broken_keys(manifest: Manifest) -> Iterator[str]:
-    """Stages whose key is not that of their shape, their parent and the software."""
+    """Stages whose key does not follow from their shape, their parent and the software, in words."""
     parents: list[str] | None = None
     for counts in manifest.ledger:
         stage = manifest.stages[counts.stage]

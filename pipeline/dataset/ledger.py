@@ -1,4 +1,4 @@
-"""Checks of the counts of a data set. The build runs them before it finishes, and `verify` runs them again."""
+"""Checks the counts of a data set. A build does it before it finishes, and `verify` does it again."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from .reader import opened
 from .schema import REJECTED as REJECTED_COLUMNS
 
 BATCH_ROWS = 10_000
-MOST_REJECTED_ROWS = 100_000  # of a file
+MOST_REJECTED_ROWS = 100_000  # per file
 
 
 def ledger_failures(
@@ -20,8 +20,8 @@ def ledger_failures(
 ) -> Iterator[str]:
     """Everything that does not add up, in words.
 
-    folder: of the data set. ledger, files: as the manifest has them. fan_out: rows that a stage makes of one row, by
-    the stage's name, where it is not 1. Raises UserError if a rejected table cannot be read.
+    folder: of the data set. ledger, files: as in the manifest. fan_out: how many rows a stage makes of one, by the name
+    of the stage, where it is not 1. Raises UserError if a rejected table cannot be read.
     """
     for counts in ledger:
         stage, planned, emitted, rejected = counts.stage, counts.planned, counts.emitted, counts.rejected
@@ -37,19 +37,20 @@ def ledger_failures(
     if rows != ledger[-1].emitted:
         yield f"ledger: {ledger[-1].emitted} emitted, but data/ has {rows} rows"
     listed = {(counts.stage, reason): count for counts in ledger for reason, count in counts.reasons.items()}
-    there: Counter[tuple[str, str]] = Counter()
+    in_tables: Counter[tuple[str, str]] = Counter()
     for file in files:
         if file.path.startswith(REJECTED):
-            yield from _count_rejected(folder, file.path, listed, there)
-    for (stage, reason), said in listed.items():
-        if (found := there[stage, reason]) != said:
-            yield f"ledger: {stage}: the rejected table counts {found} of {reason!r}, the ledger {said}"
+            yield from _count_rejected(folder, file.path, listed, in_tables)
+    for (stage, reason), count in listed.items():
+        if in_tables[stage, reason] != count:
+            rows = in_tables[stage, reason]
+            yield f"ledger: {stage}: the rejected table counts {rows} of {reason!r}, the ledger {count}"
 
 
 def _count_rejected(
-    folder: Path, file: str, listed: Mapping[tuple[str, str], int], there: Counter[tuple[str, str]]
+    folder: Path, file: str, listed: Mapping[tuple[str, str], int], in_tables: Counter[tuple[str, str]]
 ) -> Iterator[str]:
-    """Count the rows of a rejected table by stage and reason; those that the ledger does not have are named at once."""
+    """Add the rows of a rejected table to `in_tables`, by stage and reason; yields what is wrong with it, in words."""
     with opened(folder / file, REJECTED_COLUMNS) as table:
         if table.metadata.num_rows > MOST_REJECTED_ROWS:
             yield f"{file}: has {table.metadata.num_rows} rows, more than {MOST_REJECTED_ROWS}"
@@ -62,7 +63,7 @@ def _count_rejected(
                 yield f"{file}: cannot be read: {error}"
                 return
             counts = Counter(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-            there.update({key: count for key, count in counts.items() if key in listed})
+            in_tables.update({key: count for key, count in counts.items() if key in listed})
             unlisted += sum(count for key, count in counts.items() if key not in listed)
         if unlisted:
             yield f"{file}: {unlisted} rows have a stage and a reason that the ledger does not have"

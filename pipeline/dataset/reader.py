@@ -1,7 +1,7 @@
-"""Reading a finished data set: only here are its files opened, and their content is checked by a model.
+"""Reading a finished data set. Only here are its files opened; models check their content and give typed values.
 
-A data set may come from a stranger. So a link inside it is never followed, the size of a file is checked before it is
-read, and a MalformedDataset names each wrong value. Readers get typed values.
+A data set may come from a stranger. So no link inside it is followed, the size of a file is checked before it is read,
+and MalformedDataset names each wrong value.
 """
 
 import io
@@ -34,19 +34,19 @@ from .row_sizes import rows_of
 
 MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
-LARGEST_JSON_BYTES = 16_000_000  # a manifest of 80,000 shards; what 16 MB of brackets become fits the memory
+LARGEST_JSON_BYTES = 16_000_000  # a manifest of 80,000 shards; the objects of 16 MB of brackets still fit the memory
 LARGEST_TOKENIZER_BYTES = 64_000_000
-MOST_PROBLEMS = 20  # that are named
-LONGEST_ERROR = 300  # characters of what a library says
+MOST_PROBLEMS = 20  # per message
+LONGEST_ERROR = 300  # characters of a library's message
 BATCH_ROWS = 32
-MOST_VALUES = 64_000_000  # of a column in a row group: more than 100 MB of codes
+MOST_VALUES = 64_000_000  # per column of a row group: more than 100 MB of codes
 S = TypeVar("S", bound=Section)
 
 
 class MalformedDataset(UserError):
-    """A data set exists, but the content of a file is not what duplexgen writes.
+    """A file of a data set holds something that duplexgen does not write.
 
-    failures: each thing that is wrong, in words, as `duplexgen verify` lists them.
+    failures: everything that is wrong, in words, as `duplexgen verify` lists it.
     """
 
     def __init__(self, message: str, failures: Sequence[str]) -> None:
@@ -57,34 +57,34 @@ class MalformedDataset(UserError):
 def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
     """A JSON object of a data set or a model; raises UserError if it is missing or damaged.
 
-    Repeated keys, numbers that JSON does not have and halves of characters are refused, too.
+    Repeated keys, NaN, infinite numbers and unpaired surrogates are refused, too.
     """
     try:
         text = read_bytes(path, most_bytes).decode("utf-8")
         value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {path.parent} is no finished data set of duplexgen.") from None
+        raise UserError(f"{path} is missing: {path.parent} is no finished data set or model of duplexgen.") from None
     except RecursionError:
         raise UserError(f"{path} cannot be read: it is nested too deeply.") from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no JSON object: it is damaged.")
+        raise UserError(f"{path} is damaged: expected a JSON object.")
     return value
 
 
 def link_in(folder: Path, file: str) -> bool:
-    """Whether a path below a folder goes through a link. A data set has no links."""
+    """Whether a path in a folder is a link or goes through one. A data set has no links."""
     path = folder / file
     return any(part.is_symlink() for part in (path, *path.parents) if part != folder and folder in part.parents)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         raise ValueError("an object has a key twice")
-    return made
+    return value
 
 
 def _no_number(text: str) -> NoReturn:
@@ -92,7 +92,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def validated(model: type[S], value: Mapping[str, Any], file: Path, at: Location = ()) -> S:
-    """A value read from a place in a file as its model; raises MalformedDataset with all that is wrong with it."""
+    """The value as a model; raises MalformedDataset with everything that is wrong. at: its place in the file."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -100,13 +100,13 @@ def validated(model: type[S], value: Mapping[str, Any], file: Path, at: Location
 
 
 def malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
-    """What to raise where a file says what duplexgen does not write. problems: in words."""
+    """The error to raise for a file that duplexgen did not write like this. problems: in words."""
     more = len(problems) - MOST_PROBLEMS
-    said = [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+    listed = [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
     return MalformedDataset(
-        f"{file} is malformed: {'; '.join(said)}. It is damaged, or it was written by another version of duplexgen "
+        f"{file} is malformed: {'; '.join(listed)}. It is damaged, or it was written by another version of duplexgen "
         f"than this one, {__version__}: build the data set again.",
-        [f"{file.name}: {problem}" for problem in said],
+        [f"{file.name}: {problem}" for problem in listed],
     )
 
 
@@ -125,6 +125,8 @@ def _problems(error: ValidationError, at: Location) -> Iterator[str]:
 
 
 class Success(Section):
+    """_SUCCESS, which is written last."""
+
     manifest_sha256: Sha256
 
 
@@ -135,9 +137,9 @@ def read_described(folder: Path) -> Described:
 
 @contextmanager
 def opened(shard: Path, columns: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
-    """A shard to read from; raises UserError if it is missing or damaged, also of what is read inside.
+    """A shard to read from. Raises UserError if it is missing or damaged, also if that shows only in the block.
 
-    columns: a schema that is expected to be the shard's; None: any.
+    columns: the schema that the shard must have; None: any.
     """
     try:
         file, problems = open_table(shard, columns)
@@ -152,25 +154,25 @@ def opened(shard: Path, columns: pa.Schema | None = None) -> Iterator[pq.Parquet
 
 
 def open_table(path: Path, columns: pa.Schema | None) -> tuple[pq.ParquetFile, list[str]]:
-    """A table, and what of its footer is not as the writer has it, in words; raises ArrowInvalid if it is none."""
+    """A table, and what is wrong with its footer, in words. Raises ArrowInvalid if it is no table."""
     try:
         file = pq.ParquetFile(path)
         if columns is not None and (wrong := [*_wrong_columns(file.schema_arrow, columns)]):
             return file, wrong
         _check_footer(path, file.metadata)
         return file, [*_wrong_counts(file.metadata)]
-    except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:  # of names in bad UTF-8, too
+    except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:  # also names in bad UTF-8
         raise pa.ArrowInvalid(visible(str(error), LONGEST_ERROR)) from error
 
 
-def _wrong_columns(found: pa.Schema, columns: pa.Schema) -> Iterator[str]:
-    if found.equals(columns, check_metadata=False):
+def _wrong_columns(schema: pa.Schema, columns: pa.Schema) -> Iterator[str]:
+    if schema.equals(columns, check_metadata=False):
         return
-    if found.names != columns.names and sorted(found.names) == sorted(columns.names):
+    if schema.names != columns.names and sorted(schema.names) == sorted(columns.names):
         yield f"its columns are in another order than {', '.join(columns.names)}"
         return
-    for name in dict.fromkeys([*columns.names, *found.names]):
-        theirs, ours = ([str(of.field(at)) for at in of.get_all_field_indices(name)] for of in (found, columns))
+    for name in dict.fromkeys([*columns.names, *schema.names]):
+        theirs, ours = ([str(one.field(at)) for at in one.get_all_field_indices(name)] for one in (schema, columns))
         if theirs != ours:
             is_, expected = (reprlib.repr(", ".join(fields)) if fields else "not there" for fields in (theirs, ours))
             yield f"the column {visible(name)} is {is_}, expected {expected}"
@@ -181,19 +183,19 @@ class _PageWanted(Exception):
 
 
 class _WithoutPages(io.FileIO):
-    """A file that is opened for what its footer says, and never read."""
+    """A file of which only the footer is used: to read a page raises an error."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         raise _PageWanted
 
 
 def _check_footer(path: Path, footer: pq.FileMetaData) -> None:
-    """Raises what pyarrow raises if it cannot use what the footer says of a column.
+    """Raise pyarrow's error if it cannot use the footer's metadata of a column.
 
-    `RowGroupMetaData.column` ends the process there. A reader of rows makes the same objects before its first page,
-    and raises.
+    `RowGroupMetaData.column` would end the process for such a column. A reader of rows makes the same objects before it
+    reads a page, and raises an error.
     """
-    # With a buffer, the reader of each column is made before a page of the first is read.
+    # With a buffer, pyarrow makes the readers of all columns before it reads the first page.
     with (
         _WithoutPages(path) as pages,
         pq.ParquetFile(pages, metadata=footer, buffer_size=1, pre_buffer=False) as file,
@@ -206,7 +208,7 @@ def _check_footer(path: Path, footer: pq.FileMetaData) -> None:
 def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     if (rows := sum(group.num_rows for group in groups)) != footer.num_rows:
-        yield f"says that it has {footer.num_rows} rows, and its row groups have {rows}"
+        yield f"its footer counts {footer.num_rows} rows, and its row groups {rows}"
     for number, group in enumerate(groups):
         if group.num_columns != footer.num_columns:
             yield f"row group {number} has {group.num_columns} columns, expected {footer.num_columns}"
@@ -218,10 +220,10 @@ def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A finished data set of any kind; rows are read from disk as they are asked for."""
+    """A finished data set of any kind. Its rows are read from disk when they are used."""
 
     path: Path
-    expected: pa.Schema | None = None  # columns of its shards, where its kind was asked (`pipeline/kinds.py`)
+    expected: pa.Schema | None = None  # the columns that its kind gives shards; None: the kind was not asked
 
     @cached_property
     def success(self) -> Success:
@@ -229,7 +231,7 @@ class Dataset:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Raises UserError if it is missing or of another version, MalformedDataset if duplexgen writes none such."""
+        """Raises UserError if it is missing or of another version, MalformedDataset if duplexgen did not write it."""
         file = self.path / MANIFEST
         stored = self._read_json(MANIFEST)
         if stored.get("format_version") != FORMAT_VERSION:
@@ -240,11 +242,11 @@ class Dataset:
             )
         manifest = validated(Manifest, stored, file)
         if manifest.source is None:
-            validated(Recipe, manifest.recipe, file, ("recipe",))  # which `made_of` is
+            validated(Recipe, manifest.recipe, file, ("recipe",))  # `made_of` relies on this
         return manifest
 
     def recipe_as(self, model: type[S]) -> S:
-        """The recipe of its kind; raises MalformedDataset if it is none."""
+        """Its recipe as the model of its kind; raises MalformedDataset if it does not fit."""
         return validated(model, self.manifest.recipe, self.path / MANIFEST, ("recipe",))
 
     @property
@@ -257,7 +259,7 @@ class Dataset:
 
     @property
     def tokens(self) -> Tokens:
-        """Of its recipe, or of that of the data set it was made from: what says where its tokenizers are."""
+        """The section of the dialogues' recipe that says where the tokenizers are."""
         return self.manifest.made_of.tokens
 
     @property
@@ -270,7 +272,7 @@ class Dataset:
 
     @cached_property
     def columns(self) -> pa.Schema:
-        """Of its shards: those of its kind, or if that was not asked, of the first shard."""
+        """The columns of its shards: those that its kind gives, or those of the first shard if it was not asked."""
         if self.expected is not None:
             return self.expected
         with opened(self.shards[0]) as file:
@@ -281,22 +283,22 @@ class Dataset:
         return [self.own(file.path) for file in self.manifest.listed(DATA)]
 
     def own(self, file: str) -> Path:
-        """The path of a plain file of the data set; raises UserError if it is missing, or a link leads there."""
+        """The path of a plain file of the data set; raises UserError if the file is missing, or is behind a link."""
         path = self.path / file
         if link_in(self.path, file):
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
-            found = "is not a plain file" if path.exists() else "is missing"
-            raise UserError(f"{path} {found}: {self.path} is no finished data set of duplexgen.")
+            problem = "is not a plain file" if path.exists() else "is missing"
+            raise UserError(f"{path} {problem}: {self.path} is no finished data set of duplexgen.")
         return path
 
     def _read_json(self, file: str) -> dict[str, Any]:
         return read_json(self.own(file))
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Rows in order, BATCH_ROWS at a time; no more of a shard is in memory than its pages.
+        """Rows in order, BATCH_ROWS at a time. Only pages of a shard are in memory, never a whole shard.
 
-        Raises UserError if they have no such columns.
+        columns: None: all. Raises UserError if there are no such columns.
         """
         if missing := {name.partition(".")[0] for name in columns or ()} - set(self.columns.names):
             raise malformed(self.shards[0], [f"has no column {', '.join(sorted(missing))}"])
@@ -305,9 +307,9 @@ class Dataset:
                 yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
 
     def rows(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows in order, a few in memory at a time; raises UserError at one that cannot be read.
+        """Rows in order, a few in memory at a time. Raises UserError at a row that cannot be read.
 
-        columns: all, if none are named.
+        columns: None: all.
         """
         number = 0
         for batch in self.batches(columns):

@@ -1,4 +1,4 @@
-"""The recipe of a data set of dialogues: everything that changes the output of a build."""
+"""The recipe of a data set of dialogues."""
 
 from typing import Annotated, Literal
 
@@ -15,6 +15,8 @@ from ..tokens.section import Tokens
 
 
 class Output(Section):
+    """The files of the data set."""
+
     sample_rate: Annotated[int, Field(ge=8000, le=192_000)] = 16000
     audio: Literal["flac", "none"] = "flac"
     shard_mb: Annotated[int, Field(gt=0, le=100_000)] = 500
@@ -25,9 +27,9 @@ class Recipe(Section):
 
     name: Name
     description: str = ""
-    license: str = "other"  # of the data set that is built, an SPDX-like name for the data card
+    license: str = "other"  # of the data set, an SPDX-like name for the data card
     seed: Seed = 0
-    partition_size: Annotated[int, Field(gt=0, le=100_000)] = 64  # transcripts a partition
+    partition_size: Annotated[int, Field(gt=0, le=100_000)] = 64  # dialogues per partition
     max_rejected_share: Share = 0.5  # a build that rejects more stops with an error
     sources: Annotated[list[Source], Field(min_length=1, max_length=1000)]
     rewriting: Rewriting = Rewriting()

@@ -1,4 +1,4 @@
-"""Limits that rows must keep before they become Python objects: a shard of a stranger may unpack to any size."""
+"""Limits that are checked before rows become Python objects: a stranger's shard may unpack to any size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MOST_EVENTS = 10_000
-MOST_VALUES = 10_000_000  # of a list, in one row
-MOST_BYTES = 200_000_000  # of a row
+MOST_VALUES = 10_000_000  # of one list in a row
+MOST_BYTES = 200_000_000  # per row
 LONGEST_ID = 4096  # characters
 LONGEST_TEXT = 100_000  # characters of an event: more than a person says in one hour
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
-    """Each row of a batch: its dialogue_id, the row or None, and what is wrong with it, in words."""
+    """Each row of a batch: its dialogue_id, the row or None, and what is wrong with it, in words, or ""."""
     if not _problem(batch):
         yield from ((row.get("dialogue_id"), row, "") for row in batch.to_pylist())
         return
@@ -28,7 +28,7 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] 
 
 
 def _problem(rows: pa.RecordBatch) -> str:
-    """What is wrong with rows, in words. Several rows may be too large together although none is by itself."""
+    """What is wrong with rows, in words. Several rows may be too large together although none of them is."""
     try:
         rows.validate(full=True)
     except pa.ArrowException as error:
@@ -65,5 +65,5 @@ def _text_problem(events: pa.StructArray) -> str:
 def _dialogue_id(row: pa.RecordBatch) -> str | None:
     try:
         return str(row["dialogue_id"][0].as_py())[:LONGEST_ID]
-    except (ValueError, KeyError, pa.ArrowException):  # KeyError: not among the columns that were asked for
+    except (ValueError, KeyError, pa.ArrowException):  # KeyError: it is not among the columns
         return None

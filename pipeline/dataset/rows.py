@@ -1,4 +1,4 @@
-"""Rows of a data set as records, and back: the one place that knows the names of their columns."""
+"""Records to rows of a data set and back. Only here are the names of the columns known."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 
 def event_row(event: Event, utterance: Utterance, spoken_text: str, words: Sequence[Word] | None) -> Row:
-    """words: those that are heard, on the track."""
+    """An event as a row has it. spoken_text, words: what is heard of the utterance, with times on the track."""
     return {
         "channel": event.channel,
         "kind": event.kind,
@@ -44,7 +44,7 @@ def uncut_row(uncut: Uncut) -> Row:
 
 
 def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
-    """The events of a row, in its order; each is its own utterance."""
+    """The events of a row, in its order. Each is numbered as an utterance of its own."""
     return tuple(
         Event(
             index,
@@ -61,7 +61,7 @@ def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
 
 
 def read_track(row: Mapping[str, Any], margin_frames: int, samples_per_frame: int) -> CodedTrack:
-    """The track of a row that has its events and codes; of any number of codebooks, those the columns have."""
+    """The track of a row, which must have events and codes; it has the codebooks that the columns have."""
     return CodedTrack(
         np.asarray(row["user_codes"], np.int16),
         np.asarray(row["assistant_codes"], np.int16),
@@ -77,5 +77,5 @@ def read_track(row: Mapping[str, Any], margin_frames: int, samples_per_frame: in
 
 
 def audio_name(dialogue_id: str) -> str:
-    """How a reader that writes the audio to a folder would call it."""
+    """The file name for a reader that writes the audio to a folder."""
     return f"{quote(dialogue_id, safe='')}.flac"

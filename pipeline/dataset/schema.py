@@ -1,4 +1,4 @@
-"""Columns of what is built (row format 2)."""
+"""The columns of data sets (row format 2)."""
 
 import json
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ EVENT = pa.struct(
         pa.field("channel", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("voice", pa.string(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),  # what is spoken, whole
-        pa.field("spoken_text", pa.string(), nullable=False),  # what is heard of it
+        pa.field("text", pa.string(), nullable=False),  # the whole text of the utterance
+        pa.field("spoken_text", pa.string(), nullable=False),  # the part of it that is heard
         pa.field("start_sample", pa.int64(), nullable=False),
         pa.field("end_sample", pa.int64(), nullable=False),  # where its audio stops
         pa.field("whole_end_sample", pa.int64(), nullable=False),  # where it would have stopped
         pa.field("answers", pa.int32()),  # index of the event that it is the reply to
         pa.field("cut_by", pa.int32()),  # index of the event at which its speaker stops
-        pa.field("words", pa.list_(WORD)),  # those that are heard; null: their times are not known
+        pa.field("words", pa.list_(WORD)),  # the words that are heard; null: their times are not known
         pa.field("quality", QUALITY),
     ]
 )
@@ -54,11 +54,11 @@ TRACK = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
         pa.field("scenario", pa.string(), nullable=False),
-        pa.field("events", pa.list_(EVENT), nullable=False),  # in order of starts
-        pa.field("user_codes", CODES, nullable=False),  # with the margin of silence after the last frame
+        pa.field("events", pa.list_(EVENT), nullable=False),  # in order of their starts
+        pa.field("user_codes", CODES, nullable=False),  # after the last frame comes a margin of silence
         pa.field("assistant_codes", CODES, nullable=False),
-        pa.field("assistant_uncut_codes", pa.list_(UNCUT)),  # of each reply that was cut: its codes had it not been
-        pa.field("acoustics", pa.list_(ACOUSTICS)),  # what was drawn of each effect on the user's channel
+        pa.field("assistant_uncut_codes", pa.list_(UNCUT)),  # of each reply that is cut: its codes had it not been cut
+        pa.field("acoustics", pa.list_(ACOUSTICS)),  # the drawn values of each effect on the user's channel
         pa.field("audio", AUDIO),
     ]
 )
@@ -68,10 +68,10 @@ PAIRS = pa.schema(
         pa.field("dialogue_id", pa.string(), nullable=False),
         pa.field("scenario", pa.string(), nullable=False),
         pa.field("event", pa.int32(), nullable=False),  # index of the reply that is late
-        # User's end to the reply's start; of a reply that was cut, barge-in to its stop.
+        # From the user's end to the reply's start; of a reply that is cut, from the barge-in to its stop.
         pa.field("chosen_delay_s", pa.float64(), nullable=False),
         pa.field("rejected_delay_s", pa.float64(), nullable=False),
-        pa.field("capped", pa.bool_(), nullable=False),  # rejected_delay_s is less than was drawn, for want of audio
+        pa.field("capped", pa.bool_(), nullable=False),  # rejected_delay_s is shorter than drawn, for lack of room
     ]
 )
 """The columns of a preference pair that do not depend on the layout."""
@@ -86,11 +86,11 @@ def track_schema(with_audio: bool) -> pa.Schema:
 
 
 def data_schema(columns: Iterable[pa.Field], sample_rate: int, with_audio: bool) -> pa.Schema:
-    """The schema of `data/`: a track, and the columns of a layout.
+    """The schema of `data/`: the columns of a track and those of a layout. sample_rate: of the audio, Hz.
 
-    With the metadata from which `datasets` 3 and later know the audio column. Channel 0 of the audio is the user,
-    channel 1 the assistant: version 3 mixes them unless `mono` is false, later ones are told by `num_channels`, and
-    each passes over what it does not know.
+    Its metadata tells `datasets` 3 and later about the audio column, whose channel 0 is the user and channel 1 the
+    assistant. Version 3 mixes the channels unless `mono` is false; later versions read `num_channels`. Each version
+    ignores the key that it does not know.
     """
     track = track_schema(with_audio)
     schema = pa.schema([*track, *columns])
@@ -106,13 +106,13 @@ def data_schema(columns: Iterable[pa.Field], sample_rate: int, with_audio: bool)
 
 
 def pairs_schema(columns: Iterable[pa.Field]) -> pa.Schema:
-    """The schema of preference pairs: a layout's columns of either side."""
+    """The schema of preference pairs: PAIRS, and the columns of a layout for each side."""
     sides = [field.with_name(f"{side}_{field.name}") for side in SIDES for field in columns]
     return pa.schema([*PAIRS, *sides])
 
 
 def feature(type_: pa.DataType) -> object:
-    """A column type as `datasets` reads its features: a list as version 3 writes it, as it knows no `List`."""
+    """A column type as a feature of `datasets`. Lists are written as in version 3, which does not know `List`."""
     if pa.types.is_list(type_):
         return [feature(type_.value_type)]
     if pa.types.is_struct(type_):

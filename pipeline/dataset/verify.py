@@ -1,4 +1,4 @@
-"""What is wrong with a data set: its files, what its manifest says, its rows."""
+"""Finds what is wrong with a data set: with its files, its manifest and its rows."""
 
 import sqlite3
 from collections import Counter
@@ -26,9 +26,9 @@ MOST_FAILURES_OF_A_ROW = 20
 def verify(folder: Path, kinds: Kinds, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words; nothing if it is whole.
 
-    report: called with the number of rows checked so far. Rows are checked only if every file is what the manifest
-    says. Raises UserError if the folder is no data set, is one of another version of duplexgen, or was made with
-    tokenizers that are not installed or whose models are not where its recipe says.
+    report: called with the number of rows checked so far. Rows are checked only if every file is as the manifest says.
+    Raises UserError if the folder is no data set or one of another version of duplexgen, or if its tokenizers are not
+    installed or their models are not where its recipe says.
     """
     try:
         kind = kind_of(Dataset(folder), kinds)
@@ -45,9 +45,9 @@ def verify(folder: Path, kinds: Kinds, report: Callable[[int], None]) -> Iterato
 
 
 def check_whole(dataset: Dataset, kinds: Kinds) -> list[str]:
-    """What is wrong with a data set, all but what its rows say: for who is about to read it.
+    """What is wrong with a data set, except with its rows. Call it before you read one.
 
-    Raises UserError if it is no data set, or one of another version.
+    Raises UserError if it is no data set, or one of another version of duplexgen.
     """
     try:
         kind = kind_of(dataset, kinds)
@@ -57,10 +57,10 @@ def check_whole(dataset: Dataset, kinds: Kinds) -> list[str]:
 
 
 def check_manifest(dataset: Dataset, kind: Kind) -> Iterator[str]:
-    """What the manifest and vocabulary.json say against themselves, each other and the rejected tables."""
+    """Where the manifest and vocabulary.json contradict themselves, each other or the rejected tables, in words."""
     manifest = dataset.manifest
-    for found in contradictions(dataset, kind):
-        yield f"{MANIFEST}: {found}"
+    for problem in contradictions(dataset, kind):
+        yield f"{MANIFEST}: {problem}"
     yield from ledger_failures(dataset.path, manifest.ledger, manifest.files, kind.fan_out(dataset))
     yield from _check_described(dataset)
     yield from _check_vocabulary(dataset)
@@ -124,41 +124,41 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
 def _check_rows(dataset: Dataset, kind: Kind, report: Callable[[int], None]) -> Iterator[str]:
     checker = kind.checker(dataset)
     yield from checker.before_rows()
-    statistics, noted = Statistics(), Counter[str]()
+    statistics, counts = Statistics(), Counter[str]()
     all_whole = True
     ids = sqlite3.connect("")
     ids.execute("create table ids (id text primary key) without rowid")
-    rows = (found for batch in dataset.batches() for found in rows_of(batch))
+    rows = (row for batch in dataset.batches() for row in rows_of(batch))
     for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
-        named = f"row {count - 1}" if dialogue_id is None else visible(dialogue_id, LONGEST_NAME)
+        name = f"row {count - 1}" if dialogue_id is None else visible(dialogue_id, LONGEST_NAME)
         failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
         for failure in failures:
-            yield f"{named}: {failure}"
+            yield f"{name}: {failure}"
         if dialogue_id and ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
-            yield f"{named}: stands in the data set twice"
-        if row and not failures:  # others need not be measurable
+            yield f"{name}: its dialogue_id is that of an earlier row"
+        if row and not failures:  # others cannot always be measured
             kind.measure(statistics, row, dataset.layout, dataset.sample_rate)
-            noted.update(name for name in kind.noted if row[name])
+            counts.update(column for column in kind.noted if row[column])
         all_whole &= not failures
         report(count)
     if not all_whole:
         return
     yield from check_statistics(dataset, statistics)
     notes = dataset.manifest.ledger[-1].notes
-    for name in kind.noted:
-        if (said := notes.get(name, 0)) != noted[name]:
-            yield f"ledger: {noted[name]} rows are {name}, and it notes {said}"
+    for column in kind.noted:
+        if (note := notes.get(column, 0)) != counts[column]:
+            yield f"ledger: {counts[column]} rows are {column}, and it notes {note}"
 
 
 def check_statistics(dataset: Dataset, of_rows: Statistics) -> Iterator[str]:
-    """Whether a manifest's statistics are those of all its rows."""
+    """What is wrong with the manifest's statistics, in words. of_rows: those of all rows."""
     stored = {name: tally.model_dump() for name, tally in dataset.manifest.statistics.items()}
     if not _same(of_rows.to_json(), stored):
         yield f"{MANIFEST}: its statistics are not those of the rows"
 
 
 def _same(left: Any, right: Any) -> bool:
-    """Equal, but for the last bits of sums of seconds, which depend on the order in which they are added."""
+    """Whether two values are equal, except for the last bits of sums, which depend on the order of the terms."""
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
     if isinstance(left, float) and isinstance(right, int | float):

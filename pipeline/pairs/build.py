@@ -1,4 +1,4 @@
-"""Pairs of preference from a finished data set: their plan, their stage, and what they say of themselves."""
+"""Preference pairs of a finished data set: their plan and their build."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ PLAN_VERSION = 3
 
 @dataclass(frozen=True)
 class PairsBuild(Making):
-    """Planned pairs."""
+    """A plan to make pairs."""
 
     recipe: PairsRecipe
     dataset: Dataset
@@ -44,13 +44,13 @@ class PairsBuild(Making):
         return {"source": self.plan.sources}
 
     def why_another(self, stored: Manifest) -> str:
-        assert stored.source, "it is of this kind"
+        assert stored.source, "pairs are made from a data set"
         if stored.source.manifest_sha256 != self.plan.sources["manifest_sha256"]:
             return f"holds pairs of another data set, {stored.source.recipe.name!r}"
         return super().why_another(stored)
 
     def write_vocabulary(self, staging: Path) -> list[str]:
-        """The data set's own."""
+        """Copy that of the data set."""
         files = read_vocabulary(self.dataset.path)
         with explained(staging / VOCABULARY_FOLDER):
             (staging / VOCABULARY_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,9 @@ class PairsBuild(Making):
 
 
 def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
-    """Plan pairs: which row groups each partition holds.
+    """Plan pairs: which row groups of the data set each partition holds.
 
-    Raises UserError if the folder is no data set of dialogues that pairs can be made of.
+    Raises UserError if the folder is no data set of dialogues, or if pairs cannot be made of it.
     """
     dataset = Dataset(folder)
     _check(dataset, recipe)
@@ -75,15 +75,16 @@ def prepare(recipe: PairsRecipe, folder: Path, work: Path) -> PairsBuild:
 
 
 def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Display) -> None:
-    """Make the pairs of a data set in `out`, going on where it was stopped before.
+    """Make the pairs of a data set in `out`, or continue a build that was stopped.
 
-    Raises UserError as `prepare` does, if a file of the data set is not what its manifest says, if too many dialogues
-    allow no pair, or if `out` holds something else.
+    Raises UserError as `prepare` does, and if a file of the data set is not what its manifest says, if too many
+    dialogues allow no pair, or if `out` holds something else.
     """
-
     for folder in (out, work):
         if is_inside(folder, dataset):
-            raise UserError(f"{folder} is inside the data set {dataset}, which it would spoil: choose another folder.")
+            raise UserError(
+                f"{folder} is inside the data set {dataset}, which would be changed. Choose another folder."
+            )
 
     def checked() -> PairsBuild:
         _check_kind(Dataset(dataset))
@@ -97,9 +98,12 @@ def build(recipe: PairsRecipe, dataset: Path, out: Path, work: Path, display: Di
 
 def _check_kind(dataset: Dataset) -> None:
     if not (dataset.path / SUCCESS).exists():
-        raise UserError(f"{dataset.path} is no finished data set of duplexgen: there is no {SUCCESS} in it.")
+        raise UserError(f"{dataset.path} is no finished data set of duplexgen: it has no {SUCCESS}. Build it first.")
     if dataset.kind != DIALOGUES:
-        raise UserError(f"{dataset.path} is a data set of {dataset.kind}: pairs are made of one of {DIALOGUES}.")
+        raise UserError(
+            f"{dataset.path} is a data set of {dataset.kind}: pairs are made of {DIALOGUES}. Name one that `duplexgen "
+            "build` made."
+        )
 
 
 def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
@@ -107,8 +111,8 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
     made_of = dataset.manifest.made_of
     if recipe.retokenize and "stops" in SCENARIOS[made_of.timing.scenario].LATENESS:
         raise UserError(
-            "retokenize: true is for replies that start late; the codes of those that stop late were made of audio "
-            "already. Leave it out for this data set."
+            f"retokenize: true is for replies that start late, and in {dataset.path} they stop late: how they go on is "
+            "stored as codes, not as audio. Leave retokenize out for this data set."
         )
     if recipe.retokenize and made_of.output.audio == "none":
         raise UserError(
@@ -123,7 +127,7 @@ def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
 def _check_whole(dataset: Dataset) -> None:
     if failures := check_whole(dataset, {DIALOGUES: Dialogues()}):
         listed = "".join(f"\n  {failure}" for failure in failures)
-        raise UserError(f"{dataset.path} is not what was built, and nothing was done:{listed}\nBuild it again.")
+        raise UserError(f"{dataset.path} is not what was built, and no pairs were made:{listed}\nBuild it again.")
     read_vocabulary(dataset.path)
 
 

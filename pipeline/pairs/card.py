@@ -11,15 +11,16 @@ from ..layouts.layouts import LAYOUTS
 from ..scenarios.scenarios import SCENARIOS
 
 LATE = {
-    "starts": """In one reply, the rejected side starts later after the user's end. Both sides end after the late
-reply, before anything of the next one; where the dialogue is over by then, both go on with silence of their own.""",
-    "stops": """In one reply that the user interrupts, the rejected side talks on for longer after the barge-in, its
-text going on with it, until the reply ends by itself at the latest. Its answer to the interrupting turn comes when it
-has stopped: where that is later than on the chosen side, the answer moves. Both sides end after the rejected side's
-answer, or before the user's next turn if that starts earlier, though not before the late stop.""",
+    "starts": """On the rejected side, one reply starts later after the user's end. Both sides end after the late
+reply, before anything of the next one. Where the dialogue is over by then, both sides are filled up with its own
+silence.""",
+    "stops": """On the rejected side, one reply that the user interrupts goes on for longer after the barge-in, and so
+does its text, at most until the reply ends by itself. The answer to the interrupting turn comes after the late stop: if
+it would start too early for that, it moves. Both sides end after the rejected side's answer, or before the user's next
+turn if that starts earlier, but not before the late stop.""",
 }
-VERBATIM = "Codes are those of the data set, moved by whole frames or uncovered: none was made anew."
-RETOKENIZED = "The late reply's audio was moved by whole frames, and the assistant's channel tokenized anew."
+VERBATIM = "All codes are from the data set, some of them moved by whole frames: no audio was tokenized again."
+RETOKENIZED = "The late reply's audio was moved by whole frames, and the assistant's channel was tokenized again."
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
@@ -31,7 +32,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     built = source["recipe"]
     columns = LAYOUTS[built["layout"]["name"]].COLUMNS
     lateness = SCENARIOS[built["timing"]["scenario"]].LATENESS
-    says = {
+    words = {
         "description": paragraphs(recipe["description"]),
         "scenario": built["timing"]["scenario"].replace("_", "-"),
         "source": built["name"],
@@ -45,4 +46,4 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
     front_matter = dialogues_front_matter(built) | {
         "tags": ["preference", "dpo", "full-duplex", "spoken-dialogue", "duplexgen", built["timing"]["scenario"]]
     }
-    return write_card(folder, "pairs.md", front_matter, says, about, statistics)
+    return write_card(folder, "pairs.md", front_matter, words, about, statistics)

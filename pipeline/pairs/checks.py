@@ -1,6 +1,6 @@
-"""What holds for every preference pair, checked from the pair alone (BayLing-Duplex sections 2.2 and 3).
+"""What must hold for every preference pair, checked on the pair alone (BayLing-Duplex sections 2.2 and 3).
 
-No tokenizer is loaded and no layout is named: a layout says what it reads of a row (`written`), in frames and text ids.
+No tokenizer is loaded and no layout is named: `Layout.written` says what is in a row, in frames and text ids.
 """
 
 import math
@@ -23,18 +23,18 @@ from .recipe import PairsRecipe
 
 Row = dict[str, Any]
 CAPPED = "capped"
-"""Under which the ledger notes pairs whose delay is less than was drawn."""
+"""The ledger's note for pairs whose delay is shorter than the drawn one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What the two rows of a pair say, and which reply of both is late."""
+    """What the two rows of a pair say, and which reply is late."""
 
     chosen: Written
     rejected: Written
-    number: int  # of the reply, from 0
-    frames: int  # of either side
-    later: int  # samples
+    number: int  # of the late reply among the replies, from 0
+    frames: int  # of each side
+    later: int  # samples between the delays of the two sides
 
     @property
     def replies(self) -> tuple[WrittenReply, WrittenReply]:
@@ -42,26 +42,27 @@ class Sides:
 
     @property
     def stops(self) -> bool:
+        """Whether the reply stops late, and does not start late."""
         left, right = self.replies
         return left.start_frames == right.start_frames
 
 
 @dataclass(frozen=True)
 class PairChecker:
-    """Checks pairs of one data set. Each check yields what is wrong, in words."""
+    """Checks the pairs of one data set. Each check yields what is wrong, in words."""
 
     recipe: PairsRecipe
-    made_of: Recipe  # of the data set the pairs were made from
+    made_of: Recipe  # of the data set that the pairs were made from
     layout: Layout
 
     def before_rows(self) -> Iterator[str]:
-        """The vocabulary is that of the data set they were made from, byte for byte."""
+        """Nothing: the vocabulary was copied, and its checksums are in the key of the plan."""
         yield from ()
 
     def check(self, row: Row) -> Iterator[str]:
         if row["scenario"] != self.made_of.timing.scenario:
             expected = self.made_of.timing.scenario
-            yield f"scenario is {reprlib.repr(row['scenario'])}, that of the data set is {expected!r}"
+            yield f"scenario is {reprlib.repr(row['scenario'])}, expected that of the data set, {expected!r}"
             return
         rows = [{field.name: row[f"{side}_{field.name}"] for field in self.layout.COLUMNS} for side in SIDES]
         try:
@@ -71,19 +72,19 @@ class PairChecker:
             return
         lengths = [self.layout.length(side) for side in rows]
         if lengths[0] != lengths[1]:
-            yield f"the sides are {lengths[0]} and {lengths[1]} frames long"
+            yield f"the sides have {lengths[0]} and {lengths[1]} frames, expected equal lengths"
             return
         if not np.array_equal(chosen.user_codes, rejected.user_codes):
             yield "the user's codes of the two sides differ"
         track_s = lengths[0] * self.layout.samples_per_frame / self._rate
         delays = [row["chosen_delay_s"], row["rejected_delay_s"]]
-        if not all(abs(delay) <= track_s for delay in delays):  # a NaN is none, too
-            yield f"the delays are {delays[0]:g} and {delays[1]:g} s, in {track_s:g} s"
+        if not all(abs(delay) <= track_s for delay in delays):  # a NaN fails, too
+            yield f"the delays are {delays[0]:g} and {delays[1]:g} s, and the sides only {track_s:g} s"
             return
-        alike = zip(chosen.replies, rejected.replies, strict=False)
-        number = next((number for number, (left, right) in enumerate(alike) if left != right), None)
+        replies = zip(chosen.replies, rejected.replies, strict=False)
+        number = next((number for number, (left, right) in enumerate(replies) if left != right), None)
         if number is None:
-            yield "no reply is late: what the two sides say is the same, or is not there"
+            yield "no reply is late: the replies of the two sides are the same, or one side has none"
             return
         later = self._samples(delays[1]) - self._samples(delays[0])
         sides = Sides(chosen, rejected, number, lengths[0], later)
@@ -94,48 +95,47 @@ class PairChecker:
 
     def _check_delays(self, row: Row, sides: Sides) -> Iterator[str]:
         rejected = self._samples(row["rejected_delay_s"])
-        wanted = self.recipe.reaction_delay_s if sides.stops else self.recipe.reply_delay_s
+        delays = self.recipe.reaction_delay_s if sides.stops else self.recipe.reply_delay_s
         if sides.later < math.ceil(self.recipe.least_difference_s * self._rate):
             yield f"the delays differ by {sides.later} samples, less than least_difference_s"
-        if rejected > self._samples(wanted.high) or (rejected < self._samples(wanted.low) and not row["capped"]):
-            yield f"rejected_delay_s is {row['rejected_delay_s']:g}, outside [{wanted.low:g}, {wanted.high:g}]"
+        if rejected > self._samples(delays.high) or (rejected < self._samples(delays.low) and not row["capped"]):
+            yield f"rejected_delay_s is {row['rejected_delay_s']:g}, outside [{delays.low:g}, {delays.high:g}]"
         step = self.layout.step_frames * self._frame
         if sides.later % step and not (sides.stops and row["capped"]):
-            yield f"the delays differ by {sides.later} samples, which are no whole steps of {step}"
+            yield f"the delays differ by {sides.later} samples, expected a multiple of {step}"
 
     def _check_late(self, sides: Sides) -> Iterator[str]:
         left, right = sides.replies
         if left.text_ids != right.text_ids:
             yield "the text of the late reply differs"
         if not sides.number + 1 == len(sides.chosen.replies) == len(sides.rejected.replies):
-            yield "the late reply is not the last of both sides"
+            yield "the late reply is not the last one on both sides"
         ends = {self._blocks(end + LEAK_FRAMES) for end in right.end_frames}
         if sides.frames not in ends:
-            yield f"the sides are {sides.frames} frames long, and do not end with the late reply"
+            yield f"the sides have {sides.frames} frames, and do not end with the late reply"
         frames = sides.later // self._frame
-        if right.start_frames != _later(left.start_frames, frames) or right.end_frames != _later(
-            left.end_frames, frames
-        ):
+        expected = _later(left.start_frames, frames), _later(left.end_frames, frames)
+        if (right.start_frames, right.end_frames) != expected:
             yield f"the late reply does not start and end {frames} frames later"
             return
         if self.recipe.retokenize:
             return
-        found = [[*self._check_moved(sides, start, frames)] for start in left.start_frames]
-        yield from min(found, key=len)
+        problems = [[*self._check_moved(sides, start, frames)] for start in left.start_frames]
+        yield from min(problems, key=len)
 
     def _check_moved(self, sides: Sides, start: int, frames: int) -> Iterator[str]:
-        """What is wrong with the assistant's codes if the reply starts in a frame on the chosen side."""
+        """What is wrong with the assistant's codes if the reply starts with frame `start` on the chosen side."""
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
         _, right = sides.replies
-        moved = max(0, start - LEAK_FRAMES - sides.chosen.first_assistant_frame)
+        first = max(0, start - LEAK_FRAMES - sides.chosen.first_assistant_frame)
         end = min(right.end_frames.start + LEAK_FRAMES - sides.chosen.first_assistant_frame, after.shape[1])
-        if not np.array_equal(before[:, :moved], after[:, :moved]):
+        if not np.array_equal(before[:, :first], after[:, :first]):
             yield "the assistant's audio before the late reply differs"
-        if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
-            yield "the late reply's audio is not that of the chosen side, moved"
+        if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
+            yield f"the late reply's audio is not that of the chosen side, {frames} frames later"
         silence = self._silence(sides.chosen)
-        if not _among(after[:, moved : moved + frames], silence):
-            yield "the assistant is not silent while the late reply is awaited"
+        if not _among(after[:, first : first + frames], silence):
+            yield "the assistant is not silent before the late reply"
         if not _among(after[:, end:], silence):
             yield "the assistant is not silent after the late reply"
 
@@ -151,9 +151,9 @@ class PairChecker:
     def _check_talking_on(self, sides: Sides) -> Iterator[str]:
         left, right = sides.replies
         if right.text_ids[: len(left.text_ids)] != left.text_ids:
-            yield "the chosen side's text is not the beginning of the rejected side's"
+            yield "the late reply's text does not begin with that of the chosen side"
         if left.room > len(left.text_ids) and right.text_ids != left.text_ids:
-            yield "the chosen side says the whole text, and the rejected side another"
+            yield "the chosen side has the whole text of the reply, and the rejected side another text"
         if not self._may_differ_by(left, right, sides.later):
             yield f"the late reply does not stop {sides.later} samples later"
         first_shown = sides.chosen.first_assistant_frame
@@ -161,60 +161,60 @@ class PairChecker:
         fade = -(-self._samples(self.made_of.timing.fade_s) // self._frame)
         first = max(0, left.end_frames.start - 1 - fade - first_shown)
         if not np.array_equal(before[:, :first], after[:, :first]):
-            yield "the assistant's audio before the barge-in differs"
+            yield "the assistant's audio before the chosen side's stop differs"
         talks = slice(max(0, left.end_frames[-1] - first_shown), max(0, right.end_frames.start - first_shown))
         if np.array_equal(before[:, talks], after[:, talks]):
-            yield "the rejected side does not talk on"
+            yield "the rejected side does not go on after the chosen side's stop"
         yield from self._check_answer(sides)
 
     def _check_answer(self, sides: Sides) -> Iterator[str]:
-        """What follows the late stop: the answer, moved if it had to be, or nothing."""
-        next_one = sides.number + 1
-        left, right = sides.chosen.replies[next_one:], sides.rejected.replies[next_one:]
+        """What is wrong after the late stop, where the answer follows, or nothing."""
+        after_it = sides.number + 1
+        left, right = sides.chosen.replies[after_it:], sides.rejected.replies[after_it:]
         if len(right) > 1 or len(right) > len(left):
-            yield f"{len(right)} replies follow the late one, and {len(left)} on the chosen side"
+            yield f"after the late reply there are {len(right)} replies, and {len(left)} on the chosen side"
             return
-        stopped = sides.replies[1].end_frames
+        stop_frames = sides.replies[1].end_frames
         after, silence = sides.rejected.assistant_codes, self._silence(sides.chosen)
         first_shown = sides.chosen.first_assistant_frame
         if not right:
-            if not _among(after[:, max(0, stopped[-1] - first_shown) :], silence):
+            if not _among(after[:, max(0, stop_frames[-1] - first_shown) :], silence):
                 yield "the assistant is not silent after the late stop"
             return
         frames = right[0].start_frames.start - left[0].start_frames.start
         if frames < 0 or frames % self.layout.step_frames:
-            yield f"the answer moves by {frames} frames, expected whole steps of {self.layout.step_frames}"
+            yield f"the answer moves by {frames} frames, expected a multiple of {self.layout.step_frames}"
             return
         texts = sorted((left[0].text_ids, right[0].text_ids), key=len)
         if texts[1][: len(texts[0])] != texts[0]:
-            yield "the answer says another text"
-        found = [[*self._check_answer_from(sides, start, frames)] for start in left[0].start_frames]
-        yield from min(found, key=len)
+            yield "the answer has another text"
+        problems = [[*self._check_answer_from(sides, start, frames)] for start in left[0].start_frames]
+        yield from min(problems, key=len)
 
     def _check_answer_from(self, sides: Sides, start: int, frames: int) -> Iterator[str]:
-        """What is wrong with the assistant's codes if the answer starts in a frame on the chosen side."""
+        """What is wrong with the assistant's codes if the answer starts with frame `start` on the chosen side."""
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
         first_shown, silence = sides.chosen.first_assistant_frame, self._silence(sides.chosen)
         right = sides.rejected.replies[sides.number + 1]
-        moved = max(0, start - LEAK_FRAMES - first_shown)
+        first = max(0, start - LEAK_FRAMES - first_shown)
         end = min(right.end_frames.start - first_shown, after.shape[1])
-        stopped = max(0, sides.replies[1].end_frames[-1] - first_shown)
-        moved = moved if frames else min(moved, stopped)  # what does not move is there on both sides, silence and all
-        if not np.array_equal(before[:, moved : end - frames], after[:, moved + frames : end]):
-            yield "the answer's audio is not that of the chosen side, moved"
-        if not _among(after[:, stopped : moved + frames], silence):
+        stop = max(0, sides.replies[1].end_frames[-1] - first_shown)
+        first = first if frames else min(first, stop)  # if the answer does not move, nor does the silence before it
+        if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
+            yield f"the answer's audio is not that of the chosen side, {frames} frames later"
+        if not _among(after[:, stop : first + frames], silence):
             yield "the assistant is not silent between the late stop and its answer"
         if not _among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):
             yield "the assistant is not silent after its answer"
 
     def _may_differ_by(self, left: WrittenReply, right: WrittenReply, samples: int) -> bool:
-        """Whether two ends within the frames that a row leaves open may be this far apart."""
+        """Whether the stops of two replies can differ by this; a row tells each only to within some frames."""
         least = (right.end_frames.start - left.end_frames.stop) * self._frame
         most = (right.end_frames.stop - left.end_frames.start) * self._frame
         return least < samples < most
 
     def _blocks(self, frames: int) -> int:
-        """Frames that a row of so many tells."""
+        """How many frames a row has that holds so many of the track: whole blocks."""
         block = self.made_of.layout.block_frames
         return -(-frames // block) * block
 
@@ -239,5 +239,5 @@ def _later(frames: range, by: int) -> range:
 
 
 def _among(codes: Codes, others: Codes) -> bool:
-    """Whether each frame of [codebooks, frames] is, with all its codebooks, one of the others."""
+    """Whether each frame of `codes` [codebooks, frames] is a frame of `others`, in all codebooks."""
     return {*map(tuple, codes.T.tolist())} <= {*map(tuple, others.T.tolist())}

@@ -1,4 +1,4 @@
-"""The kind of data set that pairs are: preferences."""
+"""Preference pairs as a kind of data set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +21,8 @@ PREFERENCES = "preferences"
 
 
 class Preferences:
+    """What `dataset.kind.Kind` asks of a data set of pairs."""
+
     name: ClassVar[str] = PREFERENCES
     recipe: ClassVar[type[Section]] = PairsRecipe
     stages: ClassVar[tuple[str, ...]] = ("source", "preferences")
@@ -37,7 +39,7 @@ class Preferences:
 
     def shaped_by(self, dataset: Dataset) -> dict[str, Any]:
         manifest = dataset.manifest
-        assert manifest.source, "pairs are made from a data set, as `contradictions` says"
+        assert manifest.source, "pairs are made from a data set"
         return {
             "manifest_sha256": manifest.source.manifest_sha256,
             "source": key_of(manifest.source.model_dump(mode="json")),

@@ -1,7 +1,8 @@
 """A track, and the same track with the assistant late (BayLing-Duplex sections 2.2 and 3).
 
-Both sides have the user's channel and a common end. What moves, moves by whole steps of the layout, its codes as they
-are: ours, as tokenizing anew would change what is said beside when. No layout is named here, and no id is known.
+Both sides have the same channel of the user and the same length. Speech moves by whole steps of the layout, and its
+codes stay as they are. This is ours: to tokenize it again would change its content too. No layout is named here, and no
+id is known.
 """
 
 import math
@@ -21,30 +22,30 @@ from .recipe import PairsRecipe
 
 PURPOSE = "preferences"
 LEAK_FRAMES = 1
-"""Next to speech, a frame of silence may have codes of its own: it stays with the speech."""
+"""A frame of silence next to speech may have codes of its own, so it is treated as part of the speech."""
 SILENCE_AFTER_LATE_STOP_S = 0.16
-"""Ours: the assistant is silent at least this long before it answers the turn that it stopped late for."""
+"""Ours: after a late stop, the assistant is silent at least this long before it answers."""
 NEXT_REPLY, OWN_END = "next_reply_too_soon", "reply_ends_too_soon"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A track of a pair, and which of the dialogue's events are heard in it."""
+    """A track of a pair, and which events of the dialogue it has."""
 
     track: CodedTrack
-    kept: tuple[int, ...]  # index of each of its events among those of the dialogue
+    kept: tuple[int, ...]  # for each event of the track, its index in the dialogue
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two tracks of equal length that differ in when the assistant starts or stops one reply."""
+    """Two tracks of equal length. They differ in when the assistant starts or stops one reply."""
 
-    event: int  # index of that reply among the dialogue's events
+    event: int  # index of that reply in the dialogue
     chosen: Side
     rejected: Side
-    chosen_delay_samples: int  # user's end to the reply's start; of a reply that was cut, barge-in to its stop
+    chosen_delay_samples: int  # user's end to the reply's start; if it was cut, barge-in to its stop
     rejected_delay_samples: int
-    capped: bool  # less than was drawn, for want of room
+    capped: bool  # the rejected delay is shorter than the drawn one: there was no room for more
 
     @property
     def difference_samples(self) -> int:
@@ -53,33 +54,34 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How much later a reply may be: steps are drawn from low … high, and cut to the most there is room for."""
+    """How much later a reply may be: a number of steps is drawn from low … high, and limited to most_samples."""
 
     late: Late
-    low: int
-    high: int
-    most_samples: int | None  # None: nothing is in the way
-    obstacle: str  # what is: the reason of a rejection
+    low: int  # steps
+    high: int  # steps
+    most_samples: int | None  # the room that there is; None: any
+    obstacle: str  # what limits it: the reason of a rejection
 
 
 @dataclass(frozen=True)
 class PairMaker:
-    """Makes pairs of the tracks of one data set."""
+    """Makes pairs from the tracks of one data set."""
 
     recipe: PairsRecipe
     scenario: Scenario
     layout: Layout
-    block_frames: int  # that a row of the layout may leave out at the start of the assistant's channel
-    sample_rate: int
+    block_frames: int  # how many frames a row may leave out at the start of the assistant's channel
+    sample_rate: int  # Hz
 
     def pair(self, dialogue_id: str, track: CodedTrack) -> Pair:
         """The pair of one track.
 
-        Raises DialogueRejected if no reply can be late enough, and ValueError if the track is none: see `verify`.
+        Raises DialogueRejected if no reply can be late enough, and ValueError if the track breaks what `verify` checks.
         """
         if track.user_codes.shape != track.assistant_codes.shape or track.frames <= 0:
             raise ValueError(
-                f"codes of the shapes {track.user_codes.shape} and {track.assistant_codes.shape} are no track"
+                f"the codes have the shapes {track.user_codes.shape} and {track.assistant_codes.shape}, expected equal "
+                "ones, longer than the margin"
             )
         rng = generator(self.recipe.seed, dialogue_id, PURPOSE)
         lates = self.scenario.late(track.events, self.sample_rate)
@@ -99,7 +101,7 @@ class PairMaker:
         return self.layout.step_frames * self.layout.samples_per_frame
 
     def _possible(self, delays: Sequence[Delay]) -> list[Delay]:
-        """Those that differ enough; raises DialogueRejected, with what is most in the way of the best, if none does."""
+        """The delays that make sides differ enough; raises DialogueRejected, with the best one's obstacle, if none."""
         least = max(math.ceil(self.recipe.least_difference_s * self.sample_rate), self.step_samples)
         drawable = [delay for delay in delays if delay.low <= delay.high]
         if not drawable:
@@ -116,8 +118,11 @@ class PairMaker:
         return possible
 
     def _delay(self, track: CodedTrack, late: Late) -> Delay:
-        """A reply that starts late goes on until the next one; one that stops late, until the one after its answer."""
-        wanted = self.recipe.reaction_delay_s if late.stops else self.recipe.reply_delay_s
+        """How much later a reply can be.
+
+        Both sides must leave out the reply after a late start, and of a late stop the reply after its answer.
+        """
+        delays = self.recipe.reaction_delay_s if late.stops else self.recipe.reply_delay_s
         following = _of_assistant(track.events, late.event)[1 if late.stops else 0 :]
         most = None if late.most_samples is None else late.most_samples - late.delay_samples
         obstacle = OWN_END
@@ -128,18 +133,18 @@ class PairMaker:
                 most, obstacle = room * frame, NEXT_REPLY
         if most is not None and not late.stops:
             most = most // self.step_samples * self.step_samples
-        return Delay(late, *self._steps(wanted, late.delay_samples), most, obstacle)
+        return Delay(late, *self._steps(delays, late.delay_samples), most, obstacle)
 
-    def _steps(self, wanted: Range, now_samples: int) -> tuple[int, int]:
-        """The fewest and the most steps later that a reply which is `now_samples` late is to be."""
+    def _steps(self, delays: Range, own_samples: int) -> tuple[int, int]:
+        """The fewest and the most steps by which a reply with a delay of `own_samples` is to be later."""
         least = math.ceil(self.recipe.least_difference_s * self.sample_rate)
-        earliest = max(least, round(wanted.low * self.sample_rate) - now_samples)
+        earliest = max(least, round(delays.low * self.sample_rate) - own_samples)
         low = -(-earliest // self.step_samples)
-        high = (round(wanted.high * self.sample_rate) - now_samples) // self.step_samples
+        high = (round(delays.high * self.sample_rate) - own_samples) // self.step_samples
         return low, high
 
     def _last_end(self, track: CodedTrack, event: int) -> int:
-        """The latest frame with which a side may end that is to say nothing of an event of the assistant's."""
+        """The most frames that a side may have if its row is to tell nothing of an event of the assistant's."""
         start = track.events[event].start_sample
         frames = start // track.samples_per_frame - LEAK_FRAMES
         while frames > 0 and self.layout.announces(frames, start):
@@ -147,7 +152,7 @@ class PairMaker:
         return frames
 
     def _starting_late(self, track: CodedTrack, late: Late, later: int) -> tuple[Side, Side]:
-        """Silence before the reply, which moves it and all that the assistant says after it; the end is after it."""
+        """Put silence before the reply: it and all that the assistant says later moves. Both sides end after it."""
         frame, event = track.samples_per_frame, track.events[late.event]
         first, frames = max(0, event.start_sample // frame - LEAK_FRAMES), later // frame
         end = -(-event.end_sample // frame) + frames + LEAK_FRAMES
@@ -159,9 +164,9 @@ class PairMaker:
         return chosen, self._ending(replace(track, assistant_codes=moved, events=events), end)
 
     def _stopping_late(self, track: CodedTrack, late: Late, later: int) -> tuple[Side, Side]:
-        """The reply goes on as if it had not been cut, and what the assistant says after it moves if it has to.
+        """Let the reply go on as if it had not been cut. What the assistant says later moves if there is no room.
 
-        The end is after the answer, or before the user's turn that follows, though not before the late stop.
+        Both sides end after the answer, or before the user's next turn, but not before the late stop.
         """
         frame, reply = track.samples_per_frame, track.events[late.event]
         stop = reply.end_sample + later
@@ -169,7 +174,7 @@ class PairMaker:
         uncut = next(uncut for uncut in track.uncut if uncut.event == late.event)
         talking = uncut.codes[:, : past - uncut.first_frame]
         if talking.shape[1] < past - uncut.first_frame:
-            raise ValueError(f"event {late.event} is to stop in frame {past}, and its uncut codes end before")
+            raise ValueError(f"event {late.event} is to stop in frame {past}, and its uncut codes end before it")
         answers = _of_assistant(track.events, late.event)
         resumes = track.events[answers[0]].start_sample if answers else total * frame
         pause = self._pause(stop, resumes) if answers else 0
@@ -187,7 +192,7 @@ class PairMaker:
         return chosen, self._ending(replace(track, assistant_codes=whole, events=tuple(events)), end)
 
     def _pause(self, stop: int, resumes: int) -> int:
-        """By how many samples what follows a late stop has to move: whole steps, and none if there is time enough."""
+        """By how many samples the answer after a late stop has to move: whole steps, 0 if there is enough time."""
         frame = self.layout.samples_per_frame
         silent = stop + round(SILENCE_AFTER_LATE_STOP_S * self.sample_rate)
         earliest = max(silent, (-(-stop // frame) + LEAK_FRAMES) * frame)
@@ -197,9 +202,9 @@ class PairMaker:
         return pause
 
     def _common_end(self, track: CodedTrack, late: Late, stopped: int, pause: int) -> int:
-        """The frame that both sides end with, if the late reply has stopped with `stopped` and its answer moves."""
+        """How many frames both sides have, at least `stopped`, if the answer moves by `pause` samples."""
         frame, barge_in = track.samples_per_frame, track.events[late.event].cut_by
-        assert barge_in is not None, "a reply that may stop late was cut"
+        assert barge_in is not None, "a reply that can stop late was cut"
         answers = _of_assistant(track.events, late.event)
         if not answers:
             return stopped
@@ -213,20 +218,21 @@ class PairMaker:
         return max(stopped, min(ends))
 
     def _ending(self, track: CodedTrack, end: int) -> Side:
-        """The first frames of a track, or more of its own silence; what starts later is dropped, what goes on is cut.
+        """A track of `end` frames: its first ones, and its own silence if it has fewer.
 
-        Codes go on behind the end: the user's as they are, the assistant's if it is silent, until it speaks again.
+        Later events are dropped, and an event that goes on is cut. The margin has the user's codes as they are, and the
+        assistant's up to its next reply.
         """
         frame, stop, length = track.samples_per_frame, end * track.samples_per_frame, end + track.margin_frames
         of_assistant = [event for event in track.events if event.channel == "assistant" and event.end_sample > stop]
         own = min([length, *(max(end, event.start_sample // frame - LEAK_FRAMES) for event in of_assistant)])
-        kept = sorted(
+        indices = sorted(
             (index for index, event in enumerate(track.events) if event.start_sample < stop),
             key=lambda index: track.events[index].start_sample,
         )
-        place: dict[int | None, int] = {index: new for new, index in enumerate(kept)}
-        events = (track.events[index] for index in kept)
-        made = replace(
+        place: dict[int | None, int] = {index: new for new, index in enumerate(indices)}
+        events = (track.events[index] for index in indices)
+        side_track = replace(
             track,
             user_codes=self._filled(track, "user", end, length, length),
             assistant_codes=self._filled(track, "assistant", end, own, length),
@@ -239,21 +245,22 @@ class PairMaker:
                 )
                 for event in events
             ),
-            texts=tuple(track.texts[index] for index in kept),
+            texts=tuple(track.texts[index] for index in indices),
             uncut=(),
         )
-        return Side(made, tuple(kept))
+        return Side(side_track, tuple(indices))
 
     def _filled(self, track: CodedTrack, channel: Role, end: int, own: int, length: int) -> Codes:
-        """The first `own` frames of a channel, as far as there are, and silence up to `length`."""
+        """The first `own` frames of a channel, or as many as it has, and then silence up to `length` frames."""
         codes = (track.user_codes if channel == "user" else track.assistant_codes)[:, :own]
         missing = length - codes.shape[1]
         return codes if missing <= 0 else np.append(codes, self._silence(track, channel, end, missing), axis=1)
 
     def _silence(self, track: CodedTrack, channel: Role, end: int, frames: int) -> Codes:
-        """Codes [codebooks, frames] of the frames before `end` in which somebody is silent, in order and over again.
+        """Codes [codebooks, frames] of silence: the silent frames of a channel before `end`, repeated in order.
 
-        Of the assistant's, none that a row may leave out: whoever has the row alone can tell that they are silence.
+        The assistant's first block is not used, because a row may leave it out: a check of the row alone must find each
+        silent frame in it.
         """
         codes = (track.user_codes if channel == "user" else track.assistant_codes)[:, :end]
         if frames <= 0:
@@ -279,7 +286,7 @@ def _of_assistant(events: Sequence[Event], after: int) -> list[int]:
 
 
 def _moved(events: Sequence[Event], first: int, later: int) -> tuple[Event, ...]:
-    """The assistant's events from one of them on, later by so many samples."""
+    """Events of which the assistant's, from index `first` on, are later by so many samples."""
     return tuple(
         replace(
             event,

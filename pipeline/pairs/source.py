@@ -1,4 +1,4 @@
-"""The data set that pairs are made from: partitions of whole row groups, and only the columns that pairs need."""
+"""The data set that pairs are made from, in partitions of whole row groups, with only the columns that pairs need."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from ..dataset.reader import Dataset, opened
 from ..storage.partitions import Outcome, PartitionFolder
 
 PARTITION_ROWS = 1000
-"""Pairs cost a fraction of a millisecond each: smaller partitions would cost more to hand out than to make."""
-EVENT_FIELDS = (*("channel", "kind", "text", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by"),)
+"""At most, unless one row group has more. A pair takes a fraction of a millisecond: a smaller partition would take less
+time to make than to hand out."""
+EVENT_FIELDS = ("channel", "kind", "text", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by")
 READS = (
     *("dialogue_id", "scenario", "user_codes", "assistant_codes", "assistant_uncut_codes"),
     *(f"events.list.element.{name}" for name in EVENT_FIELDS),
@@ -25,7 +26,7 @@ GROUPS = pa.schema(
 
 
 def write_partitions(dataset: Dataset, folder: PartitionFolder) -> int:
-    """Say which row groups each partition holds, where that is not said yet; returns the number of partitions."""
+    """Commit the row groups of each partition that is not committed yet; returns the number of partitions."""
     number = 0
     for groups in _grouped(dataset):
         if not folder.is_committed(number):
@@ -38,30 +39,30 @@ def write_partitions(dataset: Dataset, folder: PartitionFolder) -> int:
 
 def _grouped(dataset: Dataset) -> Iterator[list[tuple[str, int, int]]]:
     groups: list[tuple[str, int, int]] = []
-    filled = 0
+    num_rows = 0
     for shard in dataset.shards:
         with opened(shard, dataset.columns) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         for group, rows in enumerate(sizes):
-            if groups and filled + rows > PARTITION_ROWS:
+            if groups and num_rows + rows > PARTITION_ROWS:
                 yield groups
-                groups, filled = [], 0
+                groups, num_rows = [], 0
             groups.append((str(shard.relative_to(dataset.path)), group, rows))
-            filled += rows
+            num_rows += rows
     if groups:
         yield groups
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRows:
-    """Partitions of a data set, without the columns that pairs have no use for."""
+    """Reads the partitions of a data set, without the columns that pairs do not need."""
 
     plan: PartitionFolder
     dataset: Dataset
     with_audio: bool
 
     def read(self, partition: int) -> pa.Table:
-        """Rows with dialogue_id, scenario, events and codes, all codebooks; if asked for, audio."""
+        """Rows with dialogue_id, scenario, events and the codes of all codebooks; with_audio: and the audio."""
         groups: dict[str, list[int]] = {}
         for item in self.plan.read(partition).to_pylist():
             groups.setdefault(item["shard"], []).append(item["row_group"])

@@ -1,4 +1,4 @@
-"""Rows of a data set to preference pairs."""
+"""The stage that turns rows of a data set into preference pairs."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -24,6 +24,8 @@ TOKENIZING_PACKAGES = ("librosa", "soxr", "soundfile")
 
 
 class PreferencesStage:
+    """Rows of a data set to pairs."""
+
     name: ClassVar[str] = "preferences"
     version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...] | None] = None
@@ -34,7 +36,7 @@ class PreferencesStage:
     fan_out = 1
 
     def __init__(self, recipe: PairsRecipe, made_of: Recipe, described: Described) -> None:
-        """made_of, described: recipe and vocabulary.json of the data set."""
+        """made_of, described: the recipe and vocabulary.json of the data set."""
         self.recipe, self.made_of, self.described = recipe, made_of, described
         self.layout = described.make_layout()
         self.schema = pairs_schema(self.layout.COLUMNS)
@@ -42,7 +44,7 @@ class PreferencesStage:
         self.speech_tokenizer: SpeechTokenizer
 
     def shaped_by(self) -> dict[str, Any]:
-        """What the data set says of itself is part of the plan's key."""
+        """The recipe and packages; the data set is in the key of the plan."""
         return {
             "recipe": shape_of(self.recipe),
             "packages": {name: version(name) for name in self._shaping_packages},
@@ -63,11 +65,11 @@ class PreferencesStage:
         block, rate = self.described.layout.block_frames, self.described.sample_rate
         maker = PairMaker(self.recipe, scenario, self.layout, block, rate)
         encode = lru_cache(maxsize=4096)(self.text_tokenizer.encode)  # each take of a dialogue has the same texts
-        made = []
+        pairs = []
         for row in rows:
             with account.each(row["dialogue_id"]):
-                made.append(self._row(row, maker, encode, account))
-        return made
+                pairs.append(self._row(row, maker, encode, account))
+        return pairs
 
     def _row(self, row: Row, maker: PairMaker, encode: Callable[[str], list[int]], account: Account) -> Row:
         track = read_track(row, self.described.margin_frames, self.described.samples_per_frame)
@@ -75,7 +77,7 @@ class PreferencesStage:
         if self.recipe.retokenize:
             pair = retokenized(pair, track, row["audio"]["bytes"], maker.sample_rate, self.speech_tokenizer)
         texts = [encode(text) for text in track.texts]
-        made = {
+        pair_row = {
             "dialogue_id": row["dialogue_id"],
             "scenario": row["scenario"],
             "event": pair.event,
@@ -85,7 +87,7 @@ class PreferencesStage:
         }
         for name, side in zip(SIDES, (pair.chosen, pair.rejected), strict=True):
             columns = self.layout.encode(side.track, [texts[index] for index in side.kept])
-            made |= {f"{name}_{column}": value for column, value in columns.items()}
+            pair_row |= {f"{name}_{column}": value for column, value in columns.items()}
         if pair.capped:
             account.note(CAPPED)
-        return made
+        return pair_row

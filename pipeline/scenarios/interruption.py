@@ -1,4 +1,4 @@
-"""Interruption: the user comes in during a reply, the assistant stops and answers (BayLing-Duplex section 3)."""
+"""Interruption: the user speaks during a reply; the assistant stops and answers (BayLing-Duplex section 3)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +20,13 @@ class InterruptionTiming(Timing):
     reaction_delay_s: Range = Range(low=0.8, high=2.0)
     interruption_probability: Share = 1.0
     heard_before_barge_in_s: Seconds = 0.5
-    longest_negative_delay_s: Seconds = 5.0  # of a reply that is long enough, so much is left after the barge-in
+    longest_negative_delay_s: Seconds = 5.0  # a reply that is long enough has so much audio after the barge-in
 
 
 @dataclass(frozen=True)
 class Interruption:
+    """Some of the user's turns start during the reply before them."""
+
     timing: InterruptionTiming
 
     name: ClassVar[str] = "interruption"
@@ -32,11 +34,11 @@ class Interruption:
     LATENESS: ClassVar[tuple[Lateness, ...]] = ("stops",)
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
-        """Raises DialogueRejected `nothing_to_interrupt` if no reply is long enough or followed by another turn."""
+        """Raises DialogueRejected `nothing_to_interrupt` if no reply is long enough and followed by another turn."""
         return place(spoken, self.timing, clock, self._cuts(spoken, clock))
 
     def _cuts(self, spoken: Sequence[Spoken], clock: Clock) -> dict[int, Cut]:
-        """Ours: `interruption_probability` of the eligible replies, at least one."""
+        """Where replies are cut, by index. Ours: `interruption_probability` of the eligible ones, at least one."""
         eligible = {
             index: window
             for index, utterance in enumerate(spoken[:-1])
@@ -48,16 +50,16 @@ class Interruption:
                 f"no reply is followed by a turn of the user and at least "
                 f"{self.timing.heard_before_barge_in_s + self.timing.reaction_delay_s.low:g} s long",
             )
-        chosen = [index for index in eligible if clock.rng.random() < self.timing.interruption_probability]
-        if not chosen:
-            chosen = [list(eligible)[clock.rng.integers(len(eligible))]]
-        return {index: self._draw_cut(spoken[index].num_samples, eligible[index], clock) for index in chosen}
+        indices = [index for index in eligible if clock.rng.random() < self.timing.interruption_probability]
+        if not indices:
+            indices = [list(eligible)[clock.rng.integers(len(eligible))]]
+        return {index: self._draw_cut(spoken[index].num_samples, eligible[index], clock) for index in indices}
 
     def _reaction_window(self, index: int, spoken: Sequence[Spoken], clock: Clock) -> tuple[int, int] | None:
-        """Shortest and longest reaction delay that a reply allows, in samples, or None if it allows none.
+        """The shortest and the longest reaction delay that a reply allows, in samples; None if it allows none.
 
-        The assistant must have been heard before the barge-in, must still have audio to cut when it stops, and
-        must be silent for a moment before it answers.
+        The assistant must speak before the barge-in, must still have audio to cut when it stops, and must be silent
+        for a moment before it answers.
         """
         timing, length, interrupting = self.timing, spoken[index].num_samples, spoken[index + 1].num_samples
         shortest = clock.samples(timing.reaction_delay_s.low)
@@ -67,8 +69,9 @@ class Interruption:
         return (shortest, longest) if longest >= shortest else None
 
     def _draw_cut(self, length: int, window: tuple[int, int], clock: Clock) -> Cut:
-        """The barge-in leaves the longest negative delay of preference pairs after it, where the reply is long enough
-        (ours), and always the reaction.
+        """Draw the reaction, and then a barge-in with at least the reaction of the reply left after it.
+
+        Ours: where the reply is long enough, `longest_negative_delay_s` is left, for preference pairs.
         """
         reaction = clock.draw_between(*window)
         earliest = clock.samples(self.timing.heard_before_barge_in_s)
@@ -86,7 +89,7 @@ class Interruption:
 
     def _check_cut(self, index: int, event: Event, events: Sequence[Event], rate: int) -> Iterator[str]:
         if event.channel != "assistant" or event.cut_by != index + 1:
-            yield f"event {index} is cut by {event.cut_by}, expected a reply that the next turn cuts"
+            yield f"event {index} is cut by event {event.cut_by}, expected a reply that the next turn cuts"
             return
         barge_in = events[event.cut_by].start_sample
         reaction = event.end_sample - barge_in
@@ -103,17 +106,17 @@ class Interruption:
                 yield "reaction_delay_s", (event.end_sample - events[event.cut_by].start_sample) / sample_rate
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:
-        """A reply that was cut may stop late, as far as it goes."""
-        found = []
+        """Each reply that is cut can stop late, at most at its own end."""
+        lates = []
         for index, event in enumerate(events):
             if event.cut_by is not None:
                 barge_in = events[event.cut_by].start_sample
-                found.append(Late(index, True, event.end_sample - barge_in, event.whole_end_sample - barge_in))
-        return found
+                lates.append(Late(index, True, event.end_sample - barge_in, event.whole_end_sample - barge_in))
+        return lates
 
     def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
         yield from check_place(late, number)
         if not late.stops:
-            yield "a reply starts late, and here replies stop late alone"
+            yield "a reply starts late: in this scenario, replies can only stop late"
         elif not within(late.delay_samples, self.timing.reaction_delay_s, sample_rate):
             yield f"chosen_delay_s is {late.delay_samples / sample_rate:g}, outside reaction_delay_s of the data set"

@@ -1,4 +1,4 @@
-"""What a scenario must offer, and the draws of times that scenarios share."""
+"""What a scenario must offer, and how scenarios draw times."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .section import Timing
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """An utterance as a scenario sees it: whose it is, how long, and where its words are."""
+    """An utterance as a scenario sees it: its channel, its length, and where its words are."""
 
     channel: Role
     num_samples: int
@@ -22,10 +22,10 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Draws times of one dialogue in whole samples."""
+    """Draws the times of one dialogue, in whole samples."""
 
     rng: np.random.Generator
-    sample_rate: int
+    sample_rate: int  # Hz
 
     def samples(self, seconds: float) -> int:
         return round(seconds * self.sample_rate)
@@ -39,55 +39,55 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """How the assistant can be late at one event of a track, which is what preference pairs are made of.
+    """A reply of a track that can be late. Preference pairs are made of these.
 
-    A reply that starts late is moved; one that stops late talks on. Delays count in samples: of a start from the end of
-    what it answers, of a stop from the start of what cuts it.
+    A reply that starts late is moved; a reply that stops late goes on for longer. The delay of a start counts from the
+    end of the event that the reply answers, the delay of a stop from the start of the event that cuts it.
     """
 
     event: int  # index of the reply
-    stops: bool  # it stops late, where others start late
-    delay_samples: int  # its own
-    most_samples: int | None  # the largest delay that there is audio for; None: any
+    stops: bool  # True: it can stop late; False: it can start late
+    delay_samples: int  # as it is in the track
+    most_samples: int | None  # the largest delay for which there is audio; None: any
 
 
 Lateness = Literal["starts", "stops"]
 
 
 class Scenario(Protocol):
-    """Lays a spoken dialogue out in time. It is made of the recipe's section and is cheap to pickle."""
+    """Places the utterances of a dialogue in time. It is made of the recipe's section and is cheap to pickle."""
 
     name: ClassVar[str]
     Spec: ClassVar[type[Timing]]
     LATENESS: ClassVar[tuple[Lateness, ...]]
-    """Whether it is with its start or with its stop that a reply is late."""
+    """How its replies can be late; () if preference pairs cannot be made of it."""
 
     def __init__(self, timing: Timing) -> None: ...
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
-        """Place every utterance; `num_samples` is where the silence after the last one ends.
+        """Place every utterance. `num_samples` of the result is the end of the silence after the last one.
 
-        spoken: the turns in order; they alternate and the user comes first. Raises DialogueRejected if the dialogue
-        cannot be laid out like this.
+        spoken: the turns in order; they alternate, and the user's is first. Raises DialogueRejected if the scenario
+        cannot place them.
         """
         ...
 
     def check(self, events: Sequence[Event], sample_rate: int) -> Iterator[str]:
-        """What is wrong with the events of a track, in words, beyond what holds for every track."""
+        """What is wrong with the events of a track, in words; what holds in every scenario is checked elsewhere."""
         ...
 
     @staticmethod
     def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
-        """What a data card shows of the timing: names of `dataset.statistics.QUANTITIES`, and values."""
+        """The timing for a data card: names of `dataset.statistics.QUANTITIES`, and values."""
         ...
 
     def late(self, events: Sequence[Event], sample_rate: int) -> list[Late]:
-        """Where the assistant can be late; nowhere, for a scenario that pairs are not made of."""
+        """The replies that can be late, in order; none if pairs cannot be made of this scenario."""
         ...
 
     def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
-        """What is wrong with a late reply that somebody else names, in words, as far as it shows without events.
+        """What is wrong with the late reply of a stored pair, in words. The events of the track are not known here.
 
-        number: of the reply among those of the assistant, from 0. late.most_samples is not known.
+        late: as the pair has it; its most_samples is None. number: of the reply among the assistant's, from 0.
         """
         ...

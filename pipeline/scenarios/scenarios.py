@@ -1,4 +1,4 @@
-"""Scenarios by the name a recipe gives them. To add one: write the module, put it here."""
+"""Scenarios by their names in a recipe. To add one, write its module and put it here."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ SCENARIOS: dict[str, type[Scenario]] = {TurnTaking.name: TurnTaking, Interruptio
 TimingSection = Annotated[
     SerializeAsAny[Timing], BeforeValidator(lambda value: of_its_part(value, "scenario", SCENARIOS))
 ]
-"""What a recipe says of timing: the section of the scenario it names."""
+"""What a recipe says of timing: the section of the scenario that it names."""
 
 
 def make_scenario(timing: Timing) -> Scenario:

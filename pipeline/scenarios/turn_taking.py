@@ -18,6 +18,8 @@ class TurnTakingTiming(Timing):
 
 @dataclass(frozen=True)
 class TurnTaking:
+    """Nobody speaks while the other does."""
+
     timing: Timing
 
     name: ClassVar[str] = "turn_taking"
@@ -46,23 +48,24 @@ class TurnTaking:
     def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
         yield from check_place(late, number)
         if late.stops:
-            yield "a reply stops late, and here replies start late alone"
+            yield "a reply stops late: in turn-taking, replies can only start late"
         elif late.delay_samples != round(self.timing.reply_delay_s * sample_rate):
-            yield f"chosen_delay_s is {late.delay_samples / sample_rate:g}, not reply_delay_s of the data set"
+            delay_s, expected_s = late.delay_samples / sample_rate, self.timing.reply_delay_s
+            yield f"chosen_delay_s is {delay_s:g}, expected reply_delay_s of the data set, {expected_s:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Where a reply is cut, in samples."""
 
-    barge_in: int  # after its start
-    reaction: int  # from the barge-in to its stop
+    barge_in: int  # from the start of the reply to the barge-in
+    reaction: int  # from the barge-in to the stop of the reply
 
 
 def place(spoken: Sequence[Spoken], timing: Timing, clock: Clock, cuts: Mapping[int, Cut]) -> Timeline:
-    """One turn after the other, each reply `reply_delay_s` after what it answers.
+    """Place one turn after the other, each reply `reply_delay_s` after the turn that it answers.
 
-    cuts: index of each reply that the turn after it comes into.
+    cuts: by the index of a reply, where the next turn interrupts it.
     """
     events: list[Event] = []
     cursor = clock.draw(timing.lead_in_s)
@@ -84,7 +87,7 @@ def place(spoken: Sequence[Spoken], timing: Timing, clock: Clock, cuts: Mapping[
 
 
 def check_turns(events: Sequence[Event], timing: Timing, sample_rate: int) -> Iterator[str]:
-    """What is wrong with turns that follow each other, but for where one is cut."""
+    """What is wrong with the events of turns that alternate, in words; where a reply is cut is not checked."""
     if not events or [event.channel for event in events] != ["user", "assistant"] * (len(events) // 2):
         yield "turns do not alternate from user to assistant"
         return
@@ -107,15 +110,15 @@ def check_turns(events: Sequence[Event], timing: Timing, sample_rate: int) -> It
 
 
 def check_place(late: Late, number: int) -> Iterator[str]:
-    """Whether a reply stands among the events where turns that alternate put it."""
+    """What is wrong with the index of a late reply if turns alternate, in words. number: as `check_late` has it."""
     if late.event % 2 == 0:
         yield f"event {late.event} is the user's"
     elif late.event != 2 * number + 1:
-        yield f"event {late.event} is not the reply that is late, which is event {2 * number + 1}"
+        yield f"event {late.event} is not the late reply, which is event {2 * number + 1}"
 
 
 def measure_gaps(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
-    """Gaps between turns, in seconds; the one before a turn that cuts in is none."""
+    """Gaps between turns, in seconds; a turn that interrupts has none before it."""
     for before, event in pairwise(events):
         gap_s = (event.start_sample - before.end_sample) / sample_rate
         if event.channel == "assistant":
@@ -125,4 +128,5 @@ def measure_gaps(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[st
 
 
 def within(samples: int, times: Range, sample_rate: int) -> bool:
+    """Whether a number of samples lies in a range of seconds, both ends included."""
     return round(times.low * sample_rate) <= samples <= round(times.high * sample_rate)

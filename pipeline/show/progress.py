@@ -90,10 +90,9 @@ class Display:
     def already_trained(self, out: Path) -> None:
         self._say(f"{out} is this recipe's trained model already.")
 
-    def trained(self, out: Path) -> None:
-        self._say(
-            f"{out}: trained. Losses: tensorboard --logdir {out}. Talk to it: duplexgen talk {out} --user user.wav"
-        )
+    def trained(self, out: Path, can_talk: bool) -> None:
+        talk = f" Talk to it: duplexgen talk {out} --user user.wav" if can_talk else ""
+        self._say(f"{out}: trained. Losses: tensorboard --logdir {out}.{talk}")
 
     def done(self, out: Path, summary: str) -> None:
         self._say(f"{out}: {summary}. Look at it with: duplexgen inspect {out}")

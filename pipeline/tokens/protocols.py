@@ -76,6 +76,11 @@ class SpeechTokenizer(Protocol):
         ...
 
     @property
+    def decodes(self) -> bool:
+        """Whether `decode` and `decoding_stream` give sound; else they raise UserError."""
+        ...
+
+    @property
     def num_gpus(self) -> float:
         """Of an actor that tokenizes."""
         ...

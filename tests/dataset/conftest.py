@@ -38,14 +38,14 @@ def data_sets(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Callabl
 
 @pytest.fixture(scope="module")
 def checkers(data_sets: Callable[[str], Path]) -> dict[str, Checker]:
-    made = {}
+    by_scenario = {}
     for scenario in ("turn_taking", "interruption"):
         dataset = Dataset(data_sets(scenario))
         tokenizers = TEXT_TOKENIZERS["bpe"](Tokens()), SPEECH_TOKENIZERS["melvq"](Tokens())
         described = dataset.described
         frame = described.samples_per_frame, described.margin_frames
-        made[scenario] = Checker(dataset.manifest.made_of, dataset.layout, *tokenizers, *frame)
-    return made
+        by_scenario[scenario] = Checker(dataset.manifest.made_of, dataset.layout, *tokenizers, *frame)
+    return by_scenario
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def row(rows: dict[str, list[Row]]) -> Row:
 
 
 @pytest.fixture
-def heard(rows: dict[str, list[Row]]) -> Row:
+def row_with_audio(rows: dict[str, list[Row]]) -> Row:
     """The same with its audio."""
     return copy.deepcopy(rows["turn_taking"][0])
 
@@ -68,9 +68,9 @@ def heard(rows: dict[str, list[Row]]) -> Row:
 @pytest.fixture
 def cut(rows: dict[str, list[Row]]) -> Row:
     """Of the interruption scenario, its first reply cut, without audio."""
-    found = copy.deepcopy(rows["interruption"][1]) | {"audio": None}
-    assert found["events"][1]["cut_by"] == 2
-    return found
+    row = copy.deepcopy(rows["interruption"][1]) | {"audio": None}
+    assert row["events"][1]["cut_by"] == 2
+    return row
 
 
 @pytest.fixture

@@ -68,11 +68,11 @@ def near(value: Any) -> list[Any]:
 
 def changed(tree: Any, place: Place, new: Any) -> Any:
     """A copy of a tree with another value at a place, or none there."""
-    made = copy.deepcopy(tree)
+    other = copy.deepcopy(tree)
     *above, key = place
-    around = at(made, tuple(above))
+    around = at(other, tuple(above))
     if new is GONE:
         del around[key]
     else:
         around[key] = new
-    return made
+    return other

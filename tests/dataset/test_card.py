@@ -30,7 +30,7 @@ def read(data_set: Path, cache: Path, also: str = "") -> list[str]:
     card = (data_set / "README.md").read_text(encoding="utf-8")
     code = "\n".join(["import json", *re.findall(r"```python\n(.*?)```", card, re.DOTALL), ALSO, also])
     environment = {**os.environ, "HF_DATASETS_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=data_set.parent,
         env=environment,
@@ -38,8 +38,8 @@ def read(data_set: Path, cache: Path, also: str = "") -> list[str]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +76,19 @@ def test_channels_and_nulls_are_what_the_card_says(data_sets: Sets, scenario: st
     also = """
 events = rows[0]["events"]
 for role, channel in (("user", user), ("assistant", assistant)):
-    heard = [bool(channel[of["start_sample"]:of["end_sample"]].any()) for of in events if of["channel"] == role]
-    print(role, set(heard), rate)
-every = [of for row in rows for of in row["events"]]
-print(all((of["cut_by"] is None) == (of["end_sample"] == of["whole_end_sample"]) for of in every))
+    own = [event for event in events if event["channel"] == role]
+    print(role, {bool(channel[event["start_sample"]:event["end_sample"]].any()) for event in own}, rate)
+every = [event for row in rows for event in row["events"]]
+print(all((event["cut_by"] is None) == (event["end_sample"] == event["whole_end_sample"]) for event in every))
 """
-    said, *heard = read(data_sets(scenario), tmp_path, also)
-    nulls = {name: count for name, count in json.loads(said)["nulls"].items() if count}
+    summary, *lines = read(data_sets(scenario), tmp_path, also)
+    nulls = {name: count for name, count in json.loads(summary)["nulls"].items() if count}
     assert nulls == ({"acoustics": 3} | ({"assistant_uncut_codes": 3} if scenario == "turn_taking" else {}))
-    assert heard == ["user {True} 16000", "assistant {True} 16000", "True"]
+    assert lines == ["user {True} 16000", "assistant {True} 16000", "True"]
 
 
 def test_pairs(with_rejected: Path, tmp_path: Path) -> None:
     recipe = pairs_recipe()
     pairs.build(recipe, with_rejected, tmp_path / "pairs", tmp_path / "work", Display())
-    said = json.loads(read(tmp_path / "pairs", tmp_path / "cache")[0])
-    assert not any(said["nulls"].values()) and "chosen_input_ids" in said["columns"]
+    summary = json.loads(read(tmp_path / "pairs", tmp_path / "cache")[0])
+    assert not any(summary["nulls"].values()) and "chosen_input_ids" in summary["columns"]

@@ -78,13 +78,13 @@ def test_what_a_killed_build_left_counts_only_if_it_is_what_was_finished(staged,
     for _ in range(rng.randint(0, 3)):
         spoil(staging, rng)
     expected = {shard.file for shard in shards if unharmed(staging, whole, (shard.file, record_name(shard.file)))}
-    kept = keep_finished(shards, staging)
-    assert kept.items() <= entries.items()
-    assert kept.keys() >= expected
-    assert set(tree(staging)) == {name for file in kept for name in (file, record_name(file))}
+    finished = keep_finished(shards, staging)
+    assert finished.items() <= entries.items()
+    assert finished.keys() >= expected
+    assert set(tree(staging)) == {name for file in finished for name in (file, record_name(file))}
     assert not [path for path in staging.rglob("*") if path.is_symlink()]
     for shard in shards:
-        if shard.file not in kept:
+        if shard.file not in finished:
             write_shard(shard, folder, staging, SCHEMA)
     assert tree(staging / "data") == tree(whole / "data")
 

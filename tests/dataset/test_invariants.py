@@ -67,14 +67,14 @@ def test_ids_of_a_channel_are_audio(row: Row, check: Check) -> None:
 def test_turns_alternate(row: Row, check: Check, channels: list[str]) -> None:
     fields = {"answers": None, "kind": "turn"}
     row["events"] = [of | fields | {"channel": name} for of, name in zip(row["events"], channels, strict=False)]
-    found = check(row)
-    assert "turns do not alternate from user to assistant" in found
-    assert f"the sequence has 2 replies for {channels.count('assistant')} of the assistant's events" in found
+    messages = check(row)
+    assert "turns do not alternate from user to assistant" in messages
+    assert f"the sequence has 2 replies for {channels.count('assistant')} of the assistant's events" in messages
 
 
 def test_something_is_heard(row: Row, check: Check) -> None:
     row["events"] = []
-    assert check(row) == ["nothing is heard in it"]
+    assert check(row) == ["it has no events"]
 
 
 def test_lead_in(row: Row, check: Check) -> None:
@@ -95,8 +95,8 @@ def test_events_lie_on_the_track(row: Row, check: Check, index: int, damage: str
         "whole": {"whole_end_sample": end - 1},
         "backwards": {"start_sample": end, "end_sample": start, "whole_end_sample": start},
     }[damage]
-    found = check(row)
-    assert any(says.startswith(f"event {index} lies at [") and f"of {past} samples" in says for says in found)
+    messages = check(row)
+    assert any(says.startswith(f"event {index} lies at [") and f"of {past} samples" in says for says in messages)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_events_lie_on_the_track(row: Row, check: Check, index: int, damage: str
         ({"answers": 1}, "event 1: answers is 1, expected an event of the other channel"),
         ({"answers": 3}, "event 1: answers is 3, expected an event of the other channel"),
         ({"cut_by": 99}, "event 1: cut_by is 99, expected an event of the other channel"),
-        ({"cut_by": 2}, "event 1: cut_by and whole_end_sample disagree"),
+        ({"cut_by": 2}, "event 1: cut_by and whole_end_sample disagree on whether it is cut"),
         ({"answers": None}, "event 1 answers None, expected 0"),
         ({"answers": 2}, "event 1 answers 2, expected 0"),
         ({"kind": "barge_in"}, "event 1 is of the kind 'barge_in', expected turn"),
         ({"kind": "backchannel"}, "event 1 is of the kind 'backchannel', expected turn"),
-        ({"text": " ", "spoken_text": " ", "words": None}, "event 1 says nothing"),
-        ({"voice": "user_00"}, "event 1 has the voice 'user_00'"),
+        ({"text": " ", "spoken_text": " ", "words": None}, "event 1 has no text"),
+        ({"voice": "user_00"}, "event 1 has the voice 'user_00', expected 'assistant'"),
     ],
 )
 def test_what_an_event_says(row: Row, check: Check, change: Row, says: str) -> None:
@@ -124,12 +124,12 @@ def test_what_an_event_says(row: Row, check: Check, change: Row, says: str) -> N
 
 def test_events_are_in_order(row: Row, check: Check) -> None:
     row["events"] = row["events"][::-1]
-    assert "event 1 starts before the one before it" in check(row)
+    assert "event 1 starts before event 0, and events are in order of their starts" in check(row)
 
 
 def test_a_user_has_one_voice(row: Row, check: Check) -> None:
     row["events"][2]["voice"] = "user_99"
-    assert check(row) == ["event 2 has the voice 'user_99'"]
+    assert check(row) == [f"event 2 has the voice 'user_99', expected {row['events'][0]['voice']!r}"]
 
 
 def test_spoken_text(row: Row, cut: Row, check: Check) -> None:
@@ -137,7 +137,8 @@ def test_spoken_text(row: Row, cut: Row, check: Check) -> None:
         event = damaged["events"][index] | {"words": None}
         event["spoken_text"] = event["spoken_text"][1:] if damaged is cut else event["text"].rsplit(" ", 1)[0]
         damaged["events"][index] = event
-        assert check(damaged) == ["event 1: spoken_text is not what is heard of its text"]
+        part = "the beginning of its text" if damaged is cut else "its text"
+        assert check(damaged) == [f"event 1: spoken_text is not {part}"]
 
 
 def test_words(row: Row, cut: Row, check: Check) -> None:
@@ -160,8 +161,8 @@ def test_words(row: Row, cut: Row, check: Check) -> None:
         }
         for what, changed in wrong.items():
             event["words"] = changed
-            (found,) = check(damaged)
-            assert found.startswith("event 1: ") and "word" in found, what
+            (message,) = check(damaged)
+            assert message.startswith("event 1: ") and "word" in message, what
         event["words"] = None
         assert check(damaged) == []
 
@@ -203,11 +204,12 @@ def test_heard_before_the_barge_in(cut: Row, check: Check) -> None:
 
 
 def test_something_is_cut(cut: Row, check: Check) -> None:
-    for of in cut["events"]:
-        whole = {"whole_end_sample": of["end_sample"], "cut_by": None, "kind": "turn"}
-        of.update(whole | {"spoken_text": of["text"], "words": None})
-    found = check(cut)
-    assert "no reply is cut" in found and "assistant_uncut_codes are not those of the replies that are cut" in found
+    for event in cut["events"]:
+        whole = {"whole_end_sample": event["end_sample"], "cut_by": None, "kind": "turn"}
+        event.update(whole | {"spoken_text": event["text"], "words": None})
+    messages = check(cut)
+    assert "no reply is cut" in messages
+    assert "assistant_uncut_codes are not those of the replies that are cut" in messages
 
 
 @pytest.mark.parametrize("damage", ["none", "another event", "twice", "early", "late", "short", "long"])
@@ -225,8 +227,8 @@ def test_uncut_codes_are_of_the_replies_that_are_cut(cut: Row, check: Check, dam
         "short": [first | {"codes": [book[:-1] for book in codes]}, *rest],
         "long": [first | {"codes": longer}, *rest],
     }[damage]
-    (found,) = check(cut)
-    assert found.startswith("assistant_uncut_codes ")
+    (message,) = check(cut)
+    assert message.startswith("assistant_uncut_codes ")
 
 
 @pytest.mark.parametrize("damage", ["codebook", "ragged", "no code"])
@@ -235,11 +237,11 @@ def test_shape_of_uncut_codes(cut: Row, check: Check, damage: str) -> None:
     frames = len(uncut["codes"][0])
     if damage == "no code":
         uncut["codes"][3][0] = 2048
-        (found,) = check(cut)
-        assert found.startswith("assistant_uncut_codes has codes ") and found.endswith(" … 2048, expected 0 … 2047")
+        (message,) = check(cut)
+        assert message.startswith("assistant_uncut_codes has codes ") and message.endswith(" … 2048, expected 0 … 2047")
         return
     uncut["codes"] = uncut["codes"][1:] if damage == "codebook" else [*uncut["codes"][:-1], uncut["codes"][-1][1:]]
-    assert check(cut) == [f"assistant_uncut_codes is not [8, {frames}]"]
+    assert check(cut) == [f"assistant_uncut_codes does not have the shape [8, {frames}]"]
 
 
 def test_a_row_is_no_longer_than_its_margin(row: Row, check: Check) -> None:
@@ -256,7 +258,7 @@ def test_shape_of_codes(cut: Row, check: Check, column: str, damage: str) -> Non
         cut[column][1].pop()
     else:
         cut[column] = cut[column][1:] if damage == "codebook" else []
-    says = f"{column} is not [{codebooks}, {frames}]"
+    says = f"{column} does not have the shape [{codebooks}, {frames}]"
     empty = "user_codes has no more frames than the margin of 40"
     assert (empty if column == "user_codes" and damage == "nothing" else says) in check(cut)
 

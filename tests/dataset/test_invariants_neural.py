@@ -30,28 +30,28 @@ FOLDERS: dict[str, Callable[[Path], Path]] = {"glm4voice": write_glm4voice, "mim
 @pytest.fixture(scope="module")
 def neural(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> dict[str, Path]:
     """A data set of one dialogue in the tokens of each, its model beside it."""
-    built = {}
+    folders = {}
     for name, write in FOLDERS.items():
         folder = tmp_path_factory.mktemp(name)
         section = {"checkpoint": str(write(folder / "model")), "device": "cpu"}
         recipe = Recipe.model_validate(recipe_dict(corpus, tokens={"speech_tokenizer": name, name: section}))
         run_stages(prepare(recipe, Path("/"), folder / "work", 1, Display()))
         build(recipe, Path("/"), folder / "out", folder / "work", 1, Display())
-        built[name] = folder
-    return built
+        folders[name] = folder
+    return folders
 
 
 @pytest.fixture(scope="module")
 def checkers(neural: dict[str, Path]) -> dict[str, Checker]:
-    made = {}
+    by_name = {}
     for name, folder in neural.items():
         dataset = Dataset(folder / "out")
         described = dataset.described
         text = installed(TEXT_TOKENIZERS, described.text_tokenizer, dataset.tokens)
         speech = installed(SPEECH_TOKENIZERS, described.speech_tokenizer, dataset.tokens)
         frame = described.samples_per_frame, described.margin_frames
-        made[name] = Checker(dataset.manifest.made_of, dataset.layout, text, speech, *frame)
-    return made
+        by_name[name] = Checker(dataset.manifest.made_of, dataset.layout, text, speech, *frame)
+    return by_name
 
 
 @pytest.fixture
@@ -75,29 +75,33 @@ def test_another_signal(checkers: dict[str, Checker], rows: dict[str, Row], name
     track, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
     other = {"moved by a frame": np.roll(track, 1280, axis=0), "channels swapped": track[:, ::-1]}
     row["audio"]["bytes"] = to_flac(other.get(damage, track[::-1]), rate)
-    found = failures(checkers[name], row)
+    messages = failures(checkers[name], row)
     for column in ("user_codes", "assistant_codes"):
-        assert any(says.startswith(f"{column} are not the codes of the audio: ") for says in found), found
+        assert any(says.startswith(f"{column} are not the codes of the audio: ") for says in messages), messages
 
 
 def test_a_code_here_and_there_is_rounding_and_more_is_not(checkers: dict[str, Checker], rows: dict[str, Row]) -> None:
     row, frame = rows["mimi"], 1280
-    user = [of for of in row["events"] if of["channel"] == "user"]
-    spoken = 40 + sum(-(-of["end_sample"] // frame) - of["start_sample"] // frame for of in user)  # and the margin
+    user = [event for event in row["events"] if event["channel"] == "user"]
+    speech = sum(-(-event["end_sample"] // frame) - event["start_sample"] // frame for event in user)
+    spoken = speech + 40  # and the margin
     most = int(np.ceil(ROUNDED_SHARE * spoken))
     assert 1 <= most < 0.1 * spoken
     row["user_codes"][2][5] ^= 1  # each codebook is counted by itself
     for number in range(most + 1):  # of another codebook than the one in the sequence
         assert failures(checkers["mimi"], row) == []
         row["user_codes"][1][20 + number] ^= 1
-    (found,) = failures(checkers["mimi"], row)
+    (message,) = failures(checkers["mimi"], row)
     differ = f"{most + 1} of {len(row['user_codes'][0])} differ in a codebook, at most {most} may"
-    assert found == f"user_codes are not the codes of the audio: {differ}"
+    assert message == f"user_codes are not the codes of the audio: {differ}"
 
 
 def test_codes_of_another_length(checkers: dict[str, Checker], rows: dict[str, Row]) -> None:
     rows["mimi"]["user_codes"] = [codes[:-1] for codes in rows["mimi"]["user_codes"]]
-    assert any(says.startswith("assistant_codes is not [") for says in failures(checkers["mimi"], rows["mimi"]))
+    assert any(
+        says.startswith("assistant_codes does not have the shape [")
+        for says in failures(checkers["mimi"], rows["mimi"])
+    )
 
 
 def test_weights_in_other_precision(checkers: dict[str, Checker], rows: dict[str, Row]) -> None:
@@ -107,8 +111,8 @@ def test_weights_in_other_precision(checkers: dict[str, Checker], rows: dict[str
     noise = torch.Generator().manual_seed(0)
     try:
         for spread, is_forgiven in ((1e-5, True), (3e-3, False)):
-            drawn = {key: torch.randn(value.shape, generator=noise) for key, value in weights.items()}
-            off = {key: value * (1 + spread * drawn[key]) for key, value in weights.items()}
+            draws = {key: torch.randn(value.shape, generator=noise) for key, value in weights.items()}
+            off = {key: value * (1 + spread * draws[key]) for key, value in weights.items()}
             encoder.load_state_dict(off)
             assert (failures(checkers["mimi"], rows["mimi"]) == []) == is_forgiven, spread
     finally:

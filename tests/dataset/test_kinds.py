@@ -29,10 +29,10 @@ def changed(dataset: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize("kind", ["", "music", "Dialogues", "../x", "\x1b[31m"])
 def test_a_kind_that_nobody_knows(dataset: Path, kind: str) -> None:
     changed(dataset, kind=kind)
-    for found in (list(verify(dataset, lambda _: None)), check_whole(Dataset(dataset))):
-        (words,) = found
-        assert words.startswith(f"{MANIFEST}: kind")
-        assert words.isprintable()
+    for messages in (list(verify(dataset, lambda _: None)), check_whole(Dataset(dataset))):
+        (message,) = messages
+        assert message.startswith(f"{MANIFEST}: kind")
+        assert message.isprintable()
     with pytest.raises(MalformedDataset, match=r"manifest\.json is malformed: kind"):
         opened(dataset)
 
@@ -64,11 +64,11 @@ def test_statistics_are_computed_from_the_columns_that_are_named(site: Site, kin
     pq.write_table(table.slice(0, 2), shards[0], row_group_size=1)
     pq.write_table(table.slice(2), shards[1])
     done: list[int] = []
-    found = measured(shards, asked, whole.layout, whole.sample_rate, done.append)
-    assert found.to_json() == {name: tally.model_dump() for name, tally in whole.manifest.statistics.items()}
+    statistics = measured(shards, asked, whole.layout, whole.sample_rate, done.append)
+    assert statistics.to_json() == {name: tally.model_dump() for name, tally in whole.manifest.statistics.items()}
     assert done == [1, 2]
-    kept = {name for name in whole.columns.names if name.endswith("_codes") or name == "audio"}
-    assert not kept & set(table.column_names)
+    unread = {name for name in whole.columns.names if name.endswith("_codes") or name == "audio"}
+    assert not unread & set(table.column_names)
 
 
 def test_quality_is_measured_where_a_row_says_any(site: Site) -> None:
@@ -103,8 +103,10 @@ def test_codes_and_audio_are_not_read(data_sets: Callable[[str], Path], tmp_path
     (tmp_path / "spoilt.parquet").write_bytes(spoilt)
     with pytest.raises((pa.ArrowException, OSError)):
         pq.ParquetFile(tmp_path / "spoilt.parquet").read()
-    found = measured([tmp_path / "spoilt.parquet"], KINDS["dialogues"], whole.layout, whole.sample_rate, lambda _: None)
-    assert found.to_json() == {name: tally.model_dump() for name, tally in whole.manifest.statistics.items()}
+    statistics = measured(
+        [tmp_path / "spoilt.parquet"], KINDS["dialogues"], whole.layout, whole.sample_rate, lambda _: None
+    )
+    assert statistics.to_json() == {name: tally.model_dump() for name, tally in whole.manifest.statistics.items()}
 
 
 def test_every_key_of_a_recipe_shapes_or_is_known_to_shape_nothing(site: Site) -> None:

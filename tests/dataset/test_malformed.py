@@ -1,4 +1,4 @@
-"""Data sets that nobody built: what is wrong is said in words, and nothing that follows from the rest can change."""
+"""Malformed data sets: every change that the rest of the data set contradicts is found, and told in words."""
 
 import json
 import os
@@ -34,21 +34,21 @@ from tests.pairs.conftest import pairs_recipe
 
 SHARD = "data/train-00000-of-00001.parquet"
 UNKNOWN = {
-    ("recipe", "max_rejected_share"): "it shapes nothing, and allows what was rejected as much as what it was",
-    ("recipe", "sources", 0, "path"): "it is where the text was, and not what it was",
+    ("recipe", "max_rejected_share"): "it shapes nothing, and another value allows as many rejections",
+    ("recipe", "sources", 0, "path"): "it says where the text was, and not what it was",
     ("source", "recipe", "sources", 0, "path"): "the same of the data set that pairs were made from",
-    ("software",): "packages that no stage's shape names leave no other trace",
-    ("ledger", "notes"): "what was changed and not rejected has no rows",
+    ("software",): "packages that no stage names leave no other trace",
+    ("ledger", "notes"): "a change that rejects no dialogue has no row",
 }
-"""Values that nothing else in a data set tells, and why."""
+"""Values that nothing else in a data set contradicts, and why."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A data set of each kind, without audio, and the build that made that of dialogues."""
+    """A data set of each kind, without audio, and the build of the dialogues."""
 
     folders: dict[str, Path]
-    made: Build
+    build: Build
 
     def whole(self, kind: str) -> Path:
         return self.folders[kind]
@@ -58,11 +58,11 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Site:
     folder = tmp_path_factory.mktemp("site")
     recipe = Recipe.model_validate(recipe_dict(corpus, output={"audio": "none"}))
-    made = prepare(recipe, Path("/"), folder / "work", 3, Display())
-    run_stages(made)
+    planned_build = prepare(recipe, Path("/"), folder / "work", 3, Display())
+    run_stages(planned_build)
     build(recipe, Path("/"), folder / DIALOGUES, folder / "work", 3, Display())
     build_pairs(pairs_recipe(), folder / DIALOGUES, folder / PREFERENCES, folder / "work", Display())
-    return Site({kind: folder / kind for kind in KINDS}, made)
+    return Site({kind: folder / kind for kind in KINDS}, planned_build)
 
 
 @pytest.fixture(params=[*KINDS])
@@ -84,18 +84,20 @@ def put_file(dataset: Path, name: str, content: bytes, **about: Any) -> None:
     put(dataset, manifest)
 
 
-def said(problems: Callable[[], object]) -> list[str]:
-    """What is wrong, in words; anything but words is a failure of the test."""
+def first_problem(problems: Callable[[], object]) -> list[str]:
+    """The first problem, in words, if there is one. Any error but UserError fails the test."""
     try:
-        found = problems()
-        return [str(one) for one in islice(found, 1)] if isinstance(found, Iterator) else []
+        messages = problems()
+        return [str(one) for one in islice(messages, 1)] if isinstance(messages, Iterator) else []
     except UserError as error:
         return [str(error)]
 
 
 def verified(dataset: Path) -> list[str]:
-    """The first thing that `verify` finds."""
-    return said(lambda: iter(check_whole(Dataset(dataset)))) or said(lambda: verify(dataset, lambda _: None))
+    """The first problem that `verify` finds."""
+    return first_problem(lambda: iter(check_whole(Dataset(dataset)))) or first_problem(
+        lambda: verify(dataset, lambda _: None)
+    )
 
 
 def is_unknown(place: Place) -> bool:
@@ -111,7 +113,7 @@ def parsed(dataset: Path) -> Manifest | None:
 
 
 EVERY = {"files": 1, "ledger": 2, "recipe": 2, "rest": 1, "stages": 5, "statistics": 5}
-"""Where many places are alike, each gets another share of what may stand there."""
+"""Where many places are alike, each is tried with another share of the variants."""
 
 
 @pytest.mark.parametrize("part", EVERY)
@@ -128,30 +130,30 @@ def test_every_change_of_the_manifest_is_found(site: Site, dataset: Path, part: 
             if (manifest := parsed(dataset)) is None:
                 continue  # every command reads it there
             if part != "stages":  # which no report shows
-                said(lambda: describe_dataset(Dataset(dataset)))
+                first_problem(lambda: describe_dataset(Dataset(dataset)))
             if part != "stages" and original.kind == DIALOGUES:
-                said(lambda: make(lambda: site.made, dataset, site.made.work, Display()))
+                first_problem(lambda: make(lambda: site.build, dataset, site.build.work, Display()))
             if is_unknown(place) or alike(manifest, original):
                 continue
             read = opened(dataset)
-            found = [*contradictions(read, KINDS[original.kind]), *check_statistics(read, measured)]
-            if not found and not said(lambda: iter(check_whole(Dataset(dataset)))):
+            messages = [*contradictions(read, KINDS[original.kind]), *check_statistics(read, measured)]
+            if not messages and not first_problem(lambda: iter(check_whole(Dataset(dataset)))):
                 passed.append((place, new))
     assert passed == []
 
 
 def alike(manifest: Manifest, original: Manifest) -> bool:
-    """Whether two say the same: a key may be left out if its default is what it said, and files listed in any order."""
+    """Whether two manifests say the same: files may be in another order, and a key at its default may be left out."""
 
-    def said(of: Manifest) -> dict[str, Any]:
+    def content(of: Manifest) -> dict[str, Any]:
         recipe = KINDS[original.kind].recipe.model_validate(of.recipe)
         return of.model_dump() | {"recipe": recipe, "files": sorted(file.path for file in of.files)}
 
-    return said(manifest) == said(original) and {*manifest.files} == {*original.files}
+    return content(manifest) == content(original) and {*manifest.files} == {*original.files}
 
 
 def test_what_cannot_be_known_is_not_more_than_that(dataset: Path) -> None:
-    """Of what is exempt above, a change passes: otherwise it would not need to be."""
+    """A change of what is exempt above is not found: otherwise it need not be exempt."""
     whole = json.loads((dataset / MANIFEST).read_bytes())
     put(dataset, changed(whole, ("software", "python"), "2.7"))
     assert verified(dataset) == []
@@ -163,7 +165,7 @@ def test_every_change_of_vocabulary_json_is_found(dataset: Path) -> None:
     for place in places(whole):
         for new in variants(whole, place):
             put_file(dataset, VOCABULARY, json.dumps(changed(whole, place, new)).encode())
-            said(lambda: describe_dialogue(Dataset(dataset), "0"))
+            first_problem(lambda: describe_dialogue(Dataset(dataset), "0"))
             if not verified(dataset) and Dataset(dataset).described != original:
                 passed.append((place, new))
     assert passed == []
@@ -196,12 +198,12 @@ def test_json_that_is_none(site: Site, dataset: Path, file: str, content: bytes)
         (dataset / file).write_bytes(content)
     if file == MANIFEST:
         (dataset / SUCCESS).write_text(json.dumps({"manifest_sha256": file_sha256(dataset / MANIFEST)}))
-    (found,) = verified(dataset)
-    assert file in found
-    assert file == SUCCESS or said(lambda: describe_dialogue(Dataset(dataset), "0"))
+    (message,) = verified(dataset)
+    assert file in message
+    assert file == SUCCESS or first_problem(lambda: describe_dialogue(Dataset(dataset), "0"))
     if file == MANIFEST:
-        (found,) = said(lambda: make(lambda: site.made, dataset, site.made.work, Display()))
-        assert found.endswith("was left as it is. Choose another folder with --out, or remove it.")
+        (message,) = first_problem(lambda: make(lambda: site.build, dataset, site.build.work, Display()))
+        assert message.endswith("was left as it is. Choose another folder with --out, or remove it.")
 
 
 @pytest.mark.parametrize("file", [MANIFEST, SUCCESS, VOCABULARY, "README.md", SHARD, "vocabulary/tokenizer.json"])
@@ -218,20 +220,20 @@ def test_what_is_no_plain_file(dataset: Path, tmp_path: Path, file: str, kind: s
     else:
         path.touch()
         os.truncate(path, 2**30)
-    (found,) = verified(dataset)
-    assert Path(file).name in found
+    (message,) = verified(dataset)
+    assert Path(file).name in message
     if file not in ("README.md", SUCCESS):  # which nothing else reads
-        (found,) = said(lambda: describe_dialogue(Dataset(dataset), "0"))
-        assert Path(file).name in found
+        (message,) = first_problem(lambda: describe_dialogue(Dataset(dataset), "0"))
+        assert Path(file).name in message
 
 
 @pytest.mark.parametrize("folder", ["data", "rejected", "vocabulary", "plots"])
 def test_folders_that_are_links(dataset: Path, tmp_path: Path, folder: str) -> None:
     (dataset / folder).rename(tmp_path / "elsewhere")
     (dataset / folder).symlink_to(tmp_path / "elsewhere")
-    (found,) = verified(dataset)
-    assert found.startswith(f"{folder}/")
-    assert found.endswith("is a link or lies behind one, and a data set has none")
+    (message,) = verified(dataset)
+    assert message.startswith(f"{folder}/")
+    assert message.endswith("is a link or lies behind one, and a data set has none")
 
 
 def test_a_link_beside_the_files_is_not_listed(dataset: Path, tmp_path: Path) -> None:
@@ -243,9 +245,9 @@ def test_a_link_beside_the_files_is_not_listed(dataset: Path, tmp_path: Path) ->
 def test_names_that_no_terminal_should_see(dataset: Path) -> None:
     for name in (b"\x1b[31m.txt", b"\xff.txt", "\u202egpj.exe".encode()):
         (dataset / os.fsdecode(name)).touch()
-    found = check_whole(Dataset(dataset))
-    assert len(found) == 3
-    assert all(words.isprintable() for words in found)
+    messages = check_whole(Dataset(dataset))
+    assert len(messages) == 3
+    assert all(message.isprintable() for message in messages)
 
 
 def test_folder_that_a_link_leads_to(dataset: Path, tmp_path: Path) -> None:
@@ -258,11 +260,11 @@ def test_data_set_of_another_version(site: Site, dataset: Path) -> None:
     put(dataset, changed(whole, ("format_version",), 1))
     for command in (
         lambda: verify(dataset, lambda _: None),
-        lambda: make(lambda: site.made, dataset, site.made.work, Display()),
+        lambda: make(lambda: site.build, dataset, site.build.work, Display()),
     ):
-        (found,) = said(command)
-        assert "was built by another version of duplexgen" in found
-        assert "Build it again." in found
+        (message,) = first_problem(command)
+        assert "was built by another version of duplexgen" in message
+        assert "Build it again." in message
 
 
 def test_the_words_name_the_place_and_print_nothing_raw(dataset: Path) -> None:
@@ -270,9 +272,9 @@ def test_the_words_name_the_place_and_print_nothing_raw(dataset: Path) -> None:
     whole["software"]["\x1b[31m"] = "\x1b]0;owned\x07" * 100
     whole["ledger"][0]["planned"] = -1
     put(dataset, whole)
-    found = list(verify(dataset, lambda _: None))
-    assert f"{MANIFEST}: ledger[0].planned: Input should be greater than or equal to 0, got -1" in found
-    assert all(words.isprintable() and len(words) < 300 for words in found)
+    messages = list(verify(dataset, lambda _: None))
+    assert f"{MANIFEST}: ledger[0].planned: Input should be greater than or equal to 0, got -1" in messages
+    assert all(message.isprintable() and len(message) < 300 for message in messages)
 
 
 MALFORMED: dict[str, tuple[Place, Any]] = {

@@ -1,4 +1,4 @@
-"""Shards that nobody wrote, with checksums and counts that fit: `verify` names the row and goes on to the next."""
+"""Malformed shards whose checksums and counts fit: `verify` names each bad row and goes on to the next."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ from duplexgen.pipeline.dataset.reader import Dataset, open_table
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.kinds import opened, verify
 from duplexgen.pipeline.pairs.kind import PREFERENCES
-from tests.dataset.test_malformed import SHARD, Site, put_file, said, site
+from tests.dataset.test_malformed import SHARD, Site, first_problem, put_file, site
 
 MISSHAPEN: list[list[list[int]]] = [[], [[]], [[1] * 5] * 8, [[-1] * 5] * 8]
 __all__ = ["site"]
@@ -142,12 +142,12 @@ DAMAGED_ROWS: dict[str, Callable[[Rows], object]] = {
 def test_damaged_row(site: Site, tmp_path: Path, change: Callable[[Rows], object]) -> None:
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     rewrite(dataset, change)
-    found = failures(dataset)
-    assert found
-    assert not [words for words in found if words.startswith(("talk/0: ", "talk/2: "))]
-    assert len(found) <= 20
-    assert all(words.isprintable() and len(words) < 400 for words in found)
-    said(lambda: describe_dialogue(Dataset(dataset), "1"))
+    messages = failures(dataset)
+    assert messages
+    assert not [message for message in messages if message.startswith(("talk/0: ", "talk/2: "))]
+    assert len(messages) <= 20
+    assert all(message.isprintable() and len(message) < 400 for message in messages)
+    first_problem(lambda: describe_dialogue(Dataset(dataset), "1"))
 
 
 DAMAGED_PAIRS: dict[str, Callable[[Rows], object]] = {
@@ -187,13 +187,13 @@ def test_damaged_pair(site: Site, tmp_path: Path, change: Callable[[Rows], objec
     dataset = Path(shutil.copytree(site.whole(PREFERENCES), tmp_path / "data_set"))
     rewrite(dataset, change)
     assert failures(dataset)
-    said(lambda: describe_dialogue(Dataset(dataset), "1"))
+    first_problem(lambda: describe_dialogue(Dataset(dataset), "1"))
 
 
 def test_every_damaged_row_is_named(site: Site, tmp_path: Path) -> None:
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     rewrite(dataset, lambda rows: [row["events"][0].update(start_sample=-5) for row in rows])
-    assert {words.split(":")[0] for words in failures(dataset)} == {"talk/0", "talk/1", "talk/2"}
+    assert {message.split(":")[0] for message in failures(dataset)} == {"talk/0", "talk/1", "talk/2"}
 
 
 def test_text_that_is_no_unicode(site: Site, tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def test_text_that_is_no_unicode(site: Site, tmp_path: Path) -> None:
         content[1] = b"\xed\xa0\x80"
         broken = pa.array(content, pa.binary()).view(pa.string())
         put_table(dataset, table.set_column(table.schema.get_field_index(name), table.schema.field(name), broken))
-        assert [words for words in failures(dataset) if words.startswith(named)]
-        assert said(lambda: iter(Dataset(dataset).rows()))
+        assert [message for message in failures(dataset) if message.startswith(named)]
+        assert first_problem(lambda: iter(Dataset(dataset).rows()))
 
 
 RATE = 16000
@@ -234,9 +234,9 @@ def test_audio_that_is_not_that_of_the_row(
         rows[1]["audio"]["bytes"] = change(track)
 
     rewrite(dataset, put)
-    found = failures(dataset)
-    assert [words for words in found if words.startswith("talk/1: audio ")]
-    assert all(words.startswith("talk/1: ") for words in found)
+    messages = failures(dataset)
+    assert [message for message in messages if message.startswith("talk/1: audio ")]
+    assert all(message.startswith("talk/1: ") for message in messages)
 
 
 def test_name_of_the_audio(data_sets: Callable[[str], Path], tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_name_of_the_audio(data_sets: Callable[[str], Path], tmp_path: Path) -> 
 
 
 def test_rows_of_sources_in_another_order(site: Site, tmp_path: Path) -> None:
-    """Of one source, the order of the rows is what nobody can tell without it; ids and counts are whole."""
+    """Within one source, the order of rows cannot be checked without the source."""
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     rewrite(dataset, lambda rows: rows.reverse())
     assert failures(dataset) == []
@@ -295,14 +295,14 @@ SHAPES: dict[str, Callable[[Path], None]] = {
 def test_shape_of_a_shard(site: Site, tmp_path: Path, change: Callable[[Path], None]) -> None:
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     change(dataset)
-    found = failures(dataset)
-    assert found
-    assert all(words.isprintable() for words in found)
+    messages = failures(dataset)
+    assert messages
+    assert all(message.isprintable() for message in messages)
     try:
         assert list(opened(dataset).rows()) == []
     except UserError:
         return
-    assert found[0] == "ledger: 3 emitted, but data/ has 0 rows"
+    assert messages[0] == "ledger: 3 emitted, but data/ has 0 rows"
 
 
 def test_many_rows_of_a_small_file(site: Site, tmp_path: Path) -> None:
@@ -313,12 +313,12 @@ def test_many_rows_of_a_small_file(site: Site, tmp_path: Path) -> None:
     put_table(
         dataset, table.set_column(table.schema.get_field_index("input_ids"), table.schema.field("input_ids"), bomb)
     )
-    (found,) = failures(dataset)
-    assert "row group 0 has 3 rows and 70000002 values" in found
+    (message,) = failures(dataset)
+    assert "row group 0 has 3 rows and 70000002 values" in message
 
 
 def test_flipped_bytes_of_a_shard(site: Site, tmp_path: Path) -> None:
-    """Wherever a byte of a page or of the footer flips, something is said, or what can be known is what it was."""
+    """Wherever a byte of a page or of the footer flips, `verify` finds it, or all that it can check is unchanged."""
     dataset = Path(shutil.copytree(site.whole(DIALOGUES), tmp_path / "data_set"))
     whole = (dataset / SHARD).read_bytes()
     rows = list(Dataset(dataset).rows())
@@ -332,27 +332,29 @@ def test_flipped_bytes_of_a_shard(site: Site, tmp_path: Path) -> None:
         flipped = bytearray(whole)
         flipped[place] ^= 1 << draw.randrange(8)
         put_file(dataset, SHARD, bytes(flipped))
-        if not said(lambda: verify(dataset, lambda _: None)):
+        if not first_problem(lambda: verify(dataset, lambda _: None)):
             passed += [
-                place for one, row in zip(Dataset(dataset).rows(), rows, strict=True) if known(one) != known(row)
+                place
+                for one, row in zip(Dataset(dataset).rows(), rows, strict=True)
+                if checked_part(one) != checked_part(row)
             ]
     assert passed == []
 
 
 def flips_of_a_footer(path: Path) -> Counter[str]:
-    """How often a table is opened whole, and how often something is said, with each bit of its footer flipped."""
+    """How often each problem is found, "" for none, if each bit of a footer is flipped in turn."""
     whole = path.read_bytes()
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for bit in range(footer * 8, len(whole) * 8):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        found[said_of_table(path)] += 1
-    return found
+        counts[problem_of_table(path)] += 1
+    return counts
 
 
-def said_of_table(path: Path) -> str:
+def problem_of_table(path: Path) -> str:
     try:
         file, problems = open_table(path, None)
         file.close()
@@ -368,12 +370,12 @@ def in_another_process(function: Callable[[Path], Any], path: Path) -> Any:
 
 
 def test_no_bit_of_a_footer_ends_the_process(tmp_path: Path) -> None:
-    """What a footer says of lists and of text is checked where pyarrow makes the metadata of a column."""
+    """Bad metadata of lists and text raises an error where pyarrow would end the process."""
     path = tmp_path / "table.parquet"
     pq.write_table(pa.table({"text": ["a", "b"], "ids": [[1, 2], [3]]}), path)
-    found = in_another_process(flips_of_a_footer, path)
-    assert found[""]  # of statistics, and of names that nobody expects
-    assert any("histogram size mismatch" in words for words in found)
+    counts = in_another_process(flips_of_a_footer, path)
+    assert counts[""]  # bits of statistics, and of names that are not checked
+    assert any("histogram size mismatch" in problem for problem in counts)
 
 
 def footer_parts(**columns: list[int]) -> list[bytes]:
@@ -389,14 +391,14 @@ def footer_parts(**columns: list[int]) -> list[bytes]:
 
 @pytest.mark.parametrize("columns", [1, 2])
 def test_row_group_of_another_number_of_columns(tmp_path: Path, columns: int) -> None:
-    """Than the schema has: a row group of two columns and a schema of one, and the other way round."""
-    made = [footer_parts(a=[1, 2]), footer_parts(a=[1, 2], b=[3, 4])]
-    pages, _, groups, _ = made[columns - 1]
-    _, schema, _, after = made[2 - columns]
+    """A row group of two columns and a schema of one, and the other way round."""
+    tables = [footer_parts(a=[1, 2]), footer_parts(a=[1, 2], b=[3, 4])]
+    pages, _, groups, _ = tables[columns - 1]
+    _, schema, _, after = tables[2 - columns]
     footer = schema + groups + after
     path = tmp_path / "table.parquet"
     path.write_bytes(pages + footer + len(footer).to_bytes(4, "little") + b"PAR1")
-    assert f"has {'only ' * (columns == 1)}{columns} columns" in in_another_process(said_of_table, path)
+    assert f"has {'only ' * (columns == 1)}{columns} columns" in in_another_process(problem_of_table, path)
 
 
 class Keys(encryption.KmsClient):  # type: ignore[misc]
@@ -407,23 +409,23 @@ class Keys(encryption.KmsClient):  # type: ignore[misc]
 
 
 def test_columns_that_are_encrypted(tmp_path: Path) -> None:
-    """A footer in the clear, of columns for which nobody has a key."""
+    """The footer is plain, and there is no key for the columns."""
     path = tmp_path / "table.parquet"
     keys = encryption.CryptoFactory(lambda _: Keys()).file_encryption_properties(
         encryption.KmsConnectionConfig(),
         encryption.EncryptionConfiguration(footer_key="one", column_keys={"two": ["text"]}, plaintext_footer=True),
     )
     pq.write_table(pa.table({"text": ["a", "b"]}), path, encryption_properties=keys)
-    assert in_another_process(said_of_table, path).startswith("Cannot decrypt ")
+    assert in_another_process(problem_of_table, path).startswith("Cannot decrypt ")
 
 
-def known(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without audio, but for what its sequence and the recipe do not tell."""
+def checked_part(row: dict[str, Any]) -> dict[str, Any]:
+    """What of a row without audio its sequence and the recipe contradict if it changes."""
     codes = {name: row[name][0] for name in ("user_codes", "assistant_codes")}
     told = ("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by")
     events = [
-        {name: of[name] for name in (*told, *(("text", "spoken_text") if of["channel"] == "assistant" else ()))}
-        for of in row["events"]
+        {name: event[name] for name in (*told, *(("text", "spoken_text") if event["channel"] == "assistant" else ()))}
+        for event in row["events"]
     ]
     return {name: value for name, value in row.items() if name != "dialogue_id"} | codes | {"events": events}
 

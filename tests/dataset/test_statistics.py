@@ -26,10 +26,10 @@ anywhere = st.floats(-10, 1000)
 
 
 def tally(values: list[float]) -> Tally:
-    made = Tally(QUANTITY)
+    whole = Tally(QUANTITY)
     for value in values:
-        made.add(value)
-    return made
+        whole.add(value)
+    return whole
 
 
 @given(st.lists(anywhere, max_size=20))
@@ -49,18 +49,18 @@ def test_quantiles_are_exact_to_half_a_bin(values: list[float], share: float) ->
 
 @given(st.lists(anywhere, min_size=1, max_size=40))
 def test_quantiles_grow_and_stay_between_the_extremes(values: list[float]) -> None:
-    made = tally(values)
-    quantiles = [made.quantile(share / 20) for share in range(21)]
+    whole = tally(values)
+    quantiles = [whole.quantile(share / 20) for share in range(21)]
     assert quantiles == sorted(quantiles)
     assert min(values) <= quantiles[0]
     assert quantiles[-1] <= max(values)
-    assert int(made.histogram.sum()) == made.count == len(values)
+    assert int(whole.histogram.sum()) == whole.count == len(values)
 
 
 def test_what_lies_outside_goes_to_the_bins_at_the_ends() -> None:
-    made = tally([-1.0, QUANTITY.high, 99.0])
-    assert (made.histogram[0], made.histogram[-1]) == (1, 2)
-    assert (made.least, made.most) == (-1.0, 99.0)
+    whole = tally([-1.0, QUANTITY.high, 99.0])
+    assert (whole.histogram[0], whole.histogram[-1]) == (1, 2)
+    assert (whole.least, whole.most) == (-1.0, 99.0)
 
 
 def test_order_of_quantities_is_fixed() -> None:
@@ -102,12 +102,12 @@ def values(spans: list[tuple[str, int, int]], frames: int = 100) -> dict[str, tu
 
 def test_what_is_measured_of_turns() -> None:
     first = [("user", 0, 16000), ("assistant", 28800, 60800)]
-    found = values([*first, ("user", 76800, 92800), ("assistant", 105600, 121600)])
-    assert found["user_turn_s"] == (2, 1.0) and found["assistant_turn_s"] == (2, 1.5)
-    assert found["reply_delay_s"] == (2, 0.8) and found["next_turn_gap_s"] == (1, 1.0)
-    assert found["dialogue_s"] == (1, 8.0) and found["turns"] == (1, 4.0) and found["overlap_share"] == (1, 0.0)
-    assert found["user_speech_share"] == (1, 2 / 8) and found["assistant_speech_share"] == (1, 3 / 8)
-    assert found["sequence_ids"] == (1, 250.0)
+    figures = values([*first, ("user", 76800, 92800), ("assistant", 105600, 121600)])
+    assert figures["user_turn_s"] == (2, 1.0) and figures["assistant_turn_s"] == (2, 1.5)
+    assert figures["reply_delay_s"] == (2, 0.8) and figures["next_turn_gap_s"] == (1, 1.0)
+    assert figures["dialogue_s"] == (1, 8.0) and figures["turns"] == (1, 4.0) and figures["overlap_share"] == (1, 0.0)
+    assert figures["user_speech_share"] == (1, 2 / 8) and figures["assistant_speech_share"] == (1, 3 / 8)
+    assert figures["sequence_ids"] == (1, 250.0)
 
 
 def test_overlap_is_time_in_which_both_speak() -> None:

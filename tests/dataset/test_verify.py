@@ -111,12 +111,12 @@ def test_hidden_files_are_not_the_data_sets(dataset: Path) -> None:
 )
 def test_manifest_that_does_not_add_up(dataset: Path, change: Callable[[dict[str, Any]], None], says: str) -> None:
     seal(dataset, change)
-    assert [found for found in failures(dataset) if found.startswith(says)]
+    assert [message for message in failures(dataset) if message.startswith(says)]
 
 
 def test_row_twice(dataset: Path) -> None:
     rewrite(dataset, lambda rows: rows[1].update(rows[0]))
-    assert failures(dataset)[0] == "talk/0: stands in the data set twice"
+    assert failures(dataset)[0] == "talk/0: its dialogue_id is that of an earlier row"
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,15 @@ def test_row_twice(dataset: Path) -> None:
         ({"scenario": "interruption"}, "scenario is 'interruption', the recipe says 'turn_taking'"),
         ({"input_ids": [1, 2, 3]}, "3 ids are not"),
         ({"input_ids": [0] * 25, "num_blocks": 1}, "num_blocks is 1, that of 249 frames is 25"),
-        ({"events": []}, "nothing is heard in it"),
+        ({"events": []}, "it has no events"),
     ],
 )
 def test_row_that_breaks_an_invariant_is_named(dataset: Path, change: dict[str, Any], says: str) -> None:
     rewrite(dataset, lambda rows: rows[2].update(change))
-    found = failures(dataset)
-    assert found
-    assert found[0].startswith(f"talk/2: {says}")
-    assert all(message.startswith("talk/2: ") for message in found)
+    messages = failures(dataset)
+    assert messages
+    assert messages[0].startswith(f"talk/2: {says}")
+    assert all(message.startswith("talk/2: ") for message in messages)
 
 
 @pytest.mark.parametrize("file", [MANIFEST, SUCCESS, "vocabulary.json"])
@@ -143,10 +143,10 @@ def test_damaged_json_gives_a_message(dataset: Path, file: str, content: bytes |
     if content is not None:
         (dataset / file).write_bytes(content)
     try:
-        found = "".join(failures(dataset))
+        text = "".join(failures(dataset))
     except UserError as error:
-        found = str(error)
-    assert file in found
+        text = str(error)
+    assert file in text
 
 
 def test_tokenizer_that_is_not_installed(dataset: Path) -> None:

@@ -72,8 +72,8 @@ def hostile(request: pytest.FixtureRequest, data_sets: Callable[[str], Path], tm
     (tmp_path / "home").mkdir()
     (tmp_path / "home/secret").write_bytes(SECRET)
     spoil(data_set, tmp_path / "home/secret")
-    found = (path for path in (data_set / "vocabulary").rglob("*") if path.is_file() and not path.is_symlink())
-    if new := {str(path.relative_to(data_set)) for path in found} - set(VOCABULARY_FILES):
+    paths = (path for path in (data_set / "vocabulary").rglob("*") if path.is_file() and not path.is_symlink())
+    if new := {str(path.relative_to(data_set)) for path in paths} - set(VOCABULARY_FILES):
         seal(data_set, lambda manifest: manifest["files"].extend({"path": name} for name in new))
         seal(data_set, lambda _: None)
     return data_set, says

@@ -1,4 +1,4 @@
-"""Pairs as a data set: what comes out, what is refused, what is left alone."""
+"""Pairs as a data set: what is built, what is refused, and what is left alone."""
 
 import json
 import shutil
@@ -36,24 +36,26 @@ def dataset(data_sets: Sets, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_pairs_of_a_data_set(pair_sets: Sets, data_sets: Sets, scenario: str) -> None:
-    made, source = Dataset(pair_sets(scenario)), Dataset(data_sets(scenario))
-    assert list(verify(made.path, lambda _: None)) == []
+    pair_set, source = Dataset(pair_sets(scenario)), Dataset(data_sets(scenario))
+    assert list(verify(pair_set.path, lambda _: None)) == []
     rows = {row["dialogue_id"]: row for row in source.rows(["dialogue_id", "input_ids"])}
-    pairs = list(made.rows())
+    pairs = list(pair_set.rows())
     assert pairs
     for pair in pairs:
         ids = rows[pair["dialogue_id"]]["input_ids"]
-        blocks = min(pair["chosen_num_blocks"], len(ids) // 25) - 2  # a block ahead, the row may go on to speak
+        blocks = (
+            min(pair["chosen_num_blocks"], len(ids) // 25) - 2
+        )  # the assistant is a block ahead, so the last blocks may differ
         assert pair["chosen_input_ids"][: 25 * blocks] == ids[: 25 * blocks]
         assert pair["rejected_input_ids"] != pair["chosen_input_ids"]
-    manifest = made.manifest
+    manifest = pair_set.manifest
     assert manifest.source
     assert (manifest.kind, source.manifest.kind) == ("preferences", "dialogues")
     assert manifest.source.manifest_sha256 == file_sha256(source.path / MANIFEST)
     assert manifest.source.key == source.manifest.key
     assert manifest.ledger[0].planned == 3 == len(pairs) + manifest.ledger[1].rejected
     for file in ("vocabulary.json", "vocabulary/tokenizer.json"):
-        assert (made.path / file).read_bytes() == (source.path / file).read_bytes()
+        assert (pair_set.path / file).read_bytes() == (source.path / file).read_bytes()
 
 
 def test_datasets_reads_pairs(pair_sets: Sets, tmp_path: Path) -> None:
@@ -77,29 +79,29 @@ def test_partitions_are_whole_row_groups(
     pq.write_table(table, dataset / SHARD, row_group_size=1)
     seal(dataset, lambda manifest: None)
     monkeypatch.setattr("duplexgen.pipeline.pairs.source.PARTITION_ROWS", 2)
-    made = make(dataset, tmp_path)
+    out = make(dataset, tmp_path)
     (rows,) = (tmp_path / "work").glob("rows-*")
     groups = [pq.read_table(path)["row_group"].to_pylist() for path in sorted(rows.glob("*.parquet"))]
     assert groups == [[0, 1], [2]]
-    assert list(Dataset(made).rows()) == list(Dataset(pair_sets("turn_taking")).rows())
+    assert list(Dataset(out).rows()) == list(Dataset(pair_sets("turn_taking")).rows())
 
 
 def test_goes_on_where_it_stopped(data_sets: Sets, pair_sets: Sets, tmp_path: Path) -> None:
-    made = make(data_sets("turn_taking"), tmp_path)
+    out = make(data_sets("turn_taking"), tmp_path)
     (part,) = (path for path in (tmp_path / "work").glob("preferences-*/part-*.parquet"))
     before = part.stat().st_mtime_ns
-    shutil.rmtree(made)
+    shutil.rmtree(out)
     assert tree(make(data_sets("turn_taking"), tmp_path)) == tree(pair_sets("turn_taking"))
     assert part.stat().st_mtime_ns == before
     part.with_suffix(".json").unlink()
-    shutil.rmtree(made)
+    shutil.rmtree(out)
     assert tree(make(data_sets("turn_taking"), tmp_path)) == tree(pair_sets("turn_taking"))
     assert part.stat().st_mtime_ns > before
 
 
 def test_finished_pairs_and_those_of_another_data_set_are_left_alone(data_sets: Sets, tmp_path: Path) -> None:
-    made = make(data_sets("turn_taking"), tmp_path)
-    before = tree(made)
+    out = make(data_sets("turn_taking"), tmp_path)
+    before = tree(out)
     make(data_sets("turn_taking"), tmp_path)
     with pytest.raises(UserError, match="holds pairs of another data set, 'turn_taking'"):
         make(data_sets("interruption"), tmp_path)
@@ -108,14 +110,14 @@ def test_finished_pairs_and_those_of_another_data_set_are_left_alone(data_sets: 
     with pytest.raises(UserError, match=r"description \(.* there, Of late replies here\)"):
         make(data_sets("turn_taking"), tmp_path, description="Of late replies")
     make(data_sets("turn_taking"), tmp_path, max_rejected_share=0.8)
-    assert tree(made) == before
+    assert tree(out) == before
 
 
 def test_damaged_data_set_is_refused_at_once(dataset: Path, tmp_path: Path) -> None:
     content = bytearray((dataset / SHARD).read_bytes())
     content[len(content) // 2] ^= 1
     (dataset / SHARD).write_bytes(content)
-    with pytest.raises(UserError, match=rf"(?s)nothing was done:\n  {SHARD}: its sha256 is not.*Build it again"):
+    with pytest.raises(UserError, match=rf"(?s)no pairs were made:\n  {SHARD}: its sha256 is not.*Build it again"):
         make(dataset, tmp_path)
     assert not (tmp_path / "pairs").exists()
     assert not list((tmp_path / "work").glob("preferences-*/part-*"))
@@ -139,7 +141,7 @@ def test_nothing_is_written_into_the_data_set(dataset: Path, tmp_path: Path) -> 
 
 
 def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a data set of preferences: pairs are made of one of dialogues"):
+    with pytest.raises(UserError, match="is a data set of preferences: pairs are made of dialogues"):
         make(pair_sets("turn_taking"), tmp_path)
     with pytest.raises(UserError, match="retokenize: true is for replies that start late"):
         make(data_sets("interruption"), tmp_path, retokenize=True)
@@ -148,13 +150,13 @@ def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset:
         make(dataset, tmp_path)
 
 
-def test_tokenizing_anew_gives_the_same_codes_where_frames_know_nothing_of_each_other(
+def test_retokenizing_gives_the_same_codes_if_a_frame_does_not_depend_on_others(
     data_sets: Sets, pair_sets: Sets, tmp_path: Path
 ) -> None:
-    """The embedded tokenizer is such a one: what was moved as codes is what moved audio becomes."""
-    made = Dataset(make(data_sets("turn_taking"), tmp_path, retokenize=True))
-    assert list(verify(made.path, lambda _: None)) == []
-    assert list(made.rows()) == list(Dataset(pair_sets("turn_taking")).rows())
+    """In the embedded tokenizer it does not: codes that are moved are the codes of the audio that is moved."""
+    pair_set = Dataset(make(data_sets("turn_taking"), tmp_path, retokenize=True))
+    assert list(verify(pair_set.path, lambda _: None)) == []
+    assert list(pair_set.rows()) == list(Dataset(pair_sets("turn_taking")).rows())
 
 
 def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None:
@@ -166,9 +168,9 @@ def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None
 
 def test_one_broken_row_is_rejected_alone(dataset: Path, tmp_path: Path) -> None:
     rewrite(dataset, lambda rows: rows[1].update(user_codes=[rows[1]["user_codes"][0][:5]]))
-    made = Dataset(make(dataset, tmp_path))
-    assert [row["dialogue_id"] for row in made.rows()] == ["talk/0", "talk/2"]
-    assert made.manifest.ledger[1].reasons == {"internal_error": 1}
+    pair_set = Dataset(make(dataset, tmp_path))
+    assert [row["dialogue_id"] for row in pair_set.rows()] == ["talk/0", "talk/2"]
+    assert pair_set.manifest.ledger[1].reasons == {"internal_error": 1}
 
 
 def test_too_few_pairs_stop_the_command(data_sets: Sets, tmp_path: Path) -> None:
@@ -178,23 +180,23 @@ def test_too_few_pairs_stop_the_command(data_sets: Sets, tmp_path: Path) -> None
 
 
 def test_commands(dataset: Path, tmp_path: Path) -> None:
-    ended = duplexgen("dpo-pairs", "data_set", cwd=tmp_path)
-    assert ended.status == 0, ended.said
-    assert "3 pairs of 3 dialogues, 0 rejected" in ended.said
+    run = duplexgen("dpo-pairs", "data_set", cwd=tmp_path)
+    assert run.status == 0, run.said
+    assert "3 pairs of 3 dialogues, 0 rejected" in run.said
     assert json.loads((tmp_path / "out/data_set.pairs" / MANIFEST).read_text())["recipe"]["name"] == "timing"
-    ended = duplexgen("verify", "out/data_set.pairs", cwd=tmp_path)
-    assert (ended.status, ended.said.split(": ")[1]) == (0, "every checksum and every invariant holds\n")
-    said = duplexgen("inspect", "out/data_set.pairs", cwd=tmp_path).said
-    assert "preference pairs of turn_taking" in said
-    assert "Delay of the rejected side (s)" in said
-    ended = duplexgen("inspect", "out/data_set.pairs", "talk/1", cwd=tmp_path)
-    assert ended.status == 0
-    assert ended.said.startswith("talk/1  turn_taking, event ")
-    assert ended.said.count("[A] ") == ended.said.count("[E] ") >= 3
+    run = duplexgen("verify", "out/data_set.pairs", cwd=tmp_path)
+    assert (run.status, run.said.split(": ")[1]) == (0, "every checksum and every invariant holds\n")
+    text = duplexgen("inspect", "out/data_set.pairs", cwd=tmp_path).said
+    assert "preference pairs of turn_taking" in text
+    assert "Delay of the rejected side (s)" in text
+    run = duplexgen("inspect", "out/data_set.pairs", "talk/1", cwd=tmp_path)
+    assert run.status == 0
+    assert run.said.startswith("talk/1  turn_taking, event ")
+    assert run.said.count("[A] ") == run.said.count("[E] ") >= 3
     assert duplexgen("inspect", "out/data_set.pairs", "9", cwd=tmp_path).status == 2
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("name: wrong\nreply_delay_s: [5, 2]\nturns: all\n")
-    ended = duplexgen("dpo-pairs", "data_set", "wrong.yaml", cwd=tmp_path)
-    assert ended.status == 2
-    assert "wrong.yaml:2: reply_delay_s: expected low <= high" in ended.said
-    assert "wrong.yaml:3: turns: is not a key of a recipe here" in ended.said
+    run = duplexgen("dpo-pairs", "data_set", "wrong.yaml", cwd=tmp_path)
+    assert run.status == 2
+    assert "wrong.yaml:2: reply_delay_s: expected low <= high" in run.said
+    assert "wrong.yaml:3: turns: is not a key of a recipe here" in run.said

@@ -1,4 +1,4 @@
-"""Each invariant of a pair by a pair that breaks it."""
+"""For each invariant of pairs, a pair that breaks it."""
 
 import copy
 import shutil
@@ -88,7 +88,7 @@ def test_assistants_ids(pairs: Pairs, scenario: str, at: int) -> None:
 def test_event_of_the_user_and_another_reply(pairs: Pairs, scenario: str) -> None:
     row, check = pairs(scenario)
     assert f"event {row['event'] - 1} is the user's" in check(row | {"event": row["event"] - 1})
-    assert any("is not the reply that is late" in words for words in check(row | {"event": row["event"] + 2}))
+    assert any("is not the late reply" in words for words in check(row | {"event": row["event"] + 2}))
 
 
 def test_text(pairs: Pairs, scenario: str) -> None:
@@ -107,8 +107,8 @@ def test_sides_swapped(pairs: Pairs, scenario: str) -> None:
 
 def test_negative_that_is_none(pairs: Pairs, scenario: str) -> None:
     row, check = pairs(scenario)
-    found = check(row | {"rejected_input_ids": row["chosen_input_ids"]})
-    assert any("no reply is late" in message for message in found)
+    messages = check(row | {"rejected_input_ids": row["chosen_input_ids"]})
+    assert any("no reply is late" in message for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_negative_that_is_none(pairs: Pairs, scenario: str) -> None:
         ({"chosen_delay_s": 0.1}, "chosen_delay_s is 0.1, "),
         ({"rejected_delay_s": 1.0, "chosen_delay_s": 0.8}, "the delays differ by 3200 samples, less"),
         ({"rejected_delay_s": 1.5, "capped": False}, "rejected_delay_s is 1.5, outside"),
-        ({"event": 99}, "event 99 is not the reply that is late"),
+        ({"event": 99}, "event 99 is not the late reply"),
     ],
 )
 def test_delays(pairs: Pairs, scenario: str, changes: Row, says: str) -> None:

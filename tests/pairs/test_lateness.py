@@ -1,4 +1,4 @@
-"""Pairs of tracks: what stays, what moves and by how much, and when there is no room for a negative."""
+"""Pairs of tracks: what stays, what moves and how far, and where there is no room for a late reply."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.scenarios.scenarios import make_scenario
 from duplexgen.pipeline.tokens.section import Tokens
 from duplexgen.pipeline.tokens.tokenizers import TEXT_TOKENIZERS
-from tests.pairs.plain import Plain, PlainSection
+from tests.seams.layout import Plain, PlainSection
 
 SPF, RATE, TALK, USER, GOES_ON = 1280, 16000, 500, 300, 250
 SECOND = RATE
@@ -39,14 +39,21 @@ VOCABULARY = SharedVocabulary(
     end_of_text=6148,
 )
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
-PLAIN: Any = Plain(PlainSection(name="plain"), VOCABULARY, SPF)
+
+
+def plain_layout(codebooks: int = 1) -> Plain:
+    """A layout without blocks and without a shift, to show that pairs know no layout."""
+    return Plain(PlainSection(name="plain", codebooks=codebooks, shift=0), VOCABULARY, SPF)
+
+
+PLAIN = plain_layout()
 ENCODE = TEXT_TOKENIZERS["bpe"](Tokens()).encode
 TEXT = "It is on the corner of the market square."
 
 
 @pytest.fixture(autouse=True, scope="module")
 def plain() -> Iterator[None]:
-    LAYOUTS["plain"] = Plain  # type: ignore[assignment]
+    LAYOUTS["plain"] = Plain
     yield
     del LAYOUTS["plain"]
 
@@ -82,16 +89,16 @@ def numbered(events: list[Event]) -> tuple[Event, ...]:
 
 
 def codes_of(events: tuple[Event, ...], channel: str, frames: int, codebooks: int) -> Any:
-    """Codes that tell which frame of which event is heard where, so that a frame out of place shows; silence is 0."""
+    """Codes [codebooks, frames] that differ by event and frame, so that a frame out of place shows; silence is 0."""
     codes = np.zeros(frames, np.int16)
     for index, event in enumerate(events):
         if event.channel == channel:
             first, past = event.start_sample // SPF, -(-event.end_sample // SPF)
-            codes[first:past] = said(index, channel)[: past - first]
+            codes[first:past] = speech_codes(index, channel)[: past - first]
     return np.stack([codes + codebook * (codes > 0) for codebook in range(codebooks)]).astype(np.int16)
 
 
-def said(event: int, channel: str = "assistant") -> Any:
+def speech_codes(event: int, channel: str = "assistant") -> Any:
     """Codes of all frames of an event."""
     return {"user": USER, "assistant": TALK}[channel] + 100 * event + np.arange(1000) % 100
 
@@ -130,7 +137,7 @@ def interrupted(question: int = 5 * SECOND, uncut: int = 6 * SECOND, reaction: i
 
 
 def interrupted_twice(question: int, into_answer: int) -> list[Event]:
-    """And so the answer: the user comes in again, so long after its start."""
+    """The answer is interrupted too, so many samples after its start."""
     events = interrupted(question)
     again = events[3].start_sample + into_answer
     answer = again + 2 * SECOND + 12800
@@ -158,7 +165,7 @@ def rows(pair: Pair, layout: Layout, given_track: CodedTrack) -> dict[str, Any]:
 
 
 def complaints(pair: Pair, layout: Layout, given_track: CodedTrack, scenario: str, **changes: Any) -> list[str]:
-    """What a check of the rows alone says of a pair."""
+    """What `PairChecker` finds in the row of a pair."""
     row = rows(pair, layout, given_track) | {
         "scenario": scenario,
         "event": pair.event,
@@ -171,24 +178,26 @@ def complaints(pair: Pair, layout: Layout, given_track: CodedTrack, scenario: st
 
 
 def check_sides(pair: Pair, given_track: CodedTrack) -> None:
-    """What holds for every pair: one user, one length, and events that name each other where they now stand."""
+    """Both sides have the same user and the same length, and events name each other by their new indices."""
     assert pair.chosen.track.user_codes.tolist() == pair.rejected.track.user_codes.tolist()
     for side in (pair.chosen, pair.rejected):
-        made = side.track
-        assert made.assistant_codes.shape == made.user_codes.shape
-        known = min(made.user_codes.shape[1], given_track.user_codes.shape[1])
-        assert made.user_codes[:, :known].tolist() == given_track.user_codes[:, :known].tolist()
-        assert [event.start_sample for event in made.events] == sorted(event.start_sample for event in made.events)
-        assert len(side.kept) == len(made.events) == len(made.texts)
-        for kept, event in zip(side.kept, made.events, strict=True):
-            given_event = given_track.events[kept]
-            assert 0 <= event.start_sample < event.end_sample <= made.frames * SPF
+        own_track = side.track
+        assert own_track.assistant_codes.shape == own_track.user_codes.shape
+        common = min(own_track.user_codes.shape[1], given_track.user_codes.shape[1])
+        assert own_track.user_codes[:, :common].tolist() == given_track.user_codes[:, :common].tolist()
+        assert [event.start_sample for event in own_track.events] == sorted(
+            event.start_sample for event in own_track.events
+        )
+        assert len(side.kept) == len(own_track.events) == len(own_track.texts)
+        for index, event in zip(side.kept, own_track.events, strict=True):
+            given_event = given_track.events[index]
+            assert 0 <= event.start_sample < event.end_sample <= own_track.frames * SPF
             for ours, theirs in ((event.answers, given_event.answers), (event.cut_by, given_event.cut_by)):
                 if ours is not None:
                     assert side.kept[ours] == theirs
             if event.channel == "user":
                 assert (event.start_sample, event.utterance) == (given_event.start_sample, given_event.utterance)
-                assert event.end_sample == min(given_event.end_sample, made.frames * SPF)
+                assert event.end_sample == min(given_event.end_sample, own_track.frames * SPF)
     own = [event for event in pair.chosen.track.events if event.channel == "assistant"]
     for event in own:
         assert event.start_sample == given_track.events[event.utterance].start_sample
@@ -196,13 +205,13 @@ def check_sides(pair: Pair, given_track: CodedTrack) -> None:
 
 def seeds(events: list[Event], number: int = 40, layout: Layout = LAYOUT, **changes: Any) -> list[Pair]:
     scenario = "interruption" if any(event.is_cut for event in events) else "turn_taking"
-    made = []
+    pairs = []
     for seed in range(number):
         given_track = track(events)
-        made.append(maker(layout, scenario, seed=seed, **changes).pair("talk/0", given_track))
-        check_sides(made[-1], given_track)
-        assert complaints(made[-1], layout, given_track, scenario, **changes) == []
-    return made
+        pairs.append(maker(layout, scenario, seed=seed, **changes).pair("talk/0", given_track))
+        check_sides(pairs[-1], given_track)
+        assert complaints(pairs[-1], layout, given_track, scenario, **changes) == []
+    return pairs
 
 
 def test_late_reply_by_hand() -> None:
@@ -211,7 +220,7 @@ def test_late_reply_by_hand() -> None:
     pair = maker(reply_delay_s=[2.08, 2.08]).pair("talk/0", given_track)
     assert (pair.event, pair.chosen_delay_samples, pair.rejected_delay_samples) == (1, 12800, 33280)
     assert pair.chosen.track.frames == pair.rejected.track.frames == 85 + 16 + 1  # ceil(108800 / 1280) = 85
-    words = said(1)[:50].tolist()
+    words = speech_codes(1)[:50].tolist()
     assert channel(pair.chosen) == [0] * 35 + words + [0] * 17
     assert channel(pair.rejected) == [0] * 51 + words + [0]
     late, chosen = pair.rejected.track.events[1], pair.chosen.track.events[1]
@@ -235,11 +244,11 @@ def test_starting_late(layout: Layout, turn_: str) -> None:
         assert pair.difference_samples % (layout.step_frames * SPF) == 0
         assert pair.chosen_delay_samples == 12800
         assert 2 * SECOND <= pair.rejected_delay_samples <= 5 * SECOND
-        heard, late = (np.array(channel(side)) for side in (pair.chosen, pair.rejected))
-        assert heard[heard > 0].tolist() == late[late > 0].tolist()
+        chosen, late = (np.array(channel(side)) for side in (pair.chosen, pair.rejected))
+        assert chosen[chosen > 0].tolist() == late[late > 0].tolist()
         frames = pair.difference_samples // SPF
-        own = np.flatnonzero(heard > 0) >= two_exchanges()[pair.event].start_sample // SPF
-        assert np.flatnonzero(late > 0).tolist() == (np.flatnonzero(heard > 0) + frames * own).tolist()
+        own = np.flatnonzero(chosen > 0) >= two_exchanges()[pair.event].start_sample // SPF
+        assert np.flatnonzero(late > 0).tolist() == (np.flatnonzero(chosen > 0) + frames * own).tolist()
         assert late[-1] == 0 < late[-2]
     assert len({pair.rejected_delay_samples for pair in pairs}) > 10
 
@@ -263,11 +272,11 @@ def test_neither_side_holds_anything_of_the_next_reply(layout: Layout) -> None:
         for pair in seeds(two_exchanges(gap), 10, layout):
             for side in (pair.chosen, pair.rejected):
                 assert (3 in side.kept) == (pair.event == 3)
-                assert pair.event == 3 or not np.isin(said(3)[:50], side.track.assistant_codes).any()
+                assert pair.event == 3 or not np.isin(speech_codes(3)[:50], side.track.assistant_codes).any()
 
 
 def test_nothing_is_to_be_said_of_a_reply_that_is_not_there() -> None:
-    """A block ahead, [ASSISTANT] would be due: a row that ends before must not teach silence there."""
+    """The row is a block ahead: where [ASSISTANT] would be due, one that ends early must not teach silence."""
     for gap in range(8000, 3 * SECOND, 777):
         start = two_exchanges(gap)[3].start_sample
         for pair in seeds(two_exchanges(gap), 5):
@@ -304,7 +313,7 @@ def test_talking_on(layout: Layout) -> None:
 
 @pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
 def test_an_answer_that_would_come_too_soon_moves(layout: Layout) -> None:
-    """The assistant has one mouth: it answers once it has stopped."""
+    """The assistant answers only after it has stopped."""
     for question in range(SECOND, 4 * SECOND, 3333):
         events = interrupted(question)
         for pair in seeds(events, 8, layout):
@@ -318,7 +327,7 @@ def test_an_answer_that_would_come_too_soon_moves(layout: Layout) -> None:
             assert moved == 0 or before < stop + 2560 or not layout.may_follow(stop, before), "no later than it must"
             late = channel(pair.rejected)
             start = answer.start_sample // SPF
-            assert late[start : start + 50] == said(3)[:50].tolist()
+            assert late[start : start + 50] == speech_codes(3)[:50].tolist()
             assert not any(late[-(-stop // SPF) : start])
             assert (answer.answers, answer.is_cut) == (2, False)
 
@@ -359,7 +368,9 @@ def test_an_answer_that_is_cut_itself(layout: Layout, into_answer: int) -> None:
             for side in (pair.chosen, pair.rejected):
                 talks = [event for event in side.track.events if event.channel == "assistant"]
                 assert all(left.end_sample <= right.start_sample for left, right in pairwise(talks))
-                assert not np.isin(side.track.assistant_codes[:, end:], said(3)[:50]).any(), "no more than the event"
+                assert not np.isin(side.track.assistant_codes[:, end:], speech_codes(3)[:50]).any(), (
+                    "no more than the event"
+                )
 
 
 def test_no_room() -> None:
@@ -413,10 +424,11 @@ def test_starting_late_in_any_blocks(
 ) -> None:
     section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
     layout = Bayling(section, VOCABULARY, SPF)
-    events = [turn(of.channel, of.start_sample + shift, of.end_sample + shift) for of in two_exchanges(gap)]
+    events = [turn(one.channel, one.start_sample + shift, one.end_sample + shift) for one in two_exchanges(gap)]
     events[3] = turn("assistant", events[3].start_sample, events[3].start_sample + length + 40000)
     given_track = track(events, codebooks=codebooks)
-    for own in (layout, PLAIN):
+    own: Layout
+    for own in (layout, plain_layout(codebooks)):
         pair = maker(own, seed=seed).pair("talk/0", given_track)
         check_sides(pair, given_track)
         assert pair.difference_samples % (own.step_frames * SPF) == 0
@@ -436,7 +448,7 @@ def test_starting_late_in_any_blocks(
 def test_stopping_late_in_any_blocks(
     ratio: tuple[int, int], offset: int, question: int, uncut: int, reaction: int, into: int | None, seed: int
 ) -> None:
-    """Whoever has the rows alone finds nothing wrong with them, however long question, reply and answer are."""
+    """A check of the rows alone finds nothing, however long question, reply and answer are."""
     section = BaylingSection(name="bayling", user_tokens=ratio[0], text_tokens=ratio[1], ast_offset=offset)
     layout = Bayling(section, VOCABULARY, SPF)
     events = interrupted(question) if into is None else interrupted_twice(question, into)
@@ -455,7 +467,10 @@ def test_stopping_late_in_any_blocks(
 
 @given(st.booleans(), st.booleans(), st.integers(0, 99), st.data())
 def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int, data: st.DataObject) -> None:
-    """But for what stands in one side alone: talking on, and silence after the last reply of the chosen one."""
+    """Except frames that the other side does not have, and those in which a row does not tell where a reply ends.
+
+    Only the rejected side has speech after the chosen stop, and only the chosen one all silence after its last reply.
+    """
     events, scenario = (interrupted(2 * SECOND), "interruption") if cut else (two_exchanges(), "turn_taking")
     layout = PLAIN if plain else LAYOUT
     given_track = track(events)
@@ -463,12 +478,12 @@ def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int
     side = data.draw(st.sampled_from(["chosen", "rejected"]))
     changed = getattr(pair, side)
     role = data.draw(st.sampled_from(["user", "assistant"]))
-    stops = [of.track.events[1].end_sample // SPF for of in (pair.chosen, pair.rejected)]
+    stops = [one.track.events[1].end_sample // SPF for one in (pair.chosen, pair.rejected)]
     alone = range(stops[0] - 2, stops[1] + 3) if cut and role == "assistant" else range(0)
-    replies = [event for event in changed.track.events if event.channel == "assistant"]
-    last = -(-replies[-1].end_sample // SPF)
-    assistants = range(10, last if side == "chosen" else changed.track.frames)
-    shown = assistants if role == "assistant" else range(changed.track.frames)
+    columns = layout.encode(changed.track, [ENCODE(given_track.texts[index]) for index in changed.kept])
+    ends = layout.written(columns).replies[-1].end_frames
+    silence = range(ends[-1], changed.track.frames) if side == "rejected" else range(0)
+    shown = [*range(10, ends.start), *silence] if role == "assistant" else range(changed.track.frames)
     frame = data.draw(st.sampled_from([frame for frame in shown if frame not in alone]))
     codes = getattr(changed.track, f"{role}_codes").copy()
     codes[0, frame] = 1999

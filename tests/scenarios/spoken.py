@@ -1,4 +1,4 @@
-"""Dialogues of drawn lengths, and what a scenario makes of them."""
+"""Dialogues of random lengths, and their timelines in a scenario."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,12 +23,12 @@ def lay(scenario: Scenario, lengths_s: Sequence[float], rate: int, seed: int) ->
 
 
 def changed(events: Sequence[Event], index: int, **fields: object) -> list[Event]:
-    """Events of which one is another."""
+    """Events, one of them with other fields."""
     return [replace(event, **fields) if at == index else event for at, event in enumerate(events)]  # type: ignore[arg-type]
 
 
 def moved(events: Sequence[Event], first: int, by: int) -> list[Event]:
-    """Events that are later, from one on."""
+    """Events; those from index `first` on are later by so many samples."""
     return [
         event
         if at < first

@@ -1,4 +1,4 @@
-"""Timelines in which the user comes in during a reply, of any lengths and draws."""
+"""Timelines in which the user interrupts replies, for any lengths and draws."""
 
 from itertools import pairwise
 
@@ -18,12 +18,12 @@ SCENARIO: Scenario = Interruption(InterruptionTiming(scenario="interruption"))
 
 
 def long_enough(lengths_s: list[float]) -> list[float]:
-    """Of which every reply but the last can be cut."""
+    """Lengths with which every reply but the last can be cut."""
     return [*(max(length, 2.0) for length in lengths_s), 2.0, 2.0]
 
 
 def reactions(events: tuple[Event, ...]) -> list[int]:
-    """From each barge-in to the stop, in samples."""
+    """Samples from each barge-in to the stop."""
     return [event.end_sample - events[event.cut_by].start_sample for event in events if event.cut_by is not None]
 
 
@@ -94,8 +94,8 @@ def test_each_change_is_found(lengths_s: list[float], rate: int, seed: int, data
         "answered late": moved(events, index + 2, 1),
         "lost": [*events[:index], *events[index + 1 :]],
     }  # fmt: skip
-    for what, found in {what: [*SCENARIO.check(found, rate)] for what, found in wrong.items()}.items():
-        assert found, what
+    for what, changed_events in wrong.items():
+        assert [*SCENARIO.check(changed_events, rate)], what
 
 
 @given(exchanges, RATES, SEEDS)
@@ -112,12 +112,12 @@ def test_a_reply_that_was_cut_may_stop_late_as_far_as_it_goes(lengths_s: list[fl
 @given(exchanges, RATES, SEEDS)
 def test_what_is_measured(lengths_s: list[float], rate: int, seed: int) -> None:
     events = lay(SCENARIO, long_enough(lengths_s), rate, seed).events
-    found = [*SCENARIO.measure(events, rate)]
-    assert [value for name, value in found if name == "reaction_delay_s"] == [one / rate for one in reactions(events)]
+    figures = [*SCENARIO.measure(events, rate)]
+    assert [value for name, value in figures if name == "reaction_delay_s"] == [one / rate for one in reactions(events)]
     replies = [(event, before) for before, event in pairwise(events) if event.channel == "assistant"]
     delays = [(event.start_sample - before.end_sample) / rate for event, before in replies]
-    assert [value for name, value in found if name == "reply_delay_s"] == delays
-    assert not [name for name, _ in found if name == "next_turn_gap_s"], "every turn comes into a reply"
+    assert [value for name, value in figures if name == "reply_delay_s"] == delays
+    assert not [name for name, _ in figures if name == "next_turn_gap_s"], "every turn comes into a reply"
 
 
 @given(exchanges, RATES, SEEDS)

@@ -1,4 +1,4 @@
-"""The section of a recipe is that of the scenario it names, and mistakes are told where they are."""
+"""A recipe's section `timing` is that of the scenario it names, and mistakes are told with their place."""
 
 from typing import Any
 

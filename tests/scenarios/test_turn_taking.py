@@ -1,4 +1,4 @@
-"""Timelines of turns that follow each other, of any lengths and draws."""
+"""Timelines of turns that follow each other, for any lengths and draws."""
 
 from itertools import pairwise
 
@@ -59,9 +59,10 @@ def test_each_change_is_found(lengths_s: list[float], rate: int, seed: int, data
     }
     if event.channel == "user":
         wrong["ends elsewhere"] = changed(events, index, end_sample=event.end_sample + 1)
-    for what, found in {what: [*SCENARIO.check(found, rate)] for what, found in wrong.items()}.items():
-        assert found, what
-        assert all(says.isprintable() for says in found)
+    for what, changed_events in wrong.items():
+        messages = [*SCENARIO.check(changed_events, rate)]
+        assert messages, what
+        assert all(message.isprintable() for message in messages)
     assert [*SCENARIO.check([], rate)] == ["turns do not alternate from user to assistant"]
 
 
@@ -76,11 +77,11 @@ def test_every_reply_may_be_late_by_any_time(lengths_s: list[float], rate: int, 
 @given(exchanges, RATES, SEEDS)
 def test_what_is_measured(lengths_s: list[float], rate: int, seed: int) -> None:
     events = lay(SCENARIO, lengths_s, rate, seed).events
-    found = [*SCENARIO.measure(events, rate)]
-    names = [name for name, _ in found]
+    figures = [*SCENARIO.measure(events, rate)]
+    names = [name for name, _ in figures]
     assert names == ["reply_delay_s", *["next_turn_gap_s", "reply_delay_s"] * (len(events) // 2 - 1)]
     gaps = [(event.start_sample - before.end_sample) / rate for before, event in pairwise(events)]
-    assert [value for _, value in found] == gaps
+    assert [value for _, value in figures] == gaps
 
 
 def test_times_of_the_recipe_are_kept() -> None:
@@ -112,5 +113,5 @@ def test_edges_of_a_range_are_in_it(gap: int) -> None:
     scenario = TurnTaking(TurnTakingTiming(scenario="turn_taking", next_turn_gap_s=Range(low=1.0, high=1.0)))
     events = lay(scenario, [1.0] * 4, 16000, 0).events
     assert [*scenario.check(events, 16000)] == []
-    (found,) = scenario.check(moved(events, 2, gap), 16000)
-    assert found == f"event 2 starts {16000 + gap} samples after the assistant's end, outside next_turn_gap_s"
+    (message,) = scenario.check(moved(events, 2, gap), 16000)
+    assert message == f"event 2 starts {16000 + gap} samples after the assistant's end, outside next_turn_gap_s"

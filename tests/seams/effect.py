@@ -1,4 +1,4 @@
-"""An effect: a hum under the user's channel, as loud as is drawn."""
+"""An effect: a hum on the user's channel, of a random level."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal

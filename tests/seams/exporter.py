@@ -1,4 +1,4 @@
-"""Exporters of texts: one of what is heard, one of words, one of a layout's rows."""
+"""Exporters that write texts and differ in what they need of a data set, and one that fails."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -8,7 +8,7 @@ from duplexgen.pipeline.exports.exporters import AUDIO, CODES, WORDS, Report
 
 
 class Lines:
-    """What is said, a line per event."""
+    """The texts, one line per event."""
 
     name: ClassVar[str] = "lines"
     needs: ClassVar[frozenset[str]] = frozenset({CODES})
@@ -19,7 +19,8 @@ class Lines:
     def write(self, dataset: Dataset, out: Path, report: Report) -> None:
         with (out / "lines.txt").open("w", encoding="utf-8") as file:
             for number, row in enumerate(dataset.rows(["dialogue_id", "events"]), start=1):
-                file.writelines(f"{row['dialogue_id']}\t{of['channel']}\t{of['text']}\n" for of in row["events"])
+                for event in row["events"]:
+                    file.write(f"{row['dialogue_id']}\t{event['channel']}\t{event['text']}\n")
                 report(number)
 
 
@@ -30,7 +31,7 @@ class Heard(Lines):
 
 class Sequences(Lines):
     name: ClassVar[str] = "sequences"
-    needs: ClassVar[frozenset[str]] = frozenset({"triples"})
+    needs: ClassVar[frozenset[str]] = frozenset({"plain"})
 
 
 class Broken(Lines):

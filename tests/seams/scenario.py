@@ -1,4 +1,4 @@
-"""A scenario of two who speak over each other: every reply starts half way through what it answers."""
+"""A scenario of overlapping speech: each reply starts at a share of the turn that it answers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,18 +25,19 @@ class Overlapping:
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         events: list[Event] = []
         start = clock.samples(3.0)
-        for index, one in enumerate(spoken):
-            end = start + one.num_samples
-            answers = index - 1 if one.channel == "assistant" else None
-            events.append(Event(index, one.channel, TURN, start, end, end, answers))
-            over = round(one.num_samples * self.timing.share)
-            start = start + over if one.channel == "user" else max(event.end_sample for event in events) + 16000
+        for index, utterance in enumerate(spoken):
+            end = start + utterance.num_samples
+            answers = index - 1 if utterance.channel == "assistant" else None
+            events.append(Event(index, utterance.channel, TURN, start, end, end, answers))
+            until_reply = round(utterance.num_samples * self.timing.share)
+            is_user = utterance.channel == "user"
+            start = start + until_reply if is_user else max(event.end_sample for event in events) + 16000
         return Timeline(tuple(events), max(event.end_sample for event in events) + clock.samples(self.timing.tail_s))
 
     def check(self, events: Sequence[Event], sample_rate: int) -> Iterator[str]:
         for index, event in enumerate(events):
             if event.answers is not None and not event.start_sample < events[event.answers].end_sample:
-                yield f"event {index} does not start in what it answers"
+                yield f"event {index} does not start during the event that it answers"
 
     @staticmethod
     def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
@@ -51,4 +52,4 @@ class Overlapping:
 
     def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
         if late.stops or late.delay_samples >= 0:
-            yield "no reply that starts in what it answers"
+            yield "the chosen reply does not start during the event that it answers"

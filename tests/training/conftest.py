@@ -33,7 +33,7 @@ def one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def own_kernels() -> Iterator[None]:
-    """What training chooses for its process is not for the tests that follow."""
+    """Undo what training chose for the process, for the tests that follow."""
     yield
     torch.use_deterministic_algorithms(False)
 

@@ -1,4 +1,4 @@
-"""What each process of several runs in a test: SFT of a recipe in JSON, stopped after a step if one is said."""
+"""What a test runs in each of several processes: SFT of a recipe in JSON, to its end or until after a given step."""
 
 import sys
 from collections.abc import Callable, Iterator

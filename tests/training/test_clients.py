@@ -1,6 +1,6 @@
-"""What other programs make of a data set: read from its folder, with the tokenizer of its `vocabulary/`, two steps.
+"""Other programs train two steps on a data set, which they read from its folder with the tokenizer of `vocabulary/`.
 
-TRL is in the extra `dev`. LLaMA-Factory wants packages of other versions, and is in the environment of `make parts`.
+TRL is in the extra `dev`. LLaMA-Factory needs other versions of packages: it is in the environment of `make parts`.
 """
 
 import math
@@ -30,7 +30,7 @@ from tests.pairs.conftest import pairs_recipe
 from tests.training.conftest import TINY
 
 Sets = Callable[[str], Dataset]
-USER, BLOCK = 10, 25  # ids of a block, and those at its start that are the user's
+USER, BLOCK = 10, 25  # the user's ids at the start of a block, and all its ids
 IGNORED = -100
 SETTINGS: dict[str, Any] = {
     "max_steps": 2,
@@ -60,9 +60,9 @@ def folder(data_sets: Sets) -> Path:
 
 @pytest.fixture(scope="module")
 def pairs_folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("client_pairs")
-    pairs.build(pairs_recipe(), folder, made / "pairs", made / "work", Display())
-    return made / "pairs"
+    new_folder = tmp_path_factory.mktemp("client_pairs")
+    pairs.build(pairs_recipe(), folder, new_folder / "pairs", new_folder / "work", Display())
+    return new_folder / "pairs"
 
 
 def rows_of(folder: Path, columns: list[str], cache: Path) -> Rows:
@@ -70,16 +70,16 @@ def rows_of(folder: Path, columns: list[str], cache: Path) -> Rows:
 
 
 def pairs_of(folder: Path, cache: Path) -> Rows:
-    """Under the names that TRL has for them."""
+    """Pairs, under TRL's names."""
     sides = ("chosen", "rejected")
     rows = rows_of(folder, [f"{side}_input_ids" for side in sides], cache)
     return rows.rename_columns({f"{side}_input_ids": f"{side}_ids" for side in sides})
 
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
-    found = AutoTokenizer.from_pretrained(folder / "vocabulary")
-    assert isinstance(found, PreTrainedTokenizerFast)
-    return found
+    tokenizer = AutoTokenizer.from_pretrained(folder / "vocabulary")
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)
+    return tokenizer
 
 
 def tiny(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -90,12 +90,12 @@ def tiny(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def labels(ids: list[int]) -> list[int]:
-    """Those of the user do not count."""
+    """Labels: the user's positions do not count."""
     return [id_ if place % BLOCK >= USER else IGNORED for place, id_ in enumerate(ids)]
 
 
 def log_likelihood(model: LlamaForCausalLM, ids: list[int]) -> tuple[float, int]:
-    """Of the text and assistant ids of one sequence without padding, and how many these are."""
+    """The log-likelihood of the text and assistant ids of one sequence without padding, and their number."""
     with torch.no_grad():
         scores = model(torch.tensor([ids])).logits.log_softmax(-1)[0, :-1]
     counted = torch.tensor(labels(ids)[1:]) != IGNORED
@@ -105,13 +105,13 @@ def log_likelihood(model: LlamaForCausalLM, ids: list[int]) -> tuple[float, int]
 def check_batch(batch: dict[str, Tensor], sequences: list[list[int]], end: int) -> None:
     """A batch is these sequences in some order, padded on the right; neither the user nor padding counts."""
     assert min(map(len, sequences)) < batch["input_ids"].shape[1], "something is padded"
-    found = []
-    for ids, kept, wanted in zip(batch["input_ids"], batch["attention_mask"].bool(), batch["labels"], strict=True):
-        found.append(ids[kept].tolist())
-        assert wanted[kept].tolist() == labels(found[-1])
-        assert set(ids[~kept].tolist()) <= {end} and set(wanted[~kept].tolist()) <= {IGNORED}
-        assert end not in found[-1]
-    assert sorted(found) == sorted(sequences)
+    rows = []
+    for ids, mask, targets in zip(batch["input_ids"], batch["attention_mask"].bool(), batch["labels"], strict=True):
+        rows.append(ids[mask].tolist())
+        assert targets[mask].tolist() == labels(rows[-1])
+        assert set(ids[~mask].tolist()) <= {end} and set(targets[~mask].tolist()) <= {IGNORED}
+        assert end not in rows[-1]
+    assert sorted(rows) == sorted(sequences)
 
 
 def check_steps(trainer: Trainer, expected_loss: float) -> None:
@@ -143,7 +143,7 @@ def test_sft_of_trl(folder: Path, tmp_path: Path) -> None:
 
 
 def test_dpo_of_trl(pairs_folder: Path, tmp_path: Path) -> None:
-    """Its trainer tokenizes text and counts the user's ids, and is told to do neither."""
+    """TRL's trainer tokenizes text and counts the user's ids; here it is made to do neither."""
     trl = pytest.importorskip("trl", reason="trl is in the extras dev and clients")
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 

@@ -1,4 +1,4 @@
-"""Which rows go together, and that none is lost or repeated."""
+"""Which rows make a batch, and that no row is lost or repeated."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def test_an_epoch_has_every_row_once(many):
     data = TrainingData(many, DIALOGUES)
     batches = Batches(data, seed=1, batch_size=3, shuffle_rows=5)
     assert data.num_rows == 16
-    assert batches.steps_an_epoch == 6
+    assert batches.steps_per_epoch == 6
     epoch = numbers(islice(batches.from_step(0), 6))
     assert sorted(row for batch in epoch for row in batch) == list(range(16))
     following = numbers(islice(batches.from_step(6), 6))
@@ -48,7 +48,7 @@ def test_rows_are_what_the_shards_hold(many):
 
 def test_a_batch_may_be_larger_than_what_is_shuffled_together(many):
     batches = Batches(TrainingData(many, DIALOGUES), seed=1, batch_size=6, shuffle_rows=1)
-    epoch = numbers(islice(batches.from_step(0), batches.steps_an_epoch))
+    epoch = numbers(islice(batches.from_step(0), batches.steps_per_epoch))
     assert sorted(row for batch in epoch for row in batch) == list(range(16))
 
 
@@ -61,7 +61,7 @@ def test_from_any_step_the_same_batches_follow(many, step):
 
 def test_equal_mix_takes_as_many_of_each(many):
     batches = Batches(TrainingData(many, DIALOGUES), seed=1, batch_size=4, shuffle_rows=100, mix="equal")
-    assert batches.steps_an_epoch == 2
+    assert batches.steps_per_epoch == 2
     epochs = [np.concatenate(numbers(islice(batches.from_step(2 * epoch), 2))) for epoch in range(6)]
     for rows in epochs:
         assert sorted(rows[rows >= 12]) == [12, 13, 14, 15]
@@ -71,9 +71,9 @@ def test_equal_mix_takes_as_many_of_each(many):
 
 def test_rows_of_a_batch_are_of_similar_length(many):
     data = TrainingData(many, DIALOGUES)
-    drawn = list(islice(Batches(data, 1, 4, 100).from_step(0), 4))
-    lengths = {row.number: len(row.sequences[0]) for batch in drawn for row in batch}
-    batches = numbers(drawn)
+    row_batches = list(islice(Batches(data, 1, 4, 100).from_step(0), 4))
+    lengths = {row.number: len(row.sequences[0]) for batch in row_batches for row in batch}
+    batches = numbers(row_batches)
     ranges = sorted((min(lengths[row] for row in batch), max(lengths[row] for row in batch)) for batch in batches)
     assert all(before[1] <= after[0] for before, after in pairwise(ranges))
 
@@ -130,5 +130,5 @@ def test_ids_that_are_none_of_the_vocabulary_stop_training(many, tmp_path, id_):
     rewrite(damaged, lambda rows: rows[0]["input_ids"].__setitem__(3, id_))
     data = TrainingData([damaged], DIALOGUES)
     data.check()
-    with pytest.raises(UserError, match="input_ids are no ids of the vocabulary"):
+    with pytest.raises(UserError, match=r"a row has no ids in input_ids, or one outside 0 … \d+\."):
         list(islice(Batches(data, 0, 1, 100).from_step(0), data.num_rows))

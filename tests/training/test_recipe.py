@@ -1,4 +1,4 @@
-"""Training recipes: those that ship are right, and mistakes are told at once with their lines."""
+"""Training recipes: those that ship can be loaded, and all mistakes are told at once, with their lines."""
 
 import pytest
 

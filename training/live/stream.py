@@ -17,10 +17,10 @@ TEMPERATURE = 0.8
 
 
 class Stream:
-    """Dialogues that go on in step, a block at a time.
+    """Several dialogues that advance together, one block per step.
 
-    A dialogue draws from a random stream of its own, by seed and id, one number an id sampled: what it says does not
-    depend on the dialogues beside it.
+    Each dialogue has its own random numbers, by seed and dialogue id, one per id that is sampled. So what it says does
+    not depend on the other dialogues.
     """
 
     def __init__(
@@ -31,52 +31,55 @@ class Stream:
         temperature: float = TEMPERATURE,
         seed: int = 0,
     ) -> None:
-        """blocks: as many as there will be. temperature: 0 takes the likeliest id.
+        """blocks: the number of steps. temperature: 0 takes the likeliest id.
 
-        Raises UserError if the model has fewer positions than that takes.
+        Raises UserError if so many blocks take more positions than the model has.
         """
         check_length(model, blocks)
         self.temperature = temperature
         self._format, self._network = model.format, model.network
         layout = model.format.bayling
-        self._sampled = layout.text_tokens + layout.user_tokens  # ids a block
+        self._num_sampled = layout.text_tokens + layout.user_tokens  # ids per block
         self._generators = [generator(seed, dialogue_id, "sampling") for dialogue_id in dialogue_ids]
         device = model.network.device
         text, audio = sampled_ids(layout.vocabulary)
         self._allowed = [text.to(device)] * layout.text_tokens + [audio.to(device)] * layout.user_tokens
         self._cache = DynamicCache(config=model.network.config)
-        self._unfed = torch.empty((len(dialogue_ids), 0), dtype=torch.int64, device=device)
+        self._pending = torch.empty((len(dialogue_ids), 0), dtype=torch.int64, device=device)  # not in the cache yet
 
     @torch.inference_mode()
     def step(self, user_codes: NDArray[np.int16]) -> NDArray[np.int32]:
-        """The next block's ids [dialogues, M + N], text first, once the user's codes [dialogues, N] have been heard.
+        """The ids of the next block [dialogues, M + N], text first. user_codes: [dialogues, N], those of the user.
 
-        Text slots hold text and states only, audio slots audio only. Raises UserError if the model gives no numbers.
+        Text slots hold only text and states, audio slots only audio. Raises UserError if the logits are not finite.
         """
         user = torch.from_numpy(self._format.bayling.vocabulary.audio_ids(user_codes).astype(np.int64))
-        fed = torch.cat([self._unfed, user.to(self._unfed.device)], dim=1)
+        pending = torch.cat([self._pending, user.to(self._pending.device)], dim=1)
         uniforms = self._draw_uniforms()
         block = []
         for place, allowed in enumerate(self._allowed):
-            logits = self._logits(fed)[:, allowed]
-            fed = allowed[choose(logits, self.temperature, uniforms[:, place])].unsqueeze(1)
-            block.append(fed)
+            logits = self._logits(pending)[:, allowed]
+            pending = allowed[choose(logits, self.temperature, uniforms[:, place])].unsqueeze(1)
+            block.append(pending)
         if not torch.isfinite(logits).all():
-            raise UserError("the model gives logits that are not finite: its training has failed, or its file is bad.")
-        self._unfed = fed
+            raise UserError(
+                "the model gives logits that are not finite: its training failed, or its files are damaged. "
+                "Train it again, or copy it again."
+            )
+        self._pending = pending
         ids: NDArray[np.int32] = torch.cat(block, dim=1).cpu().numpy().astype(np.int32)
         return ids
 
-    def _logits(self, fed: Tensor) -> Tensor:
-        """Of the id after those fed [dialogues, ids], float [dialogues, vocabulary]."""
-        out = self._network(input_ids=fed, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+    def _logits(self, ids: Tensor) -> Tensor:
+        """Logits of the id that follows ids [dialogues, new ids], float [dialogues, vocabulary]."""
+        out = self._network(input_ids=ids, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
         logits: Tensor = out.logits[:, -1]
         return logits
 
     def _draw_uniforms(self) -> Tensor:
-        """float64 [dialogues, ids sampled a block]."""
-        drawn = np.stack([generator.random(self._sampled) for generator in self._generators])
-        return torch.from_numpy(drawn).to(self._unfed.device)
+        """float64 [dialogues, sampled ids per block]."""
+        uniforms = np.stack([generator.random(self._num_sampled) for generator in self._generators])
+        return torch.from_numpy(uniforms).to(self._pending.device)
 
 
 def sampled_ids(vocabulary: SharedVocabulary) -> tuple[Tensor, Tensor]:
@@ -87,16 +90,16 @@ def sampled_ids(vocabulary: SharedVocabulary) -> tuple[Tensor, Tensor]:
 
 
 def choose(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
-    """Places [rows] in logits [rows, ids]: the inverse of the cumulative distribution at uniforms [rows] of [0, 1).
+    """Places [rows] in logits [rows, ids]: the inverse of the cumulative distribution at uniforms [rows] in [0, 1).
 
-    In float64, so that a sum over a large vocabulary keeps its small terms.
+    It computes in float64, so that a sum over a large vocabulary keeps its small terms.
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
     cumulative = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
-    reached = (uniforms * cumulative[:, -1]).unsqueeze(1)
+    thresholds = (uniforms * cumulative[:, -1]).unsqueeze(1)
     # right=True: an id of probability 0 spans no interval and is never taken
-    return torch.searchsorted(cumulative, reached, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)
+    return torch.searchsorted(cumulative, thresholds, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)
 
 
 def check_length(model: DuplexModel, blocks: int) -> None:
@@ -106,6 +109,6 @@ def check_length(model: DuplexModel, blocks: int) -> None:
     if positions is not None and ids > positions:
         raise UserError(
             f"a dialogue of {blocks * block_s:.1f} s takes {ids} positions and the model has {positions}, enough for "
-            f"{positions // layout.ids_per_block * block_s:.1f} s. Use a shorter recording, or a model trained "
-            "with more (max_position_embeddings)."
+            f"{positions // layout.ids_per_block * block_s:.1f} s. Use a shorter recording, or a model with more "
+            "positions (max_position_embeddings)."
         )

@@ -1,4 +1,4 @@
-"""Evaluating a model: timing metrics, and where asked for what is said (BayLing-Duplex section 4.2)."""
+"""Evaluating a model: its timing and, if the recipe says so, the words of its replies (BayLing-Duplex section 4.2)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,24 +23,24 @@ from .stimuli import opened
 
 FORMAT_VERSION = 2
 RESULT = "evaluation.json"
-PARTIAL = "evaluation.partial.json"  # figures of timing alone, while what is said is being judged
+PARTIAL = "evaluation.partial.json"  # only figures of timing, while the replies are being judged
 AUDIO_FOLDER = "audio"
-JUDGED = "judged"  # a folder: what the judge has answered
+JUDGE_FOLDER = "judged"  # the judge's answers
 
 
 @dataclass(frozen=True)
 class Content:
-    """How what is said is looked at, where the recipe asks for it."""
+    """What the words of replies are measured with, as far as the recipe asks for it."""
 
     recogniser: Recogniser | None = None
     judge: Judge | None = None
-    answers: dict[str, list[str]] | None = None  # of spoken questions, by dialogue id
+    answers: dict[str, list[str]] | None = None  # to spoken questions, by dialogue id
 
     @classmethod
     def of(cls, recipe: EvaluationRecipe, out: Path) -> "Content":
-        """Raises UserError if what is asked for cannot be had: packages, a model, an endpoint that answers, a file."""
+        """Raises UserError if something that the recipe needs is missing: a package, a model, an endpoint, a file."""
         answers = read_answers(Path(recipe.answers).expanduser()) if recipe.answers else None
-        judge = Judge(recipe.judge, out / JUDGED) if recipe.judge else None
+        judge = Judge(recipe.judge, out / JUDGE_FOLDER) if recipe.judge else None
         if judge:
             judge.check()
         return cls(Recogniser(recipe.transcripts.whisper, None) if recipe.transcripts else None, judge, answers)
@@ -55,7 +55,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run a model over evaluation sets and write evaluation.json and a plot to `out`; returns what the JSON says.
 
-    Raises UserError before any work if the model or a set cannot be used, or `out` has results already.
+    Raises UserError if the model or a set cannot be used, or `out` has results already: the first item is not run then.
     """
     if (out / RESULT).exists():
         raise UserError(f"{out / RESULT} is there already. Choose another folder with --out, or remove it.")
@@ -67,19 +67,19 @@ def evaluate(
     for data_set in data_sets:
         name = data_set.path.resolve().name
         rows = data_set.manifest.rows
-        measured: dict[str, TurnTaking | Interruption] = {}
+        timings: dict[str, TurnTaking | Interruption] = {}
         with display.counting(name, min(rows, settings.limit or rows)) as report:
-            for done, found in enumerate(items.run(model, data_set, settings), start=1):
+            for done, item in enumerate(items.run(model, data_set, settings), start=1):
                 report(done)
-                if isinstance(found, Unmeasured):
-                    result["unmeasured"].append(asdict(found))
+                if isinstance(item, Unmeasured):
+                    result["unmeasured"].append(asdict(item))
                     continue
-                measured[found.stimulus.dialogue_id] = found.measured
-                result["items"].append(_row(found, model.format.sample_rate, content))
+                timings[item.stimulus.dialogue_id] = item.measured
+                result["items"].append(_row(item, model.format.sample_rate, content))
                 if settings.recipe.keep_audio:
-                    items.keep(found, out / AUDIO_FOLDER, model.format.sample_rate)
-        # Items come in an order that depends on the batch, and the bootstrap draws them by their place.
-        result["figures"][name] = figures([measured[one] for one in sorted(measured)], settings.recipe.seed)
+                    items.keep(item, out / AUDIO_FOLDER, model.format.sample_rate)
+        # The order of items depends on the batch, and the bootstrap draws them by their place.
+        result["figures"][name] = figures([timings[id_] for id_ in sorted(timings)], settings.recipe.seed)
     result["items"].sort(key=lambda item: (item["set"], item["dialogue_id"]))
     if content.judge or content.answers:
         write_json(out / PARTIAL, as_json(result))
@@ -93,15 +93,15 @@ def evaluate(
 def _row(item: Item, sample_rate: int, content: Content) -> dict[str, Any]:
     row = item.to_json()
     if content.recogniser:
-        (heard,) = content.recogniser.transcribe([(items.reply(item), sample_rate)], skip_silence=True)
-        row["reply"] = heard.text
+        (transcript,) = content.recogniser.transcribe([(items.reply(item), sample_rate)], skip_silence=True)
+        row["reply"] = transcript.text
     return row
 
 
-def figures(measured: Sequence[TurnTaking | Interruption], seed: int) -> dict[str, Figure]:
-    """Of the items of one set."""
-    turns = [found for found in measured if isinstance(found, TurnTaking)]
-    barge_ins = [found for found in measured if isinstance(found, Interruption)]
+def figures(timings: Sequence[TurnTaking | Interruption], seed: int) -> dict[str, Figure]:
+    """Figures over the items of one set."""
+    turns = [timing for timing in timings if isinstance(timing, TurnTaking)]
+    barge_ins = [timing for timing in timings if isinstance(timing, Interruption)]
     return {
         **(turn_taking_figures(turns, seed) if turns else {}),
         **(interruption_figures(barge_ins, seed) if barge_ins else {}),
@@ -109,7 +109,7 @@ def figures(measured: Sequence[TurnTaking | Interruption], seed: int) -> dict[st
 
 
 def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: Settings) -> dict[str, Any]:
-    """What the figures are of: the recipe, how much was run, and checksums of the model and of each set."""
+    """What was evaluated, and how: the recipe, the limit, and checksums of the model and of each set."""
     files = sorted(path for pattern in ("*.safetensors", "*.json") for path in folder.glob(pattern))
     return {
         "format_version": FORMAT_VERSION,
@@ -126,5 +126,7 @@ def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: S
 
 def as_json(result: dict[str, Any]) -> dict[str, Any]:
     """The result with its figures as plain values."""
-    by_set = {name: {key: asdict(found) for key, found in of.items()} for name, of in result["figures"].items()}
+    by_set = {
+        name: {key: asdict(figure) for key, figure in of_set.items()} for name, of_set in result["figures"].items()
+    }
     return result | {"figures": by_set}

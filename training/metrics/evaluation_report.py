@@ -29,23 +29,24 @@ LABELS = {
 
 
 def table(result: dict[str, Any]) -> Table:
-    made = Table("evaluation set", "figure", "value", "95 % interval", "items", title=result["model"]["name"])
+    """The figures of each set."""
+    report = Table("evaluation set", "figure", "value", "95 % interval", "items", title=result["model"]["name"])
     for name, figures in result["figures"].items():
-        for number, (key, found) in enumerate(figures.items()):
+        for number, (key, figure) in enumerate(figures.items()):
             label, form = LABELS[key]
-            made.add_row("" if number else name, label, *_cells(found, form))
-        made.add_section()
-    return made
+            report.add_row("" if number else name, label, *_cells(figure, form))
+        report.add_section()
+    return report
 
 
-def _cells(found: Figure, form: str) -> tuple[str, str, str]:
-    value = "none" if found.value is None else form.format(found.value)
-    interval = "" if found.low is None else f"{form.format(found.low)} … {form.format(found.high)}"
-    return value, interval, str(found.items)
+def _cells(figure: Figure, form: str) -> tuple[str, str, str]:
+    value = "none" if figure.value is None else form.format(figure.value)
+    interval = "" if figure.low is None else f"{form.format(figure.low)} … {form.format(figure.high)}"
+    return value, interval, str(figure.items)
 
 
 def problems(result: dict[str, Any]) -> list[str]:
-    """What did not count and why, one line per reason."""
+    """What did not count, and why: a line per row that was not measured, and one line for all unjudged replies."""
     lines = [f"not measured: {row['set']}: {row['reason']}: {row['detail']}" for row in result["unmeasured"]]
     unjudged = [item for item in result["items"] if item.get("judge", {}).get("problem")]
     if unjudged:
@@ -57,7 +58,7 @@ def problems(result: dict[str, Any]) -> list[str]:
 
 
 def write_plot(result: dict[str, Any], out: Path) -> None:
-    """Distributions of reply delays and overlaps, a row each set; nothing if there are no items."""
+    """Write histograms of reply delays and of overlaps for each set; no file if there are no items."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
@@ -77,7 +78,7 @@ def write_plot(result: dict[str, Any], out: Path) -> None:
 
 
 def _panels(name: str, items: list[dict[str, Any]]) -> list[tuple[str, list[float], float]]:
-    """Title, values and limit of each quantity that a set has."""
+    """Title, values and limit (s) of each quantity that was measured on a set."""
     of_set = [item for item in items if item["set"] == name]
     delays = [item["delay_s"] for item in of_set if item.get("delay_s") is not None]
     overlaps = [item["overlap_s"] for item in of_set if "overlap_s" in item]

@@ -23,26 +23,28 @@ from .metrics import Interruption, TurnTaking, interruption, speech_segments, tu
 from .recipe import EvaluationRecipe
 from .stimuli import Stimulus, read
 
-SORTED_BATCHES = 8  # stimuli of so many batches are sorted by length, so that little of a batch is padding
+SORTED_BATCHES = 8  # as many batches are sorted by length together, so that little of a batch is padding
 
 
 @dataclass(frozen=True)
 class Settings:
+    """What an evaluation is run with."""
+
     recipe: EvaluationRecipe
-    limit: int | None = None  # items of each set, the first ones
-    batch: int = 16  # dialogues at once; changes nothing but the time it takes
+    limit: int | None = None  # how many items of each set to run, from the first on; None: all
+    batch: int = 16  # dialogues at once; it changes only the time that the run takes
     device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One dialogue: what was measured, and the audio it was measured on."""
+    """One dialogue: its timing, and the audio on which it was measured."""
 
     set_name: str
     stimulus: Stimulus
     measured: TurnTaking | Interruption
     assistant_segments_s: list[tuple[float, float]]
-    assistant: Waveform  # [samples], from the start of the user's channel; a block longer
+    assistant: Waveform  # [samples], from the start of the user's channel to one block after its end
 
     def to_json(self) -> dict[str, Any]:
         measured = self.measured
@@ -60,23 +62,25 @@ class Item:
 
 @dataclass(frozen=True)
 class Unmeasured:
+    """A row whose timing cannot be measured."""
+
     set_name: str
     reason: str
     detail: str  # starts with the dialogue's id
 
 
 def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[Item | Unmeasured]:
-    """Every item of a set, shorter ones before longer ones of the same few batches.
+    """Every item of a set; within a few batches, shorter ones come first.
 
-    Raises UserError if an item is longer than the model.
+    Raises UserError if an item has more ids than the model has positions.
     """
     name = dataset.path.resolve().name
     stimuli = islice(read(dataset, model.format), settings.limit)
     while chunk := list(islice(stimuli, SORTED_BATCHES * settings.batch)):
-        for found in chunk:
-            if isinstance(found, DialogueRejected):
-                yield Unmeasured(name, found.reason, found.detail)
-        usable = sorted((found for found in chunk if isinstance(found, Stimulus)), key=lambda item: len(item.samples))
+        for one in chunk:
+            if isinstance(one, DialogueRejected):
+                yield Unmeasured(name, one.reason, one.detail)
+        usable = sorted((one for one in chunk if isinstance(one, Stimulus)), key=lambda one: len(one.samples))
         for start in range(0, len(usable), settings.batch):
             batch = usable[start : start + settings.batch]
             for stimulus, assistant in zip(batch, answers(model, batch, settings), strict=True):
@@ -86,40 +90,39 @@ def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[It
 def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> list[Waveform]:
     """What the assistant says to each stimulus, [samples + block], on the user's time axis.
 
-    Its first block is silence: nothing can be said before a block has been heard (section 2.1, causal shift).
+    The first block is silence: the assistant cannot speak before it has heard one (section 2.1, causal shift).
     """
     longest = max(len(item.samples) for item in batch)
     check_length(model, longest // model.format.bayling.block_samples)
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
     ids, recipe = [item.dialogue_id for item in batch], settings.recipe
-    with enough_memory("for so many dialogues at once: --batch takes fewer."):
+    with enough_memory(f"for {len(batch)} dialogues at once: use a smaller --batch."):
         blocks = [block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed)]
-    said = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
+    waveforms = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
     block = model.format.bayling.block_samples
-    return [row[: len(item.samples) + block] for row, item in zip(said, batch, strict=True)]
+    return [row[: len(item.samples) + block] for row, item in zip(waveforms, batch, strict=True)]
 
 
 def _measured(set_name: str, stimulus: Stimulus, assistant: Waveform, sample_rate: int) -> Item | Unmeasured:
-    heard = to_float(stimulus.samples)
-    user = speech_segments(heard, sample_rate, shortest_s=0)
-    said = speech_segments(assistant, sample_rate)
+    user = speech_segments(to_float(stimulus.samples), sample_rate, shortest_s=0)
+    segments = speech_segments(assistant, sample_rate)
     try:
         if stimulus.barge_in_sample is None:
-            return Item(set_name, stimulus, turn_taking(user, said), said, assistant)
-        measured = interruption(user, said, stimulus.barge_in_sample / sample_rate)
-        return Item(set_name, stimulus, measured, said, assistant)
+            return Item(set_name, stimulus, turn_taking(user, segments), segments, assistant)
+        timing = interruption(user, segments, stimulus.barge_in_sample / sample_rate)
+        return Item(set_name, stimulus, timing, segments, assistant)
     except DialogueRejected as error:
         return Unmeasured(set_name, error.reason, f"{stimulus.dialogue_id}: {error.detail}")
 
 
 def reply(item: Item) -> Waveform:
-    """What is said in reply to the last question: all there is, or from the end of the interrupting question on."""
+    """The assistant's answer to the last question: its whole channel, or what follows an interrupting question."""
     start = 0 if item.stimulus.barge_in_sample is None else item.stimulus.user_end_sample
     return item.assistant[start:]
 
 
 def keep(item: Item, folder: Path, sample_rate: int) -> None:
-    """Write both channels, user left and assistant right. Raises UserError if that fails."""
+    """Write both channels, user left and assistant right. Raises UserError if the file cannot be written."""
     user = np.zeros(len(item.assistant), np.float32)
     user[: len(item.stimulus.samples)] = to_float(item.stimulus.samples)
     path = folder / item.set_name / f"{quote(item.stimulus.dialogue_id, safe='')}.wav"

@@ -1,4 +1,4 @@
-"""A language model that judges what is said: S2S score, 1 to 5 (BayLing-Duplex section 4.2)."""
+"""A language model that rates replies: the S2S score, 1 to 5 (BayLing-Duplex section 4.2)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -27,6 +27,8 @@ Assistant: {reply}"""
 
 @dataclass(frozen=True)
 class Reply:
+    """A reply to rate."""
+
     dialogue_id: str
     question: str
     text: str  # "": the assistant says nothing
@@ -34,29 +36,29 @@ class Reply:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A score, or why there is none."""
+    """A score, or the reason why there is none."""
 
     score: int | None
     problem: str | None = None
 
 
 class Judge:
-    """Answers are kept in `folder`: an evaluation that is started again asks for none of them twice."""
+    """Asks for scores, and stores the answers in `folder`: an evaluation that is started again asks nothing twice."""
 
     def __init__(self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S) -> None:
-        """Raises UserError if the key in OPENAI_API_KEY is none, or the folder holds what cannot be read."""
+        """Raises UserError if OPENAI_API_KEY holds no usable key, or if a file of the folder cannot be read."""
         self._model = model
         self._client = Client(model, SECTION, folder, waits_s)
 
     def check(self) -> None:
-        """Raise UserError if the endpoint does not answer something easy now."""
-        if said := problem(self._model, SECTION):
-            raise UserError(f"{self._model.url} gives no answers: {said}")
+        """Raise UserError if the endpoint does not answer an easy question."""
+        if why := problem(self._model, SECTION):
+            raise UserError(f"{self._model.url} gives no answers: {why}")
 
     def verdicts(self, replies: Sequence[Reply], report: Callable[[int], None]) -> list[Verdict]:
-        """One per reply, in their order; a reply that the endpoint refuses, or without a score, has a problem instead.
+        """One per reply, in order. A reply that the endpoint refuses, or gives no score for, has a problem instead.
 
-        report: called with the number of replies that are judged. Raises UserError if the endpoint answers nobody.
+        report: called with the number of replies done. Raises UserError if the endpoint stops answering.
         """
         done = count(1)
         return self._client.each(replies, partial(self._judged, report=lambda: report(next(done))))
@@ -70,7 +72,7 @@ class Judge:
             report()
 
     async def _verdict(self, reply: Reply) -> Verdict:
-        """The first answer that is a score, of as many as the recipe asks for."""
+        """The first answer that is a score; the recipe says how often to ask."""
         if not reply.text.strip():
             return Verdict(1)
         message = PROMPT.format(question=reply.question, reply=reply.text)
@@ -82,7 +84,7 @@ class Judge:
         return Verdict(None, f"no score from 1 to 5: {answer.content[:200]!r}")
 
 
-def score_of(said: str) -> int | None:
-    """The only number in an answer, if it is one from 1 to 5; `4/5` is 4."""
-    found = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", said)
-    return int(found[1]) if found else None
+def score_of(answer: str) -> int | None:
+    """The only number in an answer, if it is from 1 to 5; `4/5` is 4."""
+    match = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", answer)
+    return int(match[1]) if match else None

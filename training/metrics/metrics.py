@@ -1,6 +1,6 @@
 """Timing of a conversation, measured only on its audio (BayLing-Duplex section 4.2).
 
-It never reads the text channel or the state tokens. Where the paper leaves something open, it is marked "ours".
+Nothing here reads the text channel or the state tokens. "Ours" marks what the paper leaves open.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,12 @@ from ...pipeline.randomness import generator
 
 REPLY_WITHIN_S = 3.0  # TT SR@3s
 STOP_WITHIN_S = 2.0  # ISR@2s
-PAUSE_S = 0.5  # ours: an assistant that is silent for less has not stopped
-WORD_PAUSE_S = 0.3  # ours: nor has one that is silent for less when the second question has ended; else it answers it
+PAUSE_S = 0.5  # ours: a shorter silence is no stop
+WORD_PAUSE_S = (
+    0.3  # ours: after the second question, a shorter silence is no stop; after a longer one, an answer starts
+)
 
-ENTER, LEAVE = 0.5, 0.35  # these and those below: the defaults of Silero's get_speech_timestamps
+ENTER, LEAVE = 0.5, 0.35  # these, and the next line: the defaults of Silero's get_speech_timestamps
 SHORTEST_SPEECH_S, SHORTEST_SILENCE_S, MARGIN_S = 0.25, 0.1, 0.03
 
 CONFIDENCE = 0.95
@@ -31,14 +33,14 @@ Segment = tuple[float, float]  # start and end of speech, seconds
 
 @dataclass(frozen=True, slots=True)
 class TurnTaking:
-    """The result of one question."""
+    """The timing of the reply to one question."""
 
     user_end_s: float
-    delay_s: float | None  # user's end to the assistant's first sound; below 0 if it came too early; None: no sound
+    delay_s: float | None  # user's end to the assistant's first sound; negative if that is earlier; None: no sound
 
     @property
     def early(self) -> bool:
-        """Ours: a start before the user's end is not a reply. It is no success, and is counted separately."""
+        """Ours: a start before the user's end is no reply and no success; it is counted separately."""
         return self.delay_s is not None and self.delay_s < 0
 
     @property
@@ -48,12 +50,12 @@ class TurnTaking:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """The result of one barge-in."""
+    """The timing of the reaction to one barge-in."""
 
     user_end_s: float  # of the second question
     speaking: bool  # whether the assistant was speaking at the barge-in
     overlap_s: float  # barge-in to the assistant's stop; 0 if it was not speaking
-    answer_delay_s: float | None  # end of the second question to the next start of the assistant; None: it says nothing
+    answer_delay_s: float | None  # end of the second question to the assistant's next start; None: it stays silent
 
     @property
     def success(self) -> bool:
@@ -61,13 +63,13 @@ class Interruption:
 
     @property
     def answered(self) -> bool:
-        """Ours: within 3 s, as after any question."""
+        """Ours: whether the answer starts within 3 s, as after any question."""
         return self.answer_delay_s is not None and self.answer_delay_s <= REPLY_WITHIN_S
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean over items and its bootstrap interval; None where there are too few items to say."""
+    """A mean over items and its bootstrap interval; None where there are too few items."""
 
     value: float | None
     low: float | None
@@ -76,16 +78,16 @@ class Figure:
 
 
 def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SHORTEST_SPEECH_S) -> list[Segment]:
-    """Where Silero VAD hears speech in one channel [samples], in order of time.
+    """Segments in which Silero VAD finds speech in one channel [samples], in order of time.
 
-    shortest_s: what is shorter is taken for noise. Of a clean user every frame counts: 0.
+    shortest_s: shorter segments are dropped as noise; 0 for a clean user, of whom every frame counts.
     """
-    heard = np.asarray(soxr.resample(waveform, sample_rate, vad.RATE_HZ), dtype=np.float32)
-    padded = np.pad(heard, (0, -len(heard) % vad.FRAME_SAMPLES))
+    samples = np.asarray(soxr.resample(waveform, sample_rate, vad.RATE_HZ), dtype=np.float32)
+    padded = np.pad(samples, (0, -len(samples) % vad.FRAME_SAMPLES))
     detector = vad.detector()
     detector.reset()
     probabilities = [detector.probability(frame) for frame in padded.reshape(-1, vad.FRAME_SAMPLES)]
-    length_s, frame_s = len(heard) / vad.RATE_HZ, vad.FRAME_SAMPLES / vad.RATE_HZ
+    length_s, frame_s = len(samples) / vad.RATE_HZ, vad.FRAME_SAMPLES / vad.RATE_HZ
     return [
         (max(0.0, start * frame_s - MARGIN_S), min(length_s, end * frame_s + MARGIN_S))
         for start, end in _runs(probabilities)
@@ -94,7 +96,7 @@ def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SH
 
 
 def _runs(probabilities: Sequence[float]) -> list[tuple[int, int]]:
-    """First frame of each stretch of speech and one past its last, by Silero's two thresholds."""
+    """The first frame of each run of speech and one past its last, by Silero's two thresholds."""
     silence_frames = SHORTEST_SILENCE_S * vad.RATE_HZ / vad.FRAME_SAMPLES
     runs = []
     start = quiet_since = None
@@ -110,38 +112,38 @@ def _runs(probabilities: Sequence[float]) -> list[tuple[int, int]]:
 
 
 def joined(segments: Sequence[Segment], pause_s: float = PAUSE_S) -> list[Segment]:
-    """Joins segments that are less than `pause_s` apart."""
-    made: list[Segment] = []
+    """The segments, with those that are less than `pause_s` apart joined into one."""
+    runs: list[Segment] = []
     for start, end in segments:
-        if made and start - made[-1][1] < pause_s:
-            made[-1] = (made[-1][0], end)
+        if runs and start - runs[-1][1] < pause_s:
+            runs[-1] = (runs[-1][0], end)
         else:
-            made.append((start, end))
-    return made
+            runs.append((start, end))
+    return runs
 
 
 def turn_taking(user: Sequence[Segment], assistant: Sequence[Segment]) -> TurnTaking:
-    """How the assistant replied to the only question. Raises DialogueRejected if the user is not heard."""
+    """The timing of the reply to the only question. Raises DialogueRejected if the user's channel has no speech."""
     user_end_s = _end(user)
     return TurnTaking(user_end_s, assistant[0][0] - user_end_s if assistant else None)
 
 
 def interruption(user: Sequence[Segment], assistant: Sequence[Segment], barge_in_s: float) -> Interruption:
-    """How the assistant reacted to a barge-in.
+    """The timing of the reaction to a barge-in.
 
-    barge_in_s: where the second question starts, as it was laid out. Its stop is the right edge of the speech that goes
-    on at the barge-in (ours: pauses under 0.5 s included, but what starts once the second question has ended is an
-    answer if 0.3 s of silence precede it: a stop and an answer may be 0.5 s apart, less what the detector takes).
-    Raises DialogueRejected if the user is not heard.
+    barge_in_s: where the second question starts, as it was laid out. The assistant stops at the end of the speech that
+    goes on at the barge-in. Ours: a pause of less than 0.5 s does not end that speech. After the end of the second
+    question, a pause of 0.3 s does: a stop and an answer may be 0.5 s apart, of which the detector hides a part.
+    Raises DialogueRejected if the user's channel has no speech.
     """
     user_end_s = _end(user)
     first, answers = ([at for at in assistant if (at[0] >= user_end_s) == after] for after in (False, True))
-    spoken = joined(first)
-    while spoken and answers and answers[0][0] - spoken[-1][1] < WORD_PAUSE_S:
-        spoken[-1] = (spoken[-1][0], answers.pop(0)[1])
-    spoken += joined(answers)
-    stop_s = next((end for start, end in spoken if start <= barge_in_s < end), None)
-    answer_s = next((start for start, _ in spoken if start >= user_end_s), None)
+    runs = joined(first)
+    while runs and answers and answers[0][0] - runs[-1][1] < WORD_PAUSE_S:
+        runs[-1] = (runs[-1][0], answers.pop(0)[1])
+    runs += joined(answers)
+    stop_s = next((end for start, end in runs if start <= barge_in_s < end), None)
+    answer_s = next((start for start, _ in runs if start >= user_end_s), None)
     return Interruption(
         user_end_s,
         stop_s is not None,
@@ -168,7 +170,7 @@ def turn_taking_figures(items: Sequence[TurnTaking], seed: int) -> dict[str, Fig
 
 
 def interruption_figures(items: Sequence[Interruption], seed: int) -> dict[str, Figure]:
-    """Overlap and ISR@2s over all items, as the paper has them, and over those who were speaking at the barge-in."""
+    """Overlap and ISR@2s over all items, as in the paper, and over those in which the assistant was speaking."""
     speaking = [item for item in items if item.speaking]
     return {
         "overlap_s": figure([item.overlap_s for item in items], seed, "overlap_s"),
@@ -181,7 +183,7 @@ def interruption_figures(items: Sequence[Interruption], seed: int) -> dict[str, 
 
 
 def figure(values: Sequence[float], seed: int, name: str) -> Figure:
-    """Mean and 95 % bootstrap interval (percentiles) of values of as many items; drawn by seed and name."""
+    """Mean of values, one per item, and its 95 % bootstrap interval (percentiles). seed, name: of the draws."""
     if not values:
         return Figure(None, None, None, 0)
     sample = np.asarray(values, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What an evaluation recipe may say: everything that changes the figures, or what is written beside them.
+"""What an evaluation recipe may say: everything that changes the figures or the files beside them.
 
 Paths are relative to the working folder.
 """
@@ -18,18 +18,20 @@ EVALUATION_RECIPES = RECIPES / "evaluate"
 
 
 class Transcripts(Section):
-    """The replies as text, by Whisper; needs the extra `voices`."""
+    """Whisper writes the replies down as text; needs the extra `voices`."""
 
-    whisper: PathText  # a size that faster-whisper knows (the paper's is large-v3), or a folder with a converted model
+    whisper: PathText  # a size that faster-whisper knows (the paper uses large-v3), or the folder of a converted model
 
 
 class JudgeModel(ChatModel):
-    """A language model that rates replies from 1 to 5; its key, if it wants one, is in OPENAI_API_KEY."""
+    """A language model that rates replies from 1 to 5. Its key, if it needs one, is in OPENAI_API_KEY."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
 class EvaluationRecipe(Section):
+    """How a model is evaluated."""
+
     name: Name
     description: str = ""
     seed: Seed = 0  # of sampling, and of the bootstrap

@@ -1,5 +1,6 @@
 """Scores of the content: the judge's, and the accuracy of spoken question answering (BayLing-Duplex section 4.2)."""
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,14 +12,15 @@ from ...pipeline.storage.paths import read_text
 from .judge import Judge, Reply
 from .metrics import figure
 
-LARGEST_ANSWERS = 1 << 27  # bytes of a file of them
-S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # of a scenario's items; the second question's reply is judged
+LARGEST_ANSWERS = 1 << 27  # bytes of a file
+S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # the figure of a scenario; of two questions, that of the second
 
 
 def read_answers(path: Path) -> dict[str, list[str]]:
     """Accepted answers by dialogue id, from lines of `{"id": …, "answers": […]}`. Raises UserError at any other."""
-    found = {}
-    for number, line in enumerate(read_text(path, LARGEST_ANSWERS).splitlines(), start=1):
+    by_id = {}
+    lines = io.StringIO(read_text(path, LARGEST_ANSWERS))  # a line of JSON ends only with \n: its text may hold U+2028
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
             id_, answers = row["id"], row["answers"]
@@ -27,21 +29,21 @@ def read_answers(path: Path) -> dict[str, list[str]]:
         is_row = isinstance(id_, str) and isinstance(answers, list) and bool(answers)
         if not is_row or not all(isinstance(answer, str) and answer for answer in answers):
             raise UserError(
-                f'{path}:{number}: expected {{"id": a dialogue\'s id, "answers": [text, …]}}, got {line[:80]}'
+                f'{path}:{number}: expected {{"id": a dialogue\'s id, "answers": [text, …]}}, got {line.rstrip()[:80]}'
             )
-        found[id_] = answers
-    return found
+        by_id[id_] = answers
+    return by_id
 
 
 def is_answered(reply: str, answers: list[str]) -> bool:
-    """Whether one of the answers appears in the reply, in upper or lower case, as the paper matches them."""
+    """Whether one of the answers appears in the reply, whatever the case of its letters, as the paper matches them."""
     return any(answer.casefold() in reply.casefold() for answer in answers)
 
 
 def scored(
     result: dict[str, Any], judge: Judge | None, answers: dict[str, list[str]] | None, seed: int, display: Display
 ) -> None:
-    """Add scores to the items of an evaluation, whose replies have been transcribed, and to each set's figures."""
+    """Add scores to the items of an evaluation, whose replies are transcribed, and to the figures of each set."""
     for name, figures in result["figures"].items():
         rows = [item for item in result["items"] if item["set"] == name]
         if judge:
@@ -55,7 +57,7 @@ def scored(
                 if scores:
                     figures[key] = figure([score for score in scores if score is not None], seed, key)
         if answers:
-            known = [row for row in rows if row["dialogue_id"] in answers]
-            for row in known:
+            with_answers = [row for row in rows if row["dialogue_id"] in answers]
+            for row in with_answers:
                 row["answered_right"] = is_answered(row["reply"], answers[row["dialogue_id"]])
-            figures["qa_accuracy"] = figure([row["answered_right"] for row in known], seed, "qa_accuracy")
+            figures["qa_accuracy"] = figure([row["answered_right"] for row in with_answers], seed, "qa_accuracy")

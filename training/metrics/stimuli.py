@@ -17,7 +17,7 @@ from ...pipeline.kinds import check_whole
 from ...pipeline.scenarios.interruption import Interruption
 from ..sequences import SequenceFormat
 
-SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as one, and some of the reply
+SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as in time, and 4 s of the reply
 COLUMNS = ["dialogue_id", "scenario", "events", "audio"]
 
 
@@ -26,24 +26,24 @@ class Stimulus:
     """What one user says, and then silence."""
 
     dialogue_id: str
-    scenario: str  # turn_taking: one question. interruption: two, the second in the middle of a reply
+    scenario: str  # turn_taking: one question. interruption: two, the second one during a reply
     questions: tuple[str, ...]
     samples: NDArray[np.int16]  # [samples] at the model's rate, whole blocks
-    user_end_sample: int  # as laid out
-    barge_in_sample: int | None  # where the second question starts; None: turn-taking
+    user_end_sample: int  # as it was laid out
+    barge_in_sample: int | None  # where the second question starts; None: nothing is interrupted
 
 
 def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
-    """Raise UserError unless a model of this format can be evaluated on the data set, and it is whole."""
+    """Raise UserError unless the data set is whole and a model of this format can be evaluated on it."""
     if failures := check_whole(dataset):
         listed = "\n".join(f"  {failure}" for failure in failures[:5])
         raise UserError(f"{dataset.path} is not a whole data set, as `duplexgen verify` says:\n{listed}")
     theirs, ours = dataset.described, sequence_format.described
     if differing := theirs.unlike(ours):
-        here, there = ours.model_dump(), theirs.model_dump()
-        said = "; ".join(f"{key}: {there[key]}, the model's {here[key]}" for key in differing)
+        of_set, of_model = theirs.model_dump(), ours.model_dump()
+        listed = "; ".join(f"{key}: {of_set[key]}, the model's {of_model[key]}" for key in differing)
         advice = "Build the evaluation set with the tokenizers and the layout that the model was trained with."
-        raise UserError(f"{dataset.path} is not in the model's format: vocabulary.json differs in {said}. {advice}")
+        raise UserError(f"{dataset.path} is not in the model's format: vocabulary.json differs in {listed}. {advice}")
     if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
         raise UserError(
             f"{dataset.path} has no column {', '.join(missing)}. An evaluation set is built by `duplexgen build` with "
@@ -52,7 +52,7 @@ def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
 
 
 def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus | DialogueRejected]:
-    """One per row, in order; DialogueRejected, with the dialogue's id in its detail, for a row without one."""
+    """One stimulus per row, in order; DialogueRejected, whose detail names the dialogue, for a row that has none."""
     for row in dataset.rows(COLUMNS):
         try:
             yield stimulus(row, sequence_format)
@@ -61,9 +61,9 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 
 
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
-    """What the user says first, or, in a scenario where replies are cut, up to the end of the first event that cuts.
+    """The user's channel to the end of the first question; if a reply is cut, to the end of the event that cuts it.
 
-    Raises DialogueRejected if the row has no audio, or no reply in it is cut although its scenario says so.
+    Raises DialogueRejected if the row has no audio, or if its scenario cuts replies and none is cut.
     """
     events = read_events(row["events"])
     last, barge_in = _last_question(events, row["scenario"])
@@ -76,11 +76,11 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     block = sequence_format.bayling.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
     samples[: len(user)] = user
-    asked = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
+    questions = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
     return Stimulus(
         row["dialogue_id"],
         row["scenario"],
-        tuple(row["events"][event.utterance]["text"] for event in asked),
+        tuple(row["events"][event.utterance]["text"] for event in questions),
         samples,
         end,
         last.start_sample if barge_in else None,
@@ -88,7 +88,7 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
 
 
 def _last_question(events: Sequence[Event], scenario: str) -> tuple[Event, bool]:
-    """The event after which the model has to answer, and whether it comes into a reply."""
+    """The event that the model has to answer, and whether it interrupts a reply."""
     first = next((event for event in events if event.channel == "user"), None)
     if first is None:
         raise DialogueRejected("no_turns", "the user says nothing")
@@ -112,10 +112,10 @@ def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:
 
 
 def opened(folders: list[Path], sequence_format: SequenceFormat) -> list[Dataset]:
-    """The evaluation sets in these folders, each checked. Raises UserError if two have the same name."""
+    """The evaluation sets in these folders. Raises UserError as `check` does, and if two have the same name."""
     names = [folder.resolve().name for folder in folders]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"two evaluation sets are called {', '.join(repeated)}: rename the folder of one.")
+        raise UserError(f"two evaluation sets are called {', '.join(repeated)}: rename one of the folders.")
     sets = [Dataset(folder) for folder in folders]
     for dataset in sets:
         check(dataset, sequence_format)

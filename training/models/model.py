@@ -1,4 +1,4 @@
-"""The model that is trained: any causal language model of transformers, its embedding wide enough for the vocabulary.
+"""The model to train: any causal language model of transformers, with an embedding that fits the vocabulary.
 
 A trained model is a folder: the files of `save_pretrained`, the vocabulary of its sequences, and its origin.
 """
@@ -31,6 +31,7 @@ from .saving import saved
 
 ABOUT, CONFIG = "training.json", "config.json"
 FLOAT32_BYTES = 4
+HALF = "In bf16 it takes half: use --precision bf16 with `talk`, and precision: bf16 in a recipe of `evaluate`."
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class DuplexModel:
 
 
 def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32") -> DuplexModel:
-    """A model of `duplexgen train`. Raises UserError if the folder has none, or it is damaged or too large."""
+    """A model of `duplexgen train`. Raises UserError if the folder holds none, or one that is damaged or too large."""
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
     about = read_json(folder / ABOUT)
@@ -49,13 +50,13 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     network = _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
     leave_out_cudnn_attention()
-    with enough_memory("for the model. --precision bf16 halves it."):
+    with enough_memory(f"for the model. {HALF}"):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
 
 
 def _tokens(path: Path, about: dict[str, Any]) -> Tokens:
-    """The section of the data's recipe that says where the tokenizers are."""
+    """The section `tokens` of the data's recipe: where the tokenizers are."""
     try:
         return Tokens.model_validate(about.get("tokens", {}))
     except ValidationError as error:
@@ -63,9 +64,9 @@ def _tokens(path: Path, about: dict[str, Any]) -> Tokens:
 
 
 def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
-    """Write a network and the vocabulary of its sequences into a folder that is new.
+    """Write a network and the vocabulary of its sequences into a new folder.
 
-    weights: its state, gathered if it is sharded. data_set: whose vocabulary it has learned.
+    weights: its whole state, also if it is sharded. data_set: its vocabulary is the network's.
     """
     with saved(folder):
         network.save_pretrained(folder, state_dict=weights)
@@ -76,8 +77,8 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
 def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
     """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
 
-    A new token's row is the mean of the old ones, as transformers does it. Raises UserError unless the text ids of
-    the data set are those of the model.
+    The row of a new token is near the mean of the old ones, as transformers sets it. Raises UserError unless the text
+    ids of the data set are those of the model.
     """
     torch.manual_seed(seed)
     network = _pretrained(name, torch.float32)
@@ -89,47 +90,54 @@ def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFo
         )
     rows = _rows(network.get_input_embeddings())
     if rows < text_size:
-        raise UserError(f"the model {name} has an embedding of {rows} rows for a tokenizer of {text_size} tokens.")
+        raise UserError(
+            f"the model {name} has an embedding of {rows} rows, and its tokenizer has {text_size} tokens: expected "
+            "a row for each token. Use another model."
+        )
     if rows < sequence_format.size:
         network.resize_token_embeddings(sequence_format.size)
     return _ending(network, sequence_format)
 
 
 def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
-    """The first text id that means something else to the model's own tokenizer, in words."""
+    """The first text id that stands for another token in the model's own tokenizer, in words; None: there is none."""
     ours = Tokenizer.from_file(str(data_set / VOCABULARY_FOLDER / "tokenizer.json"))
     try:
         theirs = _own_tokenizer(name)
     except (OSError, ValueError, UserError) as error:
         return f"the model's tokenizer cannot be loaded ({error})"
     tokens = ((id_, ours.id_to_token(id_), theirs.id_to_token(id_)) for id_ in range(text_size))
-    return next((f"id {id_} is {mine!r} there, {its!r} here" for id_, mine, its in tokens if mine != its), None)
+    unlike = (
+        f"id {id_} is {mine!r} in the data set and {its!r} in the model" for id_, mine, its in tokens if mine != its
+    )
+    return next(unlike, None)
 
 
 def _own_tokenizer(name: str) -> Tokenizer:
-    """A folder's is read as recipes read it: that of GLM-4-Voice has no class in transformers."""
+    """The tokenizer of a folder is read as recipes read it, because transformers has no class for GLM-4-Voice's."""
     if not Path(name).is_dir():
-        found: Tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
-        return found
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+        return tokenizer
     return Tokenizer.from_str(PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=name))).to_json())
 
 
 def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
-    """A model with random weights. config: what `AutoConfig.for_model` takes, `model_type` among it."""
+    """A model with random weights. config: what `AutoConfig.for_model` takes, with `model_type`."""
     try:
-        made = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
-        with torch.device("meta"):  # its size, before it is made
-            sized = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
-        _check_size(sum(weight.numel() for weight in sized.parameters()))
+        configuration = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        from_config: Any = AutoModelForCausalLM.from_config
+        with torch.device("meta"):  # no memory is taken
+            outline = from_config(configuration, dtype=torch.float32)
+        _check_size(sum(weight.numel() for weight in outline.parameters()))
         torch.manual_seed(seed)
-        network: PreTrainedModel = AutoModelForCausalLM.from_config(made, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
     except Exception as error:  # classes of transformers may raise any error for strange numbers
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return _ending(network, sequence_format)
 
 
 def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
-    """The network, with the vocabulary's padding and end tokens in its configuration, for other programs."""
+    """The network, with the vocabulary's padding and end tokens in its configurations, where other programs look."""
     end = sequence_format.vocabulary.end_of_text
     for config in (network.config, network.config.get_text_config(), network.generation_config):
         config.bos_token_id, config.eos_token_id, config.pad_token_id = None, end, end
@@ -138,9 +146,9 @@ def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTra
 
 def _check_size(weights: int) -> None:
     """Raise ValueError if so many weights do not fit the memory of this machine, even without their gradients."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if weights * FLOAT32_BYTES > there:
-        raise ValueError(f"it has {weights:,} weights, and this machine has room for {there // FLOAT32_BYTES:,}")
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if weights * FLOAT32_BYTES > memory_bytes:
+        raise ValueError(f"it has {weights:,} weights, and this machine has room for {memory_bytes // FLOAT32_BYTES:,}")
 
 
 def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where: str) -> None:
@@ -150,23 +158,23 @@ def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where:
         if rows < sequence_format.size:
             raise UserError(
                 f"the model {where} has {rows} rows in its {name}, but the vocabulary has {sequence_format.size} ids: "
-                "model and data set do not belong together. Start from the model that was trained on this vocabulary."
+                "they do not belong together. Use a model that was trained on this vocabulary."
             )
 
 
 def max_positions(network: PreTrainedModel) -> int | None:
-    """The longest sequence that a model takes, in ids; None if it does not say."""
-    found = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    return found if isinstance(found, int) else None
+    """How many ids the longest sequence of a model may have; None if its configuration does not say."""
+    positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    return positions if isinstance(positions, int) else None
 
 
 def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
-    """Raise UserError if sequences of this many ids are longer than the model was made for."""
+    """Raise UserError if a sequence of this many ids is longer than the model allows. what: names it in the message."""
     limit = max_positions(network)
     if limit is not None and num_ids > limit:
         raise UserError(
             f"{what} has {num_ids} ids, but the model takes {limit} (max_position_embeddings of its configuration). "
-            "Use a model with longer sequences, or shorter dialogues (rewriting.max_exchanges, max_reply_words)."
+            "Use a model that takes more, or shorter dialogues (rewriting.max_exchanges, max_reply_words)."
         )
 
 
@@ -177,14 +185,14 @@ def _rows(module: nn.Module) -> int:
 
 
 def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTrainedModel:
-    """whole: the weights there must be those of the network, and no others, as in what `train` has written."""
+    """whole: every weight in the files must belong to the network, as in a folder that `train` has written."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
     from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
     try:
-        if (config := Path(name) / CONFIG).is_file():  # what is on the Hub, transformers reads
+        if (config := Path(name) / CONFIG).is_file():  # a model of the Hub is read by transformers alone
             check_numbers(read_json_object(config), config, infinite=True)
-        network, found = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
-        if unlike := sorted({*found["missing_keys"], *(found["unexpected_keys"] if whole else ())}):
+        network, info = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        if unlike := sorted({*info["missing_keys"], *(info["unexpected_keys"] if whole else ())}):
             raise ValueError(
                 f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
             )

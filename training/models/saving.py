@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 from ...pipeline.errors import UserError
 from ...pipeline.storage.atomic import explained, sync_all
 
-TORCH_WRITER = "inline_container"  # the source that torch.save's errors name
+TORCH_WRITER = "inline_container"  # the source file in the errors of torch.save
 
 
 @contextmanager
 def saved(folder: Path) -> Iterator[None]:
-    """Files that the block writes to `folder` are on disk afterwards; if anything fails, the folder is removed.
+    """Files that the block writes to `folder` are on disk after it. If anything fails, the folder is removed.
 
     Raises UserError if the disk is full or may not be written.
     """
@@ -34,5 +34,5 @@ def saved(folder: Path) -> Iterator[None]:
 
 
 def _is_of_a_writer(error: BaseException) -> bool:
-    """Whether safetensors or torch.save could not write: what they raise is no OSError."""
+    """Whether safetensors or torch.save could not write: their errors are no OSError."""
     return isinstance(error, SafetensorError) or (isinstance(error, RuntimeError) and TORCH_WRITER in str(error))

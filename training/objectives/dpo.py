@@ -16,7 +16,7 @@ from ...pipeline.pairs.kind import PREFERENCES
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import atomic_path, file_sha256
 from ..data import Batches, Row, TrainingData
-from ..devices import kernels_to_be_had
+from ..devices import explained_kernels
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
 from ..models.model import ABOUT, DuplexModel, check_length, load_model
 from ..recipe import DPORecipe
@@ -37,7 +37,7 @@ REFERENCE = "reference.parquet"
 
 
 class DPO:
-    """Equation 6 over a batch of pairs: the mean of equation 7, and λ_ftx times equation 5 over the chosen ones."""
+    """Equation 6 over a batch of pairs: the mean of equation 7, and λ_ftx times equation 5 over the chosen sides."""
 
     def __init__(self, recipe: DPORecipe, sequence_format: SequenceFormat, device: torch.device) -> None:
         self.preference = recipe.preference
@@ -45,10 +45,10 @@ class DPO:
         self.names = ("dpo", "ftx", "margin", "accuracy", *sequence_format.kinds[1:])
         self.by_kind = weight_by_kind(recipe.weights, sequence_format)
         self.device = device
-        self.reference = torch.empty(0, 2)  # log π_ref of chosen and rejected, by row
+        self.reference = torch.empty(0, 2)  # log π_ref of both sides, by the number of the row
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
-        """Number of pairs and Σ ω over the chosen sequences, [2]."""
+        """The number of pairs, and Σ ω over the chosen sides, [2]."""
         weight = sum(
             float(self.by_kind[self.format.kinds_of(torch.tensor(row.sequences[0])).long()].sum()) for row in rows
         )
@@ -64,15 +64,14 @@ class DPO:
         chosen = _first_half(targets)
         ftx = sft_loss(losses[: len(rows)], chosen.weights, totals[1])
         loss = dpo.sum() / totals[0] + self.preference.ftx * ftx
-        counted = (dpo.sum(), ftx * totals[0], (margins * is_pair).sum(), ((margins > 0) & is_pair).sum())
-        sums = torch.stack([value.detach().float() for value in counted])
-        own = torch.stack([sums, is_pair.sum().expand(len(sums)).float()])
-        return loss, torch.cat(
-            [own, sums_by_kind(losses[: len(rows)].detach(), chosen, len(self.by_kind))[:, 1:]], dim=1
-        )
+        figures = (dpo.sum(), ftx * totals[0], (margins * is_pair).sum(), ((margins > 0) & is_pair).sum())
+        sums = torch.stack([figure.detach().float() for figure in figures])
+        per_pair = torch.stack([sums, is_pair.sum().expand(len(sums)).float()])
+        per_kind = sums_by_kind(losses[: len(rows)].detach(), chosen, len(self.by_kind))[:, 1:]
+        return loss, torch.cat([per_pair, per_kind], dim=1)
 
     def pair_losses(self, network: nn.Module, rows: Micro) -> tuple[Tensor, Targets]:
-        """ℓ of both sides of each pair, the chosen first, [2 · pairs, kept]."""
+        """ℓ of both sides of each pair, [2 · pairs, targets]: first all chosen sides, then all rejected ones."""
         sequences = [None if row is None else row.sequences[side] for side in range(len(SIDES)) for row in rows]
         ids, num_ids = padded_ids(sequences, self.device)
         targets = make_targets(ids, num_ids, self.format, self.by_kind)
@@ -81,15 +80,15 @@ class DPO:
 
 def _first_half(targets: Targets) -> Targets:
     half = len(targets.ids) // 2
-    kept = (targets.ids, targets.kinds, targets.inside, targets.weights)
-    return Targets(targets.positions, *(values[:half] for values in kept))
+    per_row = (targets.ids, targets.kinds, targets.inside, targets.weights)
+    return Targets(targets.positions, *(values[:half] for values in per_row))
 
 
 def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
-    """Train a model in `out` from a model of `train_sft`, which is the reference; continue a run that was stopped.
+    """Train a model in `out` from a model of `train_sft`, the reference, or continue a run that was stopped.
 
-    Raises UserError if the pairs are damaged or are not of the data sets that the model was trained on, or if `out`
-    holds another run.
+    Raises UserError if the pairs are damaged or of data sets that the model was not trained on, or if `out` holds
+    another run.
     """
     data = TrainingData(recipe.data_folders, PREFERENCES, [f"{side}_" for side in SIDES])
     start = Path(recipe.model).expanduser()
@@ -117,61 +116,66 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         torch.manual_seed(recipe.seed)  # for models with dropout
         loop.run(network, objective, display)
         run.finish(network, data.folders[0])
-        display.trained(out)
+        display.trained(out, data.format.can_talk)
 
 
 def check_origin(data: TrainingData, model: DuplexModel) -> None:
     """Raise UserError unless the pairs were made of data sets that the model was trained on."""
     if data.format != model.format:
         raise UserError(
-            f"the pairs in {data.folders[0]} have another vocabulary or layout than the model: "
-            "make them of the data set it was trained on, with `duplexgen dpo-pairs`."
+            f"the pairs in {data.folders[0]} have another vocabulary or layout than the model. "
+            "Make pairs of the data set that it was trained on, with `duplexgen dpo-pairs`."
         )
     known = _trained_on(model)
     for folder, manifest in zip(data.folders, data.manifests, strict=True):
         assert manifest.source, "they are pairs"
         if manifest.source.manifest_sha256 not in known:
             raise UserError(
-                f"the pairs in {folder} are of a data set, {manifest.source.recipe.name!r}, "
-                "that the model was not trained on. Make pairs of one that it was, or train the model on this one."
+                f"the pairs in {folder} are of the data set {manifest.source.recipe.name!r}, and the model was not "
+                "trained on it. Make pairs of a data set that it was trained on, or train a model on this one."
             )
 
 
 def _reference(path: Path, objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
-    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step; NaN if never needed."""
-    accelerator = loop.accelerator
+    """log π_ref of both sides of each pair, [pairs, 2]: computed once, before the first step; NaN if never needed.
+
+    It is stored at `path`, under the names of the pairs' columns of ids.
+    """
+    accelerator, columns = loop.accelerator, loop.batches.data.columns
     if not path.exists():
         computed = _compute_reference(objective, loop, network, display)
         if accelerator.is_main_process:
-            columns = {side: computed[:, index].double().numpy() for index, side in enumerate(SIDES)}
+            values = {name: computed[:, index].double().numpy() for index, name in enumerate(columns)}
             with atomic_path(path) as file:
-                pq.write_table(pa.table(columns), file)
+                pq.write_table(pa.table(values), file)
         accelerator.wait_for_everyone()
     table = pq.read_table(path)
-    return torch.from_numpy(np.stack([table[side].to_numpy() for side in SIDES], axis=1)).float()
+    return torch.from_numpy(np.stack([table[name].to_numpy() for name in columns], axis=1)).float()
 
 
 @torch.no_grad()
 def _compute_reference(objective: DPO, loop: Loop, network: PreTrainedModel, display: Display) -> Tensor:
-    """In the batches of training, so that rounding is the same and the first margins are nearly zero."""
+    """log π_ref, computed in the batches of training: rounding is the same, so the first margins are nearly zero."""
     network.eval()  # type: ignore[no-untyped-call]
     pairs = loop.batches.data.num_rows
-    sums, done = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
+    sums, counts = torch.zeros(pairs, 2), torch.zeros(pairs, 1)
     with display.counting("reference", min(pairs, loop.steps * loop.optimization.batch_size)) as report:
         for micro in loop.each_row_once():
-            with enough_memory(LESS_MEMORY), kernels_to_be_had():
+            with enough_memory(LESS_MEMORY), explained_kernels():
                 losses, targets = objective.pair_losses(network, micro)
             values = log_likelihoods(losses, targets).view(2, -1).T.cpu()
             for row, value in zip(micro, values, strict=True):
                 if row is not None:
-                    sums[row.number], done[row.number] = value, 1
-            report(int(done.sum()) * loop.accelerator.num_processes)
-    return (loop.sum(sums) / loop.sum(done)).cpu()
+                    sums[row.number], counts[row.number] = value, 1
+            report(int(counts.sum()) * loop.accelerator.num_processes)
+    return (loop.sum(sums) / loop.sum(counts)).cpu()
 
 
 def _trained_on(model: DuplexModel) -> set[str]:
-    """Checksums of the manifests of the data sets that a model says it was trained on; UserError if it says nothing."""
+    """Checksums of the manifests of the data sets that a model was trained on; raises UserError if it does not say."""
     data = model.about.get("data")
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise UserError(f"the model's {ABOUT} does not say which data sets it was trained on: it is damaged.")
+        raise UserError(
+            f"the model's {ABOUT} does not say which data sets it was trained on: it is damaged. Copy the model again."
+        )
     return {str(item.get("manifest_sha256")) for item in data}

@@ -18,7 +18,7 @@ from .losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_b
 
 
 class SFT:
-    """Equation 5 over the text and assistant positions of a batch."""
+    """Equation 5 over the targets of a batch: all positions but the user's."""
 
     def __init__(self, sequence_format: SequenceFormat, by_kind: Tensor, device: torch.device) -> None:
         self.format = sequence_format
@@ -28,8 +28,9 @@ class SFT:
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
         """Σ ω over the rows, [1]."""
-        kinds = (self.format.kinds_of(torch.tensor(row.sequences[0])) for row in rows)
-        return torch.stack([torch.zeros(()), *(self.by_kind[kind.long()].sum() for kind in kinds)]).sum().view(1)
+        kinds_of_rows = (self.format.kinds_of(torch.tensor(row.sequences[0])) for row in rows)
+        sums = [self.by_kind[kinds.long()].sum() for kinds in kinds_of_rows]
+        return torch.stack([torch.zeros(()), *sums]).sum().view(1)
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
         ids, num_ids = padded_ids([None if row is None else row.sequences[0] for row in rows], self.device)
@@ -39,10 +40,10 @@ class SFT:
 
 
 def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
-    """Train a model in `out`; continue a run that was stopped.
+    """Train a model in `out`, or continue a run that was stopped.
 
-    Raises UserError if the data sets are damaged, unfinished or unlike each other, do not fit the model, or if `out`
-    holds another run.
+    Raises UserError if the data sets are damaged or unfinished, if their formats differ or do not fit the model, or if
+    `out` holds another run.
     """
     data = TrainingData(recipe.data_folders, DIALOGUES)
     with display.waiting("comparing checksums"):
@@ -67,4 +68,4 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         network = put_on_devices(network, accelerator)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
         run.finish(network, data.folders[0])
-        display.trained(out)
+        display.trained(out, sequence_format.can_talk)

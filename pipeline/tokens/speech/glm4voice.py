@@ -62,6 +62,7 @@ class GLM4VoiceTokenizer:
     samples_per_frame: ClassVar[int] = 1280
     codebooks: ClassVar[int] = 1
     frame_by_frame: ClassVar[bool] = False
+    decodes: ClassVar[bool] = False
     segment_frames: ClassVar[int] = 375  # 30 s
 
     def __init__(self, tokens: Tokens) -> None:

@@ -38,6 +38,7 @@ class MelVQ:
     codebooks = 8
     codebook_size = 2048
     frame_by_frame = True
+    decodes = True
     num_gpus = 0.0
 
     def __init__(self, tokens: Tokens | None = None) -> None:

@@ -39,6 +39,7 @@ class MimiTokenizer:
     samples_per_frame: ClassVar[int] = 1920
     codebook_size: ClassVar[int] = 2048
     frame_by_frame: ClassVar[bool] = False
+    decodes: ClassVar[bool] = True
 
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.mimi

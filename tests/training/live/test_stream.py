@@ -1,3 +1,5 @@
+"""Sampling block by block: the cache, the ids that each slot allows, and random numbers of each dialogue."""
+
 import numpy as np
 import pytest
 import torch
@@ -28,15 +30,15 @@ def run(model: DuplexModel, dialogues: list[int], temperature: float = 0.8, seed
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_the_cache_gives_the_logits_of_the_full_pass(model: DuplexModel, temperature: float) -> None:
-    kept = []
-    hook = model.network.register_forward_hook(lambda module, given, out: kept.append(out.logits[:, -1]))
+    logits = []
+    hook = model.network.register_forward_hook(lambda module, given, out: logits.append(out.logits[:, -1]))
     sequences = torch.from_numpy(run(model, [1, 2, 3], temperature)).long()
     hook.remove()
     with torch.inference_mode():
         full = model.network(input_ids=sequences).logits
     slots = torch.arange(sequences.shape[1]) % 25
     sampled = (slots >= N).nonzero().squeeze(1)
-    cached = torch.stack(kept, dim=1)
+    cached = torch.stack(logits, dim=1)
     torch.testing.assert_close(cached, full[:, sampled - 1], rtol=0, atol=1e-5)
     assert full.std() > 0.05  # the tolerance is small against what is compared
 

@@ -1,3 +1,5 @@
+"""Talking to a model: what it hears and says block by block, recordings, and what is written."""
+
 import io
 import json
 from collections.abc import Callable
@@ -42,18 +44,18 @@ def question() -> NDArray[np.int16]:
 
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SpeechTokenizer]:
-    """By what they are called here: one that knows a frame alone, two that look back, one that would look ahead."""
+    """One depends on single frames, two look back, and `glm4voice offline` would look ahead."""
     glm = str(tiny.write_glm4voice(tmp_path_factory.mktemp("glm-4-voice-tokenizer")))
     mimi = str(tiny.write_mimi(tmp_path_factory.mktemp("mimi")))
-    made: dict[str, SpeechTokenizer] = {
+    by_name: dict[str, SpeechTokenizer] = {
         "melvq": MelVQ(),
         "glm4voice": GLM4VoiceTokenizer(Tokens(glm4voice=GLM4Voice(checkpoint=glm, mode="streaming", device="cpu"))),
         "glm4voice offline": GLM4VoiceTokenizer(Tokens(glm4voice=GLM4Voice(checkpoint=glm, device="cpu"))),
         "mimi": MimiTokenizer(Tokens(mimi=Mimi(checkpoint=mimi, device="cpu"))),
     }
-    for tokenizer in made.values():
+    for tokenizer in by_name.values():
         tokenizer.load()
-    return made
+    return by_name
 
 
 @pytest.mark.parametrize("name", ["melvq", "glm4voice", "glm4voice offline", "mimi"])
@@ -61,12 +63,27 @@ def test_the_model_hears_nothing_of_what_follows(
     model: DuplexModel, tokenizers: dict[str, SpeechTokenizer], name: str
 ) -> None:
     codes, sounds = {}, tiny.sounds(1, 30, RATE, 1280)[0]
-    for heard, future in (("speech", sounds[2 * BLOCK :]), ("silence", np.zeros(BLOCK, np.int16))):
+    for ending, future in (("speech", sounds[2 * BLOCK :]), ("silence", np.zeros(BLOCK, np.int16))):
         encoder = UserEncoder(tokenizers[name], model.format, 1)
         blocks = [sounds[:BLOCK], sounds[BLOCK : 2 * BLOCK], future]
-        codes[heard] = [encoder.push(block[np.newaxis]) for block in blocks]
-    assert all((heard == other).all() for heard, other in zip(codes["speech"][:2], codes["silence"][:2], strict=True))
+        codes[ending] = [encoder.push(block[np.newaxis]) for block in blocks]
+    assert all((ending == other).all() for ending, other in zip(codes["speech"][:2], codes["silence"][:2], strict=True))
     assert (codes["speech"][2] != codes["silence"][2]).any()
+
+
+@pytest.mark.parametrize("name", ["melvq", "glm4voice", "mimi"])
+def test_a_model_can_talk_if_its_tokenizer_decodes(
+    model: DuplexModel, tokenizers: dict[str, SpeechTokenizer], name: str
+) -> None:
+    """A finished training run says so without loading the tokenizer."""
+    speech_tokenizer = model.format.described.speech_tokenizer.model_copy(update={"name": name})
+    described = model.format.described.model_copy(update={"speech_tokenizer": speech_tokenizer})
+    if replace(model.format, described=described).can_talk:
+        decoder = AssistantDecoder(tokenizers[name], model.format, 1)
+        assert decoder.push(np.zeros((1, 10), np.int16)).shape == (1, BLOCK)
+    else:
+        with pytest.raises(UserError, match="a speech tokenizer that decodes"):
+            AssistantDecoder(tokenizers[name], model.format, 1)
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 24000])
@@ -101,9 +118,9 @@ def test_codes_as_they_come_are_those_of_the_data_set(data_sets: Callable[..., D
     user = np.pad(user, (0, -len(user) % BLOCK))  # the silence that the margin of the codes is
     encoder = UserEncoder(MelVQ(), model.format, 1)
     codes = [encoder.push(user[np.newaxis, at : at + BLOCK])[0] for at in range(0, len(user), BLOCK)]
-    heard = np.concatenate(codes).tolist()
-    assert heard == row["user_codes"][0][: len(heard)]
-    assert 0 <= len(row["user_codes"][0]) - 40 - row["events"][-1]["end_sample"] / 1280 < len(heard)
+    live = np.concatenate(codes).tolist()
+    assert live == row["user_codes"][0][: len(live)]
+    assert 0 <= len(row["user_codes"][0]) - 40 - row["events"][-1]["end_sample"] / 1280 < len(live)
 
 
 def test_blocks_sound_as_the_whole_does(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
@@ -148,8 +165,8 @@ def test_mimi_says_block_by_block_what_it_says_at_once(
 def test_what_is_said_does_not_depend_on_what_follows(model: DuplexModel, question: NDArray[np.int16]) -> None:
     longer = np.pad(question, (0, 4 * BLOCK - len(question)))
     shorter = longer[: 2 * BLOCK]
-    said = [list(converse(model, ["a"], user[np.newaxis])) for user in (shorter, longer)]
-    for one, other in zip(said[0], said[1][:2], strict=True):
+    blocks = [list(converse(model, ["a"], user[np.newaxis])) for user in (shorter, longer)]
+    for one, other in zip(blocks[0], blocks[1][:2], strict=True):
         assert (one.text_ids == other.text_ids).all() and (one.waveforms == other.waveforms).all()
 
 
@@ -157,20 +174,20 @@ def test_talk_writes_both_channels_and_what_was_said(
     model: DuplexModel, question: NDArray[np.int16], tmp_path: Path
 ) -> None:
     steps: list[int] = []
-    made = talk(model, with_silence(question, 1.6, model.format), 0.8, 0, steps.append)
+    conversation = talk(model, with_silence(question, 1.6, model.format), 0.8, 0, steps.append)
     assert steps == [1, 2, 3, 4, 5, 6]
-    write(made, model, {"seed": 0}, tmp_path)
+    write(conversation, model, {"seed": 0}, tmp_path)
     both, rate = soundfile.read(tmp_path / "both.wav", dtype="int16")
     assert rate == RATE and both.shape == (7 * BLOCK, 2)
     assert (both[: len(question), 0] == question).all() and not both[len(question) :, 0].any()
     assert not both[:BLOCK, 1].any() and both[BLOCK:, 1].any()
     alone, _ = soundfile.read(tmp_path / "assistant.wav", dtype="int16")
     assert (alone == both[:, 1]).all()
-    said = json.loads((tmp_path / "transcript.json").read_text())
-    assert len(said["text_ids"]) == 30 and said["block_s"] == 0.8 and said["seed"] == 0
-    assert len((tmp_path / "transcript.txt").read_text().splitlines()) == max(1, len(said["replies"]))
+    record = json.loads((tmp_path / "transcript.json").read_text())
+    assert len(record["text_ids"]) == 30 and record["block_s"] == 0.8 and record["seed"] == 0
+    assert len((tmp_path / "transcript.txt").read_text().splitlines()) == max(1, len(record["replies"]))
     assert (tmp_path / "channels.png").read_bytes().startswith(b"\x89PNG")
-    assert made.real_time_factor(0.8) > 0
+    assert conversation.real_time_factor(0.8) > 0
 
 
 def test_a_missing_tokenizer_is_told_before_a_word_is_said(model: DuplexModel, tmp_path: Path) -> None:
@@ -190,26 +207,26 @@ def test_recordings_of_any_kind_of_sample_are_heard_alike(
     question: NDArray[np.int16], tmp_path: Path, subtype: str
 ) -> None:
     soundfile.write(tmp_path / "user.wav", question / 32768, RATE, subtype=subtype)
-    heard, _ = read_recording(tmp_path / "user.wav", RATE, None)
-    assert (heard == question).all()
+    samples, _ = read_recording(tmp_path / "user.wav", RATE, None)
+    assert (samples == question).all()
 
 
 def test_a_transcript_has_the_replies_of_a_data_set(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     for row in data_sets("turn_taking").rows():
         blocks = np.array(row["input_ids"]).reshape(-1, 25)
-        said = replies(blocks[:, 10:15].reshape(-1), model.format)
+        texts = replies(blocks[:, 10:15].reshape(-1), model.format)
         turns = [turn for turn in row["events"] if turn["channel"] == "assistant"]
-        assert [reply.text for reply in said] == [turn["text"] for turn in turns]
-        assert [reply.start_s for reply in said] == pytest.approx([t["start_sample"] / RATE for t in turns], abs=0.161)
-        assert [reply.end_s for reply in said] == pytest.approx([t["end_sample"] / RATE for t in turns], abs=0.241)
+        assert [reply.text for reply in texts] == [turn["text"] for turn in turns]
+        assert [reply.start_s for reply in texts] == pytest.approx([t["start_sample"] / RATE for t in turns], abs=0.161)
+        assert [reply.end_s for reply in texts] == pytest.approx([t["end_sample"] / RATE for t in turns], abs=0.241)
 
 
 def test_a_transcript_of_what_a_model_may_never_say(model: DuplexModel) -> None:
     state = model.format.bayling.vocabulary
     word = 300
     ids = np.array([word, state.pad, state.assistant, state.assistant, word, state.silence, state.epad, word], np.int32)
-    said = replies(ids, model.format)
-    assert [(reply.start_s, reply.end_s) for reply in said] == [(0.8, 1.12), (1.28, 1.28), (1.44, 1.6), (1.92, 2.08)]
+    texts = replies(ids, model.format)
+    assert [(reply.start_s, reply.end_s) for reply in texts] == [(0.8, 1.12), (1.28, 1.28), (1.44, 1.6), (1.92, 2.08)]
     assert replies(np.full(5, state.silence, np.int32), model.format) == []
     assert transcript([]) == ["nothing was said"]
 
@@ -224,7 +241,7 @@ def test_recordings(tmp_path: Path, question: NDArray[np.int16]) -> None:
     assert rate == 44100 and samples.dtype == np.int16 and abs(len(samples) - len(question)) <= 1
     soundfile.write(path, np.stack([question, question // 2], axis=1), RATE)
     assert (read_recording(path, RATE, 1)[0] == question // 2).all()
-    with pytest.raises(UserError, match=r"2 channels\. Say which is the user's"):
+    with pytest.raises(UserError, match=r"2 channels\. Say which one is the user's"):
         read_recording(path, RATE, None)
     with pytest.raises(UserError, match="no channel 2, expected 0 … 1"):
         read_recording(path, RATE, 2)

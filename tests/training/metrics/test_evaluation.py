@@ -1,3 +1,5 @@
+"""Evaluating a model: stimuli, figures, the judge, and what is refused."""
+
 import io
 import json
 import shutil
@@ -40,28 +42,28 @@ def test_a_turn_taking_stimulus_is_the_first_question_and_silence(
     data_sets: Callable[..., Dataset], model: DuplexModel
 ) -> None:
     row = next(data_sets("turn_taking").rows())
-    found = stimulus(row, model.format)
+    one = stimulus(row, model.format)
     end = row["events"][0]["end_sample"]
     track, _ = soundfile.read(_file(row), dtype="int16")
-    assert (found.samples[:end] == track[:end, 0]).all() and found.samples[:end].any()
-    assert not found.samples[end:].any()
-    assert 7 * RATE <= len(found.samples) - end < 7 * RATE + BLOCK and len(found.samples) % BLOCK == 0
-    assert found.questions == (row["events"][0]["text"],)
-    assert (found.user_end_sample, found.barge_in_sample) == (end, None)
+    assert (one.samples[:end] == track[:end, 0]).all() and one.samples[:end].any()
+    assert not one.samples[end:].any()
+    assert 7 * RATE <= len(one.samples) - end < 7 * RATE + BLOCK and len(one.samples) % BLOCK == 0
+    assert one.questions == (row["events"][0]["text"],)
+    assert (one.user_end_sample, one.barge_in_sample) == (end, None)
 
 
 def test_an_interruption_stimulus_is_both_questions_at_their_places(
     data_sets: Callable[..., Dataset], model: DuplexModel
 ) -> None:
     for row in data_sets("interruption").rows():
-        found = stimulus(row, model.format)
+        one = stimulus(row, model.format)
         cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
         second = row["events"][cut + 1]
         track, _ = soundfile.read(_file(row), dtype="int16")
-        assert (found.samples[: second["end_sample"]] == track[: second["end_sample"], 0]).all()
-        assert not found.samples[second["end_sample"] :].any()
-        assert found.barge_in_sample == second["start_sample"] < row["events"][cut]["end_sample"]
-        assert found.questions[-1] == second["text"]
+        assert (one.samples[: second["end_sample"]] == track[: second["end_sample"], 0]).all()
+        assert not one.samples[second["end_sample"] :].any()
+        assert one.barge_in_sample == second["start_sample"] < row["events"][cut]["end_sample"]
+        assert one.questions[-1] == second["text"]
 
 
 def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
@@ -82,13 +84,13 @@ def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], m
 def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     rows = islice(data_sets("interruption").rows(), 2)
     whole = [stimulus(row, model.format) for row in rows]
-    stimuli = [replace(found, samples=found.samples[: (4 + 2 * n) * BLOCK]) for n, found in enumerate(whole)]
-    assert len({len(found.samples) for found in stimuli}) > 1
+    stimuli = [replace(one, samples=one.samples[: (4 + 2 * n) * BLOCK]) for n, one in enumerate(whole)]
+    assert len({len(one.samples) for one in stimuli}) > 1
     together = answers(model, stimuli, Settings(RECIPE))
-    for found, said in zip(stimuli, together, strict=True):
-        assert len(said) == len(found.samples) + BLOCK
-        assert not said[:BLOCK].any() and said.any()
-        assert (answers(model, [found], Settings(RECIPE))[0] == said).all()
+    for one, waveform in zip(stimuli, together, strict=True):
+        assert len(waveform) == len(one.samples) + BLOCK
+        assert not waveform[:BLOCK].any() and waveform.any()
+        assert (answers(model, [one], Settings(RECIPE))[0] == waveform).all()
 
 
 def test_evaluate_writes_what_it_measured(
@@ -96,7 +98,7 @@ def test_evaluate_writes_what_it_measured(
 ) -> None:
     sets = [data_sets(scenario).path for scenario in ("turn_taking", "interruption")]
     recipe = EvaluationRecipe(name="loud", keep_audio=True, seed=4)
-    done = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=2, batch=2), Display())
+    result = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=2, batch=2), Display())
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert [(item["set"], item["scenario"]) for item in written["items"]] == [
         *[("interruption", "interruption")] * 2,
@@ -114,10 +116,10 @@ def test_evaluate_writes_what_it_measured(
         assert rate == RATE and samples.shape[1] == 2 and samples[:, 0].any()
     assert (tmp_path / "timing.png").read_bytes().startswith(b"\x89PNG")
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table(done))
-    said = console.export_text()
-    assert "TT SR@3s" in said and "ISR@2s" in said
-    assert problems(done) == []
+    console.print(table(result))
+    text = console.export_text()
+    assert "TT SR@3s" in text and "ISR@2s" in text
+    assert problems(result) == []
     with pytest.raises(UserError, match="is there already"):
         evaluate(model_folder, sets, tmp_path, Settings(RECIPE), Display())
 
@@ -161,11 +163,11 @@ def test_what_is_said_is_written_down_judged_and_asked_for_once(
         for _ in range(2):
             (tmp_path / "evaluation.json").unlink(missing_ok=True)
             sets = [data_sets("turn_taking").path]
-            done = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=1), Display())
-            (item,) = done["items"]
+            result = evaluate(model_folder, sets, tmp_path, Settings(recipe, limit=1), Display())
+            (item,) = result["items"]
             assert "harbo" in item["reply"].lower() and item["judge"] == {"score": 4, "problem": None}
-        asked = [body["messages"][0]["content"] for body in endpoint.requests]
-    assert sum("harbo" in message for message in asked) == 1 and len(asked) == 3  # two were about something easy
+        messages = [body["messages"][0]["content"] for body in endpoint.requests]
+    assert sum("harbo" in message for message in messages) == 1 and len(messages) == 3  # two were about something easy
 
 
 def test_rows_that_are_not_measured_do_not_count(
@@ -177,9 +179,9 @@ def test_rows_that_are_not_measured_do_not_count(
     silent = rows[2]["events"]
     silent[0]["end_sample"] = silent[0]["start_sample"]  # the stimulus ends before a word is said
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
-    found = list(run(model, data_set, Settings(RECIPE)))
-    assert sorted(item.reason for item in found if not isinstance(item, Item)) == ["no_audio", "user_not_heard"]
-    assert figures([item.measured for item in found if isinstance(item, Item)], 0)["tt_sr_3s"].items == 2
+    results = list(run(model, data_set, Settings(RECIPE)))
+    assert sorted(item.reason for item in results if not isinstance(item, Item)) == ["no_audio", "user_not_heard"]
+    assert figures([item.measured for item in results if isinstance(item, Item)], 0)["tt_sr_3s"].items == 2
 
 
 def test_sets_of_another_vocabulary_are_refused(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
@@ -226,6 +228,8 @@ def test_answers_are_matched_whatever_their_case(tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
     file.write_text('{"id": "a", "answers": ["Paris"]}\n')
     assert read_answers(file) == {"a": ["Paris"]}
+    file.write_text('{"id": "a", "answers": ["one\u2028two\x85"]}\r\n{"id": "b", "answers": ["x"]}', encoding="utf-8")
+    assert read_answers(file) == {"a": ["one\u2028two\x85"], "b": ["x"]}, "lines end as JSON lines do"
     for bad in ('{"id": "a"}', "[]", "no JSON", '{"id": "a", "answers": []}', '{"id": "a", "answers": "Paris"}'):
         file.write_text(f'{{"id": "b", "answers": ["x"]}}\n{bad}\n')
         with pytest.raises(UserError, match=r"answers.jsonl:2: expected"):

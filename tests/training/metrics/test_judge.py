@@ -1,4 +1,4 @@
-"""The judge of replies, by real requests to an endpoint on loopback."""
+"""The judge of replies, with real requests to an endpoint on loopback."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +21,9 @@ def endpoint() -> Iterator[Endpoint]:
         yield server
 
 
-def in_turn(*said: Said) -> Callable[[dict[str, Any]], Said]:
-    """Answers each request with the next, then with the last one again."""
-    script = list(said)
+def in_turn(*replies: Said) -> Callable[[dict[str, Any]], Said]:
+    """Answers each request with the next reply, then with the last one again and again."""
+    script = list(replies)
     return lambda _: script.pop(0) if len(script) > 1 else script[0]
 
 
@@ -54,19 +54,19 @@ def test_a_reply_is_scored(endpoint: Endpoint, judge: Callable[..., Judge], monk
     assert endpoint.keys == ["Bearer a key"]
 
 
-@pytest.mark.parametrize(("said", "found"), [("5", 5), ("Score: 3.", 3), ("2/5", 2), (" **1**\n", 1)])
-def test_ways_to_say_a_score(endpoint: Endpoint, judge: Callable[..., Judge], said: str, found: int) -> None:
-    endpoint.says = in_turn(chat(said))
-    assert score(judge(), "Here.") == [Verdict(found)]
+@pytest.mark.parametrize(("answer", "number"), [("5", 5), ("Score: 3.", 3), ("2/5", 2), (" **1**\n", 1)])
+def test_ways_to_say_a_score(endpoint: Endpoint, judge: Callable[..., Judge], answer: str, number: int) -> None:
+    endpoint.says = in_turn(chat(answer))
+    assert score(judge(), "Here.") == [Verdict(number)]
 
 
-@pytest.mark.parametrize("said", ["7", "4 or 5", "45", "good", "", "3.5", "-", None, ["4"]])
+@pytest.mark.parametrize("answer", ["7", "4 or 5", "45", "good", "", "3.5", "-", None, ["4"]])
 def test_what_is_no_score_is_asked_for_again_and_then_none(
-    endpoint: Endpoint, judge: Callable[..., Judge], said: Any
+    endpoint: Endpoint, judge: Callable[..., Judge], answer: Any
 ) -> None:
-    endpoint.says = in_turn(chat(said), chat("4"))
+    endpoint.says = in_turn(chat(answer), chat("4"))
     assert score(judge(), "Here.") == [Verdict(4)]
-    endpoint.says = in_turn(chat(said))
+    endpoint.says = in_turn(chat(answer))
     (verdict,) = score(judge(attempts=2), "There.")
     assert verdict.score is None and "no score from 1 to 5" in str(verdict.problem)
     assert len(endpoint.requests) == 4 and len({str(request) for request in endpoint.requests}) == 4
@@ -115,8 +115,8 @@ def test_silence_needs_no_judge(endpoint: Endpoint, judge: Callable[..., Judge])
 
 
 def test_scores_become_figures(endpoint: Endpoint, judge: Callable[..., Judge]) -> None:
-    said = {"In Paris.": "4", "In Rome.": "2", "Nowhere.": "?"}
-    endpoint.says = lambda body: chat(next(said[one] for one in said if one in body["messages"][0]["content"]))
+    scores = {"In Paris.": "4", "In Rome.": "2", "Nowhere.": "?"}
+    endpoint.says = lambda body: chat(next(scores[one] for one in scores if one in body["messages"][0]["content"]))
     rows: list[dict[str, Any]] = [
         {"set": "s", "dialogue_id": id_, "scenario": "turn_taking", "questions": ["?"], "reply": reply}
         for id_, reply in (("a", "In Paris."), ("b", "In Rome."), ("c", "Nowhere."))

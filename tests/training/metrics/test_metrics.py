@@ -1,3 +1,5 @@
+"""Timing metrics, on segments that are written down here, on speech, and on the audio of data sets."""
+
 import io
 from collections.abc import Callable
 from typing import Any
@@ -44,10 +46,10 @@ def channels(row: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float
 @pytest.mark.parametrize("before_s", [0.0, 0.4, 3.21])
 def test_speech_is_found_where_it_is(spoken: NDArray[np.float32], before_s: float) -> None:
     track = np.pad(spoken, (round(before_s * RATE), 2 * RATE))
-    found = joined(speech_segments(track, RATE))
-    assert len(found) == 1
-    assert found[0][0] == pytest.approx(before_s, abs=3 * VAD_STEP_S)
-    assert found[0][1] == pytest.approx(before_s + len(spoken) / RATE, abs=6 * VAD_STEP_S)
+    segments = joined(speech_segments(track, RATE))
+    assert len(segments) == 1
+    assert segments[0][0] == pytest.approx(before_s, abs=3 * VAD_STEP_S)
+    assert segments[0][1] == pytest.approx(before_s + len(spoken) / RATE, abs=6 * VAD_STEP_S)
 
 
 def test_no_speech_no_segments(spoken: NDArray[np.float32]) -> None:
@@ -77,9 +79,9 @@ def test_the_detector_keeps_nothing_of_the_track_before(spoken: NDArray[np.float
     ],
 )
 def test_turn_taking(assistant: list[Any], delay_s: float | None, success: bool, early: bool) -> None:
-    found = turn_taking([(0.1, 0.9), (1.2, 2.0)], assistant)
-    assert found.delay_s == pytest.approx(delay_s)
-    assert (found.success, found.early) == (success, early)
+    timing = turn_taking([(0.1, 0.9), (1.2, 2.0)], assistant)
+    assert timing.delay_s == pytest.approx(delay_s)
+    assert (timing.success, timing.early) == (success, early)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +100,12 @@ def test_turn_taking(assistant: list[Any], delay_s: float | None, success: bool,
     ],
 )
 def test_interruption(assistant: list[Any], speaking: bool, overlap_s: float, answer_delay_s: float | None) -> None:
-    found = interruption([(0.5, 2.0), (5.1, 7.0)], assistant, barge_in_s=5.0)
-    assert found.speaking == speaking
-    assert found.overlap_s == pytest.approx(overlap_s)
-    assert found.answer_delay_s == pytest.approx(answer_delay_s)
-    assert found.success == (overlap_s <= 2)
-    assert found.answered == (answer_delay_s is not None and answer_delay_s <= 3)
+    timing = interruption([(0.5, 2.0), (5.1, 7.0)], assistant, barge_in_s=5.0)
+    assert timing.speaking == speaking
+    assert timing.overlap_s == pytest.approx(overlap_s)
+    assert timing.answer_delay_s == pytest.approx(answer_delay_s)
+    assert timing.success == (overlap_s <= 2)
+    assert timing.answered == (answer_delay_s is not None and answer_delay_s <= 3)
 
 
 def test_a_user_who_is_not_heard_is_rejected() -> None:
@@ -114,7 +116,7 @@ def test_a_user_who_is_not_heard_is_rejected() -> None:
 def test_figures_of_turn_taking() -> None:
     items = [TurnTaking(2.0, delay) for delay in (0.8, 1.0, 3.5, -0.4, None)]
     figures = turn_taking_figures(items, seed=0)
-    values = {name: (found.value, found.items) for name, found in figures.items()}
+    values = {name: (one.value, one.items) for name, one in figures.items()}
     assert values == {
         "tt_sr_3s": (0.4, 5),
         "early_share": (0.2, 5),
@@ -125,7 +127,7 @@ def test_figures_of_turn_taking() -> None:
 
 def test_figures_of_interruptions() -> None:
     items = [Interruption(7.0, True, 1.0, 0.8), Interruption(7.0, True, 4.0, None), Interruption(7.0, False, 0.0, 3.5)]
-    values = {name: (found.value, found.items) for name, found in interruption_figures(items, seed=0).items()}
+    values = {name: (one.value, one.items) for name, one in interruption_figures(items, seed=0).items()}
     assert values == {
         "overlap_s": (pytest.approx(5 / 3), 3),
         "isr_2s": (pytest.approx(2 / 3), 3),
@@ -137,11 +139,11 @@ def test_figures_of_interruptions() -> None:
 
 
 def test_the_interval_is_that_of_the_bootstrap() -> None:
-    found = figure([1.0] * 80 + [0.0] * 20, seed=0, name="share")
+    share = figure([1.0] * 80 + [0.0] * 20, seed=0, name="share")
     half = 1.96 * np.sqrt(0.8 * 0.2 / 100)
-    assert found.value == pytest.approx(0.8)
-    assert [found.low, found.high] == pytest.approx([0.8 - half, 0.8 + half], abs=0.015)
-    assert figure([1.0] * 80 + [0.0] * 20, seed=0, name="share") == found
+    assert share.value == pytest.approx(0.8)
+    assert [share.low, share.high] == pytest.approx([0.8 - half, 0.8 + half], abs=0.015)
+    assert figure([1.0] * 80 + [0.0] * 20, seed=0, name="share") == share
 
 
 def test_too_few_items_for_an_interval() -> None:
@@ -161,14 +163,14 @@ def test_a_data_sets_own_assistant_takes_its_turns(data_sets: Callable[..., Data
 
 
 def test_a_data_sets_own_assistant_stops_when_it_says(data_sets: Callable[..., Dataset]) -> None:
-    found, expected = [], []
+    timings, expected = [], []
     for row in data_sets("interruption").rows():
         user, assistant = channels(row)
         cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
         reply, second = row["events"][cut], row["events"][cut + 1]
-        heard = speech_segments(user[: second["end_sample"]], RATE, 0)
-        found.append(interruption(heard, speech_segments(assistant, RATE), second["start_sample"] / RATE))
+        segments = speech_segments(user[: second["end_sample"]], RATE, 0)
+        timings.append(interruption(segments, speech_segments(assistant, RATE), second["start_sample"] / RATE))
         expected.append((reply["end_sample"] - second["start_sample"]) / RATE)
-    assert [item.overlap_s for item in found] == pytest.approx(expected, abs=6 * VAD_STEP_S)
-    assert [item.answer_delay_s for item in found] == pytest.approx([0.8] * len(found), abs=4 * VAD_STEP_S)
-    assert all(item.speaking and item.answered for item in found)
+    assert [item.overlap_s for item in timings] == pytest.approx(expected, abs=6 * VAD_STEP_S)
+    assert [item.answer_delay_s for item in timings] == pytest.approx([0.8] * len(timings), abs=4 * VAD_STEP_S)
+    assert all(item.speaking and item.answered for item in timings)

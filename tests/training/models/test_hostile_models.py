@@ -1,4 +1,4 @@
-"""Folders of models and recordings that hold what nobody would write: a message with file and key, no traceback."""
+"""Malformed models and recordings: each gives a message with file and key, and no traceback."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_every_key_of_a_configuration(folder: Path, value: Any) -> None:
-    """What can be loaded nevertheless has the weights that were trained, all of them."""
+    """A model that can still be loaded has all the weights that were trained."""
     path = folder / "config.json"
     config = json.loads(path.read_text())
     weights = load_file(folder / "model.safetensors")
@@ -125,7 +125,7 @@ def test_pairs_for_a_model_that_does_not_say_what_it_was_trained_on(
 
 
 def test_weights_that_are_not_those_of_the_configuration(folder: Path) -> None:
-    """Layers that the configuration leaves out, or that nobody has trained, made a model that says anything."""
+    """Without this check, layers that are left out or never trained make a model that says nonsense."""
     weights = load_file(folder / "model.safetensors")
     less = {name: weight for name, weight in weights.items() if "layers.1." not in name}
     save_file(less, folder / "model.safetensors", {"format": "pt"})
@@ -154,16 +154,16 @@ def test_a_model_larger_than_the_machine_is_not_begun(data_sets: Callable[..., D
 @pytest.mark.parametrize("option", ["--silence", "--temperature"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "1e9", "1e308", "x", ""])
 def test_options_of_talk(folder: Path, recording: Path, tmp_path: Path, option: str, value: str) -> None:
-    ended = duplexgen("talk", folder, "--user", recording, "--out", "said", option, value, cwd=tmp_path)
+    ended = duplexgen("talk", folder, "--user", recording, "--out", "talk", option, value, cwd=tmp_path)
     assert ended.status == 2
     assert option in ended.said and "Traceback" not in ended.said
-    assert not (tmp_path / "said").exists()
+    assert not (tmp_path / "talk").exists()
 
 
 def wav(
     rate: int = 16000, channels: int = 1, data: bytes = b"\0\0" * 1600, says: int | None = None, kind: int = 1
 ) -> bytes:
-    """A WAV whose header says what it is told to; says: how many bytes of data."""
+    """A WAV with a header of these values. says: bytes of data that the header claims; None: as there are."""
     bits = 16 if kind == 1 else 32
     width = channels * bits // 8
     head = struct.pack("<HHIIHH", kind, channels, rate, (rate * width) % 2**32, width % 2**16, bits)
@@ -185,15 +185,15 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
     assert "is empty: it has no samples" in refused(path, wav(data=b""))
     for rate in (0, 1, 3999, 768_001, 2**31 - 1, 2**32 - 1):
         refused(path, wav(rate=rate))
-    assert "says that it has 1 samples a second. Expected 4000 … 768000." in refused(path, wav(rate=1))
-    assert "has 300 channels. Say which is the user's" in refused(path, wav(channels=300, data=b"\0\0" * 3000))
+    assert "says that it has 1 samples per second. Expected 4000 … 768000." in refused(path, wav(rate=1))
+    assert "has 300 channels. Say which one is the user's" in refused(path, wav(channels=300, data=b"\0\0" * 3000))
     assert "has no channel 300, expected 0 … 299." in refused(path, wav(channels=300, data=b"\0\0" * 3000), channel=300)
     refused(path, wav(channels=0))
     refused(path, b"")
     refused(path, b"RIFF")
     refused(path, b"fLaC" + b"\xff" * 100)
     numbers = np.array([0.0, float("nan"), 0.0], "<f4").tobytes()
-    assert "holds samples that are no numbers" in refused(path, wav(data=numbers, kind=3))
+    assert "holds samples that are not finite numbers" in refused(path, wav(data=numbers, kind=3))
     assert "cannot be read" in refused(tmp_path / "text.wav", b"hello")
 
 
@@ -254,10 +254,10 @@ def test_tokenizers_whose_files_are_no_json(tmp_path: Path, content: str) -> Non
 
     folder = tiny.write_glm4voice(tmp_path / "tokenizer")
     for name in ("config.json", "preprocessor_config.json"):
-        kept = (folder / name).read_bytes()
+        content_before = (folder / name).read_bytes()
         (folder / name).write_text(content)
         assert GLM4VoiceTokenizer(Tokens(glm4voice=GLM4Voice(checkpoint=str(folder)))).check()
-        (folder / name).write_bytes(kept)
+        (folder / name).write_bytes(content_before)
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "tokenizer.json").write_text(content)
     assert PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=str(tmp_path / "text")))).check()

@@ -29,20 +29,20 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 
 def rows(model: DuplexModel) -> int:
-    """Of its embedding."""
+    """The rows of its embedding."""
     weight = model.network.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return len(weight)
 
 
 def test_a_model_says_what_pads_and_ends(model_folder: Path) -> None:
-    """As other programs look it up, in its configurations and in its tokenizer."""
+    """Other programs look it up in the configurations and in the tokenizer."""
     model = load_model(model_folder)
     end = model.format.vocabulary.end_of_text
     assert end == model.format.size - 1 == rows(model) - 1
     for name in ("config.json", "generation_config.json"):
-        said = json.loads((model_folder / name).read_text())
-        assert (said.get("bos_token_id"), said["eos_token_id"], said["pad_token_id"]) == (None, end, end)
+        config = json.loads((model_folder / name).read_text())
+        assert (config.get("bos_token_id"), config["eos_token_id"], config["pad_token_id"]) == (None, end, end)
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == end
     text, audio = sampled_ids(model.format.bayling.vocabulary)
@@ -60,7 +60,7 @@ def test_a_model_of_an_earlier_format_is_refused(model_folder: Path, tmp_path: P
 
 @pytest.mark.parametrize("name", ["vocabulary/model.safetensors", "vocabulary/.netrc"])
 def test_weights_and_links_in_a_vocabulary_reach_no_model(data_sets: Sets, tmp_path: Path, name: str) -> None:
-    """Told before any step; and where it came up later, what was trained is not replaced."""
+    """Training refuses them before any step, and a model is not saved with them."""
     hostile = Path(shutil.copytree(data_sets("turn_taking").path, tmp_path / "hostile"))
     (tmp_path / "secret").write_bytes(b"machine hub login me password secret")
     (hostile / name).symlink_to(tmp_path / "secret")
@@ -114,6 +114,19 @@ def test_half_precision_is_half_as_large(model_folder: Path) -> None:
 def test_a_device_without_memory_says_what_to_do() -> None:
     with pytest.raises(UserError, match=r"CUDA out of memory.* take fewer"), enough_memory("take fewer"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+
+def test_a_model_that_does_not_fit_the_device_says_how_it_may(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`talk` has an option for it, `evaluate` a key of its recipe."""
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(UserError, match=r"--precision bf16 with `talk`, and precision: bf16 in a recipe of `evaluate`"):
+        load_model(model_folder)
 
 
 def test_a_model_is_loaded_to_run_without_cudnn_attention(model_folder: Path) -> None:

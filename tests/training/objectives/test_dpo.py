@@ -129,7 +129,7 @@ def test_dropout_follows_from_the_seed(sft, both, tmp_path):
 
 def test_pairs_of_another_data_set_are_refused(sft, pairs, data_sets, tmp_path):
     other = pairs(data_sets("turn_taking", name="other", seed=4))
-    with pytest.raises(UserError, match="that the model was not trained"):
+    with pytest.raises(UserError, match="and the model was not trained on it"):
         train_dpo(dpo_recipe(sft, other), tmp_path / "run", Display())
     assert not (tmp_path / "run").exists()
 

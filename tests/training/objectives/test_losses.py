@@ -1,4 +1,4 @@
-"""The losses, against float64 arithmetic written from the paper's equations."""
+"""The losses, compared with the paper's equations in float64."""
 
 import math
 
@@ -48,9 +48,8 @@ def batch(sequences):
     return ids, torch.tensor([len(sequence) for sequence in sequences])
 
 
-def by_hand(logits, sequence, described, weights):
+def by_hand(logits, sequence, state, weights):
     """Equation 4 and the weights of equation 5, position by position, in float64: [(weight, loss)]."""
-    state = described.state
     omega = {
         state["silence"]: weights.silence,
         state["assistant"]: weights.assistant,
@@ -73,29 +72,29 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
     ids, num_ids = batch(sequences)
     targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
     losses = token_losses(network, ids, targets)
-    found = sft_loss(losses, targets.weights, targets.weights.sum())
+    loss = sft_loss(losses, targets.weights, targets.weights.sum())
 
     logits = network(ids).logits.detach().numpy()
     terms = [
         term
         for row, sequence in enumerate(sequences)
-        for term in by_hand(logits[row], sequence, sequence_format.described, weights)
+        for term in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights)
     ]
     expected = sum(weight * loss for weight, loss in terms) / sum(weight for weight, _ in terms)
-    assert found.item() == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequences):
     ids, num_ids = batch(sequences)
     weights = Weights(silence=0, audio=0.1)  # ω shapes the SFT loss, never log π
     targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
-    found = log_likelihoods(token_losses(network, ids, targets), targets)
+    likelihoods = log_likelihoods(token_losses(network, ids, targets), targets)
     logits = network(ids).logits.detach().numpy()
     expected = [
-        -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.described, weights))
+        -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights))
         for row, sequence in enumerate(sequences)
     ]
-    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    assert likelihoods.tolist() == pytest.approx(expected, rel=1e-5)
 
     rng = np.random.default_rng(0)
     policy, reference = rng.normal(-900, 5, (2, 6)), rng.normal(-900, 5, (2, 6))
@@ -136,13 +135,13 @@ def test_sums_by_kind_tell_the_kinds_apart(network, sequence_format, sequences):
     losses = token_losses(network, ids, targets)
     sums = sums_by_kind(losses, targets, len(sequence_format.kinds))
     logits = network(ids).logits.detach().numpy()
-    state = sequence_format.described.state
+    state = sequence_format.bayling.vocabulary.state
     for kind, column in zip(sequence_format.kinds, sums.T.tolist(), strict=True):
         expected = [
             loss
             for row, sequence in enumerate(sequences)
             for (_, loss), (position, id_) in zip(
-                by_hand(logits[row], sequence, sequence_format.described, Weights()),
+                by_hand(logits[row], sequence, state, Weights()),
                 [(p, i) for p, i in enumerate(sequence) if p % 25 >= N],
                 strict=True,
             )

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class StopAt(Display):
-    """Stops a run after some steps, as Ctrl-C would; 0 lets it end. `start`: the step it went on from."""
+    """Stops a run after some steps, as Ctrl-C would; 0: never. `start`: the step at which the run started."""
 
     def __init__(self, step: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def sft_recipe(*folders, model=None, **optimization):
 
 
 def launch(recipe, folder, processes, *stop):
-    """Train in `folder`/run in other processes, as one process keeps one precision; returns what they say.
+    """Train in `folder`/run in other processes, because a process keeps its first precision; returns their output.
 
     stop: the step after which they end. They run on GPUs if there are enough.
     """
@@ -70,9 +70,9 @@ def launch(recipe, folder, processes, *stop):
     command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run"), *map(str, stop)]
     on_processor = str(torch.cuda.device_count() < processes)
     environment = {**os.environ, "ACCELERATE_USE_CPU": on_processor, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def log(out):
@@ -86,7 +86,7 @@ def folders(data_sets):
 
 @pytest.fixture(scope="module")
 def alone(folders, tmp_path_factory):
-    """A run that nothing interrupted."""
+    """A run that was not interrupted."""
     out = tmp_path_factory.mktemp("alone") / "run"
     train_sft(sft_recipe(*folders, checkpoint_every=3), out, Display())
     return out
@@ -100,6 +100,12 @@ def test_one_batch_is_learned_by_heart(folders, tmp_path):
     for kind in ("silence", "assistant", "epad", "pad", "text", "audio"):
         assert last[kind] < 0.2 * first[kind], kind
     assert loss_of(tmp_path / "run", folders[0]) < 0.3, "the model that was written is the one that has learned"
+
+
+def test_a_trained_model_is_offered_for_talking(folders, tmp_path, capsys):
+    """Models that `talk` does not take are not: see tests/test_seams.py for another layout."""
+    train_sft(sft_recipe(*folders, steps=1), tmp_path / "run", Display())
+    assert f"Talk to it: duplexgen talk {tmp_path / 'run'}" in capsys.readouterr().err
 
 
 def test_the_loss_does_not_depend_on_micro_batches(folders, alone, tmp_path):
@@ -129,7 +135,7 @@ def test_a_run_goes_on_as_if_never_stopped(folders, alone, tmp_path, stopped_aft
 
 
 def test_in_half_precision_a_run_goes_on_as_if_never_stopped(folders, tmp_path):
-    """On a GPU that hangs on the kernels that are taken, which the width decides."""
+    """On a GPU this depends on the kernels, and the width of the model decides which ones torch takes."""
     wide = TINY | {"hidden_size": 192, "num_attention_heads": 3}
     recipe = sft_recipe(*folders, model={"config": wide}, precision="bf16", checkpoint_every=3)
     for name, stops in (("whole", [()]), ("stopped", [(5,), ()])):
@@ -153,7 +159,7 @@ def test_kernels_are_those_that_repeat_unless_that_is_declined(folders, tmp_path
 
 
 def test_a_model_without_repeatable_kernels_is_told_what_to_do(folders, alone, tmp_path, monkeypatch):
-    """`put_` is among the few operations that have none on the processor either."""
+    """`put_` is one of the few operations without a repeatable kernel on the processor."""
 
     def losses(network, ids, targets):
         torch.zeros(2).put_(torch.tensor([0]), torch.ones(1))
@@ -168,16 +174,16 @@ def test_a_model_without_repeatable_kernels_is_told_what_to_do(folders, alone, t
 
 
 @pytest.mark.parametrize(
-    ("where", "said"), [("accelerate.Accelerator.prepare", "for the model"), ("torch.optim.AdamW.step", "at step 0")]
+    ("where", "says"), [("accelerate.Accelerator.prepare", "for the model"), ("torch.optim.AdamW.step", "at step 0")]
 )
-def test_too_little_memory_is_told(folders, tmp_path, monkeypatch, where, said):
-    """Also for the model as it is moved, and for what the first step of the optimizer makes."""
+def test_too_little_memory_is_told(folders, tmp_path, monkeypatch, where, says):
+    """While the model is moved to the device, and while the first step allocates the optimizer's state."""
 
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(where, full)
-    with pytest.raises(UserError, match=f"the device has no memory left .*{said}"):
+    with pytest.raises(UserError, match=f"the device has no memory left .*{says}"):
         train_sft(sft_recipe(*folders), tmp_path / "run", Display())
 
 
@@ -229,15 +235,15 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(
 
 def test_what_was_saved_is_on_disk_before_it_counts(folders, tmp_path, monkeypatch):
     """Each file of a checkpoint before its folder takes its name, each of the model before training.json."""
-    seen = []
+    calls = []
     rename, replace = Path.rename, Path.replace
-    monkeypatch.setattr("duplexgen.pipeline.storage.atomic.sync", lambda path: seen.append(path.name))
-    monkeypatch.setattr(Path, "rename", lambda path, to: (seen.append(to.name), rename(path, to)))
-    monkeypatch.setattr(Path, "replace", lambda path, to: (seen.append(to.name), replace(path, to)))
+    monkeypatch.setattr("duplexgen.pipeline.storage.atomic.sync", lambda path: calls.append(path.name))
+    monkeypatch.setattr(Path, "rename", lambda path, to: (calls.append(to.name), rename(path, to)))
+    monkeypatch.setattr(Path, "replace", lambda path, to: (calls.append(to.name), replace(path, to)))
     train_sft(sft_recipe(*folders, steps=2, checkpoint_every=1), tmp_path / "run", Display())
-    before = seen[: seen.index("step-00000001")]
+    before = calls[: calls.index("step-00000001")]
     assert {"model.safetensors", "optimizer.bin", "random_states_0.pkl", RECORD} <= set(before)
-    after = seen[seen.index("step-00000001") :]
+    after = calls[calls.index("step-00000001") :]
     last = after[: after.index("training.json")]
     assert last.count("model.safetensors") == 2, "once on disk, once in place"
     assert {"config.json", "vocabulary.json", "tokenizer.json", ".model.tmp"} <= set(last)
@@ -273,6 +279,8 @@ def test_a_finished_run_is_left_alone(folders, alone):
 def test_another_recipe_or_a_strange_folder_is_refused(folders, alone, tmp_path):
     with pytest.raises(UserError, match="another recipe"):
         train_sft(sft_recipe(*folders, checkpoint_every=3, learning_rate=0.02), alone, Display())
+    with pytest.raises(UserError, match="a run over other data"):
+        train_sft(sft_recipe(folders[0], checkpoint_every=3), alone, Display())
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="not a training run"):
         train_sft(sft_recipe(*folders), tmp_path, Display())
@@ -286,7 +294,8 @@ def test_a_truncated_checkpoint_is_named(folders, tmp_path):
     newest = sorted((out / "checkpoints").iterdir())[-1]
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"model\.safetensors is missing or is not what was written"):
+    says = r"model\.safetensors is missing or is not what was written: .*, or from the start if there is none"
+    with pytest.raises(UserError, match=says):
         train_sft(recipe, out, Display())
     assert (newest / RECORD).exists(), "nothing was overwritten"
 
@@ -330,7 +339,7 @@ def test_a_model_of_another_text_tokenizer_is_refused(folders, tmp_path):
     words = {word: number for number, word in enumerate(["hello", "there", "[UNK]"])}
     other = Tokenizer(WordLevel(words, unk_token="[UNK]"))
     PreTrainedTokenizerFast(tokenizer_object=other).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"id 0 is .* there, 'hello' here"):
+    with pytest.raises(UserError, match=r"id 0 is .* in the data set and 'hello' in the model"):
         start_from_pretrained(str(tmp_path), folders[0], sequence_format, seed=0)
 
 

@@ -179,7 +179,7 @@ def test_a_file_that_could_not_be_read_is_read_another_day(models: Models, tmp_p
         with pytest.raises(Exception, match="broken_file"):
             one.clip(3.0, 15.0)
         one.save()
-    assert one._kept == {}
+    assert one._stored == {}
 
 
 @pytest.mark.parametrize("order", ["ab", "aba"])
@@ -189,7 +189,7 @@ def test_two_speakers_are_told_from_one(order: str, sentences: dict[tuple[str, i
         recording = Recording("", b"", About())
         one = Measured(models, recording, "")
         one.decoded = joined, RATE
-        return one._coherence(one._heard(one.clip(3.0, 15.0)))
+        return one._coherence(one._signal(one.clip(3.0, 15.0)))
 
     least = VoicesRecipe().min_coherence
     alone = [heard((voice, 0), (voice, 1)) for voice in VOICES]

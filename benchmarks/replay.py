@@ -1,8 +1,8 @@
-"""A voice engine that costs nothing: it plays one recording, cut to the length that the text asks for.
+"""A voice engine that costs nothing: it plays one recording, as long as the text asks for.
 
-Measures and tests what is not synthesis. The recording is a sentence spoken by Kokoro, so that voice activity
-detection, trimming and tokenizing have real speech to work on. Its words are those of the text, spread over it by their
-letters, as if they were heard.
+It serves to measure and test everything but synthesis. The recording is a sentence spoken by Kokoro, so that voice
+activity detection, trimming and tokenizing have real speech to work on. Its words are those of the text, spread over it
+by their letters.
 """
 
 import os
@@ -28,6 +28,8 @@ USERS = 32
 
 
 class Replay:
+    """The engine `replay`; see `SpeechEngine`."""
+
     name: ClassVar[str] = "replay"
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})

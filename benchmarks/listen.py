@@ -63,7 +63,7 @@ def table(listener: Listener) -> list[Line]:
         )
     if results.best_cuts.spoken:
         whole, cuts = results.whole_replies, results.best_cuts
-        lines.append(Line("  of replies nobody interrupted", f"{whole.rate:.1%}", "", None, f"{whole.spoken} words"))
+        lines.append(Line("  of whole replies", f"{whole.rate:.1%}", "", None, f"{whole.spoken} words"))
         detail = f"{cuts.spoken} words, against as much of the text as fits what is heard"
         lines.append(Line("  of interrupted replies", f"{cuts.rate:.1%}", "", None, detail))
     timings = (

@@ -27,7 +27,8 @@ class Resampler:
         Raises ValueError if a frame has no whole number of samples at `to_hz`.
         """
         if frame_samples * to_hz % rate_hz:
-            raise ValueError(f"a frame of {frame_samples} samples at {rate_hz} Hz is no whole number at {to_hz} Hz")
+            frame = f"a frame of {frame_samples} samples at {rate_hz} Hz"
+            raise ValueError(f"{frame} is not a whole number of samples at {to_hz} Hz")
         self._rates, self._frame = (rate_hz, to_hz), frame_samples
         self._delay = round(DELAY_S * to_hz)
         self._before = np.zeros((channels, frame_samples), np.float32)

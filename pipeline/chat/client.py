@@ -179,7 +179,7 @@ class Client:
         limits = httpx2.Limits(max_connections=self.model.at_once)
         self._asking_whether_alive = asyncio.Lock()
         self._places = asyncio.Semaphore(self.model.at_once)
-        # One time limit for the whole exchange, by asyncio: the client's own would start anew with every byte.
+        # One time limit for the whole exchange, by asyncio: the client's own starts again with every byte.
         try:
             self._client = httpx2.AsyncClient(headers=headers, limits=limits, timeout=None)
         except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
@@ -313,7 +313,7 @@ class Client:
             return f"{self.model.url} refuses {has} {KEY} ({words}). Set it to a valid key where the workers run."
         if status == HTTPStatus.NOT_FOUND:
             return (
-                f"{self.model.url}/chat/completions is no such path, or has no model {self.model.model!r} ({words}). "
+                f"{self.model.url}/chat/completions does not exist, or has no model {self.model.model!r} ({words}). "
                 f"Expected as {self._section}.url the address up to /chat/completions, most often ending with /v1, and "
                 f"as {self._section}.model the endpoint's own name for it."
             )
@@ -395,7 +395,7 @@ def problem(model: ChatModel, section: str) -> str | None:
 
 
 def _answer(text: str) -> Answer:
-    """Raises _Failure if a body is no chat completion."""
+    """The answer in a response's body. Raises _Failure if the body is not a chat completion."""
     try:
         choice = json.loads(text)["choices"][0]
         content, refusal = choice["message"].get("content"), choice["message"].get("refusal")

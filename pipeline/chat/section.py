@@ -18,7 +18,7 @@ def _address(url: str) -> str:
 def _problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  raises if it is no number
+        parts.port  # noqa: B018  raises if it is not a number
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -46,7 +46,7 @@ _LATEX = re.compile(
 )
 _PREPARED = (
     Step(re.compile(r"^ *[•·] +", re.MULTILINE), "* "),
-    Step(re.compile(r"^([ >*+-]*)>=", re.MULTILINE), r"\1≥", ">="),  # here > is no mark of a quotation
+    Step(re.compile(r"^([ >*+-]*)>=", re.MULTILINE), r"\1≥", ">="),  # this > does not start a quotation
     Step(re.compile(r"^ *[–—] +", re.MULTILINE), "- ", "–—"),
     Step(
         re.compile(r"^\[\^\w{1,20}\]:|\[(?:\^\w{1,20}|\d{1,3})\](?![(:\[])|［\d{1,3}］", re.MULTILINE),
@@ -292,7 +292,7 @@ def _tag_text(tag: str, after: str) -> str:
     if name == "sup" and tag[1] != "/" and re.fullmatch(r"[-+−]?\d+", after):
         return "^"
     if _HTML_TAGS.fullmatch(name):
-        return "" if _ATTRIBUTES.fullmatch(tag) else tag  # "a <b and c> d" is no bold type
+        return "" if _ATTRIBUTES.fullmatch(tag) else tag  # "a <b and c> d" is not bold type
     return tag.strip("</>")
 
 

@@ -143,7 +143,7 @@ def _words(piece: Piece, edges: NDArray[np.int64], words: Sequence[str]) -> dict
     """
     timed: dict[int, Word] = {}
     for number, places in groupby(range(len(piece.words)), piece.words.__getitem__):
-        # A pause after a word is no part of it; a dash that stands alone is one.
+        # A pause after a word does not belong to the word; a dash that stands alone is a word.
         silent = PAUSES if any(map(str.isalpha, words[number])) else " "
         sounding = [place for place in places if piece.phonemes[place] not in silent]
         if sounding:

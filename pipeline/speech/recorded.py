@@ -84,7 +84,9 @@ class RecordedBank:
         try:
             value = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise UserError(f"{folder} is no voice bank: expected {BANK_FILE} there. Make one with: {MAKE}") from None
+            raise UserError(
+                f"{folder} is not a voice bank: expected {BANK_FILE} there. Make one with: {MAKE}"
+            ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} cannot be read: {error}. Make the bank again with: {MAKE}") from error
         format_version = value.get("format_version") if isinstance(value, dict) else None
@@ -122,7 +124,9 @@ class RecordedBank:
         try:
             samples, rate = soundfile.read(io.BytesIO(self._bytes(row)), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise UserError(f"{self.folder / row.file} is no sound file: {error}. Expected mono PCM16 WAV") from error
+            raise UserError(
+                f"{self.folder / row.file} is not a sound file: {error}. Expected mono PCM16 WAV"
+            ) from error
         if samples.shape[1] != 1 or not len(samples):
             raise UserError(
                 f"{self.folder / row.file}: {samples.shape[1]} channels of {len(samples)} samples; expected one "

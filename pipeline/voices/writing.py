@@ -36,7 +36,7 @@ class Summary:
 
 
 class Writer:
-    """Writes each candidate at once, so that memory holds none of them. `finish` removes those that are no voices."""
+    """Writes each candidate at once, so that memory holds none of them. `finish` removes those that are not voices."""
 
     def __init__(self, folder: Path, out: Path) -> None:
         self.folder, self._out = folder, out

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"  # raise it if the same answers give other dialogues, or if the requests change
 
-LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
+LONGEST_DIALOGUE = 100_000  # characters that are sent; a longer text is not a dialogue
 
 _SECTION = ("rewriting", "llm")
 SECTION = ".".join(_SECTION)

@@ -23,7 +23,7 @@ STEPS = 6
 def speed_up(parts: Parts) -> None:
     """Compile the parts of a loaded model, once per process. Raises UserError if the machine has no compiler.
 
-    v1's language model stays as it is, and so does an estimator that is no torch module (a TensorRT engine).
+    v1's language model stays as it is, and so does an estimator that is not a torch module (a TensorRT engine).
     """
     import torch
 

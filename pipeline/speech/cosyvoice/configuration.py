@@ -53,9 +53,7 @@ def only_parts(text: str, path: Path) -> str:
 def _check(node: yaml.Node, path: Path) -> None:
     if not (node.tag.startswith(PLAIN) or node.tag == "!ref" or ALLOWED.fullmatch(node.tag)):
         line = node.start_mark.line + 1
-        raise UserError(
-            f"{path}, line {line}: {node.tag} is no part of CosyVoice, and nothing else is run from a model"
-        )
+        raise UserError(f"{path}, line {line}: {node.tag} is not a part of CosyVoice, and a model runs nothing else")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             _check(key, path)

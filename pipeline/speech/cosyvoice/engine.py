@@ -166,7 +166,7 @@ class CosyVoiceEngine:
         if self.spec.compile:
             compiling.speed_up(self._parts)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
-        self._clone = lru_cache(maxsize=VOICES)(self._clone_anew)
+        self._clone = lru_cache(maxsize=VOICES)(self._new_prompt)
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Result]:
         """Speech without times of words for each request, in order, or why there is none.
@@ -207,7 +207,7 @@ class CosyVoiceEngine:
             raise voice
         return voice
 
-    def _clone_anew(self, name: str) -> VoicePrompt | DialogueRejected:
+    def _new_prompt(self, name: str) -> VoicePrompt | DialogueRejected:
         assert self._prompts is not None
         try:
             return self._prompts.make(self._bank.prompt(name))

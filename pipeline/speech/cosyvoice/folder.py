@@ -32,11 +32,11 @@ class ModelFolder:
     def read(cls, path: Path) -> "ModelFolder":
         """Raises UserError if this is not a CosyVoice folder, or not a whole one."""
         if not path.is_dir():
-            raise UserError(f"{path} is no folder: expected a CosyVoice model. {GET}")
+            raise UserError(f"{path} is not a folder: expected a CosyVoice model. {GET}")
         present = [name for name in CONFIGURATIONS if (path / name).is_file()]
         if len(present) != 1:
             expected = f"expected one of {', '.join(CONFIGURATIONS)}, found {' and '.join(present) or 'none'}"
-            raise UserError(f"{path} is no CosyVoice model: {expected}. {GET}")
+            raise UserError(f"{path} is not a CosyVoice model: {expected}. {GET}")
         folder = cls(path, present[0], CONFIGURATIONS[present[0]])
         for name in folder.files:
             if problem := _problem(path / name):

@@ -40,7 +40,7 @@ class Code:
             return cls(_installed("cosyvoice"), _installed("matcha"))
         clone = Path(source)
         if not (clone / "cosyvoice" / "cli").is_dir():
-            raise UserError(f"{clone} is no clone of CosyVoice: expected the folder cosyvoice/cli there")
+            raise UserError(f"{clone} is not a clone of CosyVoice: expected the folder cosyvoice/cli there")
         matcha = clone / MATCHA / "matcha"
         if not matcha.is_dir():
             if find_spec("matcha") is None:

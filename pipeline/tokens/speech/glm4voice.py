@@ -176,7 +176,7 @@ class GLM4VoiceTokenizer:
         """Differences of the folder from the published model, whose sizes may be others."""
         if not self._folder.is_dir():
             get = f"hf download THUDM/glm-4-voice-tokenizer --local-dir {self._folder}"
-            return [f"{self._folder} is no folder. Download the model: {get}"]
+            return [f"{self._folder} is not a folder. Download the model: {get}"]
         try:
             config, features = self._config, read_json_object(self._folder / FEATURES)
             shapes = {name: shape for path in self._weights for name, shape in tensor_shapes(path).items()}

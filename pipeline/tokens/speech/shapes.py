@@ -11,7 +11,7 @@ def check_samples(samples: NDArray[np.int16], samples_per_frame: int, channels: 
     if channels is not None and len(samples) != channels:
         raise ValueError(f"expected {channels} channels, got {len(samples)}")
     if samples.shape[1] % samples_per_frame:
-        raise ValueError(f"{samples.shape[1]} samples are no whole number of frames of {samples_per_frame}")
+        raise ValueError(f"{samples.shape[1]} samples are not a whole number of frames of {samples_per_frame}")
 
 
 def check_codes(codes: NDArray[np.int16], codebooks: int, codebook_size: int) -> None:

@@ -26,7 +26,7 @@ from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
 from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, VoicePrompt, assemble
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice import configurations, folders
 
@@ -214,7 +214,7 @@ def soak(arguments: argparse.Namespace) -> None:
             last = min(first + quarter, arguments.soak)
             for start in range(first, last, PARTITION):
                 batch = [utterance(number) for number in range(start, min(start + PARTITION, last))]
-                count += sum(isinstance(result, Said) for result in engine.speak(batch))
+                count += sum(isinstance(result, RawSpeech) for result in engine.speak(batch))
             gc.collect()
             process = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             gpu = (torch.cuda.memory_allocated(), torch.cuda.max_memory_reserved()) if on_gpu else (0, 0)

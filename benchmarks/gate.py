@@ -35,9 +35,9 @@ from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.sources import reading as sources
 from duplexgen.pipeline.sources.section import Source
 from duplexgen.pipeline.speech import section
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
-from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, Heard
+from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, GateInput
 from duplexgen.pipeline.speech.guard import BadSpeechError
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.speech.speaking import finish
@@ -100,7 +100,7 @@ class Speaker:
                 np.savez(stream, waveform=result.waveform, spent_s=spent_s)
         with np.load(path) as kept:
             waveform, spent_s = kept["waveform"], float(kept["spent_s"])
-        finished = finish(Said(waveform), self.engine.sample_rate, request, SPEECH)
+        finished = finish(RawSpeech(waveform), self.engine.sample_rate, request, SPEECH)
         if isinstance(finished, BadSpeechError):
             raise finished
         return waveform, spent_s
@@ -166,7 +166,7 @@ def listen(
     for first in range(0, len(spoken), PARTITION):
         some = spoken[first : first + PARTITION]
         started = time.process_time()
-        figures = gate.judge_all([Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in some])
+        figures = gate.judge_all([GateInput(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in some])
         spent_s += time.process_time() - started
         texts = judge.texts([heard_clip(wave) for _, wave in some], "en") if judge else [None] * len(some)
         for (request, waveform), quality, heard in zip(some, figures, texts, strict=True):
@@ -208,7 +208,7 @@ def show(judged: Sequence[Judged], refused: Sequence[str], judge: bool) -> None:
 def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: section.Gate) -> Iterator[tuple[str, float]]:
     """Processor seconds per second of audio of each threshold by itself, trimming included."""
     timed = spoken[:: max(1, len(spoken) // TIMED)]  # from all sources
-    utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
+    utterances = [GateInput(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
     audio_s = sum(len(wave) for _, wave in timed) / Kokoro.sample_rate
     for name, threshold in spec:
         if name not in THRESHOLDS or threshold is None:

@@ -17,7 +17,7 @@ import yaml
 from duplexgen.pipeline.dialogue import Waveform, Word, words_of
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.recipe.file import RECIPES, Problem, read
-from duplexgen.pipeline.speech.engine import Said
+from duplexgen.pipeline.speech.engine import RawSpeech
 from duplexgen.pipeline.speech.engines import ENGINES, SpeechRequest, Voice
 from duplexgen.pipeline.speech.section import Speech
 
@@ -57,16 +57,16 @@ class Replay:
     def load(self) -> None:
         self.recording: Waveform = soundfile.read(RECORDING, dtype="float32")[0]
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         return [self._speak(request.text) for request in requests]
 
-    def _speak(self, text: str) -> Said:
+    def _speak(self, text: str) -> RawSpeech:
         length = round((0.3 + LETTER_S * sum(character.isalnum() for character in text)) * self.sample_rate)
         words = words_of(text, "en")
         letters = np.cumsum([0, *(1 + sum(character.isalnum() for character in word) for word in words)])
         edges = [int(edge) for edge in letters * length // max(1, letters[-1])]
         spread = tuple(Word(*each) for each in zip(words, edges[:-1], edges[1:], strict=True))
-        return Said(np.resize(self.recording, length), spread)
+        return RawSpeech(np.resize(self.recording, length), spread)
 
 
 def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path | None = None) -> Path:

@@ -25,9 +25,9 @@ from duplexgen.pipeline.measures.judge import MEASURE_HZ, at_measure_rate
 from duplexgen.pipeline.measures.transcript import Recogniser
 from duplexgen.pipeline.recipe.file import RECIPES
 from duplexgen.pipeline.speech import bank
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import DURATION_SAMPLES, LEAD_SAMPLES, Kokoro
-from duplexgen.pipeline.speech.speaking import Finished, finish
+from duplexgen.pipeline.speech.speaking import FinishedSpeech, finish
 
 CORPUS = f"ultrachat:{RECIPES / 'sample' / 'ultrachat.jsonl'}"
 RATE = Kokoro.sample_rate
@@ -93,8 +93,8 @@ def compare(limit: int) -> None:
     by_gate: list[float] = []
     for request in turns(limit):
         (result,) = kokoro.speak([request])
-        one = finish(result, RATE, request, SPEECH) if isinstance(result, Said) else result
-        if not isinstance(one, Finished):
+        one = finish(result, RATE, request, SPEECH) if isinstance(result, RawSpeech) else result
+        if not isinstance(one, FinishedSpeech):
             continue
         spoken += 1
         if one.words is None or [word.text for word in one.words] != request.text.split():

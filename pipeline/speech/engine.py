@@ -41,7 +41,7 @@ class SpeechRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RawSpeech:
     """The speech of an engine for a request, neither trimmed nor levelled."""
 
     waveform: Waveform  # f32 mono [samples], at the engine's rate
@@ -99,7 +99,7 @@ class SpeechEngine(Protocol):
         """Load the model, once, in the process that will speak."""
         ...
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[Said | DialogueRejected | BadSpeechError]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[RawSpeech | DialogueRejected | BadSpeechError]:
         """The speech of each request, in the order of the requests.
 
         All requests of a partition come at once; the engine decides which of them it speaks together. In the place of

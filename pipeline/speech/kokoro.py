@@ -23,7 +23,7 @@ from ..dialogue import Waveform, Word, words_of
 from ..errors import DialogueRejected, UserError
 from ..recipe.file import Problem
 from . import bank
-from .engine import Said, SpeechRequest, Voice
+from .engine import RawSpeech, SpeechRequest, Voice
 from .phonemes import PAUSES, Piece, phonemize
 from .section import Speech
 
@@ -93,10 +93,10 @@ class Kokoro:
         self._vocabulary = vocabulary()
         shared_g2p()  # reads its dictionaries
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         return [self._speak(request) for request in requests]
 
-    def _speak(self, request: SpeechRequest) -> Said | DialogueRejected:
+    def _speak(self, request: SpeechRequest) -> RawSpeech | DialogueRejected:
         if request.language not in self.languages:
             return DialogueRejected(
                 "language_not_spoken", f"{self.name} reads {', '.join(sorted(self.languages))}, not {request.language}"
@@ -106,12 +106,12 @@ class Kokoro:
         except DialogueRejected as rejected:
             return rejected
 
-    def synthesize(self, text: str, style: NDArray[np.float32]) -> Said:
+    def synthesize(self, text: str, style: NDArray[np.float32]) -> RawSpeech:
         """Speak a text in the voice that `style` [256] stands for. Raises DialogueRejected("unspeakable")."""
         words = words_of(text, "en")
         runs = [self._run(piece, style, words) for piece in phonemize(text, self._vocabulary)]
         whole = runs[0] if len(runs) == 1 else _joined(runs, self.sample_rate)
-        return Said(whole.waveform, _completed(whole.words, words) if whole.words else None)
+        return RawSpeech(whole.waveform, _completed(whole.words, words) if whole.words else None)
 
     def _run(self, piece: Piece, style: NDArray[np.float32], words: Sequence[str]) -> "_Run":
         ids = [BOUNDARY, *(self._vocabulary[phoneme] for phoneme in piece.phonemes), BOUNDARY]

@@ -10,9 +10,9 @@ from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Wav
 from ..errors import DialogueRejected
 from ..randomness import generator
 from ..recipe.file import Location, Problem
-from .engine import Said, SpeechEngine, SpeechRequest
+from .engine import RawSpeech, SpeechEngine, SpeechRequest
 from .gate import Gate
-from .gate.gate import Heard
+from .gate.gate import GateInput
 from .guard import BadSpeechError, check_duration, check_raw
 from .section import Speech
 
@@ -20,7 +20,7 @@ Key = tuple[int, int, str]  # dialogue, turn, voice
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedSpeech:
     """Speech of one turn in one voice, trimmed and levelled."""
 
     waveform: Waveform  # f32 [samples]
@@ -28,7 +28,7 @@ class Finished:
     quality: Mapping[str, float] | None = None  # figures of the gate; None: there is no gate
 
 
-Spoken = Finished | DialogueRejected
+Spoken = FinishedSpeech | DialogueRejected
 
 
 def user_voices(engine: SpeechEngine, spec: Speech, language: str) -> list[str]:
@@ -151,7 +151,7 @@ class _Speaker:
     def attempts(self) -> int:
         return self.spec.max_attempts if self.engine.uses_seed else 1
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Finished | DialogueRejected | BadSpeechError]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[FinishedSpeech | DialogueRejected | BadSpeechError]:
         """One attempt at each: trimmed, levelled speech, or what is wrong with it."""
         speech = list(self.engine.speak(requests))
         rate = self.engine.sample_rate
@@ -164,10 +164,10 @@ class _Speaker:
     def _judged(
         self,
         gate: Gate,
-        speech: Sequence[Said | DialogueRejected | BadSpeechError],
-        finished: Sequence[Finished | DialogueRejected | BadSpeechError],
+        speech: Sequence[RawSpeech | DialogueRejected | BadSpeechError],
+        finished: Sequence[FinishedSpeech | DialogueRejected | BadSpeechError],
         requests: Sequence[SpeechRequest],
-    ) -> list[Finished | DialogueRejected | BadSpeechError]:
+    ) -> list[FinishedSpeech | DialogueRejected | BadSpeechError]:
         """`finished` with the gate's figures or BadSpeechErrors; the gate judges `speech`, as the engine gave it."""
         results = list(finished)
         voices = {request.voice for request in requests} if gate.spec.min_similarity is not None else set()
@@ -176,10 +176,12 @@ class _Speaker:
         to_judge = {
             number: (
                 result,
-                Heard(one.waveform, rate, request.text, request.language, prompts.get(request.voice), not result.words),
+                GateInput(
+                    one.waveform, rate, request.text, request.language, prompts.get(request.voice), not result.words
+                ),
             )
             for number, (one, result, request) in enumerate(zip(speech, finished, requests, strict=True))
-            if isinstance(one, Said) and isinstance(result, Finished)
+            if isinstance(one, RawSpeech) and isinstance(result, FinishedSpeech)
         }
         verdicts = gate.verdicts([one for _, one in to_judge.values()])
         for (number, (result, _)), verdict in zip(to_judge.items(), verdicts, strict=True):
@@ -220,8 +222,8 @@ def _seed(seed: int, dialogue_id: str, key: Key, attempt: int) -> int:
 
 
 def finish(
-    raw: Said | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
-) -> Finished | BadSpeechError:
+    raw: RawSpeech | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
+) -> FinishedSpeech | BadSpeechError:
     """Speech, trimmed and levelled; a BadSpeechError if it cannot be its text."""
     if isinstance(raw, BadSpeechError):
         return raw
@@ -233,4 +235,4 @@ def finish(
     except BadSpeechError as error:
         return error
     words = raw.words and words_within(raw.words, start, end)
-    return Finished(level(speech, sample_rate, spec.loudness_lufs), words)
+    return FinishedSpeech(level(speech, sample_rate, spec.loudness_lufs), words)

@@ -9,7 +9,7 @@ from ..measures.embedding import Embedding
 from ..measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Transcript
 from ..measures.words import error_rate, words
 from .clips import Recording
-from .measuring import Measured, Models
+from .measuring import Measurements, Models
 from .recipe import VoicesRecipe
 
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
@@ -78,7 +78,7 @@ class Judge:
     def judge(self, recording: Recording, sha256: str) -> tuple[Candidate, Waveform, int] | Rejected:
         """The clip of a recording, with f32 [samples] and their rate in Hz; or why it has none."""
         figures: dict[str, float] = {}
-        measured = Measured(self._models, recording, sha256)
+        measured = Measurements(self._models, recording, sha256)
         try:
             return self._judge(recording, sha256, measured, figures)
         except DialogueRejected as rejected:
@@ -87,7 +87,7 @@ class Judge:
             measured.save()
 
     def _judge(
-        self, recording: Recording, sha256: str, measured: Measured, figures: dict[str, float]
+        self, recording: Recording, sha256: str, measured: Measurements, figures: dict[str, float]
     ) -> tuple[Candidate, Waveform, int]:
         recipe, about = self.recipe, recording.about
         clip = measured.clip(recipe.shortest_s, recipe.longest_s)

@@ -67,7 +67,7 @@ class Models:
         )
 
 
-class Measured:
+class Measurements:
     """The measurements of one recording. Each is made at its first use, unless it is stored; `save` stores them."""
 
     def __init__(self, models: Models, recording: Recording, sha256: str) -> None:

@@ -26,12 +26,12 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedRow:
     tokens: list[int]
     ended: bool  # by itself, before `longest`
 
 
-def decode(model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> list[Decoded]:
+def decode(model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> list[DecodedRow]:
     """The tokens of each row, in order. They depend on that row alone.
 
     Rows that have ended are taken out of the batch once they are half of it. Kernels round differently for other batch
@@ -71,13 +71,13 @@ class _Batch:
         self.ended = [False] * len(rows)
         self.done = [row.longest <= 0 for row in rows]
 
-    def run(self) -> list[Decoded]:
+    def run(self) -> list[DecodedRow]:
         for step in range(max(self.limits)):
             if all(self.done):
                 break
             self._step(step)
             self._remove_done()
-        return [Decoded(tokens, ended) for tokens, ended in zip(self.tokens, self.ended, strict=True)]
+        return [DecodedRow(tokens, ended) for tokens, ended in zip(self.tokens, self.ended, strict=True)]
 
     def _step(self, step: int) -> None:
         import torch

@@ -11,13 +11,13 @@ from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
 from ...recipe.file import Location, Problem
 from ...storage.model_files import checksum, place
-from ..engine import Prompt, Said, SpeechRequest, Voice
+from ..engine import Prompt, RawSpeech, SpeechRequest, Voice
 from ..guard import BadSpeechError, check_raw
 from ..recorded import RecordedBank
 from ..section import CosyVoice, Speech
 from . import clips, compiling, trt
 from .batches import batches, halving
-from .decoding import Decoded, decode
+from .decoding import DecodedRow, decode
 from .folder import ModelFolder
 from .guards import check_start, check_tokens
 from .parts import Parts, VoicePrompt, load
@@ -28,7 +28,7 @@ from .upstream import Code, versions
 VERSION = "1"  # raise it if the same request gives other speech
 GPU_VERSION = "2"  # raise it if that is so on a GPU alone
 VOICES = 256  # prompts in memory, about 0.2 MB each; the disk has all
-Result = Said | DialogueRejected | BadSpeechError
+Result = RawSpeech | DialogueRejected | BadSpeechError
 
 
 def _absolute(spec: CosyVoice) -> CosyVoice:
@@ -214,19 +214,19 @@ class CosyVoiceEngine:
         except DialogueRejected as rejected:
             return rejected
 
-    def _decode(self, segments: Sequence[Segment]) -> list[Decoded]:
+    def _decode(self, segments: Sequence[Segment]) -> list[DecodedRow]:
         parts = self._loaded
 
-        def run(chosen: Sequence[Segment]) -> list[Decoded]:
+        def run(chosen: Sequence[Segment]) -> list[DecodedRow]:
             return decode(parts.llm, [segment.row(parts) for segment in chosen], parts.sampling)
 
-        decoded: dict[int, Decoded] = {}
+        decoded: dict[int, DecodedRow] = {}
         for batch in batches([segment.positions for segment in segments], self.spec.batch_tokens):
             results = halving(run, [segments[index] for index in batch])
             decoded.update(zip(batch, results, strict=True))
         return [decoded[index] for index in range(len(segments))]
 
-    def _join(self, own: Sequence[tuple[Segment, Decoded]]) -> Result:
+    def _join(self, own: Sequence[tuple[Segment, DecodedRow]]) -> Result:
         """The waveforms of an utterance's segments, one after the other."""
         waveforms: list[Waveform] = []
         try:
@@ -239,9 +239,9 @@ class CosyVoiceEngine:
                 waveforms.append(waveform)
         except BadSpeechError as error:
             return error
-        return Said(np.concatenate(waveforms))
+        return RawSpeech(np.concatenate(waveforms))
 
-    def _speech(self, chosen: Sequence[tuple[Segment, Decoded]]) -> list[Waveform]:
+    def _speech(self, chosen: Sequence[tuple[Segment, DecodedRow]]) -> list[Waveform]:
         """One by one: in a batch, flow and vocoder would draw random numbers and pad for all of it at once."""
         parts = self._loaded
         seeds = [int(segment.randomness("waveform").integers(2**63)) for segment, _ in chosen]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...dialogue import Waveform
 from ..guard import BadSpeechError
-from .decoding import Decoded
+from .decoding import DecodedRow
 
 FEWEST_PER_TEXT_TOKEN = 2  # speech tokens: CosyVoice's own limits
 MOST_PER_TEXT_TOKEN = 20
@@ -19,7 +19,7 @@ SILENT_DB = -40.0  # against the loudest part
 PART_S = 0.02
 
 
-def check_tokens(decoded: Decoded, text_tokens: int) -> None:
+def check_tokens(decoded: DecodedRow, text_tokens: int) -> None:
     """Raises BadSpeechError for speech tokens that cannot be this many tokens of text."""
     count = len(decoded.tokens)
     if not count:

@@ -32,7 +32,7 @@ LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")  # packages
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class GateInput:
     """An utterance as the engine gave it, and what it should be."""
 
     samples: Waveform  # f32 [samples], not trimmed
@@ -136,16 +136,16 @@ class Gate:
         self, samples: Waveform, sample_rate: int, text: str, language: str, prompt: Prompt | None = None
     ) -> Quality:
         """Figures of one utterance, f32 [samples] as the engine gave it: neither trimmed nor levelled."""
-        return self.judge_all([Heard(samples, sample_rate, text, language, prompt)])[0]
+        return self.judge_all([GateInput(samples, sample_rate, text, language, prompt)])[0]
 
-    def judge_all(self, utterances: Sequence[Heard]) -> list[Quality]:
+    def judge_all(self, utterances: Sequence[GateInput]) -> list[Quality]:
         """Figures of utterances, in their order; all but the silence before speech is measured on trimmed speech."""
         spans = [speech_span(one.samples, one.sample_rate) for one in utterances]
         speech = [_levelled(one, span) for one, span in zip(utterances, spans, strict=True)]
         wordings = self._transcripts(utterances, speech)
         return [self._figures(*each) for each in zip(utterances, spans, speech, wordings, strict=True)]
 
-    def verdicts(self, utterances: Sequence[Heard]) -> list[Quality | BadSpeechError]:
+    def verdicts(self, utterances: Sequence[GateInput]) -> list[Quality | BadSpeechError]:
         """For each utterance its figures, or a BadSpeechError that says what the recipe does not allow."""
         all_figures = self.judge_all(utterances)
         return [BadSpeechError(problem) if (problem := self.problem(figures)) else figures for figures in all_figures]
@@ -154,7 +154,9 @@ class Gate:
         """What the recipe does not allow of an utterance, in words and figures; None if it passes."""
         return quality.problem(figures, self.spec)
 
-    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[transcript.Wording | None]:
+    def _transcripts(
+        self, utterances: Sequence[GateInput], speech: Sequence[Waveform]
+    ) -> list[transcript.Wording | None]:
         transcripts: list[transcript.Wording | None] = [None] * len(utterances)
         if self._recogniser is None:
             return transcripts
@@ -168,7 +170,7 @@ class Gate:
         return transcripts
 
     def _figures(
-        self, one: Heard, span: tuple[int, int], speech: Waveform, heard: transcript.Wording | None
+        self, one: GateInput, span: tuple[int, int], speech: Waveform, heard: transcript.Wording | None
     ) -> Quality:
         start, end = span
         if start == end:
@@ -209,7 +211,7 @@ class Gate:
             return None
 
 
-def _levelled(one: Heard, span: tuple[int, int]) -> Waveform:
+def _levelled(one: GateInput, span: tuple[int, int]) -> Waveform:
     """Its speech [samples] at MEASURE_HZ; empty if there is none."""
     start, end = span
     if start == end:

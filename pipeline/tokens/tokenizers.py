@@ -23,6 +23,7 @@ TEXT_TOKENIZERS: dict[str, type[TextTokenizer]] = {
     BytePairTokenizer.name: BytePairTokenizer,
     PretrainedTokenizer.name: PretrainedTokenizer,
 }
+_OTHER_VERSION = "Install the version of duplexgen that manifest.json names."
 
 
 def installed(
@@ -33,16 +34,18 @@ def installed(
     tokens: the recipe's section, which says where its weights are. Raises UserError if those are of another tokenizer.
     """
     name = described.name
-    tokenizer = table[name](tokens) if name in table else None
-    if tokenizer and (problems := tokenizer.check()):
+    if name not in table:
+        raise UserError(f"the data set was made with the tokenizer {name!r}, which is not known here. {_OTHER_VERSION}")
+    tokenizer = table[name](tokens)
+    if problems := tokenizer.check():
         reasons = "; ".join(f"{dotted(location)}: {message}" for location, message in problems)
         raise UserError(f"the tokenizer {name!r} of the data set cannot be used here: {reasons}")
-    actual = tokenizer.fingerprint() if tokenizer else {}
-    expected = described.model_dump(include={"sha256", "version"})
-    if tokenizer is None or any(actual.get(key) != value for key, value in expected.items()):
+    actual, expected = tokenizer.fingerprint(), described.model_dump(include={"sha256", "version"})
+    if unlike := [key for key, value in expected.items() if actual.get(key) != value]:
+        differences = "; ".join(f"{key} is {actual.get(key)}, expected {expected[key]}" for key in unlike)
         raise UserError(
-            f"the data set was made with the tokenizer {name!r} of sha256 {described.sha256[:12]}…, which is not "
-            "the one installed. Install the version of duplexgen that manifest.json names."
+            f"the tokenizer {name!r} here is not that of the data set: {differences}. If the recipe names the folder "
+            f"of its weights, see that it is the same model. Otherwise: {_OTHER_VERSION}"
         )
     tokenizer.load()
     return tokenizer

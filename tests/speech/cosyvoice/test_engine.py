@@ -100,7 +100,7 @@ def test_a_long_text_is_spoken_in_parts_and_joined(engine_of, monkeypatch):
     monkeypatch.setattr(engine_module, "check_tokens", lambda *_: None)
     monkeypatch.setattr(engine_module, "check_start", lambda *_: None)
     monkeypatch.setattr(segments_module, "MOST_PER_TEXT_TOKEN", 1)
-    monkeypatch.setattr(segments_module, "FEWEST_A_TEXT_TOKEN", 1)
+    monkeypatch.setattr(segments_module, "FEWEST_PER_TEXT_TOKEN", 1)
     whole = engine.speak([SpeechRequest(text, "voice0", "en", 3)])[0]
     assert isinstance(whole, RawSpeech)
     tokens = sum(len(engine._loaded.text_ids(part)) for part in texts)

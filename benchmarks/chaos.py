@@ -4,12 +4,12 @@
     python -m benchmarks.chaos --kills 20 --raylets 3
     python -m benchmarks.chaos --kills 3 --raylets 3 --head
 
-Some kills come after a random time; some the moment a half-written file is seen, which is where a commit could go
-wrong. Half hit the driver, half a worker, which Ray must replace without the driver noticing.
+Some kills come after a random time; others as soon as a half-written file is seen, which is where a commit could go
+wrong. Each ends with the driver. In half of them workers die before it, which Ray must replace.
 
-With --raylets, each build runs on a cluster of so many nodes on this machine, and loses one of them: its raylet and all
-that it has started, at once. It must end by itself. With --head, it loses the GCS: it must end with a sentence and exit
-status 2, and the same command on a new cluster must end in the same bytes.
+With --raylets, each build runs on a cluster of that many nodes on this machine, and loses one of them: its raylet and
+all that the raylet has started, at once. The build must end by itself. With --head, it loses the GCS: it must end with
+a message and exit status 2, and the same command on a new cluster must end in the same bytes.
 """
 
 import argparse
@@ -39,11 +39,11 @@ COMMAND = [sys.executable, "-m", "benchmarks.replayed", "build"]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A recipe, and the folder that a build of it may fill."""
+    """A recipe, and the folder of its build."""
 
     recipe: Path
     folder: Path
-    address: str = ""  # of a cluster; else each build starts its own
+    address: str = ""  # of a cluster; empty: each build starts its own
     limit: int | None = None  # dialogues
 
     @property
@@ -60,7 +60,7 @@ class Site:
             return subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stdout=log, stderr=log, env=environment)
 
     def finish(self) -> float:
-        """Run the build to its end; seconds it took."""
+        """Run the build to its end. Returns its seconds. Raises RuntimeError, with its log, if it fails."""
         start = time.monotonic()
         if self.start().wait(timeout=LONGEST_BUILD_S):
             raise RuntimeError((self.folder / "log").read_text())
@@ -68,7 +68,7 @@ class Site:
 
 
 def interrupt(site: Site, rng: random.Random, longest_s: float) -> str:
-    """Start a build and kill the driver, or workers and then the driver; returns what was done."""
+    """Start a build and kill its driver, or workers and then the driver. Returns in words what was killed."""
     process = site.start()
     driver = psutil.Process(process.pid)
     at_write = rng.random() < 0.5
@@ -87,9 +87,9 @@ def interrupt(site: Site, rng: random.Random, longest_s: float) -> str:
 
 
 def kill(process: subprocess.Popen[bytes]) -> float:
-    """Kill a driver, if it runs; seconds until the last of what works for it had died with it.
+    """Kill a driver, if it runs. Returns the seconds until no process of its build runs any more.
 
-    Raises RuntimeError if something outlives it for long.
+    Raises RuntimeError if one still runs after LONGEST_DEATH_S.
     """
     family = [] if process.poll() is not None else descendants(psutil.Process(process.pid))
     process.kill()
@@ -103,9 +103,9 @@ def kill(process: subprocess.Popen[bytes]) -> float:
 
 
 def working(family: list[psutil.Process]) -> list[str]:
-    """Names of those that still run, but for Ray's agents: they spend a minute telling a dead cluster that it died.
+    """Names of the processes that still run, without Ray's agents: they try for a minute to reach the dead cluster.
 
-    An agent that has only just started goes by the name of `python` still.
+    An agent that has just started still has the name `python`.
     """
     names = []
     for child in family:
@@ -117,7 +117,7 @@ def working(family: list[psutil.Process]) -> list[str]:
 
 
 def wait(process: subprocess.Popen[bytes], folder: Path, seconds: float, for_write: bool) -> None:
-    """Until the time is over, then, if asked for, until a half-written file is seen; or the build has ended."""
+    """Wait until the time is over and, with `for_write`, until a half-written file is seen; or until the build ends."""
     deadline = time.monotonic() + seconds
     while process.poll() is None:
         late = time.monotonic() - deadline
@@ -127,6 +127,7 @@ def wait(process: subprocess.Popen[bytes], folder: Path, seconds: float, for_wri
 
 
 def descendants(driver: psutil.Process) -> list[psutil.Process]:
+    """All processes below a process; none if it has ended."""
     try:
         return list(driver.children(recursive=True))
     except psutil.NoSuchProcess:
@@ -141,10 +142,10 @@ def differences(left: Path, right: Path) -> list[str]:
 
 
 class Raylets:
-    """A cluster on this machine, of one core a node."""
+    """A cluster on this machine, with one core per node."""
 
     def __init__(self, number: int, num_cpus: float = 1) -> None:
-        os.environ.update(RAY_health_check_period_ms="1000")  # by itself Ray takes twenty seconds to find a node lost
+        os.environ.update(RAY_health_check_period_ms="1000")  # Ray's default is twenty seconds for a lost node
         self.cluster = Cluster()
         self.head = self.cluster.add_node(num_cpus=num_cpus, include_dashboard=False)
         self.nodes = [self.head]
@@ -161,7 +162,7 @@ class Raylets:
         self.started.append(self.nodes[-1])
 
     def lose(self, index: int) -> None:
-        """Kill a node as a machine that loses its power: its raylet and all that this has started."""
+        """Kill a node as if its machine lost power: its raylet and all that the raylet has started."""
         raylet = psutil.Process(self.nodes.pop(index).all_processes["raylet"][0].process.pid)
         kill_all([raylet, *descendants(raylet)])
 
@@ -170,7 +171,7 @@ class Raylets:
         kill_all([psutil.Process(self.head.all_processes["gcs_server"][0].process.pid)])
 
     def stop(self) -> None:
-        """Kill what is left of it, and nothing of another Ray that this process may have started."""
+        """Kill what is left of the cluster, and nothing of another Ray that this process may have started."""
         for node in self.started:
             for name in ("raylet", "gcs_server"):
                 for started in node.all_processes.get(name, []):
@@ -186,11 +187,11 @@ def kill_all(processes: list[psutil.Process]) -> None:
 
 
 def lost_nodes(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
-    """Builds that lose a node each, so many; returns how many files differ, or builds that did not end well."""
+    """Run builds until `kills` of them have lost a node. Returns how many files differ and builds failed."""
     cluster, bad = Raylets(raylets), 0
-    alone, longest_s = left_alone(recipe, limit, cluster)
-    lost = builds = 0
-    while lost < kills:
+    alone, longest_s = undisturbed(recipe, limit, cluster)
+    losses = builds = 0
+    while losses < kills:
         builds += 1
         site = Site(recipe, recipe.parent / f"lost-{builds}", cluster.address, limit)
         process = site.start()
@@ -200,15 +201,15 @@ def lost_nodes(recipe: Path, limit: int | None, kills: int, rng: random.Random, 
         if process.poll() is not None:
             print("a build ended before its node was lost")
             continue
-        lost += 1
+        losses += 1
         start = time.monotonic()
         what = f"node {index}{' at a write' if at_write else ''}, {commits(site)} commits"
         cluster.lose(index)
         status = process.wait(timeout=LONGEST_BUILD_S)
         different = differences(alone.out, site.out)
         bad += len(different) + bool(status)
-        print(f"loss {lost}: {what}; status {status} after {time.monotonic() - start:.1f} s, {different} differ")
-        print_said(site)
+        print(f"loss {losses}: {what}; status {status} after {time.monotonic() - start:.1f} s, {different} differ")
+        print_messages(site)
         cluster.add()
     cluster.stop()
     print(f"{kills} nodes lost, {bad} files differ or builds failed")
@@ -216,18 +217,18 @@ def lost_nodes(recipe: Path, limit: int | None, kills: int, rng: random.Random, 
 
 
 def lost_heads(recipe: Path, limit: int | None, kills: int, rng: random.Random, raylets: int) -> int:
-    """Builds that lose the GCS, so many, and continue on a new cluster; returns the failures."""
-    cluster, bad, lost = Raylets(raylets), 0, 0
-    alone, longest_s = left_alone(recipe, limit, cluster)
-    while lost < kills:
-        site = Site(recipe, recipe.parent / f"lost-head-{lost}", cluster.address, limit)
+    """Run `kills` builds that lose the GCS and continue on a new cluster. Returns the number of failures."""
+    cluster, bad, losses = Raylets(raylets), 0, 0
+    alone, longest_s = undisturbed(recipe, limit, cluster)
+    while losses < kills:
+        site = Site(recipe, recipe.parent / f"lost-head-{losses}", cluster.address, limit)
         process = site.start()
         wait(process, site.folder, rng.uniform(0, longest_s), for_write=False)
         if process.poll() is not None:
             print("a build ended before its head was lost")
             shutil.rmtree(site.folder)
             continue
-        lost += 1
+        losses += 1
         start = time.monotonic()
         what = f"{commits(site)} commits"
         cluster.lose_head()
@@ -238,14 +239,14 @@ def lost_heads(recipe: Path, limit: int | None, kills: int, rng: random.Random, 
         Site(recipe, site.folder, cluster.address, limit).finish()
         different = differences(alone.out, site.out)
         bad += len(different) + (status != USER_ERROR)
-        print(f"head {lost}: {what}; status {status} after {took_s:.1f} s; afterwards {different} differ")
-        print_said(site)
+        print(f"head {losses}: {what}; status {status} after {took_s:.1f} s; afterwards {different} differ")
+        print_messages(site)
     cluster.stop()
     print(f"{kills} heads lost, {bad} files differ or builds failed")
     return bad
 
 
-def left_alone(recipe: Path, limit: int | None, cluster: Raylets) -> tuple[Site, float]:
+def undisturbed(recipe: Path, limit: int | None, cluster: Raylets) -> tuple[Site, float]:
     """A build on a cluster that loses nothing, and the seconds it took."""
     alone = Site(recipe, recipe.parent / "alone", cluster.address, limit)
     alone_s = alone.finish()
@@ -258,8 +259,8 @@ def commits(site: Site) -> int:
     return len(list((site.folder / "work").glob("*/part-*.json")))
 
 
-def print_said(site: Site) -> None:
-    """What a build has said beside its progress."""
+def print_messages(site: Site) -> None:
+    """Print the messages of a build, without its progress."""
     for line in (site.folder / "log").read_text().splitlines():
         if "partitions are through" in line or line.startswith("duplexgen:"):
             print(f"    {line}")
@@ -267,19 +268,19 @@ def print_said(site: Site) -> None:
 
 
 def killed_builds(recipe: Path, limit: int | None, kills: int, rng: random.Random) -> int:
-    """Builds of which drivers and workers are killed; returns how many files differ."""
+    """Kill drivers and workers of builds, `kills` times, and finish each build. Returns how many files differ."""
     alone = Site(recipe, recipe.parent / "alone", limit=limit)
     alone_s = alone.finish()
     print(f"left alone: {alone_s:.1f} s", flush=True)
-    done = rounds = bad_files = 0
-    while done < kills:
+    number = rounds = bad_files = 0
+    while number < kills:
         rounds += 1
-        killed = Site(recipe, recipe.parent / f"killed-{rounds}", limit=limit)
-        while done < kills and not killed.out.exists():
-            done += 1
-            print(f"kill {done}: {interrupt(killed, rng, alone_s)}", flush=True)
-        killed.finish()
-        different = differences(alone.out, killed.out)
+        site = Site(recipe, recipe.parent / f"killed-{rounds}", limit=limit)
+        while number < kills and not site.out.exists():
+            number += 1
+            print(f"kill {number}: {interrupt(site, rng, alone_s)}", flush=True)
+        site.finish()
+        different = differences(alone.out, site.out)
         bad_files += len(different)
         files = sum(path.is_file() for path in alone.out.rglob("*"))
         print(f"build {rounds}: {files} files, {len(different)} differ {different}", flush=True)
@@ -288,12 +289,12 @@ def killed_builds(recipe: Path, limit: int | None, kills: int, rng: random.Rando
 
 
 def main() -> None:
-    register()  # raylets, too, hand on to their workers where its module is
+    register()  # before raylets start, as they pass PYTHONPATH on to their workers
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="dialogues of a build")
-    parser.add_argument("--raylets", type=int, default=0, help="kill nodes of a cluster of so many")
+    parser.add_argument("--limit", type=int, help="use this many dialogues")
+    parser.add_argument("--raylets", type=int, default=0, help="kill nodes of a cluster of this many nodes")
     parser.add_argument("--head", action="store_true", help="kill the GCS of that cluster in place of a node")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)

@@ -1,8 +1,8 @@
 """CosyVoice: batched decoding beside the package's own one-at-a-time inference, lengths fixed, weights random.
 
-Speed does not depend on the weights, lengths would: every utterance is made to last exactly `--seconds`. `--size full`
-has the dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. `--soak 2000` speaks as many
-utterances of many lengths and voices with the whole engine instead, and prints what memory it takes at each quarter.
+Speed does not depend on the weights, but on lengths: every utterance lasts exactly `--seconds`. `--size full` has the
+dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. `--soak 2000` speaks that many utterances of
+many lengths and voices with the whole engine instead, and prints its memory at each quarter.
 See benchmarks/README.md.
 """
 
@@ -26,12 +26,12 @@ from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
 from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, VoicePrompt, assemble
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice import configurations, folders
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}
-FULL_OF_ITS_OWN = {
+FULL_BY_VERSION = {
     1: {"hidden": 1024, "layers": 14, "heads": 16, "units": 4096},
     3: {"flow_heads": 16},
 }
@@ -41,7 +41,7 @@ WANTED = 4.0  # times the package's own, at batch 16
 
 
 class Clock:
-    """Seconds spent in parts of the work, the device being waited for."""
+    """Seconds of the parts of the work; it waits for the device."""
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -120,14 +120,14 @@ def batched(parts: Parts, prompt: VoicePrompt, utterances: int, batch: int, seco
     return clock.spent
 
 
-def one_at_a_time(made: dict[str, Any], parts: Parts, prompt: VoicePrompt, utterances: int, seconds: float) -> float:
+def one_at_a_time(modules: dict[str, Any], parts: Parts, prompt: VoicePrompt, utterances: int, seconds: float) -> float:
     """Seconds that the package's own `tts` needs, which `inference_zero_shot` calls for each segment."""
     import torch
 
     with contained():
         from cosyvoice.cli import model as models
     name = {1: "CosyVoiceModel", 2: "CosyVoice2Model", 3: "CosyVoice3Model"}[parts.version]
-    model = getattr(models, name)(made["llm"], made["flow"], made["hift"], parts.dtype is torch.float16)
+    model = getattr(models, name)(modules["llm"], modules["flow"], modules["hift"], parts.dtype is torch.float16)
     clock = Clock(parts.device)
     embedding = torch.from_numpy(prompt.embedding)[None]
     tokens = torch.from_numpy(prompt.tokens)[None].int()
@@ -135,8 +135,8 @@ def one_at_a_time(made: dict[str, Any], parts: Parts, prompt: VoicePrompt, utter
     for number in range(utterances):
         text = torch.tensor([text_of(number, seconds)], dtype=torch.int32)
         ratio = round(seconds * TOKENS_HZ[parts.version]) / text.shape[1] + 1e-6
-        own = type(made["llm"]).inference
-        made["llm"].inference = partial(own, made["llm"], min_token_text_ratio=ratio, max_token_text_ratio=ratio)
+        own = type(modules["llm"]).inference
+        modules["llm"].inference = partial(own, modules["llm"], min_token_text_ratio=ratio, max_token_text_ratio=ratio)
         chunks = list(
             model.tts(
                 text=text,
@@ -150,12 +150,13 @@ def one_at_a_time(made: dict[str, Any], parts: Parts, prompt: VoicePrompt, utter
         )
         spoken_s = sum(chunk["tts_speech"].shape[1] for chunk in chunks) / parts.sample_rate
         if not 0.9 * seconds < spoken_s < 1.1 * seconds:
-            raise SystemExit(f"the package made {spoken_s:.2f} s instead of {seconds} s: its figure would mean nothing")
-    del made["llm"].inference
+            raise SystemExit(f"the package made {spoken_s:.2f} s instead of {seconds} s: the two cannot be compared")
+    del modules["llm"].inference
     return clock.now() - started
 
 
 def best(measure: Callable[[], Any], score: Callable[[Any], float], repeats: int) -> Any:
+    """The measurement with the lowest score, of so many."""
     return min((measure() for _ in range(repeats)), key=score)
 
 
@@ -164,54 +165,60 @@ def main() -> None:
     parser.add_argument("--version", type=int, choices=(1, 2, 3), default=2)
     parser.add_argument("--size", choices=("tiny", "full"), default="tiny")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 16, 32])
-    parser.add_argument("--seconds", type=float, default=8.0, help="of every utterance")
-    parser.add_argument("--utterances", type=int, help="a batch size is measured on (default: the largest batch)")
-    parser.add_argument("--own", type=int, default=4, help="utterances the package's own inference is measured on")
-    parser.add_argument("--repeats", type=int, default=2, help="the best of so many is taken")
+    parser.add_argument("--seconds", type=float, default=8.0, help="let every utterance last this long")
+    parser.add_argument(
+        "--utterances", type=int, help="measure each batch size on this many (default: the largest batch)"
+    )
+    parser.add_argument(
+        "--own", type=int, default=4, help="measure the package's own inference on this many utterances"
+    )
+    parser.add_argument("--repeats", type=int, default=2, help="take the best of this many runs")
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
     parser.add_argument("--device", choices=("cpu", "cuda"))
-    parser.add_argument("--source", help="a clone of CosyVoice; default: the package that is installed")
-    parser.add_argument("--compile", action="store_true", help="ours with torch.compile")
-    parser.add_argument("--soak", type=int, metavar="UTTERANCES", help="memory over so many, no speeds")
+    parser.add_argument("--source", help="use this clone of CosyVoice (default: the installed package)")
+    parser.add_argument("--compile", action="store_true", help="measure ours with torch.compile")
+    parser.add_argument(
+        "--soak", type=int, metavar="UTTERANCES", help="print the memory over this many utterances, and no speeds"
+    )
     parser.add_argument("--json", type=Path)
-    chosen = parser.parse_args()
-    if chosen.soak:
-        soak(chosen)
+    arguments = parser.parse_args()
+    if arguments.soak:
+        soak(arguments)
     else:
-        run(chosen)
+        run(arguments)
 
 
-def size_of(chosen: argparse.Namespace) -> dict[str, int]:
-    if chosen.size == "tiny":
+def size_of(arguments: argparse.Namespace) -> dict[str, int]:
+    if arguments.size == "tiny":
         return dict(configurations.TINY)
-    return {**configurations.FULL, **FULL_OF_ITS_OWN.get(chosen.version, {})}
+    return {**configurations.FULL, **FULL_BY_VERSION.get(arguments.version, {})}
 
 
-def soak(chosen: argparse.Namespace) -> None:
+def soak(arguments: argparse.Namespace) -> None:
     """Memory of the process, and of the GPU if there is one, while an engine speaks partition after partition."""
     import torch
 
-    on_gpu = (chosen.device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
+    on_gpu = (arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
     with tempfile.TemporaryDirectory() as name:
         os.environ["XDG_CACHE_HOME"] = name  # of prompts
-        Code.find(chosen.source).make_importable()
-        folder = folders.make_folder(Path(name) / "model", chosen.version, size_of(chosen))
+        Code.find(arguments.source).make_importable()
+        folder = folders.make_folder(Path(name) / "model", arguments.version, size_of(arguments))
         bank = folders.make_bank(Path(name) / "bank", voices=VOICES)
-        fields = {"source": chosen.source, "precision": chosen.precision, "compile": chosen.compile}
+        fields = {"source": arguments.source, "precision": arguments.precision, "compile": arguments.compile}
         section = CosyVoice(model=str(folder), bank=str(bank), num_gpus=1.0 if on_gpu else 0.0, **fields)
         engine = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section))
         engine.load()
-        spoken, quarter = 0, -(-chosen.soak // 4)
+        count, quarter = 0, -(-arguments.soak // 4)
         print("utterances   with sound   process GiB   GPU GiB (now, most reserved)")
-        for first in range(0, chosen.soak, quarter):
-            last = min(first + quarter, chosen.soak)
+        for first in range(0, arguments.soak, quarter):
+            last = min(first + quarter, arguments.soak)
             for start in range(first, last, PARTITION):
                 batch = [utterance(number) for number in range(start, min(start + PARTITION, last))]
-                spoken += sum(isinstance(said, Said) for said in engine.speak(batch))
+                count += sum(isinstance(result, RawSpeech) for result in engine.speak(batch))
             gc.collect()
             process = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             gpu = (torch.cuda.memory_allocated(), torch.cuda.max_memory_reserved()) if on_gpu else (0, 0)
-            row = f"{last:10}   {spoken:10}   {process / 2**30:11.3f}   {gpu[0] / 2**30:.3f} {gpu[1] / 2**30:.3f}"
+            row = f"{last:10}   {count:10}   {process / 2**30:11.3f}   {gpu[0] / 2**30:.3f} {gpu[1] / 2**30:.3f}"
             print(row, flush=True)
 
 
@@ -220,48 +227,50 @@ def utterance(number: int) -> SpeechRequest:
     return SpeechRequest(" ".join(["Yes"] * words) + ".", f"voice{number % VOICES}", "en", number)
 
 
-def run(chosen: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     import torch
 
-    device = torch.device(chosen.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    precision: Precision = chosen.precision
-    size = size_of(chosen)
-    # Two models, as either halves its own in its way; the package knows no bf16.
+    device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    precision: Precision = arguments.precision
+    size = size_of(arguments)
+    # Two models, as each side converts its own to half precision. The package has no bf16.
     own_precision: Precision = "fp32" if precision == "bf16" else precision
-    ours, made_for_them = (random_model(chosen.version, size, chosen.source) for _ in range(2))
-    # Ours last: the kernels that it chooses are the process's, and so the package's as well.
+    our_modules, package_modules = (random_model(arguments.version, size, arguments.source) for _ in range(2))
+    # Ours last: it chooses kernels for the whole process, and so for the package as well.
     theirs, parts = (
-        assemble(made, None, chosen.version, configurations.RATE_HZ[chosen.version], device, kind)
-        for made, kind in ((made_for_them, own_precision), (ours, precision))
+        assemble(modules, None, arguments.version, configurations.RATE_HZ[arguments.version], device, kind)
+        for modules, kind in ((package_modules, own_precision), (our_modules, precision))
     )
-    if chosen.compile:
+    if arguments.compile:
         compiling.speed_up(parts)
-    prompt = random_prompt(chosen.version, 5.0)
-    utterances = chosen.utterances or max(chosen.batch)
+    prompt = random_prompt(arguments.version, 5.0)
+    utterances = arguments.utterances or max(arguments.batch)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"CosyVoice v{chosen.version} {chosen.size}, {precision}, {where}, torch {torch.__version__}")
-    batched(parts, prompt, 1, 1, 1.0)  # kernels are chosen, memory is taken
+    print(f"CosyVoice v{arguments.version} {arguments.size}, {precision}, {where}, torch {torch.__version__}")
+    batched(parts, prompt, 1, 1, 1.0)  # the first run chooses kernels and takes memory
     own_s = best(
-        lambda: one_at_a_time(made_for_them, theirs, prompt, chosen.own, chosen.seconds), float, chosen.repeats
+        lambda: one_at_a_time(package_modules, theirs, prompt, arguments.own, arguments.seconds),
+        float,
+        arguments.repeats,
     )
-    own = chosen.own * chosen.seconds / own_s
-    print(f"the package, one at a time: {own:6.2f} audio-seconds a second")
+    own = arguments.own * arguments.seconds / own_s
+    print(f"the package, one at a time: {own:6.2f} audio-seconds per second")
     print("batch   audio-s/s   x the package   llm    flow   vocoder   peak GiB")
-    results: dict[str, Any] = {"own": own, "device": where, "options": {k: str(v) for k, v in vars(chosen).items()}}
-    for batch in chosen.batch:
+    results: dict[str, Any] = {"own": own, "device": where, "options": {k: str(v) for k, v in vars(arguments).items()}}
+    for batch in arguments.batch:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        measure = partial(batched, parts, prompt, max(utterances, batch), batch, chosen.seconds)
-        spent = best(measure, lambda found: sum(found.values()), chosen.repeats)
+        measure = partial(batched, parts, prompt, max(utterances, batch), batch, arguments.seconds)
+        spent = best(measure, lambda parts_s: sum(parts_s.values()), arguments.repeats)
         total = sum(spent.values())
-        rate = max(utterances, batch) * chosen.seconds / total
+        rate = max(utterances, batch) * arguments.seconds / total
         peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
         shares = "  ".join(f"{share / total:5.1%}" for share in spent.values())
         print(f"{batch:5}   {rate:9.2f}   {rate / own:13.2f}   {shares}   {peak:8.1f}", flush=True)
-        results[str(batch)] = {"audio_seconds_a_second": rate, "spent_s": spent, "peak_gib": peak}
+        results[str(batch)] = {"audio_seconds_per_second": rate, "spent_s": spent, "peak_gib": peak}
     print(f"wanted at batch 16 on a GPU: {WANTED:.0f} x the package")
-    if chosen.json:
-        chosen.json.write_text(json.dumps(results, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

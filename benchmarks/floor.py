@@ -2,8 +2,8 @@
 
     python -m benchmarks.floor
 
-No pipeline that keeps its audio can be faster than this on the same machine; a figure of the pipeline is only
-worth something next to it, taken in the same run.
+No pipeline that stores its audio can be faster than this on the same machine. Compare figures of a pipeline with it
+only if both are measured in one run.
 """
 
 import json
@@ -18,7 +18,7 @@ from duplexgen.pipeline.audio import flac
 from duplexgen.pipeline.audio.pcm import to_int16
 from duplexgen.pipeline.dialogue import Waveform
 
-UTTERANCES_A_DIALOGUE = 4
+UTTERANCES_PER_DIALOGUE = 4
 REPLY_DELAY_S = 0.8
 NEXT_TURN_GAP_S = 1.75  # the mean of U(0.5, 3.0)
 MIN_CPU_S = 5.0
@@ -28,11 +28,12 @@ SAMPLE_CORPUS = Path(__file__).parent.parent / "recipes" / "sample" / "ultrachat
 def measure_floor(utterances: Sequence[Waveform], sample_rate: int, min_cpu_s: float = MIN_CPU_S) -> float:
     """Hours of dialogue per core-hour of only mixing and FLAC encoding, on one thread.
 
-    utterances: real speech [samples] each at `sample_rate`, taken in turn by user and assistant, four to a
-    dialogue; they are used again until `min_cpu_s` seconds of processor time are spent.
+    utterances: real speech, f32 [samples] each at `sample_rate`, of user and assistant in turn, four per dialogue.
+    They are used again until `min_cpu_s` seconds of processor time are over.
     Raises ValueError if there are none.
     """
-    dialogues = [utterances[i : i + UTTERANCES_A_DIALOGUE] for i in range(0, len(utterances), UTTERANCES_A_DIALOGUE)]
+    starts = range(0, len(utterances), UTTERANCES_PER_DIALOGUE)
+    dialogues = [utterances[start : start + UTTERANCES_PER_DIALOGUE] for start in starts]
     if not dialogues:
         raise ValueError("expected at least one utterance")
     encode(mix(dialogues[0], sample_rate), sample_rate)  # the first call loads the encoder
@@ -73,24 +74,24 @@ def kokoro_utterances(count: int) -> list[Waveform]:
     engine = Kokoro()
     engine.load()
     voices = sorted(name for name, voice in engine.voices().items() if "en" in voice.languages)
-    spoken: list[Waveform] = []
+    waveforms: list[Waveform] = []
     for line in SAMPLE_CORPUS.read_text("utf-8").splitlines():
         for text in json.loads(line)["data"]:
-            result = engine.speak([SpeechRequest(text, voices[len(spoken) % len(voices)], "en", seed=0)])[0]
+            result = engine.speak([SpeechRequest(text, voices[len(waveforms) % len(voices)], "en", seed=0)])[0]
             if not isinstance(result, DialogueRejected):
-                spoken.append(result.waveform)
-            if len(spoken) == count:
-                return spoken
-    return spoken
+                waveforms.append(result.waveform)
+            if len(waveforms) == count:
+                return waveforms
+    return waveforms
 
 
 def main() -> None:
     import soxr
 
-    spoken = kokoro_utterances(12)
-    print("mix + FLAC alone, two channels, one thread: audio-hours of dialogue a core-hour")
+    waveforms = kokoro_utterances(12)
+    print("mix + FLAC alone, two channels, one thread: audio-hours of dialogue per core-hour")
     for sample_rate in (24000, 16000):
-        utterances = [soxr.resample(waveform, 24000, sample_rate) for waveform in spoken]
+        utterances = [soxr.resample(waveform, 24000, sample_rate) for waveform in waveforms]
         print(f"  {sample_rate / 1000:g} kHz  {measure_floor(utterances, sample_rate):8,.0f}", flush=True)
 
 

@@ -4,7 +4,7 @@
 
 Turns of each source, read out by the rules, are spoken by the training voices in turn. A recogniser that rejects what
 it does not understand lowers its own word error rate in any case: `--judge` is a second one, which only listens.
-WORK keeps what was spoken, for other thresholds to be tried on. Processor time, one thread.
+WORK stores the speech, so that other thresholds can be tried on it. Processor time, one thread.
 """
 
 import argparse
@@ -35,23 +35,23 @@ from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.sources import reading as sources
 from duplexgen.pipeline.sources.section import Source
 from duplexgen.pipeline.speech import section
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
-from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, Heard
+from duplexgen.pipeline.speech.gate.gate import THRESHOLDS, GateInput
 from duplexgen.pipeline.speech.guard import BadSpeechError
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.speech.speaking import finish
 from duplexgen.pipeline.storage.atomic import atomic_path
 
 SPEECH = section.Speech(assistant_voice="af_heart")
-PARTITION = 64  # utterances judged together, as a stage does
+PARTITION = 64  # utterances that are judged together, as in a stage
 BATCHED, SIZES = 32, (1, 8, 16, 32)  # clips, and how many are decoded together
 TIMED = 20  # utterances, about, on which each threshold is timed by itself
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One utterance, what the gate says about it, and what somebody else hears."""
+    """One utterance, what the gate says about it, and what the second recogniser hears."""
 
     text: str
     voice: str
@@ -73,13 +73,13 @@ def texts(place: str) -> Iterator[str]:
     rewriter = RulesRewriter(Rewriting())
     for item in sources.read(source, Path.cwd()):
         if isinstance(item, sources.Read):
-            (said,) = rewriter.rewrite_all([item.dialogue])
-            if isinstance(said, Rewritten):
-                yield from (turn.text for turn in said.dialogue.turns)
+            (result,) = rewriter.rewrite_all([item.dialogue])
+            if isinstance(result, Rewritten):
+                yield from (turn.text for turn in result.dialogue.turns)
 
 
-class Spoken:
-    """Utterances by Kokoro, each synthesized once and kept with the time that it took."""
+class Speaker:
+    """Speaks with Kokoro. Each utterance is synthesized once, and stored with the time that this took."""
 
     def __init__(self, work: Path) -> None:
         self.engine = Kokoro(SPEECH)
@@ -88,7 +88,7 @@ class Spoken:
         work.mkdir(parents=True, exist_ok=True)
 
     def speak(self, request: SpeechRequest) -> tuple[Waveform, float]:
-        """Waveform and seconds. Raises BadSpeechError if it cannot be spoken, or the guards do not let it through."""
+        """Waveform and seconds. Raises BadSpeechError if it cannot be spoken, or a guard rejects it."""
         path = self.work / f"{hashlib.sha256(f'{request.voice} {request.text}'.encode()).hexdigest()}.npz"
         if not path.exists():
             started = time.process_time()
@@ -100,21 +100,21 @@ class Spoken:
                 np.savez(stream, waveform=result.waveform, spent_s=spent_s)
         with np.load(path) as kept:
             waveform, spent_s = kept["waveform"], float(kept["spent_s"])
-        finished = finish(Said(waveform), self.engine.sample_rate, request, SPEECH)
+        finished = finish(RawSpeech(waveform), self.engine.sample_rate, request, SPEECH)
         if isinstance(finished, BadSpeechError):
             raise finished
         return waveform, spent_s
 
 
-def speak(said: Sequence[str], work: Path) -> tuple[list[tuple[SpeechRequest, Waveform]], list[str], float]:
-    """What Kokoro says and the guards let through, what they do not, and the seconds that synthesis took."""
-    kokoro = Spoken(work)
-    known = kokoro.engine.voices().values()
-    voices = sorted(voice.name for voice in known if voice.split == "train" and "en" in voice.languages)
+def speak(texts: Sequence[str], work: Path) -> tuple[list[tuple[SpeechRequest, Waveform]], list[str], float]:
+    """The utterances that pass the guards, the reasons why others do not, and the seconds of synthesis."""
+    kokoro = Speaker(work)
+    candidates = kokoro.engine.voices().values()
+    voices = sorted(voice.name for voice in candidates if voice.split == "train" and "en" in voice.languages)
     spoken: list[tuple[SpeechRequest, Waveform]] = []
     refused: list[str] = []
     total_s = 0.0
-    for number, text in enumerate(said):
+    for number, text in enumerate(texts):
         request = SpeechRequest(text, voices[number % len(voices)], "en", seed=0)
         try:
             waveform, spent_s = kokoro.speak(request)
@@ -123,7 +123,7 @@ def speak(said: Sequence[str], work: Path) -> tuple[list[tuple[SpeechRequest, Wa
             continue
         spoken.append((request, waveform))
         total_s += spent_s
-        print(f"\r{number + 1} of {len(said)} spoken, {total_s:.0f} s", end="", file=sys.stderr)
+        print(f"\r{number + 1} of {len(texts)} spoken, {total_s:.0f} s", end="", file=sys.stderr)
     print(file=sys.stderr)
     return spoken, refused, total_s
 
@@ -166,7 +166,7 @@ def listen(
     for first in range(0, len(spoken), PARTITION):
         some = spoken[first : first + PARTITION]
         started = time.process_time()
-        figures = gate.judge_all([Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in some])
+        figures = gate.judge_all([GateInput(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in some])
         spent_s += time.process_time() - started
         texts = judge.texts([heard_clip(wave) for _, wave in some], "en") if judge else [None] * len(some)
         for (request, waveform), quality, heard in zip(some, figures, texts, strict=True):
@@ -188,7 +188,7 @@ def show(judged: Sequence[Judged], refused: Sequence[str], judge: bool) -> None:
     print(f"{len(judged) + len(refused)} utterances; {len(refused)} refused by the guards; the gate rejects", end=" ")
     print(f"{len(judged) - len(kept)} of {len(judged)}\n")
     for by_judge in (False, True)[: 1 + judge]:
-        print("word error rate by", "the judge, which had no say" if by_judge else "the gate's own recogniser")
+        print("word error rate by", "the judge, which rejects nothing" if by_judge else "the gate's own recogniser")
         print(f"  without the gate  {word_error_rate(judged, by_judge)}")
         print(f"  with it           {word_error_rate(kept, by_judge)}")
         rejected = [one for one in judged if one.problem]
@@ -206,9 +206,9 @@ def show(judged: Sequence[Judged], refused: Sequence[str], judge: bool) -> None:
 
 
 def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: section.Gate) -> Iterator[tuple[str, float]]:
-    """Seconds of processor a second of audio that each threshold takes by itself, trimming included."""
+    """Processor seconds per second of audio of each threshold by itself, trimming included."""
     timed = spoken[:: max(1, len(spoken) // TIMED)]  # from all sources
-    utterances = [Heard(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
+    utterances = [GateInput(wave, Kokoro.sample_rate, one.text, one.language) for one, wave in timed]
     audio_s = sum(len(wave) for _, wave in timed) / Kokoro.sample_rate
     for name, threshold in spec:
         if name not in THRESHOLDS or threshold is None:
@@ -223,31 +223,33 @@ def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: section.Gate) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Kokoro with and without the quality gate.")
-    parser.add_argument("source", nargs="+", metavar="SHAPE:FILE", help="texts, such as ultrachat:dialogues.jsonl")
-    parser.add_argument("--work", type=Path, required=True, help="a folder for what was spoken")
-    parser.add_argument("--whisper", required=True, help="the gate's model: a size or a folder")
-    parser.add_argument("--judge", help="another model, which hears everything and rejects nothing")
-    parser.add_argument("--count", type=int, default=200, help="utterances, from all sources in equal parts")
+    parser.add_argument("source", nargs="+", metavar="SHAPE:FILE", help="speak such texts: ultrachat:dialogues.jsonl")
+    parser.add_argument("--work", type=Path, required=True, help="store the speech in this folder")
+    parser.add_argument("--whisper", required=True, help="let the gate use this model: a size or a folder")
+    parser.add_argument("--judge", help="let this model hear everything as well, and reject nothing")
+    parser.add_argument(
+        "--count", type=int, default=200, help="speak this many utterances, in equal parts of all sources"
+    )
     parser.add_argument("--max-wer", type=float, default=0.2)
     parser.add_argument("--min-dnsmos", type=float, default=2.5)
     parser.add_argument("--max-silence-s", type=float, default=1.0)
     parser.add_argument("--max-repeats", type=int, default=2)
     parser.add_argument("--batches", action="store_true", help="time Whisper alone and in batches, and nothing else")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every utterance's figures there")
-    given = parser.parse_args()
-    thresholds = {name: getattr(given, name) for name in ("max_wer", "min_dnsmos", "max_silence_s", "max_repeats")}
-    spec = section.Gate(whisper=given.whisper, **thresholds)
+    arguments = parser.parse_args()
+    thresholds = {name: getattr(arguments, name) for name in ("max_wer", "min_dnsmos", "max_silence_s", "max_repeats")}
+    spec = section.Gate(whisper=arguments.whisper, **thresholds)
     try:
         gate = Gate(spec)
         if mistakes := gate.check(frozenset({"en"})):
             raise UserError("\n".join(message for _, message in mistakes))
         gate.load()
-        judge = Recogniser(given.judge, "en") if given.judge else None
-        each = -(-given.count // len(given.source))
-        said = [text for place in given.source for text in islice(texts(place), each)]
-        spoken, refused, synthesis_s = speak(said[: given.count], given.work)
-        if given.batches:
-            show_batches(spoken, given.whisper)
+        judge = Recogniser(arguments.judge, "en") if arguments.judge else None
+        each = -(-arguments.count // len(arguments.source))
+        turns = [text for place in arguments.source for text in islice(texts(place), each)]
+        spoken, refused, synthesis_s = speak(turns[: arguments.count], arguments.work)
+        if arguments.batches:
+            show_batches(spoken, arguments.whisper)
             return 0
         judged, gate_s = listen(spoken, gate, judge)
     except UserError as error:
@@ -255,12 +257,12 @@ def main() -> int:
         return 2
     show(judged, refused, judge is not None)
     audio_s = sum(one.duration_s for one in judged)
-    print(f"\nseconds of processor a second of audio, over {audio_s:.0f} s of it")
+    print(f"\nprocessor seconds per second of audio, over {audio_s:.0f} s of it")
     print(f"  synthesis      {synthesis_s / audio_s:.3f}\n  gate           {gate_s / audio_s:.3f}")
     for name, seconds in cost(spoken, spec):
         print(f"    {name:13}{seconds:.3f}")
-    if given.json:
-        given.json.write_text(json.dumps([asdict(one) for one in judged], indent=1, ensure_ascii=False), "utf-8")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(one) for one in judged], indent=1, ensure_ascii=False), "utf-8")
     return 0
 
 

@@ -18,7 +18,7 @@ from duplexgen.pipeline.measures import transcript
 
 HEARING_HZ = 16000
 INSTALL = "pip install -e '.[listen]' && pip install --no-deps Resemblyzer"
-UTTERANCE_PAUSE_S = 1.0  # a longer silence ends what is given to the recogniser at once
+UTTERANCE_PAUSE_S = 1.0  # a longer silence ends a chunk for the recogniser
 LONGEST_CHUNK_S = 28.0  # Whisper hears 30 s at a time
 CHUNK_MARGIN_S = 0.2
 
@@ -44,8 +44,8 @@ class VoiceActivity:
     def segments(self, samples: Waveform) -> list[Segment]:
         """Where there is speech in one channel at 16 kHz [samples], in order of time."""
         tensor = needed("torch").from_numpy(samples)
-        found = self._silero.get_speech_timestamps(tensor, self._model, sampling_rate=HEARING_HZ)
-        return [(int(segment["start"]), int(segment["end"])) for segment in found]
+        segments = self._silero.get_speech_timestamps(tensor, self._model, sampling_rate=HEARING_HZ)
+        return [(int(segment["start"]), int(segment["end"])) for segment in segments]
 
 
 class Recogniser:
@@ -99,13 +99,13 @@ def by_turn(turns: Sequence[Segment], segments: Sequence[Segment]) -> tuple[list
     turn. Each segment goes to the turn it overlaps most; a turn is heard from the start of its first segment to
     the end of its last.
     """
-    heard: list[list[Segment]] = [[] for _ in turns]
+    by_index: list[list[Segment]] = [[] for _ in turns]
     strays: list[Segment] = []
     for start, end in segments:
         overlaps = [min(end, turn_end) - max(start, turn_start) for turn_start, turn_end in turns]
         best = int(np.argmax(overlaps)) if overlaps else -1
-        (heard[best] if best >= 0 and overlaps[best] > 0 else strays).append((start, end))
-    return heard, strays
+        (by_index[best] if best >= 0 and overlaps[best] > 0 else strays).append((start, end))
+    return by_index, strays
 
 
 def words(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Listen to a data set that was built: what is measured is its audio, not its metadata.
+"""Listens to a data set: measures its audio, not its metadata.
 
     python -m benchmarks.listen DATASET [--limit N] [--json FILE]
 
@@ -52,24 +52,24 @@ class Line:
 
 
 def table(listener: Listener) -> list[Line]:
-    heard = listener.heard
+    results = listener.results
     lines = []
     for role in reversed(CHANNELS):
-        errors = heard.errors[role]
+        errors = results.errors[role]
         detail = f"{errors.spoken} words: {errors.substituted} wrong, {errors.deleted} missing, {errors.inserted} added"
         wanted = WANTED_WER[role]
         lines.append(
             Line(f"word error rate, {role}", f"{errors.rate:.1%}", f"< {wanted:.0%}", errors.rate < wanted, detail)
         )
-    if heard.best_cuts.spoken:
-        whole, cuts = heard.whole_replies, heard.best_cuts
-        lines.append(Line("  of replies nobody interrupted", f"{whole.rate:.1%}", "", None, f"{whole.spoken} words"))
-        detail = f"{cuts.spoken} words, against as much of the text as fits: what is left is no fault of the estimate"
+    if results.best_cuts.spoken:
+        whole, cuts = results.whole_replies, results.best_cuts
+        lines.append(Line("  of whole replies", f"{whole.rate:.1%}", "", None, f"{whole.spoken} words"))
+        detail = f"{cuts.spoken} words, against as much of the text as fits what is heard"
         lines.append(Line("  of interrupted replies", f"{cuts.rate:.1%}", "", None, detail))
     timings = (
-        ("reply after the user's end", heard.reply_delay_s, REPLY_DELAY_S),
-        ("next turn after the reply's end", heard.next_turn_s, NEXT_TURN_S),
-        ("silent after a barge-in", heard.reaction_s, REACTION_S),
+        ("reply after the user's end", results.reply_delay_s, REPLY_DELAY_S),
+        ("next turn after the reply's end", results.next_turn_s, NEXT_TURN_S),
+        ("silent after a barge-in", results.reaction_s, REACTION_S),
     )
     for what, values, wanted_s in timings:
         low, high = wanted_s
@@ -82,10 +82,9 @@ def table(listener: Listener) -> list[Line]:
         strict = "" if low == high else f"; {share_within(values, wanted_s, 0.0):.1%} without tolerance"
         detail = f"{len(values)} turns, min/5%/50%/95%/max {spread(values)} s{strict}"
         lines.append(Line(title, f"{share:.1%}", f">= {WANTED_SHARE:.0%}", share >= WANTED_SHARE, detail))
-    lines.append(
-        Line("turns without speech", str(heard.turns_not_heard), "0", heard.turns_not_heard == 0, f"of {heard.turns}")
-    )
-    lines.append(Line("speech outside turns", f"{heard.stray_speech_s:.1f} s", "0.0 s", heard.stray_speech_s == 0))
+    silent = results.turns_not_heard
+    lines.append(Line("turns without speech", str(silent), "0", silent == 0, f"of {results.turns}"))
+    lines.append(Line("speech outside turns", f"{results.stray_speech_s:.1f} s", "0.0 s", results.stray_speech_s == 0))
     voices, highest, pair = listener.cosines()
     lines.append(Line("user voices", str(voices), f">= {WANTED_VOICES}", voices >= WANTED_VOICES))
     if highest is not None and pair is not None:
@@ -97,19 +96,19 @@ def table(listener: Listener) -> list[Line]:
 
 
 def report(listener: Listener, lines: list[Line]) -> dict[str, Any]:
-    """Everything measured, for a machine: the table, every delay, every word that was misheard."""
-    heard = listener.heard
+    """All measurements as JSON: the table, every delay, every misheard word."""
+    results = listener.results
     return {
-        "dialogues": heard.dialogues,
-        "audio_s": heard.audio_s,
+        "dialogues": results.dialogues,
+        "audio_s": results.audio_s,
         "lines": [asdict(line) for line in lines],
-        "reply_delay_s": heard.reply_delay_s,
-        "next_turn_s": heard.next_turn_s,
-        "reaction_s": heard.reaction_s,
-        "errors": {role: vars(errors) for role, errors in heard.errors.items()},
-        "whole_replies": vars(heard.whole_replies),
-        "best_cuts": vars(heard.best_cuts),
-        "misheard": sorted(heard.mistakes, key=lambda mistake: -mistake["wer"]),
+        "reply_delay_s": results.reply_delay_s,
+        "next_turn_s": results.next_turn_s,
+        "reaction_s": results.reaction_s,
+        "errors": {role: vars(errors) for role, errors in results.errors.items()},
+        "whole_replies": vars(results.whole_replies),
+        "best_cuts": vars(results.best_cuts),
+        "misheard": sorted(results.mistakes, key=lambda mistake: -mistake["wer"]),
     }
 
 
@@ -123,8 +122,8 @@ def show(lines: list[Line]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure the audio of a data set that was built.")
-    parser.add_argument("dataset", type=Path, help="folder of the data set: the one with data/ in it")
+    parser = argparse.ArgumentParser(description="Measure the audio of a data set.")
+    parser.add_argument("dataset", type=Path, help="listen to the data set in this folder, which has data/")
     parser.add_argument("--limit", type=int, help="listen to the first N dialogues only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measured value there")
     arguments = parser.parse_args()
@@ -133,10 +132,10 @@ def main() -> int:
         started = time.monotonic()
         for row in rows(arguments.dataset, arguments.limit):
             listener.listen(row)
-            heard = listener.heard
+            results = listener.results
             spent_s = time.monotonic() - started
             print(
-                f"\r{heard.dialogues} dialogues, {heard.audio_s:.0f} s heard in {spent_s:.0f} s",
+                f"\r{results.dialogues} dialogues, {results.audio_s:.0f} s heard in {spent_s:.0f} s",
                 end="",
                 file=sys.stderr,
             )

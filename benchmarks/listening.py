@@ -1,4 +1,4 @@
-"""One data set, heard row by row: words against texts, edges of turns, speech of each voice."""
+"""Listens to a data set, row by row: words against texts, edges of turns, speech of each voice."""
 
 import io
 import itertools
@@ -32,7 +32,7 @@ class Errors:
     confusions: Counter[str] = field(default_factory=Counter)
 
     def add(self, spoken: str, heard: str) -> float:
-        """Count the errors of one turn, and give its own rate."""
+        """Count the errors of one turn. Returns its word error rate."""
         if not spoken:  # jiwer has no rate for nothing
             self.inserted += len(heard.split())
             return float(bool(heard))
@@ -43,9 +43,9 @@ class Errors:
         self.inserted += output.insertions
         for chunk in output.alignments[0]:
             if chunk.type != "equal":
-                said = " ".join(output.references[0][chunk.ref_start_idx : chunk.ref_end_idx])
-                instead = " ".join(output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx])
-                self.confusions[f"{said or '-'} > {instead or '-'}"] += 1
+                reference = " ".join(output.references[0][chunk.ref_start_idx : chunk.ref_end_idx])
+                hypothesis = " ".join(output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx])
+                self.confusions[f"{reference or '-'} > {hypothesis or '-'}"] += 1
         return float(output.wer)
 
     @property
@@ -54,8 +54,8 @@ class Errors:
 
 
 @dataclass
-class Heard:
-    """Everything that was heard, over all dialogues."""
+class Results:
+    """Measurements over all dialogues."""
 
     dialogues: int = 0
     audio_s: float = 0.0
@@ -63,8 +63,8 @@ class Heard:
     turns_not_heard: int = 0
     stray_speech_s: float = 0.0
     errors: dict[str, Errors] = field(default_factory=lambda: {role: Errors() for role in CHANNELS})
-    whole_replies: Errors = field(default_factory=Errors)  # those nobody interrupted
-    best_cuts: Errors = field(default_factory=Errors)  # interrupted ones, against as much text as fits what is heard
+    whole_replies: Errors = field(default_factory=Errors)  # without an interruption
+    best_cuts: Errors = field(default_factory=Errors)  # interrupted replies, against as much of their text as fits
     reply_delay_s: list[float] = field(default_factory=list)
     next_turn_s: list[float] = field(default_factory=list)
     reaction_s: list[float] = field(default_factory=list)
@@ -106,60 +106,62 @@ def decode(audio: dict[str, Any] | None, dialogue_id: str) -> tuple[NDArray[np.f
 
 
 class Listener:
+    """Listens to rows, and adds up what it measures."""
+
     def __init__(self) -> None:
         self.voice_activity, self.recogniser, self.speakers = VoiceActivity(), Recogniser(), SpeakerEncoder()
-        self.heard = Heard()
+        self.results = Results()
 
     def listen(self, row: dict[str, Any]) -> None:
         tracks, rate = decode(row["audio"], row["dialogue_id"])
-        self.heard.dialogues += 1
-        self.heard.audio_s += tracks.shape[1] / HEARING_HZ
-        heard_at: dict[int, Segment | None] = {}
+        self.results.dialogues += 1
+        self.results.audio_s += tracks.shape[1] / HEARING_HZ
+        spans: dict[int, Segment | None] = {}
         for role, track in zip(CHANNELS, tracks, strict=True):
             numbers = [number for number, turn in enumerate(row["events"]) if turn["channel"] == role]
             segments = self.voice_activity.segments(track)
             turns, strays = by_turn([_at_hearing_rate(row["events"][number], rate) for number in numbers], segments)
-            for number, found in zip(numbers, turns, strict=True):
-                heard_at[number] = (found[0][0], found[-1][1]) if found else None
-                self._compare(row["dialogue_id"], row["events"][number], self.recogniser.transcribe(track, found))
-            self.heard.stray_speech_s += sum(end - start for start, end in strays) / HEARING_HZ
+            for number, own in zip(numbers, turns, strict=True):
+                spans[number] = (own[0][0], own[-1][1]) if own else None
+                self._compare(row["dialogue_id"], row["events"][number], self.recogniser.transcribe(track, own))
+            self.results.stray_speech_s += sum(end - start for start, end in strays) / HEARING_HZ
             if role == "user" and segments:
                 voice = row["events"][numbers[0]]["voice"]
-                self.heard.voices[voice].append(np.concatenate([track[start:end] for start, end in segments]))
-        self._time(row["events"], [heard_at[number] for number in range(len(row["events"]))])
+                self.results.voices[voice].append(np.concatenate([track[start:end] for start, end in segments]))
+        self._time(row["events"], [spans[number] for number in range(len(row["events"]))])
 
     def _compare(self, dialogue_id: str, turn: dict[str, Any], transcript: str) -> None:
         role, heard = turn["channel"], words(read_out(transcript))
         spoken = words(read_out(turn["spoken_text"]))
-        rate = self.heard.errors[role].add(spoken, heard)
+        rate = self.results.errors[role].add(spoken, heard)
         if turn["cut_by"] is not None:
-            self.heard.best_cuts.add(best_cut(words(read_out(turn["text"])), heard), heard)
+            self.results.best_cuts.add(best_cut(words(read_out(turn["text"])), heard), heard)
         elif role == "assistant":
-            self.heard.whole_replies.add(spoken, heard)
+            self.results.whole_replies.add(spoken, heard)
         if rate > 0:
             mistake = {"dialogue_id": dialogue_id, "role": role, "interrupted": turn["cut_by"] is not None, "wer": rate}
-            self.heard.mistakes.append(mistake | {"spoken": spoken, "heard": heard})
+            self.results.mistakes.append(mistake | {"spoken": spoken, "heard": heard})
 
-    def _time(self, turns: list[dict[str, Any]], heard_at: list[Segment | None]) -> None:
-        self.heard.turns += len(turns)
-        self.heard.turns_not_heard += heard_at.count(None)
-        for turn, (before, now) in enumerate(itertools.pairwise(heard_at)):
+    def _time(self, turns: list[dict[str, Any]], spans: list[Segment | None]) -> None:
+        self.results.turns += len(turns)
+        self.results.turns_not_heard += spans.count(None)
+        for turn, (before, now) in enumerate(itertools.pairwise(spans)):
             if before is None or now is None:
                 continue
             if turns[turn]["channel"] == "user":
-                self.heard.reply_delay_s.append((now[0] - before[1]) / HEARING_HZ)
+                self.results.reply_delay_s.append((now[0] - before[1]) / HEARING_HZ)
             elif turns[turn]["cut_by"] is not None:
-                self.heard.reaction_s.append((before[1] - now[0]) / HEARING_HZ)
+                self.results.reaction_s.append((before[1] - now[0]) / HEARING_HZ)
             else:
-                self.heard.next_turn_s.append((now[0] - before[1]) / HEARING_HZ)
+                self.results.next_turn_s.append((now[0] - before[1]) / HEARING_HZ)
 
     def cosines(self) -> tuple[int, float | None, tuple[str, str] | None]:
         """Number of user voices, highest pairwise cosine, and between which two."""
         longest = round(LONGEST_VOICE_SAMPLE_S * HEARING_HZ)
-        names = sorted(self.heard.voices)
+        names = sorted(self.results.voices)
         if len(names) < 2:
             return len(names), None, None
-        embeddings = np.stack([self.speakers.embed(np.concatenate(self.heard.voices[n])[:longest]) for n in names])
+        embeddings = np.stack([self.speakers.embed(np.concatenate(self.results.voices[n])[:longest]) for n in names])
         similarity = embeddings @ embeddings.T
         np.fill_diagonal(similarity, -1.0)
         first, second = np.unravel_index(int(similarity.argmax()), similarity.shape)
@@ -181,8 +183,7 @@ def read_out(text: str) -> str:
 
 def best_cut(text: str, heard: str) -> str:
     """The first words of `text`, as many as come nearest to what was heard of it."""
-    whole, found = text.split(), heard.split()
-    distances = [
-        needed("rapidfuzz.distance").Levenshtein.distance(whole[:count], found) for count in range(1, len(whole) + 1)
-    ]
+    distance = needed("rapidfuzz.distance").Levenshtein.distance
+    whole, words_heard = text.split(), heard.split()
+    distances = [distance(whole[:count], words_heard) for count in range(1, len(whole) + 1)]
     return " ".join(whole[: 1 + int(np.argmin(distances))])

@@ -2,11 +2,11 @@
 
     python -m benchmarks.pairs [--rows 10000]
 
-The dialogues of the sample corpus go through all stages once, with the voice engine that costs nothing, timed in
-processor time but for that of the voice: what an SFT build spends on each without synthesis. Their rows are then
-copied under other ids up to the number asked for, joined to a data set as a build does it, and `duplexgen dpo-pairs`
-runs on it in processes of its own: wall clock, and processor time of the command and all it starts, Ray included. The
-stage alone is one partition in this process. Then `duplexgen verify` of the pairs.
+The dialogues of the sample corpus go through all stages once, with the voice engine that costs nothing. The processor
+time of all stages but the voice's is what an SFT build costs without synthesis. The rows are then copied under other
+ids, up to the number asked for, and joined to a data set as in a build. `duplexgen dpo-pairs` runs on it in processes
+of its own: wall clock, and processor time of the command and all that it starts, Ray included. The stage alone is one
+partition in this process. Then `duplexgen verify` of the pairs.
 """
 
 import argparse
@@ -43,7 +43,7 @@ COMMAND = [sys.executable, "-m", "benchmarks.replayed"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--rows", type=int, default=10_000, help="make a data set of this many rows")
     arguments = parser.parse_args()
     register()
     for scenario in ("turn_taking", "interruption"):
@@ -59,9 +59,9 @@ def measure(folder: Path, scenario: str, rows: int) -> None:
             turns = json.loads(dialogues[number % len(dialogues)])["data"]
             file.write(json.dumps({"id": f"talk-{number:06d}", "data": turns}) + "\n")
     recipe, base = checking.load(str(replayed_recipe(folder, scenario, len(dialogues), corpus)))
-    made = prepare(recipe, base, folder / "work", None, Display())
-    sft_s, emitted = first_partition(made)
-    copy_partitions(made, len(dialogues))
+    sft = prepare(recipe, base, folder / "work", None, Display())
+    sft_s, emitted = first_partition(sft)
+    copy_partitions(sft, len(dialogues))
     build(recipe, base, folder / "out", folder / "work", None, Display())
 
     wall_s, core_s = command("dpo-pairs", folder / "out", "--out", folder / "pairs", "--work", folder / "work")
@@ -72,19 +72,19 @@ def measure(folder: Path, scenario: str, rows: int) -> None:
     planned = ledger["planned"]
     sft_all_s = sft_s / emitted * planned
     print(f"{scenario}: {planned:,} rows, {size_mb:,.0f} MB, {ledger['emitted']:,} pairs, rejected {ledger['reasons']}")
-    print(f"  SFT build without synthesis   {sft_all_s:8.1f} s of core   ({1000 * sft_s / emitted:.2f} ms a row)")
+    print(f"  SFT build without synthesis   {sft_all_s:8.1f} s of core   ({1000 * sft_s / emitted:.2f} ms per row)")
     for name, spent_s in (("whole command, processor time", core_s), ("whole command, wall clock", wall_s)):
         print(f"  {name:29} {spent_s:8.1f} s   {spent_s / sft_all_s:7.2%}   (wanted: at most {WANTED_SHARE:.0%})")
     stage_all_s = stage_s / stage_rows * planned
     print(f"  stage alone                   {stage_all_s:8.1f} s   {stage_all_s / sft_all_s:7.2%}", end="   ")
-    print(f"({1000 * stage_s / stage_rows:.3f} ms a row)")
+    print(f"({1000 * stage_s / stage_rows:.3f} ms per row)")
     print(f"  verify of the pairs           {verify_s:8.1f} s", flush=True)
 
 
-def first_partition(made: Build) -> tuple[float, int]:
-    """Make the first partition of every stage; processor time of all but synthesis, and the rows it made."""
-    source, spent_s = made.plan.folder, 0.0
-    for stage, folder in zip(made.stages, made.folders, strict=True):
+def first_partition(sft: Build) -> tuple[float, int]:
+    """Make the first partition of every stage. Returns the processor time of all but synthesis, and the rows."""
+    source, spent_s = sft.plan.folder, 0.0
+    for stage, folder in zip(sft.stages, sft.folders, strict=True):
         stage.load(folder.path.with_suffix(".scratch"))
         started = time.process_time()
         record = folder.write(0, *run_partition(stage, source.read(0)))
@@ -93,30 +93,32 @@ def first_partition(made: Build) -> tuple[float, int]:
     return spent_s, record.rows
 
 
-def copy_partitions(made: Build, size: int) -> None:
+def copy_partitions(sft: Build, size: int) -> None:
     """Copy the first partition of every stage to all others, each row under the id that the plan has there."""
-    for folder in made.folders:
+    for folder in sft.folders:
         table, record = folder.read(0), next(folder.records([0]))
-        for partition in list(made.plan.partitions)[1:]:
-            planned = next(made.plan.folder.records([partition])).rows
+        for partition in list(sft.plan.partitions)[1:]:
+            planned = next(sft.plan.folder.records([partition])).rows
             if planned == size:  # the last one may be short
-                folder.write(partition, *copied(table, record, partition * size))
+                folder.write(partition, *copy(table, record, partition * size))
             else:
                 folder.write(partition, table.slice(0, 0), Outcome(0, 0))
 
 
-def copied(table: pa.Table, record: CommitRecord, later: int) -> tuple[pa.Table, Outcome]:
-    def renamed(dialogue_id: str) -> str:
+def copy(table: pa.Table, record: CommitRecord, later: int) -> tuple[pa.Table, Outcome]:
+    """A partition with ids that are higher by `later`."""
+
+    def rename(dialogue_id: str) -> str:
         return f"talk-{int(dialogue_id.removeprefix('talk-')) + later:06d}"
 
-    ids = pa.array([renamed(id_) for id_ in table["dialogue_id"].to_pylist()])
-    rejections = tuple(replace(item, dialogue_id=renamed(item.dialogue_id)) for item in record.outcome.rejections)
+    ids = pa.array([rename(id_) for id_ in table["dialogue_id"].to_pylist()])
+    rejections = tuple(replace(item, dialogue_id=rename(item.dialogue_id)) for item in record.outcome.rejections)
     place = table.schema.get_field_index("dialogue_id")
     return table.set_column(place, table.schema.field(place), ids), replace(record.outcome, rejections=rejections)
 
 
 def command(*arguments: str | Path) -> tuple[float, float]:
-    """Wall clock and processor time of a command and of everything it starts."""
+    """Wall clock of a command, and processor time of it and everything that it starts, in seconds."""
     started = time.monotonic()
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     family: dict[int, float] = {}
@@ -134,13 +136,13 @@ def command(*arguments: str | Path) -> tuple[float, float]:
 
 
 def stage_alone(folder: Path) -> tuple[float, int]:
-    """Reading, making and committing one partition of pairs: processor time, and its rows."""
+    """Processor time of one partition of pairs (read, make, commit), and its rows."""
     recipe, _ = load("timing", PairsRecipe, RECIPES / "pairs")
-    made = prepare_pairs(recipe, folder / "out", folder / "alone")
-    stage, target = made.stages[0], made.folders[0]
+    pairs = prepare_pairs(recipe, folder / "out", folder / "alone")
+    stage, target = pairs.stages[0], pairs.folders[0]
     stage.load(folder)
     started = time.process_time()
-    record = target.write(0, *run_partition(stage, made.source.read(0)))
+    record = target.write(0, *run_partition(stage, pairs.source.read(0)))
     return time.process_time() - started, record.outcome.planned
 
 

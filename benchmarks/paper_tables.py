@@ -2,10 +2,10 @@
 
     python -m benchmarks.paper_tables [--out out/paper_tables] [--seed 1]
 
-Everything comes from the shipped corpus and voices: what is trained on is built by `train_turn_taking` and
-`train_interruption`, what is measured on by `held_out_turn_taking` and `held_out_interruption`, which share no text and
-no user's voice with it. The same command continues it: each step is a command of `duplexgen`, which does
-nothing twice. The paper's figures are those its text gives (sections 4.3 and 4.4); a dash is one it does not give.
+Everything comes from the shipped corpus and voices. Models train on `train_turn_taking` and `train_interruption`, and
+are evaluated on `held_out_turn_taking` and `held_out_interruption`, which share no text and no user's voice with them.
+After a kill, the same command continues: each step is a command of `duplexgen`, which does nothing twice. The paper's
+figures are those of its text (sections 4.3 and 4.4); a dash stands where it gives none.
 """
 
 import argparse
@@ -32,7 +32,7 @@ TRAINED_ON = ("train_turn_taking", "train_interruption")
 MEASURED_ON = ("held_out_turn_taking", "held_out_interruption")
 BEST = "silence 0.1, role 10"
 CORES = len(os.sched_getaffinity(0))
-BEHIND = (  # the paper gives no figures of these
+MORE_FIGURES = (  # which the paper does not give
     ("started before the user's end, %", "early_share", 100),
     ("no reply, %", "no_reply_share", 100),
     ("reply delay, s", "reply_delay_s", 1),
@@ -44,7 +44,7 @@ BEHIND = (  # the paper gives no figures of these
 
 @dataclass(frozen=True)
 class Row:
-    """One model: what is changed in the shipped training recipe, and what the paper says of its like."""
+    """One model: changes of the shipped training recipe, and the paper's figures of such a model."""
 
     name: str
     folder: str
@@ -68,7 +68,7 @@ PREFERENCES = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/paper_tables"))
-    parser.add_argument("--seed", type=int, default=1, help="of training and of sampling")
+    parser.add_argument("--seed", type=int, default=1, help="seed training and sampling with this")
     arguments = parser.parse_args()
     start = time.monotonic()
     bench = Bench(arguments.out.resolve(), arguments.seed)
@@ -81,16 +81,18 @@ def main() -> None:
         bench.train("dpo", row, bench.dpo_recipe(row))
     bench.evaluation_recipe.write_text(f"extends: timing\nname: paper_tables\nseed: {bench.seed}\n")
     with ThreadPoolExecutor(1 if torch.cuda.is_available() else CORES) as pool:
-        found = dict(zip([row.folder for row in rows], pool.map(bench.evaluate, rows), strict=True))
-    print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], found)
+        figures = dict(zip([row.folder for row in rows], pool.map(bench.evaluate, rows), strict=True))
+    print_table("Table 2: stages", [WEIGHTS[-1], PREFERENCES[0]], ["SFT", "SFT + DPO"], figures)
     print(f"{'':16} Overlap of the second less that of the first, item by item: {bench.shorter()} s")
-    print_table("Table 3: weights of the SFT loss", WEIGHTS, [row.name for row in WEIGHTS], found)
-    print_table("Table 4: DPO", PREFERENCES, [row.name for row in PREFERENCES], found)
+    print_table("Table 3: weights of the SFT loss", WEIGHTS, [row.name for row in WEIGHTS], figures)
+    print_table("Table 4: DPO", PREFERENCES, [row.name for row in PREFERENCES], figures)
     print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 
 
 @dataclass(frozen=True)
 class Bench:
+    """The steps, each a command of duplexgen, in one folder."""
+
     out: Path
     seed: int
 
@@ -129,7 +131,7 @@ class Bench:
         return self.out / "evaluation.yaml"
 
     def evaluate(self, row: Row) -> dict[str, Any]:
-        """The figures of a model, by name."""
+        """The figures of a model, by name. Evaluates it, unless that is done."""
         result = self.out / "evaluation" / row.folder
         if not self.is_evaluated(row, result / "evaluation.json"):
             shutil.rmtree(result, ignore_errors=True)
@@ -140,19 +142,19 @@ class Bench:
         return {name: value for figures in by_set.values() for name, value in figures.items()}
 
     def shorter(self) -> str:
-        """Mean difference of Overlap that DPO makes, over the items whose assistant was speaking both times."""
+        """Mean change of Overlap by DPO, over the items whose assistant was speaking both times, in words."""
         sft, dpo = (self.overlaps(row) for row in (WEIGHTS[-1], PREFERENCES[0]))
         differences = [dpo[id_] - sft[id_] for id_ in sorted(sft.keys() & dpo.keys())]
-        found = figure(differences, self.seed, "overlap_difference_s")
-        return f"{said(asdict(found), 1)} ({found.items} items)"
+        mean = figure(differences, self.seed, "overlap_difference_s")
+        return f"{with_interval(asdict(mean), 1)} ({mean.items} items)"
 
     def overlaps(self, row: Row) -> dict[str, float]:
-        """Of the items whose assistant was speaking at the barge-in, by dialogue."""
+        """Overlap of the items whose assistant was speaking at the barge-in, by dialogue."""
         result = json.loads((self.out / "evaluation" / row.folder / "evaluation.json").read_text())
         return {item["dialogue_id"]: item["overlap_s"] for item in result["items"] if item.get("speaking")}
 
     def is_evaluated(self, row: Row, result: Path) -> bool:
-        """Whether the result is of the model as it is."""
+        """Whether the result is that of the model as it is now."""
         if not result.exists():
             return False
         files: dict[str, str] = json.loads(result.read_text())["model"]["files"]
@@ -164,18 +166,19 @@ class Bench:
         subprocess.run([sys.executable, "-m", "duplexgen", *arguments], check=True, env=environment)
 
 
-def print_table(title: str, rows: list[Row], labels: list[str], found: dict[str, dict[str, Any]]) -> None:
+def print_table(title: str, rows: list[Row], labels: list[str], by_folder: dict[str, dict[str, Any]]) -> None:
     heads = ("TT SR@3s %", "Overlap s", "ISR@2s %")
     print(f"\n{title}\n{'':16}", *(f"{head:>22} {'paper':>6}" for head in heads))
     for row, label in zip(rows, labels, strict=True):
-        figures = found[row.folder]
-        cells = (said(figures["tt_sr_3s"], 100), said(figures["overlap_s"], 1), said(figures["isr_2s"], 100))
+        figures = by_folder[row.folder]
+        columns = (("tt_sr_3s", 100), ("overlap_s", 1), ("isr_2s", 100))
+        cells = [with_interval(figures[name], scale) for name, scale in columns]
         print(f"{label:16}", *(f"{cell:>22} {paper:>6}" for cell, paper in zip(cells, row.paper, strict=True)))
-        for what, name, scale in BEHIND:
-            print(f"{'':18}{what:34} {said(figures[name], scale)}")
+        for what, name, scale in MORE_FIGURES:
+            print(f"{'':18}{what:34} {with_interval(figures[name], scale)}")
 
 
-def said(figure: dict[str, Any], scale: int) -> str:
+def with_interval(figure: dict[str, Any], scale: int) -> str:
     """A figure with its interval."""
     if figure["value"] is None:
         return "–"

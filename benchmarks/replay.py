@@ -1,8 +1,8 @@
-"""A voice engine that costs nothing: it plays one recording, cut to the length that the text asks for.
+"""A voice engine that costs nothing: it plays one recording, as long as the text asks for.
 
-Measures and tests what is not synthesis. The recording is a sentence spoken by Kokoro, so that voice activity
-detection, trimming and tokenizing have real speech to work on. Its words are those of the text, spread over it by their
-letters, as if they were heard.
+It serves to measure and test everything but synthesis. The recording is a sentence spoken by Kokoro, so that voice
+activity detection, trimming and tokenizing have real speech to work on. Its words are those of the text, spread over it
+by their letters.
 """
 
 import os
@@ -17,7 +17,7 @@ import yaml
 from duplexgen.pipeline.dialogue import Waveform, Word, words_of
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.recipe.file import RECIPES, Problem, read
-from duplexgen.pipeline.speech.engine import Said
+from duplexgen.pipeline.speech.engine import RawSpeech
 from duplexgen.pipeline.speech.engines import ENGINES, SpeechRequest, Voice
 from duplexgen.pipeline.speech.section import Speech
 
@@ -28,6 +28,8 @@ USERS = 32
 
 
 class Replay:
+    """The engine `replay`; see `SpeechEngine`."""
+
     name: ClassVar[str] = "replay"
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})
@@ -55,16 +57,16 @@ class Replay:
     def load(self) -> None:
         self.recording: Waveform = soundfile.read(RECORDING, dtype="float32")[0]
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         return [self._speak(request.text) for request in requests]
 
-    def _speak(self, text: str) -> Said:
+    def _speak(self, text: str) -> RawSpeech:
         length = round((0.3 + LETTER_S * sum(character.isalnum() for character in text)) * self.sample_rate)
         words = words_of(text, "en")
         letters = np.cumsum([0, *(1 + sum(character.isalnum() for character in word) for word in words)])
         edges = [int(edge) for edge in letters * length // max(1, letters[-1])]
         spread = tuple(Word(*each) for each in zip(words, edges[:-1], edges[1:], strict=True))
-        return Said(np.resize(self.recording, length), spread)
+        return RawSpeech(np.resize(self.recording, length), spread)
 
 
 def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path | None = None) -> Path:

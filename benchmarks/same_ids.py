@@ -5,6 +5,7 @@
 The tables are read as they are, so either may be of another version of duplexgen, which this one would refuse.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,18 +16,22 @@ SHOWN = 10
 
 def sequences(data_set: Path) -> dict[str, bytes]:
     """`input_ids` of each dialogue, as bytes."""
-    found: dict[str, bytes] = {}
+    ids_by_dialogue: dict[str, bytes] = {}
     for shard in sorted(data_set.glob("data/*.parquet")):
         for batch in pq.ParquetFile(shard).iter_batches(columns=["dialogue_id", "input_ids"]):
             for dialogue_id, ids in zip(batch["dialogue_id"].to_pylist(), batch["input_ids"], strict=True):
-                found[dialogue_id] = ids.values.to_numpy().tobytes()
-    if not found:
+                ids_by_dialogue[dialogue_id] = ids.values.to_numpy().tobytes()
+    if not ids_by_dialogue:
         sys.exit(f"{data_set} has no dialogues: expected the folder of a data set")
-    return found
+    return ids_by_dialogue
 
 
 def main() -> None:
-    before, after = (sequences(Path(folder)) for folder in sys.argv[1:3])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", type=Path, help="compare the data set in this folder")
+    parser.add_argument("after", type=Path, help="with the data set in this folder")
+    arguments = parser.parse_args()
+    before, after = sequences(arguments.before), sequences(arguments.after)
     gone, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
     other = sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
     print(f"{len(before)} and {len(after)} dialogues: {len(before) - len(gone) - len(other)} have the same ids")

@@ -1,9 +1,9 @@
-"""Does a build of ten thousand dialogues cost a dialogue what a build of a hundred costs, and the driver no memory?
+"""Do the time per dialogue and the driver's memory stay the same from a hundred dialogues to ten thousand?
 
     python -m benchmarks.scale [--dialogues 100 10000]
 
-Each build runs on Ray in a process of its own with the voice engine that costs nothing. Time a dialogue is taken
-between the first and the last commit of the last stage, so that starting Ray and loading engines does not count.
+Each build runs on Ray in a process of its own, with the voice engine that costs nothing. The time per dialogue is taken
+between the first and the last commit of the last stage, so that the start of Ray and of engines does not count.
 """
 
 import argparse
@@ -28,33 +28,33 @@ WANTED_SPREAD = 0.15
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dialogues", type=int, nargs="+", default=[100, 10_000])
+    parser.add_argument("--dialogues", type=int, nargs="+", default=[100, 10_000], help="build this many dialogues")
     arguments = parser.parse_args()
-    print(f"{'dialogues':>10} {'driver MB':>10} {'s a dialogue':>13} {'whole build s':>14}")
+    print(f"{'dialogues':>10} {'driver MB':>10} {'s per dialogue':>14} {'whole build s':>14}")
     costs = []
     for number in arguments.dialogues:
         with tempfile.TemporaryDirectory() as temporary:
             peak_mb, dialogue_s, whole_s = measure(Path(temporary), number)
         costs.append((peak_mb, dialogue_s))
-        print(f"{number:10,} {peak_mb:10,.0f} {dialogue_s:13.4f} {whole_s:14.1f}", flush=True)
-    wanted = {"memory": "flat", "time a dialogue": f"within {WANTED_SPREAD:.0%}"}
+        print(f"{number:10,} {peak_mb:10,.0f} {dialogue_s:14.4f} {whole_s:14.1f}", flush=True)
+    wanted = {"memory": "flat", "time per dialogue": f"within {WANTED_SPREAD:.0%}"}
     for name, first, last in zip(wanted, costs[0], costs[-1], strict=True):
         print(f"{name}: last / first {last / first:.3f}   (wanted: {wanted[name]})")
 
 
 def measure(folder: Path, number: int) -> tuple[float, float, float]:
-    """Peak memory of the driver in MB, seconds a dialogue, seconds of the whole build."""
+    """Peak memory of the driver in MB, seconds per dialogue, seconds of the whole build."""
     recipe = replayed_recipe(folder, "turn_taking", PARTITION_SIZE, corpus(folder, number))
     arguments = ["build", str(recipe), "--out", str(folder / "out"), "--work", str(folder / "work")]
     started = time.monotonic()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.scale", *arguments], stdout=subprocess.PIPE, text=True, check=True
     )
     whole_s = time.monotonic() - started
     records = [path for folder in (folder / "work").glob("sequences-*") for path in folder.glob("part-*.json")]
     commits = sorted(path.stat().st_mtime for path in records)
-    made = PARTITION_SIZE * (len(commits) - 1)
-    return int(done.stdout.split()[-1]) / 1024, (commits[-1] - commits[0]) / made, whole_s
+    dialogues = PARTITION_SIZE * (len(commits) - 1)
+    return int(process.stdout.split()[-1]) / 1024, (commits[-1] - commits[0]) / dialogues, whole_s
 
 
 def corpus(folder: Path, number: int) -> Path:
@@ -67,7 +67,7 @@ def corpus(folder: Path, number: int) -> Path:
 
 
 def build() -> None:
-    """The command, in this process; then the most memory that it and the one that drives Ray have held, in KiB."""
+    """Run the command in this process, then print in KiB the peak memory of it and of the process that drives Ray."""
     register()
     driver = _Driver()
     driver.start()
@@ -78,7 +78,7 @@ def build() -> None:
 
 
 class _Driver(threading.Thread):
-    """Asks the kernel for the peak of the process that drives Ray while it is there."""
+    """Asks the kernel for the peak memory of the process that drives Ray, as long as that runs."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

@@ -1,11 +1,11 @@
-"""Tokens a second of SFT beside a plain transformers Trainer: same model, data, batch size, precision and device.
+"""Tokens per second of SFT beside a plain transformers Trainer: same model, data, batch size, precision and device.
 
     python -m benchmarks.sft_speed out/train_turn_taking [--steps 30] [--recipe sft_small]
 
-Each trains in a process of its own, ours first. Tokens are those of the sequences, without padding. The first steps
+Each run trains in a process of its own, ours first. Tokens are those of the sequences, without padding. The first steps
 are not counted. The Trainer pads each batch to its longest row, takes rows in random order or, in the third line, those
-of similar length together, and computes the plain mean loss over the same positions (labels of the user's are -100); it
-keeps no losses by kind and no weights.
+of similar length together, and computes the plain mean loss over the same positions (labels of the user's positions are
+-100). It keeps no losses by kind and no weights.
 """
 
 import argparse
@@ -26,9 +26,9 @@ SKIPPED_STEPS = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--recipe", default="sft_small")
+    parser.add_argument("data", type=Path, help="train on the data set in this folder")
+    parser.add_argument("--steps", type=int, default=30, help="train for this many steps")
+    parser.add_argument("--recipe", default="sft_small", help="train by this recipe")
     parser.add_argument("--only", choices=MEASURED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
@@ -38,8 +38,8 @@ def main() -> None:
     print(f"{'':18} {'tokens/s':>10} {'memory MB':>10}")
     for name in MEASURED:
         command = [sys.executable, "-m", "benchmarks.sft_speed", *sys.argv[1:], "--only", name]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        measured = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        measured = json.loads(process.stdout.splitlines()[-1])
         speeds[name] = measured["tokens"] / measured["seconds"]
         print(f"{name:18} {speeds[name]:10,.0f} {measured['memory_mb']:10,.0f}", flush=True)
     for name in (TRAINER, BY_LENGTH):
@@ -53,10 +53,10 @@ def ours(data: Path, steps: int, name: str) -> dict[str, float]:
 
     recipe = _recipe(data, steps, name)
     lengths: list[int] = []
-    drawn = Batches.from_step
+    from_step = Batches.from_step
 
     def counted(self: Batches, step: int) -> Iterator[Any]:
-        for batch in drawn(self, step):
+        for batch in from_step(self, step):
             lengths.append(sum(row.num_ids for row in batch))
             yield batch
 

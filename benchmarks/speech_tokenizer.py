@@ -1,9 +1,9 @@
-"""Measure the embedded speech tokenizer: how fast it encodes, and what is left of speech once decoded.
+"""Measure the embedded speech tokenizer: how fast it encodes, and what is left of speech after decoding.
 
     python -m duplexgen.pipeline.assets.fit_melvq speak --tables kokoro-js/voices --work WORK
     python -m benchmarks.speech_tokenizer --work WORK
 
-Listens to WORK/held_out: sentences and voices the tokenizer was not fitted on. On one thread.
+It listens to WORK/held_out: sentences and voices that the tokenizer was not fitted on. One thread.
 """
 
 import argparse
@@ -47,7 +47,8 @@ def speech_probabilities(samples: Waveform) -> NDArray[np.float64]:
     return np.array([model(torch.from_numpy(piece), HEARING_HZ).item() for piece in pieces])
 
 
-def renditions(samples: NDArray[np.int16], tokenizer: MelVQ) -> Iterator[tuple[str, Waveform]]:
+def versions(samples: NDArray[np.int16], tokenizer: MelVQ) -> Iterator[tuple[str, Waveform]]:
+    """The samples as they are, and decoded from one codebook and from all, each with its name."""
     yield "original", to_float(samples)
     codes = tokenizer.encode(samples[np.newaxis])[0]
     for used in (1, tokenizer.codebooks):
@@ -55,7 +56,7 @@ def renditions(samples: NDArray[np.int16], tokenizer: MelVQ) -> Iterator[tuple[s
 
 
 def encode_hour(tracks: list[NDArray[np.int16]], tokenizer: MelVQ) -> tuple[float, float]:
-    """Seconds of CPU to encode an hour of dialogue where the two take turns; the share of a channel that sounds."""
+    """Processor seconds to encode an hour of dialogue whose sides take turns; share of a channel that is not silent."""
     user, assistant = [np.concatenate([t if i % 2 == side else 0 * t for i, t in enumerate(tracks)]) for side in (0, 1)]
     dialogue = np.stack([user, assistant])
     hours = dialogue.shape[1] / tokenizer.sample_rate / 3600
@@ -69,26 +70,26 @@ def main() -> None:
     import jiwer
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder that `fit_melvq speak` wrote")
-    said = utterances(parser.parse_args().work / "held_out")
+    parser.add_argument("--work", type=Path, required=True, help="listen to this folder, which `fit_melvq speak` wrote")
+    held_out = utterances(parser.parse_args().work / "held_out")
     tokenizer, recogniser = MelVQ(), Recogniser()
     random = np.random.Generator(np.random.Philox(0))
-    tracks = [track(w, SILENCE_SAMPLES[0] + int(random.integers(1280)), SILENCE_SAMPLES[1]) for _, w in said]
+    tracks = [track(w, SILENCE_SAMPLES[0] + int(random.integers(1280)), SILENCE_SAMPLES[1]) for _, w in held_out]
 
     seconds, sounding = encode_hour(tracks, tokenizer)
-    print(f"{len(said)} utterances, {sum(map(len, tracks)) / HEARING_HZ / 60:.1f} minutes")
+    print(f"{len(held_out)} utterances, {sum(map(len, tracks)) / HEARING_HZ / 60:.1f} minutes")
     print(f"encode an hour of dialogue, both channels ({sounding:.0%} of a channel is not digital silence): "
           f"{seconds:.2f} s of CPU, wanted <= {WANTED_ENCODE_S:g}")  # fmt: skip
 
-    heard: dict[str, list[str]] = {}
+    transcripts: dict[str, list[str]] = {}
     speech: dict[str, list[NDArray[np.bool_]]] = {}
     for samples in tracks:
-        for name, waveform in renditions(samples, tokenizer):
-            heard.setdefault(name, []).append(words(recogniser.transcribe(waveform, [(0, len(waveform))])))
+        for name, waveform in versions(samples, tokenizer):
+            transcripts.setdefault(name, []).append(words(recogniser.transcribe(waveform, [(0, len(waveform))])))
             speech.setdefault(name, []).append(speech_probabilities(waveform) > 0.5)
-    references = [words(text) for text, _ in said]
+    references = [words(text) for text, _ in held_out]
     original = np.concatenate(speech["original"])
-    for name, texts in heard.items():
+    for name, texts in transcripts.items():
         agreement = (np.concatenate(speech[name]) == original).mean()
         print(f"{name}: word error rate {jiwer.wer(references, texts):.1%}, "
               f"voice activity as in the original in {agreement:.2%} of {VAD_SAMPLES / HEARING_HZ * 1000:.0f} ms steps"

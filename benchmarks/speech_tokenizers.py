@@ -42,6 +42,7 @@ MIMI: dict[str, dict[str, int]] = {
 
 
 def write_glm4voice(folder: Path, size: str) -> Path:
+    """A folder like that of GLM-4-Voice's tokenizer, with random weights."""
     import torch
     from safetensors.torch import save_file
 
@@ -60,6 +61,7 @@ def write_glm4voice(folder: Path, size: str) -> Path:
 
 
 def write_mimi(folder: Path, size: str) -> Path:
+    """A folder like that of Mimi, with random weights."""
     import torch
     from transformers import MimiConfig, MimiModel
 
@@ -80,7 +82,7 @@ def tokenizers(work: Path, size: str, device: Device) -> Iterator[tuple[str, Spe
 
 
 def dialogue(minutes: float, tokenizer: SpeechTokenizer) -> NDArray[np.int16]:
-    """A sentence, said again and again by two who take turns, int16 [2, samples] of whole frames."""
+    """A sentence, repeated by two sides in turn, int16 [2, samples] of whole frames."""
     spoken, rate = soundfile.read(RECORDING)
     spoken = to_int16(soxr.resample(spoken, rate, tokenizer.sample_rate))
     turns = [[spoken, 0 * spoken], [0 * spoken, spoken]]
@@ -96,20 +98,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=list(GLM4VOICE), default="small")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--minutes", type=float, default=2.0, help="of dialogue")
-    given = parser.parse_args()
-    on_gpu = given.device != "cpu" and torch.cuda.is_available()
+    parser.add_argument("--minutes", type=float, default=2.0, help="encode a dialogue of this length")
+    arguments = parser.parse_args()
+    on_gpu = arguments.device != "cpu" and torch.cuda.is_available()
     where = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} thread(s)"
-    print(f"{given.size} models, random weights, float32, {where}; dialogues of {given.minutes:g} min, two channels")
+    minutes = f"dialogues of {arguments.minutes:g} min, two channels"
+    print(f"{arguments.size} models, random weights, float32, {where}; {minutes}")
     with tempfile.TemporaryDirectory() as work:
-        for name, tokenizer in tokenizers(Path(work), given.size, given.device):
+        for name, tokenizer in tokenizers(Path(work), arguments.size, arguments.device):
             tokenizer.load()
-            samples = dialogue(given.minutes, tokenizer)
+            samples = dialogue(arguments.minutes, tokenizer)
             tokenizer.encode(dialogue(WARM_UP_MINUTES, tokenizer))
             start = time.perf_counter()
             tokenizer.encode(samples)
             took_s = time.perf_counter() - start
-            print(f"{name:22} {given.minutes * 60 / took_s:8.1f} hours of dialogue an hour")
+            print(f"{name:22} {arguments.minutes * 60 / took_s:8.1f} hours of dialogue per hour")
 
 
 if __name__ == "__main__":

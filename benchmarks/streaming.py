@@ -2,10 +2,10 @@
 
     python -m benchmarks.streaming [--batch 1 16] [--seconds 40] [--codecs-only]
 
-A small Llama with random weights, whose voice never rests: more to decode than a trained one has. One thread. Processor
-time is given beside the clock's, for machines that others use too. Then each speech tokenizer, alone, with random
-weights (those of GLM-4-Voice and Mimi small): processor time to encode and to decode a block, at 1 s, 29 s, 31 s and
-600 s of a conversation.
+A small Llama with random weights, which never stops speaking: it has more to decode than a trained one. One thread.
+Processor time is printed beside the clock's, for machines that others use too. Then each speech tokenizer alone, with
+random weights (those of GLM-4-Voice and Mimi small): processor time to encode and to decode a block, at 1 s,
+29 s, 31 s and 600 s of a conversation.
 """
 
 import argparse
@@ -60,8 +60,8 @@ def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
     vocabulary = SharedVocabulary.build(text, speech)
     layout = BaylingSection()
-    said = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
-    sequence_format = SequenceFormat(Described.model_validate(said))
+    description = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
+    sequence_format = SequenceFormat(Described.model_validate(description))
     network = start_from_config(SMALL, sequence_format, seed=0)
     network.train(False)
     return DuplexModel(network, sequence_format, {})
@@ -106,10 +106,10 @@ def answering(batches: list[int], seconds: float) -> None:
         measured = np.stack(list(times(model, batch, seconds)))[WARM_UP_BLOCKS:]
         whole, processor = measured.sum(axis=1).T
         parts = zip(("tokenize", "think", "decode"), measured[:, :, 1].mean(axis=0), strict=True)
-        print(f"batch {batch}: {whole.mean() * 1000:.1f} ms a block, at most {whole.max() * 1000:.1f}; "
+        print(f"batch {batch}: {whole.mean() * 1000:.1f} ms per block, at most {whole.max() * 1000:.1f}; "
               f"real-time factor {whole.mean() / block_s:.2f}, wanted <= {WANTED:g}")  # fmt: skip
         listed = ", ".join(f"{name} {part * 1000:.1f}" for name, part in parts)
-        print(f"  processor: {processor.mean() * 1000:.1f} ms a block, {processor.mean() / batch * 1000:.1f} a row "
+        print(f"  processor: {processor.mean() * 1000:.1f} ms per block, {processor.mean() / batch * 1000:.1f} per row "
               f"({listed})")  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def tokenizers(work: Path) -> Iterator[tuple[str, SpeechTokenizer]]:
 
 
 def conversation(tokenizer: SpeechTokenizer) -> NDArray[np.int16]:
-    """A sentence again and again, with pauses, as long as the last moment needs, [1, samples]."""
+    """A sentence, repeated with pauses until the last moment that is measured, int16 [1, samples]."""
     spoken, rate = soundfile.read(replay.RECORDING, dtype="int16")
     sentence = soxr.resample(spoken, rate, tokenizer.sample_rate)
     with_pause = np.pad(sentence, (0, len(sentence) // 2))
@@ -138,6 +138,7 @@ def block_seconds(pushed: Iterator[None]) -> NDArray[np.float64]:
 
 
 def pushes(stream: Any, whole: NDArray[np.int16], size: int) -> Iterator[None]:
+    """Push a conversation block by block; one step per block."""
     for at in range(0, whole.shape[-1], size):
         stream.push(whole[..., at : at + size])
         yield
@@ -176,10 +177,10 @@ def print_change(what: str, measured: list[NDArray[np.float64]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--seconds", type=float, default=40.0, help="how long the dialogues are")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 16], help="measure this many dialogues in step")
+    parser.add_argument("--seconds", type=float, default=40.0, help="let the dialogues last this long")
     parser.add_argument("--codecs-only", action="store_true", help="time the speech tokenizers alone")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="conversations of ten minutes for each tokenizer")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="measure tokenizers on this many conversations")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if not arguments.codecs_only:

@@ -54,62 +54,63 @@ def main() -> None:
 def everything_but_synthesis(folder: Path, scenario: str) -> None:
     folder.mkdir()
     recipe, base = checking.load(str(replayed_recipe(folder, scenario, partition_size=20)))
-    made = prepare(recipe, base, folder / "work", None, Display())
-    speak(made)  # not measured
+    build = prepare(recipe, base, folder / "work", None, Display())
+    speak(build)  # not measured
     profile = cProfile.Profile()
     hours, spent_s = 0.0, 0.0
     for round_ in range(ROUNDS + 1):
         if round_ == ROUNDS:  # profiling costs time: a round of its own
             profile.enable()
         started = time.process_time()
-        statistics = make_all(made, folder / f"round-{round_}")
+        statistics = make_all(build, folder / f"round-{round_}")
         if round_ < ROUNDS:
             spent_s += time.process_time() - started
             hours += total_hours(statistics)
     profile.disable()
-    rate = made.recipe.output.sample_rate
+    rate = build.recipe.output.sample_rate
     utterances = [
         soxr.resample(utterance.waveform, utterance.sample_rate, rate)
-        for row in made.folders[1].read(0).to_pylist()
+        for row in build.folders[1].read(0).to_pylist()
         for utterance in read_speech_row(row).utterances
     ]
-    print(f"{scenario}: audio-hours of dialogue a core-hour, {rate // 1000} kHz, FLAC kept, tokens made")
+    print(f"{scenario}: audio-hours of dialogue per core-hour, {rate // 1000} kHz, with FLAC and codes")
     print(f"  everything but synthesis {hours / (spent_s / 3600):8,.0f}   (wanted: at least {WANTED_HOURS})")
     print(f"  mix + FLAC alone         {measure_floor(utterances, rate):8,.0f}")
     print_profile(profile)
 
 
-def speak(made: Build) -> None:
-    sources = (made.plan.folder, made.folders[0])
-    for stage, source, target in zip(made.stages[:2], sources, made.folders[:2], strict=True):
+def speak(build: Build) -> None:
+    """Run the stages script and speech."""
+    sources = (build.plan.folder, build.folders[0])
+    for stage, source, target in zip(build.stages[:2], sources, build.folders[:2], strict=True):
         stage.load(target.path.with_suffix(".scratch"))
-        for number in made.plan.partitions:
+        for number in build.plan.partitions:
             target.write(number, *run_partition(stage, source.read(number)))
 
 
-def make_all(made: Build, folder: Path) -> Statistics:
-    """Rewriting, tracks, sequences and shards, as workers do them, without Ray."""
+def make_all(build: Build, folder: Path) -> Statistics:
+    """Run the stages script, tracks and sequences, and write shards, as workers do, without Ray."""
     script, tracks, data = (PartitionFolder(folder / name) for name in ("script", "tracks", "sequences"))
     steps: list[tuple[Stage, PartitionFolder, PartitionFolder]] = [
-        (made.stages[0], made.plan.folder, script),
-        (made.stages[2], made.folders[1], tracks),
-        (made.stages[3], tracks, data),
+        (build.stages[0], build.plan.folder, script),
+        (build.stages[2], build.folders[1], tracks),
+        (build.stages[3], tracks, data),
     ]
     for stage, source, target in steps:
         if folder.name == "round-0":
             stage.load(folder)
-        for number in made.plan.partitions:
+        for number in build.plan.partitions:
             target.write(number, *run_partition(stage, source.read(number)))
-    shards = group_shards(data, made.plan.partitions, Output().shard_mb * 1_000_000)
+    shards = group_shards(data, build.plan.partitions, Output().shard_mb * 1_000_000)
     for shard in shards:
-        write_shard(shard, data, folder / "out", made.sequences.schema)
+        write_shard(shard, data, folder / "out", build.sequences.schema)
     files = [folder / "out" / shard.file for shard in shards]
-    return measured(files, made.kind, made.sequences.layout, made.sequences.sample_rate, lambda _: None)
+    return measured(files, build.kind, build.sequences.layout, build.sequences.sample_rate, lambda _: None)
 
 
 def total_hours(statistics: Statistics) -> float:
     tally = statistics.get("dialogue_s")
-    assert tally is not None, "something was built"
+    assert tally is not None, "no dialogue was built"
     return tally.total / 3600
 
 
@@ -135,16 +136,16 @@ class Recorder:
 
 
 def kokoro_beside_bare_loop(folder: Path) -> None:
-    """The voice stage on real dialogues, taking turns with a loop that only runs the network on the same input."""
+    """Time the voice stage on real dialogues, in turn with a loop that only runs the network on the same input."""
     recipe, base = checking.load("turn_taking")
-    made = prepare(recipe, base, folder / "kokoro", 1 + KOKORO_DIALOGUES, Display())
+    build = prepare(recipe, base, folder / "kokoro", 1 + KOKORO_DIALOGUES, Display())
     stage = SpeechStage(recipe.speech, recipe.seed)
     stage.load(folder)
     assert isinstance(stage.engine, Kokoro), "the recipe that ships speaks with Kokoro"
     recorder = stage.engine._session = Recorder(stage.engine._session)
-    rows = [row for number in made.plan.partitions for row in made.plan.folder.read(number).to_pylist()]
-    made.stages[0].load(folder)
-    rows = made.stages[0].process(rows, Account("script"))
+    rows = [row for number in build.plan.partitions for row in build.plan.folder.read(number).to_pylist()]
+    build.stages[0].load(folder)
+    rows = build.stages[0].process(rows, Account("script"))
     stage.process(rows[:1], Account("speech"))
     recorder.calls.clear()
     stage_s = bare_s = audio_s = 0.0
@@ -159,7 +160,7 @@ def kokoro_beside_bare_loop(folder: Path) -> None:
             recorder.session.run(outputs, inputs)
         bare_s += time.process_time() - started
         recorder.calls.clear()
-    print(f"Kokoro, {audio_s:.0f} s of speech: seconds of processor time a second of speech")
+    print(f"Kokoro, {audio_s:.0f} s of speech: processor seconds per second of speech")
     print(f"  voice stage              {stage_s / audio_s:8.3f}")
     print(f"  bare onnxruntime loop    {bare_s / audio_s:8.3f}")
     print(f"  ratio                    {stage_s / bare_s:8.3f}   (wanted: at most {WANTED_RATIO})")

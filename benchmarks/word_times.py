@@ -1,11 +1,11 @@
-"""When the embedded voice says its words, against those who only listen.
+"""Times of the embedded voice's words, beside those of recognisers that only listen.
 
     python -m benchmarks.word_times [--limit N] [--lead]
 
-Turns of the sample corpus as Kokoro says them, trimmed as in a data set: how many have the words of their text, and how
-far the starts of its words are from those that pocketsphinx finds, which is given the text, and from those of the gate,
-which hears it with Whisper tiny.en. Needs the extra `listen`. --lead measures how far Kokoro's sound is ahead of its
-durations instead: at which distance its phonemes tell most of the spectrum. See benchmarks/README.md.
+Turns of the sample corpus, spoken by Kokoro and trimmed as in a data set: how many have the words of their text, and
+how far the starts of the words are from those by pocketsphinx, which knows the text, and from those by the gate, which
+listens with Whisper tiny.en. Needs the extra `listen`. --lead measures instead how far Kokoro's sound is ahead of its
+durations: at which distance its phonemes explain most of the spectrum. See benchmarks/README.md.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from duplexgen.pipeline.measures.judge import MEASURE_HZ, at_measure_rate
 from duplexgen.pipeline.measures.transcript import Recogniser
 from duplexgen.pipeline.recipe.file import RECIPES
 from duplexgen.pipeline.speech import bank
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import DURATION_SAMPLES, LEAD_SAMPLES, Kokoro
-from duplexgen.pipeline.speech.speaking import Finished, finish
+from duplexgen.pipeline.speech.speaking import FinishedSpeech, finish
 
 CORPUS = f"ultrachat:{RECIPES / 'sample' / 'ultrachat.jsonl'}"
 RATE = Kokoro.sample_rate
@@ -38,16 +38,16 @@ LEADS = range(-8, 25, 2)  # hops
 
 def turns(limit: int) -> Iterator[SpeechRequest]:
     """Turns from all over the corpus, in the training voices one after the other."""
-    said = list(texts(CORPUS))
+    corpus = list(texts(CORPUS))
     voices = sorted(
         voice.name for voice in bank.voices().values() if voice.split == "train" and "en" in voice.languages
     )
-    for number, text in enumerate(islice(said, 0, None, max(1, len(said) // limit))):
+    for number, text in enumerate(islice(corpus, 0, None, max(1, len(corpus) // limit))):
         yield SpeechRequest(text, voices[number % len(voices)], "en", seed=0)
 
 
 class Aligner:
-    """pocketsphinx, which is told what is said."""
+    """pocketsphinx, which gets the text and aligns it."""
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder
@@ -65,11 +65,11 @@ class Aligner:
             self._decoder.end_utt()
         except RuntimeError:
             return None
-        found = [one.start_frame / POCKETSPHINX_HZ for one in self._decoder.seg() if one.word[0] not in "<["]
-        if len(found) != sum(map(len, spoken)):
+        starts = [one.start_frame / POCKETSPHINX_HZ for one in self._decoder.seg() if one.word[0] not in "<["]
+        if len(starts) != sum(map(len, spoken)):
             return None
         first = np.cumsum([0, *map(len, spoken)])
-        return [found[place] if parts else float("nan") for place, parts in zip(first, spoken, strict=False)]
+        return [starts[place] if parts else float("nan") for place, parts in zip(first, spoken, strict=False)]
 
 
 def differences(words: Sequence[Word], starts: Sequence[float]) -> list[float]:
@@ -77,10 +77,10 @@ def differences(words: Sequence[Word], starts: Sequence[float]) -> list[float]:
     return [word.start_sample / RATE - start for word, start in zip(words, starts, strict=True) if not np.isnan(start)]
 
 
-def show(what: str, found: Sequence[float], turns: int) -> None:
-    distance = np.abs(found)
+def show(what: str, differences_s: Sequence[float], turns: int) -> None:
+    distance = np.abs(differences_s)
     spread = "/".join(f"{value:.3f}" for value in (*np.percentile(distance, [50, 95]), distance.max()))
-    print(f"  {what:<15}  {turns:5}  {len(found):5}  {np.median(found):+26.3f}  {spread:>24}")
+    print(f"  {what:<15}  {turns:5}  {len(differences_s):5}  {np.median(differences_s):+26.3f}  {spread:>24}")
 
 
 def compare(limit: int) -> None:
@@ -88,35 +88,35 @@ def compare(limit: int) -> None:
 
     kokoro, aligner, recogniser = Kokoro(), Aligner(), Recogniser(str(get_model_path()), None)
     kokoro.load()
-    spoken = complete = aligned = heard = 0
+    spoken = complete = aligner_turns = gate_turns = 0
     by_aligner: list[float] = []
     by_gate: list[float] = []
     for request in turns(limit):
-        (said,) = kokoro.speak([request])
-        one = finish(said, RATE, request, SPEECH) if isinstance(said, Said) else said
-        if not isinstance(one, Finished):
+        (result,) = kokoro.speak([request])
+        one = finish(result, RATE, request, SPEECH) if isinstance(result, RawSpeech) else result
+        if not isinstance(one, FinishedSpeech):
             continue
         spoken += 1
         if one.words is None or [word.text for word in one.words] != request.text.split():
             continue
         complete += 1
         if starts := aligner.starts(one.waveform, request.text):
-            aligned += 1
+            aligner_turns += 1
             by_aligner += differences(one.words, starts)
         (wording,) = recogniser.wordings([(one.waveform, RATE)], "en", timed=True)
         if words := words_said(request.text, "en", wording.words, len(one.waveform), RATE):
-            heard += 1
+            gate_turns += 1
             by_gate += differences(one.words, [word.start_sample / RATE for word in words])
         print(f"\r{spoken} turns", end="", file=sys.stderr)
     print(file=sys.stderr)
     print(f"turns with the words of their text: {complete} of {spoken}")
     print("  starts of        turns  words  Kokoro's less its, median s  apart, 50 %/95 %/all, s")
-    show("pocketsphinx", by_aligner, aligned)
-    show("Whisper tiny.en", by_gate, heard)
+    show("pocketsphinx", by_aligner, aligner_turns)
+    show("Whisper tiny.en", by_gate, gate_turns)
 
 
 def lead(limit: int) -> None:
-    """Print the share of the log-mel spectrum's variance that is told by which phoneme is said, by distance."""
+    """Print the share of the log-mel spectrum's variance that the current phoneme explains, by distance."""
     import librosa
 
     kokoro = Kokoro()
@@ -124,7 +124,7 @@ def lead(limit: int) -> None:
     runs: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
     session = kokoro._session
 
-    class Kept:
+    class Recorder:
         def run(self, names: None, inputs: dict[str, Any]) -> list[Any]:
             audio, durations = session.run(names, inputs)
             ids = np.repeat(inputs["tokens"][0], durations.reshape(-1).astype(int) * DURATION_SAMPLES // HOP)
@@ -134,17 +134,17 @@ def lead(limit: int) -> None:
             runs.append((ids, np.log10(mel + 1e-7).T[: len(ids)]))
             return [audio, durations]
 
-    kokoro._session = Kept()
+    kokoro._session = Recorder()
     for request in turns(limit):
         kokoro.speak([request])
-    told = {distance: _told(runs, distance) for distance in LEADS}
-    for distance, share in told.items():
+    shares = {distance: _share_explained(runs, distance) for distance in LEADS}
+    for distance, share in shares.items():
         print(f"  {distance * HOP / RATE * 1000:+5.0f} ms  {share:.3f}")
-    best = max(told, key=lambda distance: told[distance])
+    best = max(shares, key=lambda distance: shares[distance])
     print(f"sound ahead of durations by {best * HOP} samples; the engine takes {LEAD_SAMPLES}")
 
 
-def _told(runs: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]], distance: int) -> float:
+def _share_explained(runs: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]], distance: int) -> float:
     late, early = max(distance, 0), max(-distance, 0)
     ids = np.concatenate([ids[late : len(ids) - early] for ids, _ in runs])
     mel = np.concatenate([mel[early : len(mel) - late] for _, mel in runs])
@@ -154,9 +154,9 @@ def _told(runs: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]], distanc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Word times of the embedded voice against those who only listen.")
-    parser.add_argument("--limit", type=int, default=60, metavar="N", help="turns, from all over the corpus")
-    parser.add_argument("--lead", action="store_true", help="how far the sound is ahead of the durations")
+    parser = argparse.ArgumentParser(description="Word times of the embedded voice beside those of recognisers.")
+    parser.add_argument("--limit", type=int, default=60, metavar="N", help="use N turns, from all over the corpus")
+    parser.add_argument("--lead", action="store_true", help="measure how far the sound is ahead of the durations")
     arguments = parser.parse_args()
     (lead if arguments.lead else compare)(arguments.limit)
 

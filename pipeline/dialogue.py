@@ -48,18 +48,19 @@ class Word:
 
     text: str
     start_sample: int
-    end_sample: int  # not before its start; a sign that stands alone, such as a dash, may take no time
+    end_sample: int  # at or after its start; a sign that stands alone, such as a dash, may take no time
 
 
 _HAN = r"\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _UNIT = rf"(?:[{_HAN}]|(?:(?![{_HAN}])\w)+(?:['’](?:(?![{_HAN}])\w)+)*)"
 _UNSPACED = {"zh": re.compile(rf"[^\w\s]*{_UNIT}[^\w\s]*|\S+")}
-"""Languages that part no words by spaces: a character of theirs is a word, and so is a run of other letters and digits;
-signs belong to what is before them, at the start of a text or after a space to what is after them."""
+"""Languages without spaces between words. Each of their characters is a word, and so is a run of other letters and
+digits. A sign belongs to the word before it; at the start of a text, or after a space, to the word after it."""
 
 
 def words_of(text: str, language: str) -> list[str]:
-    """What the words of a text are, wherever words have times; without its spaces, the text is what they add up to.
+    """The words of a text, as every part of the pipeline that knows their times splits it. Joined, they are the text
+    without its spaces.
 
     language: ISO 639-1.
     """
@@ -71,7 +72,7 @@ FIGURES = (
     *("wer", "dnsmos", "similarity", "seconds_per_character"),
     *("leading_silence_s", "longest_pause_s", "repeats"),
 )
-"""What may be measured of an utterance."""
+"""Names of the figures that an utterance may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,14 @@ class Utterance:
     voice: str
     waveform: Waveform  # [samples]
     sample_rate: int  # Hz
-    words: tuple[Word, ...] | None = None  # in order, on the waveform; None: their times are not known
-    quality: Mapping[str, float] | None = None  # those of FIGURES that were measured; None: nothing was
+    words: tuple[Word, ...] | None = None  # in order, in samples of the waveform; None: their times are not known
+    quality: Mapping[str, float] | None = None  # those of FIGURES that were measured; None: none was measured
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenDialogue:
+    """A dialogue as speech: one utterance per turn."""
+
     id: str
     source: str
     language: str
@@ -99,13 +102,13 @@ class SpokenDialogue:
 class Event:
     """Where one utterance is heard. All positions are samples from the start of the track."""
 
-    utterance: int  # index of it among the utterances of the dialogue
+    utterance: int  # its index among the utterances of the dialogue
     channel: Role
     kind: str  # what happens: see KINDS
     start_sample: int
     end_sample: int  # where its audio stops; before `whole_end_sample` if it was cut
-    whole_end_sample: int  # where it would have stopped
-    answers: int | None = None  # index of the event that it is the reply to
+    whole_end_sample: int  # where its audio would have stopped without a cut
+    answers: int | None = None  # index of the event that it replies to
     cut_by: int | None = None  # index of the event at which its speaker stops
 
     @property
@@ -120,35 +123,35 @@ KINDS = (TURN, BARGE_IN)
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What is heard from which sample to which, in order of starts."""
+    """The events of a dialogue, in order of start."""
 
     events: tuple[Event, ...]
-    num_samples: int  # length of both channels
+    num_samples: int  # of each channel
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Two channels of equal length, 16 bit: what is kept as audio and what is tokenized."""
+    """Two channels of 16 bit samples, which are stored as audio and tokenized."""
 
     samples: NDArray[np.int16]  # [2, samples]; 0 = user, 1 = assistant
-    sample_rate: int
+    sample_rate: int  # Hz
 
 
 @dataclass(frozen=True, slots=True)
 class Uncut:
-    """What the assistant's channel holds from one frame on, had one reply not been cut."""
+    """Codes of the assistant's channel from one frame on, as they would be if one reply had not been cut."""
 
     event: int  # index of the reply among the events
     first_frame: int
-    codes: Codes  # [codebooks, frames], to the reply's own end or as far as is kept of it
+    codes: Codes  # [codebooks, frames], to the end of the whole reply, or of the part that is stored
 
 
 @dataclass(frozen=True, slots=True)
 class CodedTrack:
-    """A track as codes, not shifted, and what is heard in it. It knows of no layout.
+    """A track as codes, not shifted, with its events. It knows no layout.
 
-    After the last frame come `margin_frames` of silence, tokenized like any audio: what a layout that runs ahead, or
-    that fills up blocks, still has to say when the track is over.
+    After the last frame come `margin_frames` frames of tokenized silence, for layouts that run ahead of the track or
+    fill up its last block.
     """
 
     user_codes: Codes  # [codebooks, frames + margin_frames]
@@ -156,9 +159,10 @@ class CodedTrack:
     margin_frames: int
     samples_per_frame: int  # at the rate that events count in
     events: tuple[Event, ...]
-    texts: tuple[str, ...]  # what each event says, whole
+    texts: tuple[str, ...]  # the whole text of each event
     uncut: tuple[Uncut, ...] = ()
 
     @property
     def frames(self) -> int:
+        """Frames of the track, without the margin."""
         return int(self.user_codes.shape[1]) - self.margin_frames

@@ -13,7 +13,7 @@ DEVICE_WORDS = (
     "CUFFT",
     "cuFFT",
     "out of memory",
-    "unable to find an engine to execute this computation",  # cuDNN, of a convolution without room to work in
+    "unable to find an engine to execute this computation",  # cuDNN: a convolution has no memory to work in
     "DefaultCPUAllocator",
 )
 

@@ -1,4 +1,4 @@
-"""Text that is not ours, shown as what it is: on a terminal, in Markdown, in a plot.
+"""Shows the text of others as it is, without letting it do anything: on a terminal, in Markdown, in a plot.
 
 Texts, ids and names of files come from people and models. Characters that would control a terminal, reverse a line,
 or be read as HTML or Markdown are escaped; all others, in any language, are shown as they are.
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 # Controls but for \n and \t, separators of lines, overrides of the direction of writing, surrogates. Joiners stay.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]")
 _MARKED = re.compile(r"[\\`*{}\[\]<>|~$#&!]|(?<![^\W_])_|_(?![^\W_])")  # held_out is not emphasis, _this_ is
-# A bar, too: with a backslash before it, it would end a cell or show the backslash, depending on where it stands.
+# A bar becomes an entity as well: `\|` would end a cell in some places, and show the backslash in others.
 _AS_ENTITY = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
-_STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # of a list, a heading, a numbered line
+_STARTING = re.compile(r"^(?:[-+=]|\d+(?=[.)]))")  # what starts a list, a heading or a numbered line
 _PLACE = re.compile(r"`\$(\w+)`|\$(\w+)")
 
 
@@ -24,18 +24,18 @@ class Markdown(str):
 
 def printable(text: str) -> str:
     """Text for a terminal, line by line: characters that would control it are escaped, as in `\\x1b`."""
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _STEERING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def one_line(text: str) -> str:
-    """Text for a terminal, on one line: line breaks are escaped, too."""
+    """Text for a terminal, on one line: line breaks are escaped as well."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def visible(name: str, most: int = 40) -> str:
-    """A name in a sentence: invisible characters are escaped, joiners too, and a long name is cut."""
-    seen = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name[: most + 1])
-    return seen if len(seen) <= most else f"{seen[: most - 1]}…"
+    """A name in a sentence: invisible characters and joiners are escaped, and a long name is cut."""
+    text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in name[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def plot_text(text: str) -> str:
@@ -45,7 +45,7 @@ def plot_text(text: str) -> str:
 
 def markdown(text: str) -> Markdown:
     """Markdown that shows the text, in a line that has begun or in a cell of a table."""
-    return Markdown(_MARKED.sub(lambda found: _AS_ENTITY.get(found[0], f"\\{found[0]}"), _joined(text)))
+    return Markdown(_MARKED.sub(lambda match: _AS_ENTITY.get(match[0], f"\\{match[0]}"), _joined(text)))
 
 
 def paragraphs(text: str) -> Markdown:
@@ -67,24 +67,25 @@ def _joined(text: str) -> str:
 
 def _started(line: str) -> str:
     """A line of Markdown that starts no list, no heading and no other block."""
-    return _STARTING.sub(lambda found: f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}", line)
+    return _STARTING.sub(lambda match: f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}", line)
 
 
 def fill(template: str, values: Mapping[str, object]) -> str:
-    """A template of data_cards/ with each `$name` replaced: Markdown as it is, all else as text, in backticks as code.
+    """A template of data_cards/ with each `$name` replaced by its value.
 
+    A value that is Markdown stays as it is. Any other is shown as text, or as code where its name stands in backticks.
     Raises KeyError if a value is missing.
     """
 
-    def put(found: re.Match[str]) -> str:
-        in_code, name = found[1] is not None, found[1] or found[2]
+    def put(match: re.Match[str]) -> str:
+        in_code, name = match[1] is not None, match[1] or match[2]
         value = values[name]
         if isinstance(value, Markdown):
             return value
         if in_code:
             return code(str(value))
         shown = markdown(str(value))
-        return shown if template[: found.start()].rpartition("\n")[2] else _started(shown)
+        return shown if template[: match.start()].rpartition("\n")[2] else _started(shown)
 
     return _PLACE.sub(put, template)
 

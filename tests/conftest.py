@@ -16,7 +16,7 @@ from hypothesis import settings
 from benchmarks import replay
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dialogue import Waveform
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.stages.speech import SpeechStage
 from tests.corpus import TURNS, recipe_dict
@@ -98,7 +98,7 @@ def kokoro() -> Kokoro:
 def spoken(kokoro: Kokoro) -> Waveform:
     """An utterance as the engine gives it: [samples] at 24 kHz, silence at both ends."""
     (said,) = kokoro.speak([SpeechRequest("Put the kettle on, and we will talk.", "am_michael", "en", seed=0)])
-    assert isinstance(said, Said)
+    assert isinstance(said, RawSpeech)
     return said.waveform
 
 

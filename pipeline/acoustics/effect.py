@@ -26,5 +26,5 @@ class Effect(Protocol):
     def __init__(self, spec: EffectSection) -> None: ...
 
     def apply(self, track: Track, timeline: Timeline, rng: np.random.Generator) -> tuple[Track, Mapping[str, float]]:
-        """The track with its user's channel changed, of the same length, and the drawn values by name."""
+        """The track with a changed user's channel of the same length, and the values drawn from `rng`, by name."""
         ...

@@ -17,4 +17,5 @@ AcousticsSection = list[
 
 
 def make_effects(section: Sequence[EffectSection]) -> list[Effect]:
+    """The effects of a recipe, in its order."""
     return [EFFECTS[spec.effect](spec) for spec in section]

@@ -18,7 +18,7 @@ def encode(samples: NDArray[np.float32] | NDArray[np.int16], sample_rate: int) -
 
 
 def decode(data: bytes) -> NDArray[np.float32]:
-    """Samples of FLAC that we wrote: f32 [samples] in [-1, 1), or [samples, channels] of several channels."""
+    """Samples of FLAC that `encode` wrote: f32 [samples] in [-1, 1), or [samples, channels] of several channels."""
     waveform: NDArray[np.float32] = soundfile.read(io.BytesIO(data), dtype="float32")[0]
     return waveform
 
@@ -28,17 +28,17 @@ def decode_checked(
 ) -> NDArray[np.int16]:
     """Samples [samples, channels] of FLAC that anybody may have written.
 
-    It is decoded only if it says that it is what is expected. num_samples: of each channel; None: any number up to
-    `longest_s`. Raises ValueError otherwise, with what follows "the audio …".
+    It is decoded only if its header says what is expected. num_samples: of each channel; None: any number up to
+    `longest_s`. Raises ValueError otherwise, with a message that continues "the audio …".
     """
     try:
         with soundfile.SoundFile(io.BytesIO(data or b"")) as file:
             length = file.frames if num_samples is None else num_samples
             if file.format != "FLAC":
                 raise ValueError(f"is {file.format}, expected FLAC")
-            found, expected = (file.frames, file.channels), (length, channels)
-            if found != expected or file.samplerate != sample_rate:
-                raise ValueError(f"is {found} at {file.samplerate} Hz, expected {expected} at {sample_rate} Hz")
+            actual, expected = (file.frames, file.channels), (length, channels)
+            if actual != expected or file.samplerate != sample_rate:
+                raise ValueError(f"is {actual} at {file.samplerate} Hz, expected {expected} at {sample_rate} Hz")
             if length > longest_s * sample_rate:
                 raise ValueError(f"is longer than {longest_s} s")
             samples: NDArray[np.int16] = file.read(length + 1, dtype="int16", always_2d=True)

@@ -24,7 +24,10 @@ def loudness_lufs(waveform: Waveform, sample_rate: int) -> float:
 
 
 def level(waveform: Waveform, sample_rate: int, target_lufs: float) -> Waveform:
-    """The waveform at `target_lufs`, or as near as its peak may come to -1 dBFS; no limiter, no clipping."""
+    """The waveform, f32 [samples] and not silent, at `target_lufs`, or as near as a peak of -1 dBFS allows.
+
+    Nothing is limited or clipped.
+    """
     gain = 10 ** ((target_lufs - loudness_lufs(waveform, sample_rate)) / 20)
     peak = float(np.abs(waveform).max())
     return (waveform * min(gain, PEAK / peak)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Samples as 16 bit integers and as floats; the factor between the two stands here alone.
+"""Samples as 16 bit integers and as floats. Only this module has the factor between the two.
 
     int16 ── to_float ──▶ f32 in [-1, 1) ── to_int16 ──▶ the same int16
 
@@ -20,6 +20,6 @@ def to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 def to_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
-    """Round a waveform of any shape to 16 bit; louder samples are clipped. What `to_float` made comes back exactly."""
+    """Round a waveform of any shape to 16 bit; louder samples are clipped. It undoes `to_float` exactly."""
     samples: NDArray[np.int16] = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, LARGEST).astype(np.int16)
     return samples

@@ -30,26 +30,26 @@ class Detector:
         self._silero.reset()
 
     def probability(self, frame: NDArray[np.float32]) -> float:
-        """Of speech in f32 [FRAME_SAMPLES]."""
+        """Probability of speech in the next frame, f32 [FRAME_SAMPLES]."""
         with _one_thread(self._openmp):
             return float(self._silero.process_samples(frame))
 
 
 @cache
 def detector() -> Detector:
-    """The one of this process."""
+    """The one detector of this process."""
     return Detector()
 
 
 def _openmp(module: str) -> Any:
-    """The OpenMP that a module calls: one that torch has loaded for all, or else its own."""
-    for_all = ctypes.CDLL(None)
-    return for_all if hasattr(for_all, "omp_set_max_active_levels") else ctypes.CDLL(module)
+    """The OpenMP that a module calls: the one that torch has loaded for the process, or the module's own."""
+    shared = ctypes.CDLL(None)
+    return shared if hasattr(shared, "omp_set_max_active_levels") else ctypes.CDLL(module)
 
 
 @contextmanager
 def _one_thread(openmp: Any) -> Iterator[None]:
-    """For code that asks for threads by number: limits by environment or threadpoolctl do not reach it."""
+    """Run on one thread code that sets its own number of threads, which environment and threadpoolctl cannot limit."""
     if not hasattr(openmp, "omp_set_max_active_levels"):
         yield
         return

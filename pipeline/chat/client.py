@@ -6,12 +6,12 @@
     TRYING ──fails, tries left──▶ WAITING
      │ │ ▲
      │ │ └────────── others are answered, rounds left ───────────┐
-     │ └──fails, tries used up──▶ LOOKING: is anybody answered? ─┤
+     │ └──fails, tries used up──▶ LOOKING: are others answered? ─┤
      ▼                                                           ├─ others are, and no round is left ──▶ REJECTED
-    ANSWERED                                                     └─ nobody is, or can ever be ──▶ DOWN
+    ANSWERED                                                     └─ none is, or can ever be ──▶ DOWN
 
 An answer is kept in the journal, so that nothing is asked twice. REJECTED is about one request, and the others go on.
-DOWN is about the endpoint: it ends the command with a message, and the same command goes on when it is started again.
+DOWN is about the endpoint: it ends the command with a message. The same command, started again, goes on from there.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ from .section import ChatModel
 
 KEY = "OPENAI_API_KEY"
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try of a round
-FIRST_TRIES = 4  # for an endpoint at whose address nobody has ever listened
-OWN_ROUNDS = 2  # of tries that a request fails in a way of its own while others are answered
-MOST_ROUNDS = 4  # that it is told to come back, or finds nobody, while something easy is answered and no request is
-SLOW_TRIES = 2  # of a request that runs out of time, before somebody looks whether others are answered in time
+FIRST_TRIES = 4  # of a round, at an address that refuses connections and has never answered
+OWN_ROUNDS = 2  # of tries, after which a request that fails while others are answered is rejected
+MOST_ROUNDS = 4  # likewise, if it only meets too many requests or no connection, and no other request is answered
+SLOW_TRIES = 2  # of a request that gets no answer in time, before the client checks whether others do
 LONGEST_WAIT_S = 600.0  # that an endpoint may ask for
 LONGEST_ANSWER = 1 << 22  # bytes
-PROBE_S = 20.0  # for an answer to something easy, before any work
+PROBE_S = 20.0  # for the answer to a simple question, before any work
 GOES_ON = "it goes on from here, and nothing that was answered is asked again."
-LONG_KEY = 16  # characters that no word of an answer has by chance
+LONG_KEY = 16  # characters; a shorter key may be an ordinary word of an answer
 
 _BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _OF_THE_REQUEST = {
@@ -62,7 +62,7 @@ Result = TypeVar("Result")
 
 
 class State(Enum):
-    """Of a request."""
+    """State of a request; see the diagram above."""
 
     TRYING = auto()
     WAITING = auto()
@@ -75,11 +75,11 @@ class State(Enum):
 class Trouble(StrEnum):
     """Why a request has no answer; the reason with which it is rejected."""
 
-    AWAY = "endpoint_away"  # nobody listens
+    AWAY = "endpoint_away"  # no connection
     TOO_MANY = "endpoint_too_many_requests"
     BUSY = "endpoint_busy"  # or broken
     SLOW = "endpoint_timeout"
-    GARBAGE = "endpoint_garbage"  # what is no chat completion
+    GARBAGE = "endpoint_garbage"  # not a chat completion
     REFUSED = "endpoint_refused"
 
 
@@ -97,51 +97,51 @@ class _Failure(Exception):
 
 
 class Client:
-    """Speaks /chat/completions. Its key, if it wants one, is in OPENAI_API_KEY and is never part of a message."""
+    """Sends requests to /chat/completions. The endpoint's key is in OPENAI_API_KEY and is never part of a message."""
 
     def __init__(
         self, model: ChatModel, section: str, folder: Path | None = None, waits_s: Sequence[float] = WAITS_S
     ) -> None:
-        """section: where a recipe says what `model` is, for messages. folder: where answers are kept and found again.
+        """section: the place of `model` in a recipe, for messages. folder: of the journal; None: no answer is kept.
 
         waits_s: before each further try, while the endpoint is busy or away.
-        Raises UserError if the key is none, or the folder holds what cannot be read.
+        Raises UserError if the key cannot be one, or the folder holds a file that cannot be read.
         """
         self.model = model
         self.waits_s = waits_s
         self.takes_schema = True
         self._section = section
         self._journal = Journal(folder) if folder else None
-        self._answered: tuple[Body, Body | None] | None = None  # a request that once was, its schema
+        self._last_answered: tuple[Body, Body | None] | None = None  # the last request with an answer, and its schema
         self._answered_at: float | None = None  # monotonic, the last answer to anything
-        self._request_answered_at = -math.inf  # monotonic, the last answer to more than something easy
-        self._closed_until = 0.0  # monotonic, as an endpoint with too many requests asked
+        self._request_answered_at = -math.inf  # monotonic, the last answer to more than a simple question
+        self._closed_until = 0.0  # monotonic; an endpoint with too many requests asks to wait so long
         self._key = os.environ.get(KEY, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise UserError(f"{KEY} holds characters that no key has. Set it to the key alone.")
 
     def each(self, items: Sequence[Item], ask: Callable[[Item], Awaitable[Result]]) -> list[Result]:
-        """What `ask` makes of each item by calls of `ask` below, in their order; all are under way at the same time.
+        """The result of `ask` for each item, in order. All items are under way at the same time.
 
-        The first exception that `ask` raises ends all and is raised.
+        ask: a function that calls the method `ask` below. The first exception that it raises ends all and is raised.
         """
         if self._journal:
             self._journal.read()  # another command may have been answered meanwhile
         return asyncio.run(self._each(items, ask))
 
     async def ask(self, body: Body, schema: Body | None, jitter: np.random.Generator) -> Answer:
-        """The answer to a request: of the journal, or asked for until the endpoint answers it.
+        """The answer to a request: from the journal, or from the endpoint, which is asked until it answers.
 
-        As many at once as the recipe allows; the others wait.
+        As many requests are under way at once as the recipe allows; the others wait.
 
-        body: see `body`. schema: its `response_format`, left out for good where the endpoint refuses it.
-        Raises UserError once the endpoint answers nobody, or can never answer; DialogueRejected if it refuses this
-        request, or fails again and again to answer it, and answers others.
+        body: see `body`. schema: its `response_format`; once the endpoint has refused one, no request has it.
+        Raises UserError if the endpoint answers no request, or never can; DialogueRejected if it answers others, and
+        refuses this request or fails to answer it again and again.
         """
         key = request_key(body)
-        if self._journal and (kept := self._journal.get(key)):
-            self._answered = body, schema
-            return kept
+        if self._journal and (earlier := self._journal.get(key)):
+            self._last_answered = body, schema
+            return earlier
         async with self._places:
             answer = await _Request(self, body, schema, jitter).run()
         if self._journal:
@@ -149,7 +149,7 @@ class Client:
         return answer
 
     def body(self, message: str, seed: int) -> Body:
-        """A request with one message of the user's."""
+        """A request with one message, in the role of the user."""
         return {
             "model": self.model.model,
             "messages": [{"role": "user", "content": message}],
@@ -164,10 +164,10 @@ class Client:
 
         try:
             async with self._connected(), asyncio.TaskGroup() as group:
-                running = [group.create_task(one(item)) for item in items]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return [done.result() for done in running]
+                tasks = [group.create_task(one(item)) for item in items]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
@@ -179,7 +179,7 @@ class Client:
         limits = httpx2.Limits(max_connections=self.model.at_once)
         self._asking_whether_alive = asyncio.Lock()
         self._places = asyncio.Semaphore(self.model.at_once)
-        # One time limit for the whole exchange, by asyncio: the client's own would start anew with every byte.
+        # One time limit for the whole exchange, by asyncio: the client's own starts again with every byte.
         try:
             self._client = httpx2.AsyncClient(headers=headers, limits=limits, timeout=None)
         except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
@@ -193,7 +193,7 @@ class Client:
             yield
 
     def _most_tries(self, failure: _Failure) -> int:
-        """After which somebody looks whether the endpoint answers anybody."""
+        """Tries of a round, after which the client checks whether the endpoint answers at all."""
         if failure.trouble is Trouble.REFUSED:
             return 1
         if failure.trouble is Trouble.AWAY and self._answered_at is None:
@@ -201,7 +201,7 @@ class Client:
         return SLOW_TRIES if failure.trouble is Trouble.SLOW else len(self.waits_s) + 1
 
     async def _check_alive(self, since_s: float, failure: _Failure) -> None:
-        """Return if the endpoint has answered anything since `since_s` (monotonic), or answers something easy now.
+        """Return if the endpoint has answered anything since `since_s` (monotonic), or answers a simple question now.
 
         Raises UserError if it does not.
         """
@@ -210,23 +210,23 @@ class Client:
                 return
             if problem := await self._problem():
                 raise UserError(
-                    f"{self.model.url} gives no answers to {self.model.model}. To a request: {failure.detail}; then, "
+                    f"{self.model.url} gives no answers of {self.model.model}. To a request: {failure.detail}; then, "
                     f"to a simple question: {problem}. See that it runs and takes what {self._section} asks of it "
                     "(model, max_tokens, at_once, timeout_s), then start the same command again: " + GOES_ON
                 )
 
     async def _check_in_time(self, since_s: float, failure: _Failure) -> None:
-        """Return if a request was answered since `since_s` (monotonic), or one that was answered before is so again.
+        """Return if a request was answered since `since_s` (monotonic), or one that was answered before is again.
 
-        Raises UserError if not. An endpoint that is too slow for every request may well answer something easy in time.
+        Raises UserError if not. An endpoint too slow for any request may still answer a simple question in time.
         """
         async with self._asking_whether_alive:
             if self._request_answered_at > since_s:
                 return
             others = "no other has been answered"
-            if self._answered:
+            if self._last_answered:
                 try:
-                    await self._request(*self._answered)
+                    await self._request(*self._last_answered)
                     return
                 except _Failure as again:
                     others = f"then, to one that was answered before: {again.detail}"
@@ -234,8 +234,8 @@ class Client:
                 f"{self.model.url} does not answer in time what {self.model.model} is asked. To a request: "
                 f"{failure.detail}, tries: {SLOW_TRIES}; {others}. See that it runs; expected is an answer of "
                 f"{self._section}.max_tokens within timeout_s while at_once requests are under way. Raise timeout_s, "
-                "or lower at_once, or max_tokens (which asks for all of them anew), then start the same command "
-                f"again: {GOES_ON}"
+                "or lower at_once, or max_tokens (after which every request is sent again), then start the same "
+                f"command again: {GOES_ON}"
             )
 
     async def _connected_problem(self) -> str | None:
@@ -243,7 +243,7 @@ class Client:
             return await self._problem()
 
     async def _problem(self) -> str | None:
-        """Raises UserError where no request can ever be answered."""
+        """Why a simple question has no answer; None if it has. Raises UserError if no request can ever be answered."""
         try:
             await self._once(self.body("Answer with the word yes.", seed=0), None)
         except _Failure as failure:
@@ -252,11 +252,11 @@ class Client:
 
     async def _request(self, body: Body, schema: Body | None) -> Answer:
         answer = await self._once(body, schema)
-        self._answered, self._request_answered_at = (body, schema), time.monotonic()
+        self._last_answered, self._request_answered_at = (body, schema), time.monotonic()
         return answer
 
     def _close(self, wait_s: float) -> None:
-        """Let nobody ask for so long."""
+        """Send no request for so long."""
         self._closed_until = max(self._closed_until, time.monotonic() + wait_s)
 
     async def _once(self, body: Body, schema: Body | None) -> Answer:
@@ -302,7 +302,7 @@ class Client:
         except httpx2.RequestError as error:  # a connection that broke in the middle
             raise _Failure(Trouble.BUSY, f"{type(error).__name__} ({_quoted(str(error))})") from None
         text = received.decode("utf-8", "replace")
-        # "none" and "x" are keys of endpoints that want none: in an answer they are words.
+        # Endpoints that need no key are often given "none" or "x": in an answer these are words.
         if self._key and (response.status_code != HTTPStatus.OK or len(self._key) >= LONG_KEY):
             text = text.replace(self._key, "***")
         return response.status_code, response.headers, text
@@ -313,7 +313,7 @@ class Client:
             return f"{self.model.url} refuses {has} {KEY} ({words}). Set it to a valid key where the workers run."
         if status == HTTPStatus.NOT_FOUND:
             return (
-                f"{self.model.url}/chat/completions is no such path, or has no model {self.model.model!r} ({words}). "
+                f"{self.model.url}/chat/completions does not exist, or has no model {self.model.model!r} ({words}). "
                 f"Expected as {self._section}.url the address up to /chat/completions, most often ending with /v1, and "
                 f"as {self._section}.model the endpoint's own name for it."
             )
@@ -326,7 +326,7 @@ class _Request:
     def __init__(self, client: Client, body: Body, schema: Body | None, jitter: np.random.Generator) -> None:
         self.state = State.TRYING
         self._client, self._body, self._schema, self._jitter = client, body, schema, jitter
-        self._rounds_alone = Counter[bool]()  # that failed while others were answered, by whether it may be its fault
+        self._rounds_alone = Counter[bool]()  # failed while others were answered; by: may it be at fault
         self._begin_round(client.waits_s)
         self._answer: Answer
         self._failure: _Failure
@@ -376,7 +376,7 @@ class _Request:
         else:
             since_s = time.monotonic() if of_its_own and not refused else self._began_s
             await client._check_alive(since_s, self._failure)
-        # Where requests are answered, who is told to come back has only lost its place to another one.
+        # If other requests are answered, one that meets too many requests has only lost its place to them.
         if of_its_own or client._request_answered_at < self._began_s:
             self._rounds_alone[of_its_own] += 1
         if refused or self._rounds_alone[True] == OWN_ROUNDS or self._rounds_alone[False] == MOST_ROUNDS:
@@ -386,7 +386,7 @@ class _Request:
 
 
 def problem(model: ChatModel, section: str) -> str | None:
-    """Why something easy, asked once with the recipe's settings, is not answered within PROBE_S; None if it is."""
+    """Why a simple question, asked once with the recipe's settings, has no answer within PROBE_S; None if it has."""
     soon = model.model_copy(update={"timeout_s": min(model.timeout_s, PROBE_S)})
     try:
         return asyncio.run(Client(soon, section)._connected_problem())
@@ -395,15 +395,15 @@ def problem(model: ChatModel, section: str) -> str | None:
 
 
 def _answer(text: str) -> Answer:
-    """Raises _Failure if a body is no chat completion."""
+    """The answer in a response's body. Raises _Failure if the body is not a chat completion."""
     try:
         choice = json.loads(text)["choices"][0]
         content, refusal = choice["message"].get("content"), choice["message"].get("refusal")
         finish_reason = choice.get("finish_reason")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise _Failure(Trouble.GARBAGE, f"expected a chat completion, got {_quoted(text)!r}") from None
-    said = content if isinstance(content, str) else refusal if isinstance(refusal, str) else ""
-    return Answer(said, finish_reason if isinstance(finish_reason, str) else None)
+    answer = content if isinstance(content, str) else refusal if isinstance(refusal, str) else ""
+    return Answer(answer, finish_reason if isinstance(finish_reason, str) else None)
 
 
 def _retry_after_s(header: str | None) -> float:

@@ -1,4 +1,4 @@
-"""Answers on disk: what a language model has answered is never asked for again."""
+"""Answers of language models on disk, so that no request is sent again after it was answered."""
 
 import json
 import logging
@@ -17,54 +17,55 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said, and why it stopped: `stop`, `length` …; None where the endpoint does not say."""
+    """The text of an answer, and why the model stopped: `stop`, `length` …; None if the endpoint does not say."""
 
     content: str
     finish_reason: str | None
 
 
 def request_key(body: dict[str, Any]) -> str:
-    """Names a request by all that is asked; neither whom nor with which key."""
+    """The name of a request: a hash of its body. The address and the key are no part of it."""
     return sha256(canonical_json(body).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Journal:
-    """All answers that were ever kept in a folder, each found by its request; a line of JSON with its checksum each.
+    """All answers of a folder by their requests. Each is a line of JSON with a checksum.
 
     Each writer has a file of its own and none takes a lock: the folder may lie on storage that machines share (where a
-    database that locks is not safe), and a writer that is thought dead may still write. A damaged line is as if it had
-    not been written, and harms no other. Memory holds where answers stand, not what they say.
+    database that locks is not safe), and a writer that is thought dead may still write. A damaged line counts as not
+    written, and harms no other. Memory holds the places of the answers, not their text.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError if the folder holds what cannot be read."""
+        """Raises UserError if the folder holds a file that cannot be read."""
         self._folder = folder
         self._path = self._own_path()
-        self._places: dict[str, tuple[Path, int]] = {}  # of a request's answer: its file, the first byte of its line
+        self._places: dict[str, tuple[Path, int]] = {}  # by request: the file, and the first byte of the line
         self._read_to: dict[Path, int] = {}  # bytes of each file whose lines are known
         self.read()
 
     def read(self) -> None:
-        """Find what others have added since the last time."""
+        """Find the answers that others have added since the last call."""
         with explained(self._folder):
             for path in sorted(self._folder.glob("answers-*.jsonl")):
                 self._read(path)
 
     def get(self, key: str) -> Answer | None:
+        """The answer to a request, by its `request_key`; None if there is none."""
         if key not in self._places:
             return None
         path, start = self._places[key]
         with explained(path), path.open("rb") as file:
             file.seek(start)
-            found = _entry(file.readline())
-        return found[1] if found and found[0] == key else None
+            entry = _entry(file.readline())
+        return entry[1] if entry and entry[0] == key else None
 
     def add(self, key: str, answer: Answer) -> None:
         """Keep an answer: it is on disk on return. Raises UserError if the disk is full or may not be written."""
         entry = {"request": key, **asdict(answer), "crc32": _crc32(key, answer)}
         line = json.dumps(entry).encode() + b"\n"
         path = self._path
-        self._path = self._own_path()  # unless all goes well, as nothing may follow half a line
+        self._path = self._own_path()  # unless all goes well: nothing may follow half a line
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
@@ -88,7 +89,7 @@ class Journal:
             file.seek(start)
             for line in file:
                 if not line.endswith(b"\n"):
-                    damaged += is_new  # later on it is one that is being written
+                    damaged += is_new  # at the end of a known file, a line that is being written
                     break
                 if entry := _entry(line):
                     self._places[entry[0]] = (path, start)

@@ -10,15 +10,15 @@ from ..recipe.sections import HIDDEN, Few, Many, Section
 
 
 def _address(url: str) -> str:
-    if wrong := _wrong_with(url):
-        raise PydanticCustomError(HIDDEN, "{wrong}", {"wrong": wrong})  # the address may hold a key
+    if problem := _problem(url):
+        raise PydanticCustomError(HIDDEN, "{problem}", {"problem": problem})  # the address may hold a key
     return url
 
 
-def _wrong_with(url: str) -> str | None:
+def _problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  raises if it is no number
+        parts.port  # noqa: B018  raises if it is not a number
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -34,9 +34,9 @@ class ChatModel(Section):
     """A language model behind an OpenAI-compatible endpoint; its key, if it wants one, is in OPENAI_API_KEY."""
 
     url: Annotated[str, AfterValidator(_address)]  # up to and without /chat/completions
-    model: str  # by the endpoint's name for it
+    model: str  # the endpoint's name of the model
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     max_tokens: Annotated[int, Field(gt=0, le=1_000_000)] = 2048  # of an answer
     at_once: Many = 16  # requests under way at the same time
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0  # for a whole answer
-    attempts: Few = 3  # answers asked for, where one cannot be used, before it is given up
+    attempts: Few = 3  # answers that are asked for, as long as none can be used

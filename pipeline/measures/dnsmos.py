@@ -9,7 +9,7 @@ from ..dialogue import Waveform
 from ..errors import DialogueRejected
 from .judge import MEASURE_HZ, needed, versions
 
-MODELS = "dnsmos_models"  # the folder of the package; the personalised variant is another
+MODELS = "dnsmos_models"  # a folder of the package; the personalised models are in another
 
 
 def fingerprint() -> dict[str, str]:
@@ -18,7 +18,7 @@ def fingerprint() -> dict[str, str]:
 
 
 class Dnsmos:
-    """Raises UserError if speechmos is not installed."""
+    """Rates speech. Raises UserError if speechmos is not installed."""
 
     def __init__(self, threads: int = 1) -> None:
         module, onnxruntime = needed("speechmos.dnsmos"), needed("onnxruntime")
@@ -39,5 +39,5 @@ class Dnsmos:
         """
         if not len(samples):
             raise DialogueRejected("no_audio", "no samples to rate")
-        heard = np.clip(np.nan_to_num(np.asarray(samples, dtype=np.float32)), -1.0, 1.0)
-        return float(self._judge(heard, MEASURE_HZ, False)["ovrl_mos"])
+        signal = np.clip(np.nan_to_num(np.asarray(samples, dtype=np.float32)), -1.0, 1.0)
+        return float(self._judge(signal, MEASURE_HZ, False)["ovrl_mos"])

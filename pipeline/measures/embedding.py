@@ -9,7 +9,7 @@ from ..dialogue import Waveform
 from ..errors import DialogueRejected
 from .judge import at_measure_rate, needed, versions
 
-LEVEL_DBFS = -23.0  # RMS; the package raises quiet speech only, and its voice activity depends on the level
+LEVEL_DBFS = -23.0  # RMS; the package lifts only quiet speech, and its voice activity depends on the level
 
 Embedding = NDArray[np.float32]  # [256], of length 1: the cosine of two voices is their dot product
 
@@ -20,7 +20,7 @@ def fingerprint() -> dict[str, str]:
 
 
 class SpeakerEmbedding:
-    """device: as torch names it. Raises UserError if Resemblyzer is not installed."""
+    """Embeds voices. device: as torch names it. Raises UserError if Resemblyzer is not installed."""
 
     def __init__(self, device: str = "cpu") -> None:
         self._resemblyzer = needed("resemblyzer")
@@ -29,13 +29,13 @@ class SpeakerEmbedding:
     def embed(self, samples: Waveform, rate: int) -> Embedding:
         """Embedding of one channel [samples] at `rate` Hz: f32 [256], of length 1. Its level does not matter.
 
-        Raises DialogueRejected("no_voice") if nothing in it sounds like one.
+        Raises DialogueRejected("no_voice") if nothing in it sounds like a voice.
         """
-        heard = at_measure_rate(samples, rate)
-        rms = float(np.sqrt(np.mean(np.square(heard, dtype=np.float64)))) if len(heard) else 0.0
+        signal = at_measure_rate(samples, rate)
+        rms = float(np.sqrt(np.mean(np.square(signal, dtype=np.float64)))) if len(signal) else 0.0
         if not rms > 0:
             raise DialogueRejected("no_voice", "silence")
-        levelled = np.clip(heard * np.float32(10 ** (LEVEL_DBFS / 20) / rms), -1.0, 1.0)
+        levelled = np.clip(signal * np.float32(10 ** (LEVEL_DBFS / 20) / rms), -1.0, 1.0)
         voiced = self._resemblyzer.preprocess_wav(levelled)  # silences cut out
         if not len(voiced):
             raise DialogueRejected("no_voice", "it has no sound like a voice")

@@ -29,22 +29,22 @@ def needed(package: str) -> Any:
 
 def versions(*packages: str) -> dict[str, str]:
     """Versions of distributions that are installed, for a fingerprint. Raises UserError as `needed` does."""
-    found = {}
+    numbers = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except ModuleNotFoundError as error:  # importlib.metadata.PackageNotFoundError is one
             raise UserError(
                 f"measuring speech needs the package `{package}`, which is not installed: {INSTALL}"
             ) from error
-    return found
+    return numbers
 
 
 def at_measure_rate(samples: Waveform, rate: int) -> Waveform:
     """One channel [samples] at 16 kHz, within [-1, 1]; NaN counts as 0."""
     import soxr
 
-    heard = np.nan_to_num(np.asarray(samples, dtype=np.float32))
+    signal = np.nan_to_num(np.asarray(samples, dtype=np.float32))
     if rate != MEASURE_HZ:
-        heard = np.asarray(soxr.resample(heard, rate, MEASURE_HZ), dtype=np.float32)
-    return np.clip(heard, -1.0, 1.0)
+        signal = np.asarray(soxr.resample(signal, rate, MEASURE_HZ), dtype=np.float32)
+    return np.clip(signal, -1.0, 1.0)

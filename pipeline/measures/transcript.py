@@ -13,14 +13,14 @@ from .judge import MEASURE_HZ, at_measure_rate, needed, versions
 
 Device = Literal["auto", "cpu", "cuda"]
 
-LONGEST_S = 30  # that Whisper hears at a time; what is shorter is padded to it
+LONGEST_S = 30  # that Whisper takes at once; shorter clips are padded
 LONGEST_SAMPLES = LONGEST_S * MEASURE_HZ
-SEEK_HZ = 100  # frames of the log-mel spectrogram a second, in which faster-whisper says where a part begins
+SEEK_HZ = 100  # frames of the log-mel spectrogram per second; faster-whisper counts the start of a part in them
 BATCH = 16  # clips decoded together
-# Before each of them: by the package's rules a word begins otherwise if another one, or the beginning of all, is less
-# than 2.8 s ago. A clip's words are its own affair.
+# Of silence before each clip of a batch. By the package's rules, a word gets another start if the word before it, or
+# the start of the whole, is less than 2.8 s before it: a clip's times would depend on the clip before it.
 GAP_S = 3
-MOST_NO_SPEECH = 0.6  # Whisper's own limits, beyond which it takes nothing for said
+MOST_NO_SPEECH = 0.6  # Whisper's own limits; a part beyond both counts as silence
 LEAST_LOGPROB = -1.0
 NO_MEMORY = (
     "not even one clip fits into the free memory of the GPU for Whisper. Put fewer actors on a GPU, or "
@@ -46,7 +46,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What is said in a clip."""
+    """The words of a clip."""
 
     text: str  # "" if nothing was heard
     words: tuple[Word, ...]  # empty if their times were not asked for
@@ -63,14 +63,16 @@ class Transcript:
 
 
 def fingerprint() -> dict[str, str]:
-    """Versions that shape transcripts; the model is its user's to name."""
+    """Versions that shape transcripts. The caller adds the model."""
     return versions("faster-whisper", "ctranslate2")
 
 
 class Recogniser:
-    """whisper: a size that faster-whisper knows, such as large-v3, or a folder with a converted model.
-    language: ISO 639-1; None recognises it. English-only models take everything for English.
-    device: auto takes a GPU that is there. It computes in float16 on a GPU, in float32 on the processor.
+    """Whisper, loaded.
+
+    whisper: a size that faster-whisper knows, such as large-v3, or a folder with a converted model.
+    language: ISO 639-1; None: it is recognised. English-only models take everything for English.
+    device: auto is a GPU if there is one. Whisper computes in float16 on a GPU, in float32 on the processor.
 
     Raises UserError if faster-whisper is not installed, or the model cannot be loaded or run.
     """
@@ -78,7 +80,7 @@ class Recogniser:
     def __init__(self, whisper: str, language: str | None, threads: int = 1, device: Device = "auto") -> None:
         package = needed("faster_whisper")
         self.language = language
-        self.device = found_device(device)
+        self.device = choose_device(device)
         precision = "float16" if self.device == "cuda" else "float32"
         try:
             self._model: Any = package.WhisperModel(
@@ -94,7 +96,7 @@ class Recogniser:
             self._try()
 
     def _try(self) -> None:
-        """Hear something: libraries of the GPU are looked for when they are first needed, and may not be there."""
+        """Transcribe silence: the libraries for a GPU are loaded at their first use, and may be missing."""
         try:
             self.texts([(np.zeros(MEASURE_HZ, dtype=np.float32), MEASURE_HZ)], "en")
         except RuntimeError as error:
@@ -113,43 +115,43 @@ class Recogniser:
         language: of these clips, if it is another than the recogniser was made for.
 
         Beam 5 at temperature 0, nothing carried over: a clip's transcript does not depend on the others. Whisper
-        invents words in long silences: trim first, or let it pass over them (skip_silence), which Silero VAD finds.
+        invents words in long silences: trim first, or set skip_silence, and Silero VAD removes them.
         """
         language = language or self.language
         return [self._transcribe(samples, rate, language, skip_silence) for samples, rate in clips]
 
     def texts(self, clips: Sequence[tuple[Waveform, int]], language: str, batch: int = BATCH) -> list[str]:
-        """What is said in clips, without times, in their order; see `wordings`."""
+        """The text of each clip, in order; see `wordings`."""
         return [wording.text for wording in self.wordings(clips, language, False, batch)]
 
     def wordings(
         self, clips: Sequence[tuple[Waveform, int]], language: str, timed: bool, batch: int = BATCH
     ) -> list[Wording]:
-        """What is said in clips, in their order; each one channel [samples] and its rate in Hz.
+        """The words of each clip, in order. A clip is one channel [samples] and its rate in Hz.
 
-        timed: whether to find when each word is said, too, in seconds from the start of its clip.
-        Beam 5 at temperature 0, `batch` clips in one pass of the model; what is longer than 30 s is heard alone. Each
-        is padded to 30 s by itself. Rounding may depend on the batch, and in float16 a word now and then with it.
+        timed: also find the times of the words, in seconds from the start of their clip.
+        Beam 5 at temperature 0, `batch` clips in one pass of the model, each padded to 30 s by itself; a longer clip
+        has a pass of its own. Rounding may depend on the batch; in float16, that changes a word now and then.
         """
-        heard = [at_measure_rate(samples, rate) for samples, rate in clips]
-        found = [Wording("", ())] * len(heard)
-        together = []
-        for number, samples in enumerate(heard):
+        signals = [at_measure_rate(samples, rate) for samples, rate in clips]
+        wordings = [Wording("", ())] * len(signals)
+        short = []
+        for number, samples in enumerate(signals):
             if len(samples) > LONGEST_SAMPLES:
                 alone = self._transcribe(samples, MEASURE_HZ, language)
-                found[number] = Wording(alone.text, alone.words if timed else ())
+                wordings[number] = Wording(alone.text, alone.words if timed else ())
             elif len(samples):
-                together.append(number)
-        together.sort(key=lambda number: len(heard[number]))  # a batch takes as long as its longest text
-        for first in range(0, len(together), batch):
-            numbers = together[first : first + batch]
-            wordings = self._wordings([heard[number] for number in numbers], language, timed)
-            for number, wording in zip(numbers, wordings, strict=True):
-                found[number] = wording
-        return found
+                short.append(number)
+        short.sort(key=lambda number: len(signals[number]))  # a batch takes as long as its longest text
+        for first in range(0, len(short), batch):
+            numbers = short[first : first + batch]
+            together = self._wordings([signals[number] for number in numbers], language, timed)
+            for number, wording in zip(numbers, together, strict=True):
+                wordings[number] = wording
+        return wordings
 
     def _wordings(self, clips: Sequence[Waveform], language: str, timed: bool) -> list[Wording]:
-        """Of clips [samples] at 16 kHz, none empty or longer than 30 s; if memory is short, of their halves."""
+        """Wordings of clips [samples] at 16 kHz, none empty or longer than 30 s; in two halves, if memory is short."""
         try:
             return self._wordings_together(clips, language, timed)
         except RuntimeError as error:
@@ -179,22 +181,22 @@ class Recogniser:
                 for start, samples in zip(starts, clips, strict=True)
             ],
         )
-        found = [Wording("", ())] * len(clips)
+        wordings = [Wording("", ())] * len(clips)
         for part in parts:
             if part.no_speech_prob > MOST_NO_SPEECH and part.avg_logprob <= LEAST_LOGPROB:
                 continue  # as Whisper does where it is given one clip
             number = part.seek // ((GAP_S + LONGEST_S) * SEEK_HZ)
-            before, words = found[number], _words([part], starts[number])
-            found[number] = Wording(f"{before.text} {part.text.strip()}".strip(), before.words + words)
-        return found
+            before, words = wordings[number], _words([part], starts[number])
+            wordings[number] = Wording(f"{before.text} {part.text.strip()}".strip(), before.words + words)
+        return wordings
 
     def _transcribe(self, samples: Waveform, rate: int, language: str | None, skip_silence: bool = False) -> Transcript:
-        heard = at_measure_rate(samples, rate)
-        if not len(heard):
+        signal = at_measure_rate(samples, rate)
+        if not len(signal):
             return Transcript("", (), language or "", 0.0, 1.0, 0.0)
         try:
-            parts, about = self._model.transcribe(
-                heard,
+            parts, info = self._model.transcribe(
+                signal,
                 language=language,
                 beam_size=5,
                 temperature=0.0,
@@ -202,24 +204,24 @@ class Recogniser:
                 word_timestamps=True,
                 vad_filter=skip_silence,
             )
-            found = list(parts)  # decoded as they are asked for
+            segments = list(parts)  # decoded as they are asked for
         except RuntimeError as error:
             if "out of memory" not in str(error):
                 raise
             raise UserError(NO_MEMORY) from error
-        spoken_s = sum(part.end - part.start for part in found)
+        spoken_s = sum(part.end - part.start for part in segments)
         return Transcript(
-            " ".join(part.text.strip() for part in found).strip(),
-            _words(found),
-            str(about.language),
-            float(about.language_probability),
-            max((float(part.no_speech_prob) for part in found), default=1.0),
-            sum(part.avg_logprob * (part.end - part.start) for part in found) / spoken_s if spoken_s else 0.0,
+            " ".join(part.text.strip() for part in segments).strip(),
+            _words(segments),
+            str(info.language),
+            float(info.language_probability),
+            max((float(part.no_speech_prob) for part in segments), default=1.0),
+            sum(part.avg_logprob * (part.end - part.start) for part in segments) / spoken_s if spoken_s else 0.0,
         )
 
 
 def _words(parts: Sequence[Any], start_s: float = 0.0) -> tuple[Word, ...]:
-    """Words of what the package found, in seconds from `start_s`."""
+    """Words of the package's segments, in seconds from `start_s`."""
     return tuple(
         Word(word.word.strip(), float(word.start) - start_s, float(word.end) - start_s, float(word.probability))
         for part in parts
@@ -227,7 +229,7 @@ def _words(parts: Sequence[Any], start_s: float = 0.0) -> tuple[Word, ...]:
     )
 
 
-def found_device(wanted: Device) -> Literal["cpu", "cuda"]:
+def choose_device(wanted: Device) -> Literal["cpu", "cuda"]:
     """Raises UserError if a GPU is asked for and there is none."""
     if wanted == "cpu":
         return "cpu"

@@ -45,20 +45,20 @@ def checksum(folder: Path) -> str:
 
 
 def english_only(folder: Path) -> bool:
-    """By the size of its vocabulary."""
-    listed = folder / "vocabulary.json"
-    if listed.is_file():
-        return _entries(listed) < MULTILINGUAL
+    """Whether a model knows English alone, by the size of its vocabulary."""
+    vocabulary = folder / "vocabulary.json"
+    if vocabulary.is_file():
+        return _entries(vocabulary) < MULTILINGUAL
     text = folder / "vocabulary.txt"
     return text.is_file() and text.read_bytes().rstrip(b"\n").count(b"\n") + 1 < MULTILINGUAL
 
 
 def _entries(path: Path) -> int:
-    """Raises UserError if the file lists none."""
+    """Number of entries of a vocabulary. Raises UserError if the file lists none."""
     try:
-        listed = json.loads(path.read_bytes())
+        entries = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}): convert or download the model again.") from error
-    if not isinstance(listed, list | dict):
+    if not isinstance(entries, list | dict):
         raise UserError(f"{path} lists no words: convert or download the model again.")
-    return len(listed)
+    return len(entries)

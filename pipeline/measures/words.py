@@ -14,12 +14,12 @@ from ..errors import DialogueRejected
 from ..rewriting import chinese, english
 from .judge import needed
 
-LONGEST_PHRASE = 8  # words, or characters in Chinese: what recognisers and engines loop over is shorter
+LONGEST_PHRASE = 8  # words, or characters in Chinese: loops of recognisers and engines are shorter
 
 _CLOCK = re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?m\b)", re.IGNORECASE)  # Whisper's 3.45pm
-_SAID_ALIKE = [  # which the normaliser does not know
-    (re.compile(pattern), said)
-    for pattern, said in (
+_SPELLINGS = [  # that the normaliser leaves apart, though they are spoken alike
+    (re.compile(pattern), spelling)
+    for pattern, spelling in (
         (r"\bok\b", "okay"),
         (r"\ball right\b", "alright"),
         (r"\be mail", "email"),
@@ -35,8 +35,8 @@ def words(text: str, language: str) -> list[str]:
         return _CHINESE_UNIT.findall(_simplified().normalize(_read_out(text, chinese.spoken)).lower())
     read_out = _read_out(_CLOCK.sub(r"\1:\2", text), english.spoken)
     plain = str(_english()(read_out))
-    for pattern, said in _SAID_ALIKE:
-        plain = pattern.sub(said, plain)
+    for pattern, spelling in _SPELLINGS:
+        plain = pattern.sub(spelling, plain)
     return plain.split()
 
 
@@ -44,14 +44,14 @@ def read_out(text: str, language: str) -> list[str]:
     """Words as they are said, in letters alone: numbers read out, spellings as they are; of Chinese, as in `words`."""
     if language == "zh":
         return words(text, language)
-    said = _read_out(_CLOCK.sub(r"\1:\2", text), english.spoken).lower().split()
-    return [letters for word in said if (letters := "".join(filter(str.isalnum, word)))]
+    spoken_words = _read_out(_CLOCK.sub(r"\1:\2", text), english.spoken).lower().split()
+    return [letters for word in spoken_words if (letters := "".join(filter(str.isalnum, word)))]
 
 
 def _read_out(text: str, spoken: Callable[[str, list[str]], str]) -> str:
     try:
         return spoken(text, [])
-    except DialogueRejected:  # the recogniser wrote text that cannot be spoken, which is an error
+    except DialogueRejected:  # the recogniser wrote text that cannot be spoken: it counts as wrong words
         return text
 
 
@@ -78,18 +78,18 @@ def misheard(spoken: Sequence[str], heard: Sequence[str]) -> Misheard:
 
 
 def error_rate(spoken: Sequence[str], heard: Sequence[str]) -> float:
-    """Words wrong, missing or added, per spoken word; for an empty text, 1 if anything is heard."""
+    """Words wrong, missing or added per spoken word; for an empty text, 1 if anything is heard."""
     return misheard(spoken, heard).rate
 
 
 def repeats(spoken: Sequence[str], heard: Sequence[str]) -> int:
-    """How often a phrase is repeated at once, at most, beyond the repetitions of the text."""
-    meant, said = _runs(spoken), _runs(heard)
-    return max((0, *(run - meant.get(phrase, 1) for phrase, run in said.items())))
+    """How often a phrase follows itself in the transcript, beyond the text; of all phrases, the largest number."""
+    text_runs, heard_runs = _runs(spoken), _runs(heard)
+    return max((0, *(run - text_runs.get(phrase, 1) for phrase, run in heard_runs.items())))
 
 
 def _runs(units: Sequence[str]) -> dict[tuple[str, ...], int]:
-    """Phrases that follow themselves, with how often they stand in a row at most."""
+    """Phrases that follow themselves, with the longest row of each, in repetitions."""
     longest: dict[tuple[str, ...], int] = {}
     for length in range(1, LONGEST_PHRASE + 1):
         equal = 0

@@ -81,7 +81,7 @@ class RecipeFile:
 
     @property
     def base(self) -> Path:
-        """The folder that paths of sources start at: that of the recipe that says them."""
+        """The folder that relative paths of sources start at: that of the file whose `sources` count."""
         return self.place_of(("sources",)).path.parent
 
     def place_of(self, location: Location) -> Place:
@@ -101,9 +101,12 @@ def shipped(folder: Path = RECIPES) -> list[str]:
 
 
 def find(name: str, folder: Path = RECIPES) -> Path:
-    """The file that a path or a bare name means; a file in the working folder wins over one shipped in `folder`."""
-    if said := paths.problem(name):
-        raise UserError(f"{paths.shortened(name)} {said}.")
+    """The file that a path or a bare name means; a file in the working folder wins over one shipped in `folder`.
+
+    Raises UserError if there is none.
+    """
+    if problem := paths.problem(name):
+        raise UserError(f"{paths.shortened(name)} {problem}.")
     path = Path(name)
     if _is_file(path):
         return path
@@ -134,28 +137,28 @@ def _read(path: Path, folder: Path, below: tuple[Path, ...]) -> RecipeFile:
     own = _read_one(path)
     if EXTENDS not in own.raw:
         return own
-    named, place = own.raw.pop(EXTENDS), own.places.pop((EXTENDS,))
-    extended = _extended(named, path.parent, folder)
+    name, place = own.raw.pop(EXTENDS), own.places.pop((EXTENDS,))
+    extended = _extended(name, path.parent, folder)
     if extended is None:
-        names, got = ", ".join(shipped(folder)), paths.shortened(repr(named))
+        names, got = ", ".join(shipped(folder)), paths.shortened(repr(name))
         raise UserError(
             f"{place}: {EXTENDS}: no such recipe, got {got}. Expected a YAML file, relative to {path.parent}, or "
             f"the name of one that ships: {names}."
         )
     chain = (*below, path.resolve())
     if extended.resolve() in chain:
-        raise UserError(f"{place}: {EXTENDS}: {named} extends this recipe itself. Expected one that does not.")
+        raise UserError(f"{place}: {EXTENDS}: {name} extends this recipe itself. Expected one that does not.")
     if len(chain) == LONGEST_CHAIN:
         raise UserError(f"{place}: {EXTENDS}: more than {LONGEST_CHAIN} recipes extend one another. Expected fewer.")
     return _merged(_read(extended, folder, chain), own)
 
 
-def _extended(named: object, beside: Path, folder: Path) -> Path | None:
-    if not isinstance(named, str) or paths.problem(named):
+def _extended(name: object, beside: Path, folder: Path) -> Path | None:
+    if not isinstance(name, str) or paths.problem(name):
         return None
-    if _is_file(beside / named):
-        return beside / named
-    bundled = named.removesuffix(".yaml")
+    if _is_file(beside / name):
+        return beside / name
+    bundled = name.removesuffix(".yaml")
     return folder / f"{bundled}.yaml" if bundled in shipped(folder) else None
 
 
@@ -171,12 +174,12 @@ def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:
 
     replaced: set[Location] = set()
     raw = merge(under.raw, over.raw, ())
-    kept = {
+    places = {
         location: place
         for location, place in under.places.items()
         if not any(location[:length] in replaced for length in range(len(location) + 1))
     }
-    return RecipeFile(over.path, raw, kept | over.places, (*under.repeated, *over.repeated))
+    return RecipeFile(over.path, raw, places | over.places, (*under.repeated, *over.repeated))
 
 
 def _read_one(path: Path) -> RecipeFile:
@@ -203,13 +206,13 @@ def load(name: str, model: type[S], folder: Path) -> tuple[S, Path]:
 
 def checked(file: RecipeFile, recipe: S | None, mistakes: Iterable[Mistake]) -> S:
     """The recipe if it has no mistakes; otherwise raises UserError with the list of them."""
-    found = sorted(set(mistakes), key=lambda one: (one.place.path != file.path, one.place, one.key, one.message))
-    if recipe is not None and not found:
+    ordered = sorted(set(mistakes), key=lambda one: (one.place.path != file.path, one.place, one.key, one.message))
+    if recipe is not None and not ordered:
         return recipe
-    listed = "\n".join(f"  {mistake}" for mistake in found[:MOST_SHOWN])
-    if len(found) > MOST_SHOWN:
-        listed += f"\n  and {len(found) - MOST_SHOWN:,} more"
-    count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+    listed = "\n".join(f"  {mistake}" for mistake in ordered[:MOST_SHOWN])
+    if len(ordered) > MOST_SHOWN:
+        listed += f"\n  and {len(ordered) - MOST_SHOWN:,} more"
+    count = "1 mistake" if len(ordered) == 1 else f"{len(ordered)} mistakes"
     raise UserError(f"{count} in the recipe, nothing was done:\n{listed}")
 
 
@@ -218,8 +221,8 @@ def validate(file: RecipeFile, model: type[S]) -> tuple[S | None, list[Mistake]]
     try:
         return model.model_validate(file.raw), list(file.repeated)
     except ValidationError as error:
-        found = [file.mistake(_location(problem["loc"]), _message(problem)) for problem in error.errors()]
-        return None, [*file.repeated, *found]
+        mistakes = [file.mistake(_location(problem["loc"]), _message(problem)) for problem in error.errors()]
+        return None, [*file.repeated, *mistakes]
 
 
 def described(error: ValidationError, most: int = 3) -> str:
@@ -228,7 +231,7 @@ def described(error: ValidationError, most: int = 3) -> str:
 
 
 def _location(loc: tuple[int | str, ...]) -> Location:
-    # A union of types adds the name of each alternative to the location; those are no keys.
+    # A union of types adds the name of each alternative to the location. Those are not keys.
     return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
 
 
@@ -238,7 +241,7 @@ def _message(problem: Any) -> str:
     if problem["type"] == "missing":
         return "is missing"
     message: str = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    if isinstance(given, dict | list) or problem["type"] == HIDDEN:
+    value = problem["input"]
+    if isinstance(value, dict | list) or problem["type"] == HIDDEN:
         return message
-    return f"{message}, got {paths.shortened(repr(given))}"
+    return f"{message}, got {paths.shortened(repr(value))}"

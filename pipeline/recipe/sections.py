@@ -1,5 +1,6 @@
-"""What a recipe may say: everything that changes the output of a build, and nothing else.
+"""The base of all sections of a recipe, and the types of values that they share.
 
+A recipe says everything that changes the output of a build, and nothing else.
 Each number has a wide range: a value outside would take more memory or time than any machine has.
 """
 
@@ -16,16 +17,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset()
-    """Keys that change nothing of what is made, or whose effect a part's fingerprint says."""
+    """Keys that change no output, or whose effect is in a part's fingerprint."""
     PART: ClassVar[str | None] = None
-    """The key that names the part whose section it is: what it says always shapes."""
+    """The key with the name of the part that the section belongs to. It always shapes the output."""
 
 
 def shape_of(section: Section, only: Collection[str] | None = None) -> dict[str, Any]:
-    """What of a section shapes what is made: its PART, and what it says, but for what is at its default or SHAPELESS.
+    """The keys and values of a section that shape the output: PART, and all that are neither default nor SHAPELESS.
 
-    So a key that is new, and optional, leaves the names of what was made before as they are. A default must therefore
-    never change without the version of the stage that it shapes. only: these keys, and no others.
+    So a new optional key leaves the names of stages' folders as they are. A default must therefore never change without
+    the version of the stage that it shapes. only: these keys, and no others.
     """
     keys = type(section).model_fields.keys() - section.SHAPELESS if only is None else set(only)
     part = {} if section.PART is None else {section.PART: getattr(section, section.PART)}
@@ -60,10 +61,10 @@ GPUs = Annotated[float, Field(ge=0, le=64), AfterValidator(_shareable)]  # of an
 
 
 def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | None = None) -> Any:
-    """What a recipe says of a part, as the section (`Spec`) of the part that it names at `key`.
+    """What a recipe says of a part, as the section (`Spec`) of the part that `value` names at `key`.
 
-    What is no section, or names nothing, is given back: whoever asked complains of it. Raises ValidationError, at
-    `key`, if there is no part of that name.
+    A value that is not a section, or names no part, is returned as it is; its validation fails later. default: the name
+    where the key is missing. Raises ValidationError, at `key`, if `parts` has no such name.
     """
     if not isinstance(value, Mapping) or not isinstance(name := value.get(key, default), str):
         return value

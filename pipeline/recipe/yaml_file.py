@@ -32,7 +32,7 @@ _RESOLVED = (
     ("bool", r"(?i:true|false|yes|no|on|off)", "tTfFyYnNoO"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("int", r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+)", "-+0123456789"),
-    # only with a sign or a dot is it an exponent: 12345e7 is more likely the name of a commit
+    # an exponent needs a sign or a dot: 12345e7 is more likely the name of a commit
     (
         "float",
         r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+][0-9]+|\.(?i:inf))"
@@ -52,8 +52,8 @@ def dotted(location: Location) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """A key that a mapping has twice."""
+class RepeatedKey:
+    """A key that a mapping has more than once."""
 
     location: Location
     line: int
@@ -67,7 +67,7 @@ class Document:
     path: Path
     value: Any = None
     lines: dict[Location, int] = field(default_factory=dict)
-    repeated: list[Repeated] = field(default_factory=list)
+    repeated: list[RepeatedKey] = field(default_factory=list)
 
 
 def read(path: Path) -> Document:
@@ -103,7 +103,7 @@ def _composed(loader: "_Loader") -> yaml.Node | None:
 
 
 class _TooMuch(yaml.MarkedYAMLError):
-    """YAML, and beyond the bounds."""
+    """YAML beyond the limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +180,21 @@ class _Builder:
 
     def _mapping(self, node: yaml.Node, location: Location) -> dict[str, Any]:
         lines = self.document.lines
-        made: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 continue
             key, line = self._key(key_node, location), key_node.start_mark.line + 1
             here = (*location, key)
             first_line = lines.setdefault(here, line)
-            if key in made:
-                self.document.repeated.append(Repeated(here, line, first_line))
+            if key in mapping:
+                self.document.repeated.append(RepeatedKey(here, line, first_line))
                 lines[here] = line
-            made[key] = self.value(value_node, here)
+            mapping[key] = self.value(value_node, here)
         for part in self._merged(node, location):  # own keys win, then those of the first merge
             for name, value in self._mapping(part, location).items():
-                made.setdefault(name, value)
-        return made
+                mapping.setdefault(name, value)
+        return mapping
 
     def _merged(self, node: yaml.Node, location: Location) -> Iterator[yaml.MappingNode]:
         """The mappings that `<<` names."""
@@ -237,11 +237,11 @@ class _Builder:
             try:
                 text = text.encode("utf-16", "surrogatepass").decode("utf-16")
             except UnicodeDecodeError:
-                found = _SURROGATE.search(text)
-                assert found is not None
-                self._refuse(node, location, f"holds half a character (U+{ord(found[0]):04X}): expected whole ones")
-        if found := _CONTROL.search(text):
-            self._refuse(node, location, f"holds the control character U+{ord(found[0]):04X}: expected text without")
+                match = _SURROGATE.search(text)
+                assert match is not None
+                self._refuse(node, location, f"holds half a character (U+{ord(match[0]):04X}): expected whole ones")
+        if match := _CONTROL.search(text):
+            self._refuse(node, location, f"holds the control character U+{ord(match[0]):04X}: expected text without")
         return text
 
     def _refuse(self, node: yaml.Node, location: Location, message: str) -> NoReturn:

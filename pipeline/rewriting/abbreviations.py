@@ -107,8 +107,8 @@ _NUMERAL = re.compile(
     rf"\b([A-Z][a-z]+|[Cc]hapter|[Pp]art|[Tt]ype|[Ss]tage|[Ss]ection)\s(?=[IVX]+\b)({ROMAN})\b(?!\.\w)"
 )
 
-# Capitals that the lexicons pronounce as a word, or otherwise than people do; they spell all others.
-_SAID = {
+# Words that the lexicons of voices pronounce differently from people, such as capitals that they read as a word.
+_SPELLINGS = {
     "US": "U.S.",
     "IT": "I.T.",
     "WHO": "W.H.O.",
@@ -133,14 +133,14 @@ _SAID = {
     "Ctrl": "Control",
     "ctrl": "control",
 }
-_SAID_WORD = re.compile(rf"(?<![\w.'-])({'|'.join(_SAID)})(?![\w'-])")
+_RESPELLED = re.compile(rf"(?<![\w.'-])({'|'.join(_SPELLINGS)})(?![\w'-])")
 _WORD = re.compile(r"[A-Za-z']+")
 _COMMON = re.compile(r"\b(?:THE|A|AN|IS|ARE|YOU|YOUR|MY|TO|OF|AND|IN|ON|FOR|NOT|DO|THIS|THAT|WHAT|HOW|WE|ME|BE)\b")
 _SHOUTED_SHARE = 0.6
 
 
 def expanded(text: str, notes: list[str]) -> str:
-    """English text whose abbreviations are written out; needs the digits still there (`No. 5`)."""
+    """English text with its abbreviations written out. Numbers must still be digits (`No. 5`)."""
     return applied(text, _EXPANDED, notes)
 
 
@@ -167,7 +167,7 @@ def _numeral(m: Match) -> str:
 
 
 def calmed(sentence: str) -> str:
-    """A sentence that is all in capitals, in lower case, so that its words are not read as acronyms."""
+    """A sentence in lower case, if most of it is in capitals: otherwise its words would be read as acronyms."""
     words = [word for word in _WORD.findall(sentence) if len(word) > 1]
     shouted = [word for word in words if word.isupper()]
     if len(words) < 3 or len(shouted) < _SHOUTED_SHARE * len(words) or not _COMMON.search(sentence):
@@ -190,4 +190,4 @@ _EXPANDED = (
     Step(_NUMERAL, _numeral, "IVX"),
     Step(_INITIALS, lambda m: " ".join(m[1].replace(".", " ").split()) + " "),
 )
-_ACRONYMS = (Step(_SAID_WORD, lambda m: _SAID[m[1]], LETTERS + "-"),)
+_ACRONYMS = (Step(_RESPELLED, lambda m: _SPELLINGS[m[1]], LETTERS + "-"),)

@@ -1,4 +1,4 @@
-"""Characters: one form for each that is written in several, and the characters that a voice may get."""
+"""Brings characters that are written in several forms to one, and checks that a voice can read all that are left."""
 
 import re
 import unicodedata
@@ -67,8 +67,8 @@ def unified(text: str, wide_marks: bool = False) -> str:
     Superscripts become `^2`, `2½` becomes `2 1/2`, `½/2` becomes `1/2 / 2`, every line break becomes a newline. A
     minus stays one: `−` is never `-`.
 
-    wide_marks: brackets, tildes and similar marks of a wide font stay as they are: nothing beside `（` is a link, and
-    `～～～` opens no code. The markup is read first; then this runs once more without `wide_marks`.
+    wide_marks: full-width brackets, tildes and similar marks stay as they are: `（` and `～～～` are not Markdown. Once
+    the markup is read, this runs again without `wide_marks`.
     """
     text = _SUPERSCRIPT_RUN.sub(_power, text)
     text = _VULGAR.sub(_vulgar, text)
@@ -126,7 +126,7 @@ def without_accents(text: str) -> str:
 _EN_WORD = r"(?:'?[A-Za-z]+(?:['-][A-Za-z]+)*'?|[A-Za-z]{1,2}(?:\.[A-Za-z])+\.)"
 _EN_TOKEN = re.compile(rf"{_EN_WORD}[.,?!;:]?")
 _ZH_TEXT = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fffA-Za-z' ，。！？；：、,.!?-]*")
-_ZH_SAID = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fffA-Za-z]")
+_ZH_SPOKEN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fffA-Za-z]")
 
 
 def check_speakable(text: str, language: str) -> None:
@@ -137,8 +137,8 @@ def check_speakable(text: str, language: str) -> None:
     """
     if language == "zh":
         if not _ZH_TEXT.fullmatch(text):
-            raise DialogueRejected("unspeakable", _named("".join(_ZH_TEXT.split(text))))
-        if not _ZH_SAID.search(text):
+            raise DialogueRejected("unspeakable", _names("".join(_ZH_TEXT.split(text))))
+        if not _ZH_SPOKEN.search(text):
             raise DialogueRejected("nothing_to_say", "no word is left of a turn")
         return
     tokens = text.split(" ")
@@ -147,13 +147,13 @@ def check_speakable(text: str, language: str) -> None:
     if bad := [token for token in tokens if not _EN_TOKEN.fullmatch(token)]:
         symbols = re.sub(r"[A-Za-z.,?!;:'\- ]", "", "".join(bad))
         raise DialogueRejected(
-            "unspeakable", f"{_named(symbols)} in {' '.join(bad)[:80]!r}" if symbols else repr(bad[0][:80])
+            "unspeakable", f"{_names(symbols)} in {' '.join(bad)[:80]!r}" if symbols else repr(bad[0][:80])
         )
     if long := [token for token in tokens if max(map(len, re.split(r"[-'.]", token))) > LONGEST_WORD]:
         raise DialogueRejected("unspeakable", f"a word of {len(long[0])} letters: {long[0][:40]!r}")
 
 
-def _named(symbols: str) -> str:
+def _names(symbols: str) -> str:
     distinct = sorted(set(symbols))
-    named = [f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in distinct[:8]]
-    return ", ".join(named) + (f" and {len(distinct) - 8} more" if len(distinct) > 8 else "")
+    names = [f"{c!r} ({unicodedata.name(c, f'U+{ord(c):04X}')})" for c in distinct[:8]]
+    return ", ".join(names) + (f" and {len(distinct) - 8} more" if len(distinct) > 8 else "")

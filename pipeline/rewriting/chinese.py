@@ -52,7 +52,7 @@ _UNITS = frozenset(
 _HAN = r"[\u3007\u3400-\u4dbf\u4e00-\u9fff]"
 _HAN_DIGITS = "零一二三四五六七八九"
 _LONGEST_WHOLE = 16  # digits that 万亿 counts
-_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # but not only zeros, which are silent in 5:00
+_GROUPS = re.compile(r"(?<!\d)0{0,20}[1-9]\d{0,14}", re.ASCII)  # not zeros alone, which are silent in 5:00
 _DIGIT = re.compile(r"\d", re.ASCII)
 _LATIN_UNIT = re.compile(r"(?<=\d)[A-Za-zμ°²³/^]+")
 
@@ -69,30 +69,33 @@ def _normalizer() -> Any:
 
 
 def _read(m: Match) -> str:
-    """A clause as wetext reads it. wetext may reorder it; this checks that it drops nothing."""
+    """A clause as wetext reads it. Raises DialogueRejected if wetext drops a part; it may reorder parts."""
     if not _DIGIT.search(m[0]):
         return m[0]
-    said = str(_normalizer().normalize(m[0]))
-    check_heard(_LATIN_UNIT.sub(_signs_of_unit, m[0]), said, ":-" if _GROUPED.search(m[0]) else ":")
-    if lost := _unread(m[0], said):
-        raise DialogueRejected("not_heard", f"{', '.join(lost)} of {m[0][:60]!r} would not be heard in {said[:60]!r}")
-    return said
+    reading = str(_normalizer().normalize(m[0]))
+    check_heard(_LATIN_UNIT.sub(_signs_of_unit, m[0]), reading, ":-" if _GROUPED.search(m[0]) else ":")
+    if unread := _unread(m[0], reading):
+        raise DialogueRejected(
+            "not_heard", f"{', '.join(unread)} of {m[0][:60]!r} would not be heard in {reading[:60]!r}"
+        )
+    return reading
 
 
-def _unread(written: str, said: str) -> list[str]:
+def _unread(written: str, reading: str) -> list[str]:
     """Groups of digits that are read neither as a number nor digit by digit, each group once."""
-    left = said.replace("幺", "一")
-    lost = []
+    left = reading.replace("幺", "一")
+    unread = []
     for group in sorted(_GROUPS.findall(written), key=lambda one: -len(_number(one))):
-        heard = _heard_as(group).search(left)
-        if heard is None:
-            lost.append(group)
+        match = _readings(group).search(left)
+        if match is None:
+            unread.append(group)
         else:
-            left = f"{left[: heard.start()]}|{left[heard.end() :]}"
-    return lost
+            left = f"{left[: match.start()]}|{left[match.end() :]}"
+    return unread
 
 
-def _heard_as(group: str) -> re.Pattern[str]:
+def _readings(group: str) -> re.Pattern[str]:
+    """Matches a group of digits as a number or digit by digit, the longer of the two first."""
     one_by_one = _one_by_one(group)
     whole = re.sub("二(?=[百千万亿])|^二$", "[二两]", _number(group))
     return re.compile(f"{whole}|{one_by_one}" if len(_number(group)) > len(group) else f"{one_by_one}|{whole}")
@@ -109,16 +112,16 @@ def _number(text: str) -> str:
     digits = whole.lstrip("0")
     if not digits or len(digits) > _LONGEST_WHOLE:
         return (_one_by_one(whole) if digits else "零") + after_point
-    said, gap = "", False
+    reading, gap = "", False
     for count, digit in enumerate(digits, 1):
         place = len(digits) - count
         if digit != "0":
-            said += "零" * gap + _HAN_DIGITS[int(digit)] + ("", "十", "百", "千")[place % 4]
+            reading += "零" * gap + _HAN_DIGITS[int(digit)] + ("", "十", "百", "千")[place % 4]
         gap = digit == "0"
         if place % 4 == 0 and digits[max(0, count - 4) : count].strip("0"):
-            said += ("", "万", "亿", "万亿")[place // 4]
+            reading += ("", "万", "亿", "万亿")[place // 4]
             gap = False
-    return (said[1:] if said.startswith("一十") else said) + after_point
+    return (reading[1:] if reading.startswith("一十") else reading) + after_point
 
 
 def _one_by_one(digits: str) -> str:
@@ -131,8 +134,8 @@ def _clock(m: Match) -> str:
 
 
 def _fraction(m: Match) -> str:
-    said = f"{_number(m[3])}分之{_number(m[2])}"
-    return f"{_number(m[1])}又{said}" if m[1] else said
+    reading = f"{_number(m[3])}分之{_number(m[2])}"
+    return f"{_number(m[1])}又{reading}" if m[1] else reading
 
 
 def _beside_letters(m: Match) -> str:
@@ -158,7 +161,7 @@ def _unclear(m: Match) -> NoReturn:
     raise DialogueRejected("unclear_sign", f"a minus, a dash or another sign: {around!r}")
 
 
-# A telephone number or a date: hyphens part its groups.
+# A telephone number or a date, whose groups are separated by hyphens.
 _GROUPED = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}(?!\d)|\d{3,4}-\d{7,8}(?!\d)|\d{3}-\d{4}-\d{4}(?!\d)|1-?\d{3}-\d{3}-\d{4}(?!\d)", re.ASCII
 )
@@ -170,7 +173,7 @@ _QUOTES = (
     ),  # ='> is not an arrow, and +"- is not ±
     _step(_QUOTATION, ""),  # wetext puts a backslash before a quotation mark
 )
-# Before numbers are read: what their signs mean, while the digits can be seen.
+# What signs beside numbers mean: this is decided while the numbers are still digits.
 _SIGNS = (
     Step(AMBIGUOUS_ARROW, _unclear),
     _step(r"(?<![<-])-{1,9}>", "到", "-"),
@@ -249,8 +252,8 @@ _SYMBOLS = (
     _step(r" ?[()（）\[\]—–·•…]+ ?|\.{2,}|-{2,}|[~～]| - ", "，", "—–-~～"),
 )
 _MARKS = [
-    (re.compile(pattern), said)
-    for pattern, said in (
+    (re.compile(pattern), mark)
+    for pattern, mark in (
         (rf"(?<={_HAN}),", "，"),
         (rf"(?<={_HAN});", "；"),
         (rf"(?<={_HAN}):", "："),
@@ -278,6 +281,6 @@ def spoken(text: str, notes: list[str]) -> str:
         text = applied(text, _QUOTES, notes)
     text = applied(" ".join(text.split()), _SYMBOLS, notes)
     text = " ".join(text.split())
-    for pattern, said in _MARKS:
-        text = pattern.sub(said, text)
+    for pattern, mark in _MARKS:
+        text = pattern.sub(mark, text)
     return text.strip()

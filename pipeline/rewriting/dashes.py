@@ -26,7 +26,7 @@ _OPERATOR = re.compile(r"[=<>≤≥≈~±+×÷*/]$")
 _VARIABLE = re.compile(r"(?<!\w)[xyz]$")
 _NEGATIVE = re.compile(r"(?:^|[^\w)])[-−] ?[\d.,]{1,20}$")
 _MEASURED = re.compile(rf"\d ?(?:{UNIT_NAMES}|[%°KMxX]|°[CF]|st|nd|rd|th|s|am|pm|AM|PM|[ap]\.m\.)$")
-AMBIGUOUS_ARROW = re.compile(rf"=> ?(?=[-−]?{_CURRENCY}? ?\.?\d)")  # an arrow, or at least
+AMBIGUOUS_ARROW = re.compile(rf"=> ?(?=[-−]?{_CURRENCY}? ?\.?\d)")  # an arrow, or `at least`
 _FRACTION = re.compile(r"(?<![\d/])\d{1,3}/\d{1,3}$")
 _TIME_ZONE = re.compile(r"\b(?:UTC|GMT)$")
 _LETTER = re.compile(r"[A-Za-z]\b")
@@ -37,11 +37,11 @@ def settled(text: str, notes: list[str]) -> str:
     return applied(text, (_DOUBLE_ARROW, _ARROW, _PLUS_OR_MINUS, _AFTER_CURRENCY, Step(_DASHES, _meant)), notes)
 
 
-def refused(m: Match) -> NoReturn:
+def _refuse(m: Match) -> NoReturn:
     raise _unclear(m)
 
 
-_DOUBLE_ARROW = Step(AMBIGUOUS_ARROW, refused)
+_DOUBLE_ARROW = Step(AMBIGUOUS_ARROW, _refuse)
 
 
 def _meant(m: Match) -> str | LeftOut:

@@ -34,7 +34,7 @@ _YEAR = r"(1\d{3}|20\d\d)"
 
 
 def rule(pattern: str, say: Callable[[Match], str], silent: str = LETTERS) -> Step:
-    """A rule of quantities: units, months and scales are looked up, so that their letters are silent."""
+    """A rule for quantities. Letters are silent in it: those of units, months and scales are looked up."""
     return Step(re.compile(pattern, re.ASCII), functools.partial(_apart, say), silent)
 
 

@@ -30,16 +30,16 @@ _QUESTION = re.compile(
 )
 
 
-def asked(sentence: str) -> str:
-    """The last sentence of a user's turn, with a question mark where it is a question without one."""
+def with_question_mark(sentence: str) -> str:
+    """The last sentence of a user's turn; a question without a question mark gets one."""
     return f"{sentence[:-1]}?" if sentence.endswith(".") and _QUESTION.match(sentence) else sentence
 
 
 def spoken(text: str, notes: list[str]) -> str:
     """One paragraph as it is spoken. A symbol without a reading stays, and `check_speakable` names it.
 
-    notes: gets one note for each omission. Raises DialogueRejected if the text has the letters of another language, or
-    if something would be neither heard nor noted.
+    notes: gets one note for each omission. Raises DialogueRejected if the text has many words with accents, or if
+    something would be neither heard nor noted.
     """
     _check_foreign(text)
     text = web_addresses(without_accents(applied(text, (_ANGSTROMS,), notes)), notes)
@@ -73,15 +73,15 @@ def _address(m: Match) -> str | LeftOut:
     url = re.sub(r"^(?:https?://)?(?:www\.)?", "", m[0], flags=re.IGNORECASE)
     host, _, path = url.partition("/")
     path = path.rstrip("/")
-    said = _dotted(host)
+    reading = _dotted(host)
     if path and len(path) <= _LONGEST_PATH and re.fullmatch(r"[A-Za-z-]+(?:/[A-Za-z-]+)?", path):
-        said += "".join(f" slash {part.replace('-', ' dash ')}" for part in path.split("/") if part)
-    return LeftOut(said, ADDRESS_SHORTENED) if unheard(m[0], said) else said
+        reading += "".join(f" slash {part.replace('-', ' dash ')}" for part in path.split("/") if part)
+    return LeftOut(reading, ADDRESS_SHORTENED) if unheard(m[0], reading) else reading
 
 
 def _dotted(text: str) -> str:
-    said = text.replace(".", " dot ").replace("_", " underscore ").replace("-", " dash ").replace("+", " plus ")
-    return re.sub(r"\s+", " ", said).strip()
+    reading = text.replace(".", " dot ").replace("_", " underscore ").replace("-", " dash ").replace("+", " plus ")
+    return re.sub(r"\s+", " ", reading).strip()
 
 
 _ADDRESSES = (Step(_URL, _address), Step(_EMAIL, _email), Step(_DOMAIN, _address))

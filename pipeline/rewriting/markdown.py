@@ -46,7 +46,7 @@ _LATEX = re.compile(
 )
 _PREPARED = (
     Step(re.compile(r"^ *[•·] +", re.MULTILINE), "* "),
-    Step(re.compile(r"^([ >*+-]*)>=", re.MULTILINE), r"\1≥", ">="),  # the first of them quotes nothing
+    Step(re.compile(r"^([ >*+-]*)>=", re.MULTILINE), r"\1≥", ">="),  # this > does not start a quotation
     Step(re.compile(r"^ *[–—] +", re.MULTILINE), "- ", "–—"),
     Step(
         re.compile(r"^\[\^\w{1,20}\]:|\[(?:\^\w{1,20}|\d{1,3})\](?![(:\[])|［\d{1,3}］", re.MULTILINE),
@@ -57,9 +57,7 @@ _PREPARED = (
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,31});")
 _NUMBER = re.compile(r"(?:US\$|[$£€¥₹])?\s?[.]?\d")
-_LAYOUT = frozenset(
-    "*_#>`~|=+-\\[]()!<&;:\"'.,/"
-)  # marks of Markdown; what a dash before a number means is asked apart
+_LAYOUT = frozenset("*_#>`~|=+-\\[]()!<&;:\"'.,/")  # marks of Markdown; a mark before a number is looked at apart
 _INLINE_LAYOUT = _LAYOUT - frozenset("+-=/")
 _BEFORE_WIDE = re.compile(r"(?<![^\s\u2e80-\uffff])[^\s\u2e80-\uffff]++(?=[\u2e80-\uffff])")
 _LONGEST_ADDRESS = 2000
@@ -68,6 +66,8 @@ _FULL_STOPS = ".!?:;,。！？：；，"
 
 @dataclass(slots=True)
 class Plain:
+    """A text without its markup: paragraphs, and a note for each omission."""
+
     paragraphs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -100,7 +100,7 @@ def plain(text: str, language: str) -> Plain:
     environment: dict[str, Any] = {}
     reader.read(_parser().parse(source, environment))
     reader.read_definitions(environment, source.split("\n"))
-    _check_all_read(source, reader.taken, _LAYOUT)
+    _check_all_read(source, reader.read_characters, _LAYOUT)
     return reader.out
 
 
@@ -116,15 +116,15 @@ def _without_comments(text: str, notes: list[str]) -> str:
         text = after
 
 
-def _check_all_read(written: str, taken: "Counter[str]", layout: frozenset[str]) -> None:
+def _check_all_read(written: str, read_characters: "Counter[str]", layout: frozenset[str]) -> None:
     """Raise DialogueRejected if a character that is not layout was read less often than it is written."""
-    if lost := _content(written, layout) - taken:
+    if lost := _content(written, layout) - read_characters:
         some = "".join(sorted(lost))[:40]
         raise DialogueRejected("not_heard", f"what the markup of {written[:60]!r} hides: {some!r}")
 
 
 def _decoded(text: str) -> str:
-    return _ENTITY.sub(lambda m: html.unescape(m[0]), text)  # a bare "&#99" is what it says
+    return _ENTITY.sub(lambda m: html.unescape(m[0]), text)  # a bare "&#99" stays as it is
 
 
 def _content(text: str, layout: frozenset[str] = frozenset()) -> "Counter[str]":
@@ -147,10 +147,10 @@ class _Reader:
         self.language = language
         self.length = length
         self.out = Plain()
-        self.taken: Counter[str] = Counter()  # characters that were read, or left out with a note
-        self.lists: list[_List] = []  # that we are in
-        self.mark = ""  # of layout, before the text that comes next
-        self.opening = ""
+        self.read_characters: Counter[str] = Counter()  # of the source: those that were read, or left out with a note
+        self.lists: list[_List] = []  # around the current token, the outermost first
+        self.mark = ""  # of Markdown, before the text that comes next
+        self.opening = ""  # what is said before a list item, such as `First, `
         self.header: list[str] = []
         self.row: list[str] | None = None
         self.code_length = 0
@@ -195,11 +195,11 @@ class _Reader:
             self.out.notes.append(LINK_LEFT_OUT)
 
     def _take(self, text: str) -> None:
-        self.taken += _content(text)
+        self.read_characters += _content(text)
 
     def _inline(self, token: "Token") -> str:
-        text, taken = _inline(token, self.out.notes)
-        _check_all_read(token.content, taken, _INLINE_LAYOUT)
+        text, read_characters = _inline(token, self.out.notes)
+        _check_all_read(token.content, read_characters, _INLINE_LAYOUT)
         mark, self.mark = self.mark, ""
         if mark and _NUMBER.match(text.lstrip()):
             if mark == ">" or (mark in "-+" and self.lists and self.lists[-1].items == 1):
@@ -242,9 +242,9 @@ class _Reader:
 
 
 def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
-    """The text of one block, and the characters that are in it or were left out with a note."""
+    """The text of one block, and the characters of its source that are in it or were left out with a note."""
     parts: list[str] = []
-    taken = Counter[str]()
+    read_characters = Counter[str]()
     children = token.children or []
     for child, after in zip(children, [*children[1:], None], strict=False):
         left_out = ""
@@ -267,10 +267,10 @@ def _inline(token: "Token", notes: list[str]) -> tuple[str, "Counter[str]"]:
             case "link_open" if child.info != "auto":
                 left_out = f"{child.attrs.get('href')} {child.attrs.get('title', '')} {child.meta.get('label', '')}"
                 notes.append(LINK_LEFT_OUT)
-        taken += _content(left_out)
+        read_characters += _content(left_out)
     text = _decoded("".join(parts))
     # Pictures go last: without them a sign that follows one would stand first in its line, where it is layout.
-    return without_marks(unified(_BEFORE_WIDE.sub(_address_apart, text)), notes), taken + _content(text)
+    return without_marks(unified(_BEFORE_WIDE.sub(_address_apart, text)), notes), read_characters + _content(text)
 
 
 def _address_apart(m: re.Match[str]) -> str:
@@ -292,7 +292,7 @@ def _tag_text(tag: str, after: str) -> str:
     if name == "sup" and tag[1] != "/" and re.fullmatch(r"[-+−]?\d+", after):
         return "^"
     if _HTML_TAGS.fullmatch(name):
-        return "" if _ATTRIBUTES.fullmatch(tag) else tag  # "a <b and c> d" is no bold type
+        return "" if _ATTRIBUTES.fullmatch(tag) else tag  # "a <b and c> d" is not bold type
     return tag.strip("</>")
 
 
@@ -303,16 +303,16 @@ def _has_attributes(tag: str) -> bool:
 
 @dataclass(slots=True)
 class _List:
-    """A list that is read: its mark, or its numbers as they are written."""
+    """A list while it is read: its mark, or its numbers as they are written."""
 
     mark: str
     numbers: list[int] = field(default_factory=list)
     items: int = 0
-    read: int = 0
+    read: int = 0  # items so far
     alone: bool = False  # its only number is the only one of the text, so it may not be a list: "1990. It was"
 
     def opening(self, language: str) -> str:
-        """What is said before the next item: nothing in a list of bullets."""
+        """The words before the next item; none in a list of bullets."""
         if not self.numbers:
             return ""
         position, self.read = self.read, self.read + 1
@@ -328,27 +328,27 @@ class _List:
 
 def _lists(tokens: "list[Token]") -> dict[int, _List]:
     """The lists of a text, by the position of the token that opens each."""
-    found: dict[int, _List] = {}
+    lists: dict[int, _List] = {}
     inside: list[_List] = []
     for index, token in enumerate(tokens):
         match token.type:
             case "ordered_list_open" | "bullet_list_open":
-                found[index] = _List(token.markup)
-                inside.append(found[index])
+                lists[index] = _List(token.markup)
+                inside.append(lists[index])
             case "list_item_open":
                 inside[-1].items += 1
                 if token.info:
                     inside[-1].numbers.append(int(token.info))
             case "ordered_list_close" | "bullet_list_close":
                 inside.pop()
-    numbered = [one for one in found.values() if one.numbers]
+    numbered = [one for one in lists.values() if one.numbers]
     if sum(len(one.numbers) for one in numbered) == 1:
         numbered[0].alone = True
-    return found
+    return lists
 
 
 def _lines(text: str, language: str) -> list[str]:
-    """A block as paragraphs: a line that is broken on purpose (verse, a list without markers) is one of its own."""
+    """A block as paragraphs. A line that was broken on purpose (verse, a list without markers) is a paragraph."""
     joined: list[list[str]] = []
     quotes = 0
     before = ""
@@ -368,5 +368,5 @@ def _lines(text: str, language: str) -> list[str]:
 
 
 def _around(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return text[max(0, found.start() - 10) : found.end() + 30] if found else ""
+    match = pattern.search(text)
+    return text[max(0, match.start() - 10) : match.end() + 30] if match else ""

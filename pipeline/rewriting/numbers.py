@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-LONGEST_WHOLE = 15  # digits wetext's grammar counts with; a longer number is read digit by digit
+LONGEST_WHOLE = 15  # digits that wetext's grammar can count; a longer number is read digit by digit
 
 NUMBER = r"(?<!\d)(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,2}(?:,\d\d)+,\d{3}(?!\d)|\d+(?:\.\d+)?|(?<![\w.)])\.\d+)"
-"""A written number: 5, 1,234.5, 12,34,567, .5. It starts at a first digit, or a long one is tried from each of them."""
+"""A written number: 5, 1,234.5, 12,34,567, .5. It starts at its first digit, or each would be tried."""
 
 
 @functools.cache

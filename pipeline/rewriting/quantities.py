@@ -53,25 +53,25 @@ def money(sign: str, value: str, to: str | None = None, scale: str = "", single:
     cents = str(int(fraction.ljust(2, "0")))
     if cents == "0":
         return counted(whole or "0", unit, single)
-    said_cents = counted(cents, cent)
-    return said_cents if not whole.strip("0") else f"{counted(whole, unit)} and {said_cents}"
+    cents_words = counted(cents, cent)
+    return cents_words if not whole.strip("0") else f"{counted(whole, unit)} and {cents_words}"
 
 
 def _fraction(m: Match) -> str:
     whole, top, bottom, unit = m.groups()
     if unit:
         return (
-            f"{_said_fraction(whole, top, bottom)} {counted('2', UNITS[unit], single=not whole).removeprefix('two ')}"
+            f"{_fraction_words(whole, top, bottom)} {counted('2', UNITS[unit], single=not whole).removeprefix('two ')}"
         )
-    return _said_fraction(whole, top, bottom)
+    return _fraction_words(whole, top, bottom)
 
 
-def _said_fraction(whole: str | None, top: str, bottom: str) -> str:
+def _fraction_words(whole: str | None, top: str, bottom: str) -> str:
     if whole or (int(top) < int(bottom) and int(bottom) in PARTS):
         part = PARTS.get(int(bottom)) or ordinal(bottom)
         many = {"half": "halves"}.get(part, part + "s")
-        said = f"{cardinal(top)} {part if top == '1' else many}"
-        return f"{cardinal(whole)} and {'a half' if said == 'one half' else said}" if whole else said
+        words = f"{cardinal(top)} {part if top == '1' else many}"
+        return f"{cardinal(whole)} and {'a half' if words == 'one half' else words}" if whole else words
     if (top, bottom) in (("24", "7"), ("9", "11")) or top == bottom:
         return f"{cardinal(top)} {cardinal(bottom)}"
     return f"{amount(top)} {'out of' if bottom in ('10', '100') else 'over'} {amount(bottom)}"
@@ -82,8 +82,8 @@ def _unit(m: Match) -> str:
     name = UNITS[unit]
     if power:
         name = ("square " if power == "2" else "cubic ") + name
-    said = counted(to or value, name, _is_attribute(m))
-    return f"{number(value)} to {said}" if to else said
+    words = counted(to or value, name, _is_attribute(m))
+    return f"{number(value)} to {words}" if to else words
 
 
 def _scaled_unit(m: Match) -> str:
@@ -102,10 +102,10 @@ def _range(m: Match) -> str:
 
 def _degrees(m: Match) -> str:
     value, to, scale = m.groups()
-    said = (f"{number(value)} to {number(to)}" if to else number(value)) + (
+    words = (f"{number(value)} to {number(to)}" if to else number(value)) + (
         " degree" if value == "1" and not to else " degrees"
     )
-    return said + {"F": " Fahrenheit", "C": " Celsius", "K": " kelvin"}.get(scale or "", "")
+    return words + {"F": " Fahrenheit", "C": " Celsius", "K": " kelvin"}.get(scale or "", "")
 
 
 def _percent(m: Match) -> str:
@@ -113,8 +113,8 @@ def _percent(m: Match) -> str:
 
 
 def _phone(m: Match) -> str:
-    said = ", ".join(digits(group) for group in re.findall(r"\d+", m[0]))
-    return f"plus {said}" if m[0][0] == "+" else said
+    words = ", ".join(digits(group) for group in re.findall(r"\d+", m[0]))
+    return f"plus {words}" if m[0][0] == "+" else words
 
 
 _POWERS = {"2": "squared", "3": "cubed"}

@@ -6,7 +6,7 @@ _MARKS = re.compile(r"(?<!\w)'(?=\w)|(?<=\d)'(?!\w)|\"")
 
 
 def measured(text: str) -> str:
-    """`5"` -> 5 inch and `5'` -> 5 foot, unless the mark ends what one before it began: `"take 5"`."""
+    """`5"` -> 5 inches and `5'` -> 5 feet, unless the mark closes a quotation, as in `"take 5"`."""
     if "'" not in text and '"' not in text:
         return text
     is_open = {"'": False, '"': False}

@@ -28,7 +28,7 @@ class Rewriter(Protocol):
         ...
 
     def check(self) -> list[Problem]:
-        """What of the recipe's section keeps it from rewriting here."""
+        """Problems of the recipe's section that prevent rewriting on this machine."""
         ...
 
     def probe(self) -> list[Problem]:
@@ -40,7 +40,7 @@ class Rewriter(Protocol):
         ...
 
     def load(self, scratch: Path) -> None:
-        """Make ready in the process that will rewrite.
+        """Get ready, in the process that will rewrite.
 
         scratch: a folder of the stage's own, which may not exist yet, for files that survive a restart.
         """

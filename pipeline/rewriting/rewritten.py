@@ -7,7 +7,7 @@ from ..dialogue import Dialogue
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A dialogue as it is spoken, and one note for each omission, which are counted."""
+    """A dialogue as it is spoken, and a note for each omission; the build counts the notes."""
 
     dialogue: Dialogue
     notes: tuple[str, ...] = ()

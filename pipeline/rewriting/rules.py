@@ -84,13 +84,13 @@ class RulesRewriter:
         if turn.role == "user":
             _check_length(sentences, limit, language)
             if language == "en" and sentences and turn.text.rstrip()[-1:].isalnum():
-                sentences[-1] = english.asked(sentences[-1])
+                sentences[-1] = english.with_question_mark(sentences[-1])
         elif words(" ".join(sentences), language) > limit or shortened:
             sentences, was_cut = cut(sentences[:-1] if shortened and len(sentences) > 1 else sentences, limit, language)
             notes += [REPLY_CUT] * (was_cut or shortened)
-        said = ended(("" if language == "zh" else " ").join(sentences), language)
-        check_speakable(said, language)
-        return said
+        text = ended(("" if language == "zh" else " ").join(sentences), language)
+        check_speakable(text, language)
+        return text
 
 
 def _sentences(paragraphs: list[str], language: str, limit: int, notes: list[str]) -> list[str]:
@@ -99,18 +99,18 @@ def _sentences(paragraphs: list[str], language: str, limit: int, notes: list[str
     sentences: list[str] = []
     total = 0
     for paragraph in paragraphs:
-        found = split(say(paragraph, notes), language)
-        if found:
-            found[-1] = _paragraph_end(found[-1], language)
-        sentences += found
-        total += sum(words(sentence, language) for sentence in found)
+        parts = split(say(paragraph, notes), language)
+        if parts:
+            parts[-1] = _paragraph_end(parts[-1], language)
+        sentences += parts
+        total += sum(words(sentence, language) for sentence in parts)
         if total > 2 * limit:
             break
     return sentences
 
 
 def _paragraph_end(sentence: str, language: str) -> str:
-    """A paragraph that ends with a colon introduces the next, so keeps it."""
+    """The last sentence of a paragraph, with its full stop. A colon stays: it introduces the next paragraph."""
     return sentence if sentence.endswith((":", "：")) else ended(sentence, language)
 
 

@@ -8,10 +8,10 @@ from ..storage.paths import PathText
 
 
 class LanguageModel(ChatModel):
-    """A model that rewrites; a dialogue without an answer that can be used is rejected after `attempts`."""
+    """A model that rewrites. A dialogue is rejected if none of `attempts` answers can be used."""
 
     rewrites: Literal["dialogue", "replies"] = "dialogue"  # both roles (BayLing-Duplex), or replies alone (FLM-Audio)
-    prompt: PathText | None = None  # a file of one's own, relative to the working folder; None: the one that ships
+    prompt: PathText | None = None  # a file, relative to the working folder; None: the prompt that ships
 
 
 class Rewriting(Section):

@@ -29,7 +29,7 @@ def words(text: str, language: str) -> int:
 
 
 def ended(sentence: str, language: str) -> str:
-    """The sentence with a full stop where it ends with no mark, or with one that promises more."""
+    """The sentence with a full stop, if it ends with no mark, or with a comma or another mark inside sentences."""
     if language == "zh":
         sentence = sentence.strip().rstrip("，、；：,;:")
         return sentence if not sentence or sentence[-1] in "。！？.!?" else sentence + "。"

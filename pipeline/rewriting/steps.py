@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..errors import DialogueRejected
 
 LETTERS = string.ascii_letters
-"""As `silent` of a step: its letters are looked up in a table of words (units, months, abbreviations)."""
+"""For `silent` of a step whose letters are looked up in a table of words (units, months, abbreviations)."""
 
 _READINGS = {
     "-": "minus to dash plus − 负 到 减 至 杠 月 日",
@@ -62,8 +62,8 @@ _READINGS = {
 _PAUSES = frozenset(".,:;!?…，、；：。！？·•\"'“”‘’«»()[]（）【】{}《》〈〉「」『』")
 """Marks that a voice pauses at, or quotes with; those within a number are read with its digits."""
 
-_HAN_READINGS = {sign: [one for one in said.split() if not one.isascii()] for sign, said in _READINGS.items()}
-_LATIN_READINGS = {sign: [one for one in said.split() if one.isascii()] for sign, said in _READINGS.items()}
+_HAN_READINGS = {sign: [one for one in words.split() if not one.isascii()] for sign, words in _READINGS.items()}
+_LATIN_READINGS = {sign: [one for one in words.split() if one.isascii()] for sign, words in _READINGS.items()}
 _NUMBER_WORDS = frozenset(
     str.split(
         "a zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -88,7 +88,7 @@ Match = re.Match[str]
 class LeftOut:
     """The spoken words where something is left out, and the note that counts it."""
 
-    said: str
+    words: str
     note: str
 
 
@@ -103,56 +103,56 @@ class Step:
     say: str | Callable[[Match], str | LeftOut]
     silent: str = ""
 
-    def said(self, m: Match, notes: list[str]) -> str:
-        """Raises DialogueRejected where something of the match would be neither heard nor noted."""
-        said = m.expand(self.say) if isinstance(self.say, str) else self.say(m)
-        if isinstance(said, LeftOut):
-            notes.append(said.note)
-            return said.said
-        check_heard(m[0], said, self.silent)
-        return said
+    def reading(self, m: Match, notes: list[str]) -> str:
+        """The words for a match. Raises DialogueRejected if a part of it would be neither heard nor noted."""
+        words = m.expand(self.say) if isinstance(self.say, str) else self.say(m)
+        if isinstance(words, LeftOut):
+            notes.append(words.note)
+            return words.words
+        check_heard(m[0], words, self.silent)
+        return words
 
 
 def applied(text: str, steps: Iterable[Step], notes: list[str]) -> str:
     """The text after all steps, one after another. Raises DialogueRejected where one would drop something."""
     for step in steps:
-        text = step.pattern.sub(functools.partial(step.said, notes=notes), text)
+        text = step.pattern.sub(functools.partial(step.reading, notes=notes), text)
     return text
 
 
-def check_heard(written: str, said: str, silent: str = "") -> None:
-    """Raise DialogueRejected unless all of `written` is heard in `said`, which takes its place."""
-    if lost := unheard(written, said, silent):
+def check_heard(written: str, spoken: str, silent: str = "") -> None:
+    """Raise DialogueRejected unless all of `written` is heard in `spoken`, which takes its place."""
+    if missing := unheard(written, spoken, silent):
         raise DialogueRejected(
-            "not_heard", f"{', '.join(map(repr, lost))} of {written[:60]!r} would not be heard in {said[:60]!r}"
+            "not_heard", f"{', '.join(map(repr, missing))} of {written[:60]!r} would not be heard in {spoken[:60]!r}"
         )
 
 
-def unheard(written: str, said: str, silent: str = "") -> Sequence[str]:
-    """What of `written` is neither kept nor read out in `said`: signs, numbers and words.
+def unheard(written: str, spoken: str, silent: str = "") -> Sequence[str]:
+    """What of `written` is neither kept nor read out in `spoken`: signs, numbers and words.
 
-    White space, pauses and what is `silent` need not be heard. A sign must be heard as often as it is written.
+    White space, pauses and `silent` characters need not be heard. A sign must be heard as often as it is written.
     """
-    if written == said:
+    if written == spoken:
         return []
-    lower = said.casefold()
+    lower = spoken.casefold()
     signs = Counter(c for c in written if not (c.isalnum() or c.isspace() or c in _PAUSES or c in silent))
-    lost = [sign for sign, count in signs.items() if _heard(sign, lower) - _heard_before(sign, written) < count]
+    missing = [sign for sign, count in signs.items() if _heard(sign, lower) - _heard_before(sign, written) < count]
     if _GROUP.search(written) and (numbers := _unread_numbers(written, lower)):
-        lost.append(numbers)
-    return lost + [
+        missing.append(numbers)
+    return missing + [
         run for run in _RUN.findall(written) if run.casefold() not in lower and not all(c in silent for c in run)
     ]
 
 
-def _heard(sign: str, said: str) -> int:
-    """How often a sign is kept or read. `said` is in lower case."""
-    kept = said.count(sign)
+def _heard(sign: str, spoken: str) -> int:
+    """How often a sign is kept or read. `spoken` is in lower case."""
+    count = spoken.count(sign)
     if han := _HAN_READINGS.get(sign):
-        kept += sum(said.count(reading) for reading in han)
+        count += sum(spoken.count(reading) for reading in han)
     if latin := _LATIN_READINGS.get(sign):
-        kept += sum(word in latin for word in _WORD.findall(said))
-    return kept
+        count += sum(word in latin for word in _WORD.findall(spoken))
+    return count
 
 
 def _heard_before(sign: str, written: str) -> int:
@@ -160,12 +160,12 @@ def _heard_before(sign: str, written: str) -> int:
     return _heard(sign, written.casefold()) - written.count(sign)
 
 
-def _unread_numbers(written: str, said: str) -> str:
+def _unread_numbers(written: str, spoken: str) -> str:
     """The numbers of `written`, if fewer are heard. A group of zeros is silent beside others: 5.00, 12:00."""
     groups = _GROUP.findall(written)
-    if "".join(groups) == "".join(_GROUP.findall(said)):
+    if "".join(groups) == "".join(_GROUP.findall(spoken)):
         return ""
     telling = sum(bool(group.strip("0")) for group in groups) or 1
-    heard = len(_GROUP.findall(said)) + sum(word in _NUMBER_WORDS for word in _WORD.findall(said))
-    heard += sum(character in _HAN_NUMBERS for character in said)
-    return "" if heard >= telling else " ".join(groups)
+    count = len(_GROUP.findall(spoken)) + sum(word in _NUMBER_WORDS for word in _WORD.findall(spoken))
+    count += sum(character in _HAN_NUMBERS for character in spoken)
+    return "" if count >= telling else " ".join(groups)

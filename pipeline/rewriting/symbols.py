@@ -16,7 +16,7 @@ Say = str | Callable[[Match], str | LeftOut]
 
 
 def _steps(*rules: tuple[str, Say] | tuple[str, Say, str]) -> tuple[Step, ...]:
-    """Steps of patterns, templates and what is silent."""
+    """Steps from rules: a pattern, the words for it, and the characters that are silent."""
     return tuple(Step(re.compile(rule[0]), rule[1], *rule[2:]) for rule in rules)
 
 
@@ -142,7 +142,7 @@ def _one_mark(m: Match) -> str:
         return " "
     after = m.string[m.end() : m.end() + 1]
     if marks == "." and not m[0][0].isspace() and after.isalpha():
-        return "."  # inside initials; anything else with a letter after it was read before
+        return "."  # inside initials; other dots before a letter were read before
     before = m.string[max(0, m.start() - 16) : m.start()]
     strongest = next((mark for mark in "?!.;:" if mark in marks), ",")
     if marks[0] == "." and len(marks) > 1 and "." in before and _IN_INITIALS.search(before):

@@ -1,4 +1,4 @@
-"""Rows of Arrow tables and Parquet files. A value that Python cannot hold costs a row only if its shape needs it."""
+"""Rows of Arrow tables and Parquet files. A value that Python cannot hold rejects its row if the shape needs it."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from .row import LONGEST_ROW, RestLost, Row, Unusable
 
 ROWS_AT_ONCE = 64
 BYTES_AT_ONCE = 2**26
-MOST_COUNTED = 10**6  # rows that a damaged part of a file is believed to hold
+MOST_COUNTED = 10**6  # rows at most that a damaged part of a file may plausibly have
 DAMAGE = (pa.ArrowException, OSError, ValueError, ArithmeticError)  # what pyarrow raises over a file that is damaged
 
 
@@ -50,17 +50,17 @@ def parquet_rows(path: Path, name: str, keys: Sequence[str]) -> Iterator[Row | R
 def _group_rows(
     batches: Iterator[pa.RecordBatch], name: str, numbers: range, names: Sequence[str]
 ) -> Iterator[Row | Rejection]:
-    read, why = 0, "there are fewer rows than the file says"
+    count, why = 0, "there are fewer rows than the file says"
     try:
         for batch in batches:
-            yield from table_rows(batch, names, name, numbers.start + read)
-            read += batch.num_rows
+            yield from table_rows(batch, names, name, numbers.start + count)
+            count += batch.num_rows
     except DAMAGE as error:
         why = _why(error)
-    lost = numbers[read:]
-    if len(lost) > MOST_COUNTED:
-        raise RestLost(f"item {lost.start} and all items after it are lost: {why}")
-    for number in lost:
+    missing = numbers[count:]
+    if len(missing) > MOST_COUNTED:
+        raise RestLost(f"item {missing.start} and all items after it are lost: {why}")
+    for number in missing:
         yield Rejection(f"{name}#{number}", "source", "broken_file", why)
 
 
@@ -76,7 +76,7 @@ def table_rows(
         if long and table.slice(index, 1).nbytes > LONGEST_ROW:
             yield Rejection(where, "source", "row_too_long", f"longer than {LONGEST_ROW} bytes")
         else:
-            yield Row(where, blank | _named((name, column[index]) for name, column in columns))
+            yield Row(where, blank | _mapping((name, column[index]) for name, column in columns))
 
 
 def _why(error: Exception) -> str:
@@ -86,28 +86,28 @@ def _why(error: Exception) -> str:
     return " ".join(str(error).split())[:500]
 
 
-def _named(fields: Iterable[tuple[str, pa.Scalar]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _mapping(fields: Iterable[tuple[str, pa.Scalar]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
     for name, scalar in fields:
-        found[name] = Unusable("a field that appears twice") if name in found else _value(scalar)
-    return found
+        mapping[name] = Unusable("a field that appears twice") if name in mapping else _value(scalar)
+    return mapping
 
 
 def _value(scalar: Any) -> Any:
-    """A value as JSON has it; text keeps bytes that are not UTF-8 as lone surrogates."""
+    """A value as JSON would give it. In text, bytes that are not UTF-8 become lone surrogates."""
     if isinstance(scalar, pa.DictionaryScalar):
         scalar = scalar.value
     if not scalar.is_valid:
         return None
     if isinstance(scalar, pa.StructScalar):
-        return _named((field.name, scalar[index]) for index, field in enumerate(scalar.type))
+        return _mapping((field.name, scalar[index]) for index, field in enumerate(scalar.type))
     if isinstance(scalar, pa.ListScalar):
         return [_value(item) for item in scalar.values]
     if isinstance(scalar, pa.StringScalar):
         return scalar.as_buffer().to_pybytes().decode("utf-8", "surrogateescape")
     try:
         return DECODER.decode(_value(scalar.value)) if isinstance(scalar, pa.JsonScalar) else scalar.as_py()
-    except Exception as error:  # a date, a decimal, a time zone or an extension that Python does not have
+    except Exception as error:  # a date, decimal, time zone or extension type that Python lacks
         return Unusable(f"a {scalar.type} that cannot be read ({_short(error)})")
 
 

@@ -1,4 +1,4 @@
-"""Joins dialogues of one exchange to longer ones, so that their replies can be interrupted."""
+"""Joins dialogues of one exchange to longer ones, so that a turn follows a reply and can interrupt it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ JOINED = "joined_to_the_row_before"
 
 
 def joined(items: Iterable[Read | Rejection], exchanges: int) -> Iterator[Read | Rejection]:
-    """Neighbouring dialogues of one exchange as dialogues of `exchanges` (BayLing-Duplex, section 4.2).
+    """Neighbouring dialogues of one exchange as dialogues of `exchanges` exchanges (BayLing-Duplex, section 4.2).
 
     items: dialogues of one source. Longer dialogues and rejections pass as they are, and do not separate neighbours.
     The rest at the end becomes a shorter dialogue. A joined dialogue is named by the ids of all its rows, and each row
@@ -23,13 +23,13 @@ def joined(items: Iterable[Read | Rejection], exchanges: int) -> Iterator[Read |
             continue
         waiting.append(item)
         if len(waiting) == exchanges:
-            yield _one(waiting)
+            yield _join(waiting)
             waiting = []
     if waiting:
-        yield _one(waiting)
+        yield _join(waiting)
 
 
-def _one(parts: Sequence[Read]) -> Read:
+def _join(parts: Sequence[Read]) -> Read:
     dialogues = [part.dialogue for part in parts]
     whole = replace(
         dialogues[0],

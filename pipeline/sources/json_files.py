@@ -1,6 +1,6 @@
 """Rows of JSON files, read piece by piece, so that a file of any length takes the same memory.
 
-Bytes that are not UTF-8 become lone surrogates: they cost a row only where they stand in text that is spoken.
+Bytes that are not UTF-8 become lone surrogates: they reject a row only if they are in text that is spoken.
 """
 
 import codecs
@@ -14,10 +14,10 @@ from typing import IO, Any
 from ..dialogue import Rejection
 from .row import LONGEST_ROW, RestLost, Row, Unusable
 
-PIECE = 2**16  # bytes that are read at once
-LONGEST_TOKEN = 20  # characters: a mistake so near to the end of the text read so far may be none
-LONGEST_NUMBER = 4300  # digits that Python makes a number of
-DEEPEST = 1000  # white space before a line that is told apart
+PIECE = 2**16  # bytes of one read
+LONGEST_TOKEN = 20  # characters; a mistake this near to the end of the window may only be a token cut in two
+LONGEST_NUMBER = 4300  # digits; Python refuses longer ones
+DEEPEST = 1000  # characters of indentation that count
 SPACE = re.compile("[ \t\n,\ufeff]*")
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
@@ -53,7 +53,7 @@ def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
     """
     text = _Text(stream)
     number, in_list, separated, outside = 0, False, False, False
-    usual: int | None = None  # how deep the last value that could be read is indented
+    usual: int | None = None  # indentation of the last value that could be read
     while char := text.next():
         separated |= text.separated
         if char == ("]" if in_list else "[") and not outside:
@@ -61,7 +61,7 @@ def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
             text.go(text.at + 1)
             continue
         number += 1
-        outside |= not in_list  # and then a list is a value like others
+        outside |= not in_list  # from here on, a list is a value like others
         line, starts_line, indent = text.line, text.starts_line, text.indent
         where = f"{name}#{number}" if in_list else f"{name}:{line}"
         try:
@@ -74,11 +74,11 @@ def value_rows(name: str, stream: Bytes) -> Iterator[Row | Rejection]:
         except (ValueError, RecursionError) as error:
             broken, its_line = text.until_line_of(error)
             rejection = _rejection(where, broken, f"line {its_line}: {_why(error)}")
-        found = text.to_next_line(max(indent, usual or 0), "{[]" if in_list else None)
-        if (found == "]" and usual is None) or (not found and (in_list or not starts_line)):
+        next_start = text.to_next_line(max(indent, usual or 0), "{[]" if in_list else None)
+        if (next_start == "]" and usual is None) or (not next_start and (in_list or not starts_line)):
             raise RestLost(f"{where} (line {line}) and all items after it are lost: {rejection.detail}")
         yield rejection
-    if in_list and (separated or number <= 1):  # without a comma it was no list, but lines of which one starts with [
+    if in_list and (separated or number <= 1):  # without a comma, [ was the start of a line and not of a list
         raise RestLost(f"the list has no end: the items after item {number} are missing")
 
 
@@ -97,13 +97,13 @@ class _Text:
         self._ended = False
         self.text = ""
         self.at = 0
-        self.line = 1  # of what comes next, as the next two
+        self.line = 1  # of `text[at]`, as `indent` and `starts_line`
         self.indent = 0
         self.starts_line = True
         self.separated = False  # whether `next` passed a comma
 
     def next(self) -> str:
-        """Pass white space and commas; returns the character that comes next, or nothing at the end."""
+        """Pass white space and commas. Returns the character that comes next; at the end, an empty string."""
         self.separated = False
         while True:
             space = SPACE.match(self.text, self.at)
@@ -116,7 +116,7 @@ class _Text:
                 return ""
 
     def value(self) -> Any:
-        """The JSON value that comes next, which is passed; raises ValueError or RecursionError, and stays."""
+        """Pass and return the JSON value that comes next. Raises ValueError or RecursionError, passing nothing."""
         while True:
             try:
                 value, end = DECODER.raw_decode(self.text, self.at)
@@ -133,28 +133,29 @@ class _Text:
             return value
 
     def until_line_of(self, error: Exception) -> tuple[str, int]:
-        """What comes next up to the end of the line of a mistake that `value` raised, and that line's number."""
+        """The text up to the end of the line with the mistake that `value` raised, and the number of that line."""
         pos: int = getattr(error, "pos", self.at)
         end = self.text.find("\n", pos)
         return self.text[self.at : end if end >= 0 else None], self.line + self.text.count("\n", self.at, pos)
 
     def to_next_line(self, indent: int, start: str | None) -> str:
-        """Go to the next line that is indented no deeper and starts with one of `start`; None: with no end of a value.
+        """Go to the next line that is indented by `indent` characters at most and starts with one of `start`.
 
-        Returns the character it starts with, or nothing, at the end of the text, if there is none.
+        start: None: any character but white space and those that end a value. Returns the first character of the line;
+        an empty string, at the end of the text, if there is no such line.
         """
         first = f"[{re.escape(start)}]" if start else r"[^\s\]},]"
-        found_at = re.compile(rf"\n[ \t]{{0,{min(indent, DEEPEST)}}}(?={first})")
-        while not (found := found_at.search(self.text, self.at)):
+        pattern = re.compile(rf"\n[ \t]{{0,{min(indent, DEEPEST)}}}(?={first})")
+        while not (match := pattern.search(self.text, self.at)):
             self.go(max(self.at, len(self.text) - DEEPEST - 2))
             if not self._more():
                 self.go(len(self.text))
                 return ""
-        self.go(found.end())
+        self.go(match.end())
         return self.text[self.at]
 
     def go(self, end: int) -> None:
-        """Pass what stands before `end`."""
+        """Pass the text before `end`."""
         passed = self.text[self.at : end]
         last = passed.rpartition("\n")[2]
         self.line += passed.count("\n")
@@ -189,13 +190,13 @@ class _Text:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    seen: dict[str, Any] = {}
+    mapping = dict(pairs)
+    if len(mapping) == len(pairs):
+        return mapping
+    firsts: dict[str, Any] = {}
     for key, value in pairs:
-        found[key] = value if seen.setdefault(key, value) == value else Unusable("a key that appears twice")
-    return found
+        mapping[key] = value if firsts.setdefault(key, value) == value else Unusable("a key that appears twice")
+    return mapping
 
 
 def _whole(digits: str) -> int | Unusable:

@@ -1,4 +1,4 @@
-"""UltraChat, chat messages, Alpaca; from files, folders and Hub data sets, as dialogues.
+"""Reads rows of files, folders and Hub data sets (UltraChat, chat messages, Alpaca) as dialogues.
 
     for item in read(source, recipe_folder):  # Read(dialogue, notes) or Rejection(stage="source")
         ...
@@ -34,7 +34,7 @@ def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[
 
     A rejection is named by its place (`file.jsonl:17`), since a row that cannot be read has no id. `source.limit`
     counts rows, usable or not. A relative path starts at `base`, the recipe's folder. lost: gets a message for each
-    file that cannot be read at all, or only to some row, unless `source.unreadable_files` allows it.
+    file that cannot be read at all, or only up to some row, unless `source.unreadable_files` allows it.
 
     Raises UserError if the file, folder or Hub data set cannot be opened.
     """
@@ -63,14 +63,14 @@ def fingerprint(source: Source, base: Path) -> dict[str, str]:
     """
     if source.hub is None:
         return _digests({shown(path): path for path in files(source, base)}, source)
-    named = {
+    data_set = {
         "hub": source.hub,
         "config": source.config or "",
         "split": source.split,
         "revision": source.revision or "",
     }
     folder = Path(source.hub)  # `datasets` starts at the working folder, too
-    return named | _digests({escaped(str(path.relative_to(folder))): path for path in _within(folder)}, source)
+    return data_set | _digests({escaped(str(path.relative_to(folder))): path for path in _within(folder)}, source)
 
 
 def _within(folder: Path) -> list[Path]:

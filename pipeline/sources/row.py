@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_ROW = 16 * 2**20  # characters, in Parquet bytes; a longer row is not a dialogue, and would only fill the memory
+LONGEST_ROW = 16 * 2**20  # characters; bytes in Parquet. A longer row is not a dialogue, and would only fill the memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from .section import Source
 from .shapes import WRONG_SHAPE, Read, dialogue, needed_keys
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
-UNPACKED_UNASKED = 16 * 2**20  # bytes; so much of an archive may be any multiple of what it was packed to
-LARGEST_RATIO = 200  # of more; text is packed to a tenth of its size, seldom to a fiftieth
+UNPACKED_UNASKED = 16 * 2**20  # bytes that any archive may unpack to, whatever its own size
+LARGEST_RATIO = 200  # unpacked to packed bytes, beyond that; that of text is about 10, seldom 50
 DAMAGE = (RestLost, OSError, EOFError, zlib.error)
 
 
@@ -30,7 +30,7 @@ def location(source: Source, base: Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    """A file's name, as no other file beside it is shown."""
+    """A file's name as text of one line; no two files of a folder have the same."""
     return escaped(path.name)
 
 
@@ -52,12 +52,12 @@ def problem(source: Source, base: Path) -> str | None:
 
 
 def _folder_problem(folder: Path) -> str | None:
-    named = [entry for entry in folder.iterdir() if _has_suffix(entry)]
-    if not named:
+    entries = [entry for entry in folder.iterdir() if _has_suffix(entry)]
+    if not entries:
         return f"the folder {folder} has no file that ends in {', '.join(SUFFIXES)}"
-    if wrong := sorted(shown(entry) for entry in named if not entry.is_file()):
+    if wrong := sorted(shown(entry) for entry in entries if not entry.is_file()):
         return (
-            f"in {folder} are no ordinary files: {', '.join(wrong)}. Remove them; a folder is named by its own `path`"
+            f"in {folder}, these are not ordinary files: {', '.join(wrong)}. Remove them; a folder needs its own `path`"
         )
     return None
 
@@ -84,7 +84,7 @@ def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Re
     """
     if source.hub is not None:
         for row in _hub_rows(source, needed_keys(source.shape)):
-            yield _judged(row, source)
+            yield _as_dialogue(row, source)
         return
     for path in files(source, base):
         try:
@@ -93,7 +93,7 @@ def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Re
             raise UserError(f"source {source.name}: cannot read {one_line(str(path))}: {error.strerror}") from error
 
 
-def _judged(row: Row | Rejection, source: Source) -> Read | Rejection:
+def _as_dialogue(row: Row | Rejection, source: Source) -> Read | Rejection:
     if isinstance(row, Rejection):
         return row
     try:
@@ -103,31 +103,31 @@ def _judged(row: Row | Rejection, source: Source) -> Read | Rejection:
 
 
 def _file_rows(path: Path, source: Source, lost: list[str]) -> Iterator[Read | Rejection]:
-    seen, read, wrong, other_shape = 0, 0, "", False
+    total, readable, problem, other_shape = 0, 0, "", False
     try:
         for row in _rows_of(path, needed_keys(source.shape)):
-            item = _judged(row, source)
-            seen += 1
+            item = _as_dialogue(row, source)
+            total += 1
             if isinstance(row, Row) and isinstance(row.value, dict):
-                read += 1
+                readable += 1
                 other_shape = row.is_alone and isinstance(item, Rejection) and item.reason == WRONG_SHAPE
             if isinstance(item, Rejection):
-                wrong = wrong or f"{item.dialogue_id}: {item.reason}: {item.detail}"
+                problem = problem or f"{item.dialogue_id}: {item.reason}: {item.detail}"
             yield item
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk's; a damaged archive's has none
             raise
-        rows = f"only {read} of its rows could be read" if read else "no row could be read"
+        rows = f"only {readable} of its rows could be read" if readable else "no row could be read"
         lost.append(f"{path}: {rows}: {error}")
         yield Rejection(shown(path), "source", "broken_file", f"{rows}: {error}")
         return
-    if other_shape and seen == 1:  # its rows may be deeper, under a key of the object, and cannot be counted
-        lost.append(f"{path}: it is one object, but not a dialogue; {wrong}")
-    elif wrong and not read:
+    if other_shape and total == 1:  # its rows may be deeper, under a key of the object, and cannot be counted
+        lost.append(f"{path}: it is one object, but not a dialogue; {problem}")
+    elif problem and not readable:
         hint = (
             ". A .jsonl has one row per line; rows over several lines are read from a .json" if _is_lines(path) else ""
         )
-        lost.append(f"{path}: no row could be read; {wrong}{hint}")
+        lost.append(f"{path}: no row could be read; {problem}{hint}")
 
 
 def _is_lines(path: Path) -> bool:
@@ -150,12 +150,12 @@ def _rows_of(path: Path, keys: Sequence[str]) -> Iterator[Row | Rejection]:
         plain = stack.enter_context(path.open("rb"))
         if lower.endswith(".gz") and not plain.peek(1):
             raise RestLost("it is empty, and an archive never is")
-        stream: Bytes = stack.enter_context(_Unpacked(plain)) if lower.endswith(".gz") else plain
+        stream: Bytes = stack.enter_context(_Archive(plain)) if lower.endswith(".gz") else plain
         yield from (line_rows if _is_lines(path) else value_rows)(name, stream)
 
 
-class _Unpacked(gzip.GzipFile):
-    """What a gzip archive holds; raises RestLost if it unpacks to more than text does."""
+class _Archive(gzip.GzipFile):
+    """A gzip archive. Reading raises RestLost if it unpacks to more than text does."""
 
     def __init__(self, plain: IO[bytes]) -> None:
         super().__init__(fileobj=plain)
@@ -188,5 +188,5 @@ def _hub_rows(source: Source, keys: Sequence[str]) -> Iterator[Row | Rejection]:
         raise UserError(
             f"source {source.name}: cannot read the data set {source.hub!r} (config {source.config!r}, split "
             f"{source.split!r}) beyond {number} rows: {type(error).__name__}: {error}. Check the name, the split and "
-            "the network; a set that is private needs HF_TOKEN in the environment"
+            "the network; a private data set needs HF_TOKEN in the environment"
         ) from error

@@ -32,7 +32,7 @@ _ROLES: dict[str, Role | None] = {
 _ID_KEYS = ("id", "prompt_id", "conversation_id")
 _LONGEST_ID = 512
 
-Said = list[tuple[Role | None, str]]  # None: a system message
+Messages = list[tuple[Role | None, str]]  # None: a system message
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ def dialogue(row: Any, source: Source) -> Read:
     """
     if not isinstance(row, dict):
         raise DialogueRejected(WRONG_SHAPE, f"expected a JSON object, got {_kind(row)}")
-    said = SHAPES[source.shape].said(row)
-    if not said:
+    messages = SHAPES[source.shape].messages(row)
+    if not messages:
         raise DialogueRejected("no_turns", "the dialogue has no turns")
-    for number, (_, text) in enumerate(said, 1):
+    for number, (_, text) in enumerate(messages, 1):
         _check_text(text, f"turn {number}")
-    turns = [Turn(role, text) for role, text in said if role is not None]
-    notes: tuple[str, ...] = () if len(turns) == len(said) else (SYSTEM_LEFT_OUT,)
+    turns = [Turn(role, text) for role, text in messages if role is not None]
+    notes: tuple[str, ...] = () if len(turns) == len(messages) else (SYSTEM_LEFT_OUT,)
     _check_order(turns)
     if turns[-1].role == "user":
         turns.pop()
@@ -64,17 +64,17 @@ def dialogue(row: Any, source: Source) -> Read:
     return Read(Dialogue(_id(row, source, turns), source.name, source.language, tuple(turns)), notes)
 
 
-def _ultrachat(row: dict[str, Any]) -> Said:
+def _ultrachat(row: dict[str, Any]) -> Messages:
     data = _list(row, "data", "ultrachat")
-    said: Said = []
+    messages: Messages = []
     for number, text in enumerate(data):
         if not isinstance(text, str):
             raise DialogueRejected(WRONG_SHAPE, f"turn {number + 1}: expected text, got {_kind(text)}")
-        said.append(("assistant" if number % 2 else "user", text))
-    return said
+        messages.append(("assistant" if number % 2 else "user", text))
+    return messages
 
 
-def _messages(row: dict[str, Any]) -> Said:
+def _messages(row: dict[str, Any]) -> Messages:
     key = "conversations" if "conversations" in row and "messages" not in row else "messages"
     return [_message(item, number) for number, item in enumerate(_list(row, key, "messages"), 1)]
 
@@ -101,7 +101,7 @@ def _joined_parts(parts: list[Any], number: int) -> str:
     return "\n\n".join(str(text) for text in texts)
 
 
-def _alpaca(row: dict[str, Any]) -> Said:
+def _alpaca(row: dict[str, Any]) -> Messages:
     fields = {key: row.get(key) for key in ("instruction", "input", "output")}
     if fields["input"] is None:
         fields["input"] = ""
@@ -115,7 +115,9 @@ def _alpaca(row: dict[str, Any]) -> Said:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    said: Callable[[dict[str, Any]], Said]
+    """How a row of one shape becomes messages. Raises DialogueRejected if it has another shape."""
+
+    messages: Callable[[dict[str, Any]], Messages]
     keys: tuple[str, ...]  # of a row; columns of other names are not read
 
 
@@ -168,19 +170,19 @@ def _check_text(text: str, what: str) -> None:
 def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
     """The row's own id. A row without one is named by its content: sorting or splitting a file renames no row, and a
     row that appears twice is found."""
-    given = next((row[key] for key in _ID_KEYS if row.get(key) is not None), None)
-    if given is None:
+    row_id = next((row[key] for key in _ID_KEYS if row.get(key) is not None), None)
+    if row_id is None:
         content = json.dumps([[turn.role, turn.text] for turn in turns], ensure_ascii=True)
         return f"{source.name}-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
-    if isinstance(given, int) and not isinstance(given, bool):
-        given = str(given)
-    if not isinstance(given, str):
-        raise DialogueRejected("invalid_id", f"expected text or a whole number, got {_kind(given)}")
-    if not given.strip() or len(given) > _LONGEST_ID or not given.isprintable():
+    if isinstance(row_id, int) and not isinstance(row_id, bool):
+        row_id = str(row_id)
+    if not isinstance(row_id, str):
+        raise DialogueRejected("invalid_id", f"expected text or a whole number, got {_kind(row_id)}")
+    if not row_id.strip() or len(row_id) > _LONGEST_ID or not row_id.isprintable():
         raise DialogueRejected(
-            "invalid_id", f"{given[:80]!r}: expected 1 to {_LONGEST_ID} printable characters, no control characters"
+            "invalid_id", f"{row_id[:80]!r}: expected 1 to {_LONGEST_ID} printable characters, no control characters"
         )
-    return given
+    return row_id
 
 
 def _kind(value: Any) -> str:

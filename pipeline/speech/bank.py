@@ -19,6 +19,7 @@ STYLES = FOLDER / "styles.npy"  # f32 [voices, 256], rows in the order of the in
 
 @cache
 def voices() -> Mapping[str, Voice]:
+    """The voices by name, in the order of the index."""
     return MappingProxyType(
         {
             row["name"]: Voice(row["name"], tuple(row["languages"]), row["sex"], row["provenance"], row["split"])
@@ -35,8 +36,8 @@ def style(name: str) -> NDArray[np.float32]:
 @cache
 def checksum() -> str:
     """sha256 of the rows, their names, and what decides who may be drawn."""
-    drawn = [(voice.name, voice.languages, voice.split) for voice in voices().values()]
-    return hashlib.sha256(STYLES.read_bytes() + json.dumps(drawn).encode()).hexdigest()
+    rows = [(voice.name, voice.languages, voice.split) for voice in voices().values()]
+    return hashlib.sha256(STYLES.read_bytes() + json.dumps(rows).encode()).hexdigest()
 
 
 @cache

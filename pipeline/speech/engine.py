@@ -14,7 +14,7 @@ from .section import Speech
 @dataclass(frozen=True, slots=True)
 class Voice:
     name: str
-    languages: tuple[str, ...]  # ISO 639-1, those it can be understood in
+    languages: tuple[str, ...]  # ISO 639-1, those that it speaks well enough to be understood
     sex: Literal["female", "male"] | None  # None: not known
     provenance: str  # where it comes from, in words
     split: Literal["train", "eval"] | None = None  # None: can be named in a recipe, never drawn
@@ -24,7 +24,7 @@ class Voice:
 class Prompt:
     """What an engine clones a voice from."""
 
-    text: str  # what is said in it
+    text: str  # its transcript
     samples: Waveform  # f32 [samples]
     sample_rate: int  # Hz
     sha256: str  # of the file
@@ -37,23 +37,23 @@ class SpeechRequest:
     text: str
     voice: str
     language: str  # ISO 639-1
-    seed: int  # a function of the dialogue, the turn, the voice and the attempt; any other randomness is wrong
+    seed: int  # of the dialogue, the turn, the voice and the attempt; an engine may draw from nothing else
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What an engine says to a request: as it comes, neither trimmed nor levelled."""
+class RawSpeech:
+    """The speech of an engine for a request, neither trimmed nor levelled."""
 
     waveform: Waveform  # f32 mono [samples], at the engine's rate
-    # `words_of` the request's text, in order, on the waveform; None: the engine does not know when they are said.
+    # `words_of` the request's text, in order, in samples of the waveform; None: the engine does not know their times.
     words: tuple[Word, ...] | None = None
 
 
 class SpeechEngine(Protocol):
     """Text to waveform. Made of a recipe's section and pickled to workers before `load`, which happens there.
 
-    All but `load` and `speak` is asked for by the command line and the planner: it loads no model and imports nothing
-    heavy. Two engines of the same fingerprint give the same waveform for the same request, in whatever batch it stands.
+    The command line and the planner use everything but `load` and `speak`, which therefore loads no model and imports
+    nothing heavy. Two engines of one fingerprint give the same waveform for the same request, in any batch.
     """
 
     def __init__(self, spec: Speech) -> None: ...
@@ -78,11 +78,11 @@ class SpeechEngine(Protocol):
 
     @property
     def num_gpus(self) -> float:
-        """Of an actor that speaks."""
+        """GPUs, or the share of one, of an actor that speaks."""
         ...
 
     def check(self) -> list[Problem]:
-        """What of the recipe's section keeps it from speaking here: files that are missing, of another version."""
+        """Problems of the recipe's section that prevent speaking on this machine, such as missing files."""
         ...
 
     def voices(self) -> Mapping[str, Voice]: ...
@@ -99,10 +99,11 @@ class SpeechEngine(Protocol):
         """Load the model, once, in the process that will speak."""
         ...
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[Said | DialogueRejected | BadSpeechError]:
-        """What is said, one a request in the order of the requests.
+    def speak(self, requests: Sequence[SpeechRequest]) -> Sequence[RawSpeech | DialogueRejected | BadSpeechError]:
+        """The speech of each request, in the order of the requests.
 
-        All requests of a partition come at once; what is spoken together is the engine's affair. A text that cannot be
-        spoken gives a DialogueRejected in its place, one that another seed may mend a BadSpeechError.
+        All requests of a partition come at once; the engine decides which of them it speaks together. In the place of
+        its speech, a text that cannot be spoken gives a DialogueRejected. Speech that another seed may mend gives a
+        BadSpeechError.
         """
         ...

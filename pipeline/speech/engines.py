@@ -25,7 +25,7 @@ __all__ = [
 
 ENGINES: dict[str, type[SpeechEngine]] = {Kokoro.name: Kokoro, CosyVoiceEngine.name: CosyVoiceEngine}
 
-FINISHING = "1"  # counts changes to trimming, levelling and guards that change what comes out
+FINISHING = "1"  # raise it if trimming, levelling or the guards change the speech
 
 
 def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
@@ -33,11 +33,12 @@ def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
     if spec.engine not in ENGINES:
         return [(("speech", "engine"), f"expected one of {', '.join(sorted(ENGINES))}, got {spec.engine!r}")]
     engine = ENGINES[spec.engine](spec)
-    found = engine.check() or speaking.check(engine, spec, languages)
+    problems = engine.check() or speaking.check(engine, spec, languages)
     if spec.gate:
-        has_prompts = bool(found) or engine.prompt(spec.assistant_voice) is not None  # not asked of a mistaken engine
-        found = [*found, *Gate(spec.gate).check(languages, has_prompts)]
-    return found
+        # An engine whose section has mistakes is not asked.
+        has_prompts = bool(problems) or engine.prompt(spec.assistant_voice) is not None
+        problems = [*problems, *Gate(spec.gate).check(languages, has_prompts)]
+    return problems
 
 
 def fingerprint(engine: SpeechEngine) -> dict[str, str]:

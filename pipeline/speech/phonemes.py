@@ -1,4 +1,4 @@
-"""Spoken English text to the phonemes that Kokoro reads, where nothing is dropped in silence."""
+"""Spoken English text to the phonemes that Kokoro reads. A text that would lose a word is rejected."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from ..errors import DialogueRejected
 MAX_PHONEMES = 510  # what the model's position table leaves between its two boundary tokens
 PUNCTUATION = frozenset(",.;:!?…—\"()'- ")
 PAUSES = ',.;:!?…—“”"() '  # what the voice reads of punctuation and spaces
-NO_SOUND = PAUSES + "ˈˌ"  # alone; a stress mark has a part of the vowel that it stands before
+NO_SOUND = PAUSES + "ˈˌ"  # alone; the time of a stress mark is part of the vowel after it
 # The grapheme-to-phoneme step knows one form of each of these and forgets the others.
 TYPOGRAPHY = str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "–": "—", "―": "—"}
@@ -25,16 +25,17 @@ def plain(text: str) -> str:
     read depends on what it counts, which the rewriting knows and a voice does not.
     """
     folded = unicodedata.normalize("NFD", text.translate(TYPOGRAPHY).replace(" - ", " — ").replace("--", "—"))
-    kept = "".join(character for character in folded if not unicodedata.combining(character))
-    for character in kept:
+    readable = "".join(character for character in folded if not unicodedata.combining(character))
+    for character in readable:
         if not ("a" <= character.lower() <= "z" or character in PUNCTUATION):
-            word = next(word for word in kept.split() if character in word) if character.isprintable() else kept
+            words = readable.split() if character.isprintable() else [readable]
+            word = next(word for word in words if character in word)
             raise DialogueRejected(
                 "unspeakable",
                 f"{character!r} (U+{ord(character):04X}, {unicodedata.name(character, 'no name')}) in {word[:60]!r}: "
                 "expected English letters and punctuation; rewrite it as words",
             )
-    return kept
+    return readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Piece:
     """What is spoken in one run of the model."""
 
     phonemes: str
-    words: tuple[int, ...]  # of each phoneme: which word of the text it is part of; empty: that cannot be told
+    words: tuple[int, ...]  # for each phoneme the index of its word in the text; empty: not known
 
 
 def phonemize(text: str, vocabulary: Mapping[str, int]) -> list[Piece]:
@@ -62,34 +63,35 @@ def phonemize(text: str, vocabulary: Mapping[str, int]) -> list[Piece]:
             continue
         if not (token.phonemes or "").strip(NO_SOUND):
             raise DialogueRejected("unspeakable", f"no phonemes for the word {token.text[:60]!r}")
-    chunks = _with_words(en_chunks(tokens), tokens, _told_apart(tokens, readable, text))
+    chunks = _with_words(en_chunks(tokens), tokens, _words_match(tokens, readable, text))
     pieces = [piece for piece in chunks if piece.phonemes.strip(NO_SOUND)]
     for piece in pieces:
         if unknown := sorted({phoneme for phoneme in piece.phonemes if phoneme not in vocabulary}):
-            named = f"phonemes {unknown} of {piece.phonemes[:60]!r}"
-            raise DialogueRejected("unspeakable", f"{named} are not in the vocabulary")
+            raise DialogueRejected(
+                "unspeakable", f"phonemes {unknown} of {piece.phonemes[:60]!r} are not in the vocabulary"
+            )
         if len(piece.phonemes) > MAX_PHONEMES:
-            found = len(piece.phonemes)
-            raise DialogueRejected("unspeakable", f"a word of {found} phonemes, at most {MAX_PHONEMES} allowed")
+            count = len(piece.phonemes)
+            raise DialogueRejected("unspeakable", f"a word of {count} phonemes, at most {MAX_PHONEMES} allowed")
     return pieces
 
 
-def _told_apart(tokens: Iterable[Any], readable: str, text: str) -> bool:
-    """Whether the tokens between two spaces have the letters of a word of the text, for each word of it in order."""
-    found = [""]
+def _words_match(tokens: Iterable[Any], readable: str, text: str) -> bool:
+    """Whether the tokens between two spaces have the letters of one word of the text, for all of its words in order."""
+    groups = [""]
     for token in tokens:
-        found[-1] += _letters(token.text)
+        groups[-1] += _letters(token.text)
         if token.whitespace:
-            found.append("")
-    return found == [_letters(word) for word in readable.split()] and len(found) == len(text.split())
+            groups.append("")
+    return groups == [_letters(word) for word in readable.split()] and len(groups) == len(text.split())
 
 
 def _letters(text: str) -> str:
     return "".join(filter(str.isalpha, text))
 
 
-def _with_words(chunks: Sequence[str], tokens: Iterable[Any], told_apart: bool) -> list[Piece]:
-    """Chunks are the phonemes of the tokens, one after the other, without the spaces at either end."""
+def _with_words(chunks: Sequence[str], tokens: Iterable[Any], words_match: bool) -> list[Piece]:
+    """Pieces from chunks: the phonemes of the tokens in order, without the spaces at either end of a chunk."""
     phonemes, words, word = "", [], 0
     for token in tokens:
         own = (token.phonemes or "") + (" " if token.whitespace else "")
@@ -100,6 +102,6 @@ def _with_words(chunks: Sequence[str], tokens: Iterable[Any], told_apart: bool) 
     for chunk in chunks:
         position = phonemes.index(chunk, position)
         end = position + len(chunk)
-        pieces.append(Piece(chunk, tuple(words[position:end]) if told_apart else ()))
+        pieces.append(Piece(chunk, tuple(words[position:end]) if words_match else ()))
         position = end
     return pieces

@@ -1,9 +1,9 @@
 """A voice bank of recordings: a folder that `duplexgen voices prepare` has made.
 
 BANK/bank.json        the voices, with the sha256 of each clip
-BANK/clips/NAME.wav   one clip a voice: mono PCM16 at the clip's own rate, trimmed
-BANK/README.md        the card, with what was kept and why not
-BANK/recipe.yaml      what the bank was made by
+BANK/clips/NAME.wav   one clip per voice: mono PCM16 at the clip's own rate, trimmed
+BANK/README.md        the card: how many clips were kept, and why others were not
+BANK/recipe.yaml      the recipe of the bank
 BANK/rejected.jsonl   every clip that was not kept, with its reason and figures
 """
 
@@ -79,18 +79,21 @@ class RecordedBank:
 
     @classmethod
     def read(cls, folder: Path) -> "RecordedBank":
-        """Read a bank and compare every clip with its checksum. Raises UserError if it is damaged or none."""
+        """Read a bank and compare every clip with its checksum. Raises UserError if it is damaged, or not a bank."""
         path = folder / BANK_FILE
         try:
             value = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise UserError(f"{folder} is no voice bank: expected {BANK_FILE} there. Make one with: {MAKE}") from None
+            raise UserError(
+                f"{folder} is not a voice bank: expected {BANK_FILE} there. Make one with: {MAKE}"
+            ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} cannot be read: {error}. Make the bank again with: {MAKE}") from error
-        found = value.get("format_version") if isinstance(value, dict) else None
-        if found != FORMAT_VERSION:
+        format_version = value.get("format_version") if isinstance(value, dict) else None
+        if format_version != FORMAT_VERSION:
             raise UserError(
-                f"{path}: format_version is {found!r}, expected {FORMAT_VERSION}. Make the bank again with: {MAKE}"
+                f"{path}: format_version is {format_version!r}, expected {FORMAT_VERSION}. Make the bank again with: "
+                f"{MAKE}"
             )
         try:
             index = Index.model_validate(value)
@@ -121,11 +124,13 @@ class RecordedBank:
         try:
             samples, rate = soundfile.read(io.BytesIO(self._bytes(row)), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise UserError(f"{self.folder / row.file} is no sound file: {error}. Expected mono PCM16 WAV") from error
+            raise UserError(
+                f"{self.folder / row.file} is not a sound file: {error}. Expected mono PCM16 WAV"
+            ) from error
         if samples.shape[1] != 1 or not len(samples):
             raise UserError(
-                f"{self.folder / row.file}: {samples.shape[1]} channels of {len(samples)} samples; expected one, not "
-                f"empty. Make the bank again with: {MAKE}"
+                f"{self.folder / row.file}: {samples.shape[1]} channels of {len(samples)} samples; expected one "
+                f"channel that is not empty. Make the bank again with: {MAKE}"
             )
         return Prompt(row.text, samples[:, 0].copy(), rate, row.sha256)
 
@@ -140,9 +145,9 @@ class RecordedBank:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"{path}, the clip of voice {row.name}, cannot be read: {error.strerror}") from error
-        if (found := hashlib.sha256(content).hexdigest()) != row.sha256:
+        if (actual := hashlib.sha256(content).hexdigest()) != row.sha256:
             raise UserError(
-                f"{path} is damaged: sha256 {found}, expected {row.sha256}. Copy it again, or make the bank again "
+                f"{path} is damaged: sha256 {actual}, expected {row.sha256}. Copy it again, or make the bank again "
                 f"with: {MAKE}"
             )
         return content

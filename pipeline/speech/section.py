@@ -19,17 +19,17 @@ class CosyVoice(Section):
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     compile: bool = False  # torch.compile of the language model's steps (v2, v3) and the flow's blocks; slower to start
     tensorrt: bool = False  # the flow's estimator as a TensorRT engine, made on first use; needs a GPU and the package
-    # Positions decoded together, which is what takes memory: utterances of a batch times the longest of them. 25 for
-    # each second of an utterance and of its voice's clip (v1: 50), and one for each token of what is said in either.
+    # Positions that are decoded together and take memory: the utterances of a batch times the longest of them. A second
+    # of an utterance or of its voice's clip has 25 (v1: 50), and each token of the texts of both has one.
     batch_tokens: Annotated[int, Field(gt=0, le=10_000_000)] = 8192
-    num_gpus: GPUs = 1.0  # 0.5 puts two on a GPU, 0 runs on the processor
+    num_gpus: GPUs = 1.0  # of an actor: 0.5 puts two on a GPU, 0 runs on the processor
 
 
 class Gate(Section):
     """What an utterance must pass before it is taken; otherwise it is spoken again with another seed."""
 
-    # Word error rate of a transcript; Chinese counts characters. In a short text two words may be misheard all the same
-    # (unless it is 0), if of all its letters no larger share than this is wrong, or one letter alone.
+    # Word error rate of a transcript; Chinese counts characters. Above it, up to two misheard words are allowed if
+    # their wrong letters are few: one, or no larger share of the text's letters than this. With 0, none is.
     max_wer: Share | None = None
     whisper: PathText = "large-v3"  # a size that faster-whisper knows, or a folder
     # For Whisper, in the actor of the engine: the larger of the two shares is asked for. None: the engine's; 0: Whisper
@@ -38,7 +38,7 @@ class Gate(Section):
     min_dnsmos: Annotated[float, Field(ge=1, le=5)] | None = None  # overall (OVRL)
     min_similarity: Annotated[float, Field(ge=-1, le=1)] | None = None  # cosine of speaker embeddings, to the prompt
     max_silence_s: Annotated[float, Field(gt=0, le=600)] | None = None  # at the start, or between two words
-    max_repeats: Many | None = None  # how often a phrase may be said again at once, beyond its text
+    max_repeats: Many | None = None  # how often a phrase may follow itself, beyond the text
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"whisper", "num_gpus"})
 
@@ -48,8 +48,8 @@ class Speech(Section):
     cosyvoice: CosyVoice | None = None
     gate: Gate | None = None
     assistant_voice: str
-    user_voices: Literal["all", "held_out"] | list[str] = "all"  # every training voice, or every one kept from them
-    renditions: Many = 1  # each transcript spoken by this many different user voices
+    user_voices: Literal["all", "held_out"] | list[str] = "all"  # every training voice, or every held-out one
+    renditions: Many = 1  # of each dialogue, each by another user voice
     loudness_lufs: Annotated[float, Field(ge=-40, le=-12)] = -23.0
     max_attempts: Few = 3
 

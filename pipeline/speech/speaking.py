@@ -1,4 +1,4 @@
-"""A dialogue as text to a dialogue as speech: who speaks in which voice, what is tried again, what is refused."""
+"""Dialogues as text to dialogues as speech: casts voices, tries bad speech again, rejects what cannot be spoken."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Wav
 from ..errors import DialogueRejected
 from ..randomness import generator
 from ..recipe.file import Location, Problem
-from .engine import Said, SpeechEngine, SpeechRequest
+from .engine import RawSpeech, SpeechEngine, SpeechRequest
 from .gate import Gate
-from .gate.gate import Heard
+from .gate.gate import GateInput
 from .guard import BadSpeechError, check_duration, check_raw
 from .section import Speech
 
@@ -20,15 +20,15 @@ Key = tuple[int, int, str]  # dialogue, turn, voice
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedSpeech:
     """Speech of one turn in one voice, trimmed and levelled."""
 
     waveform: Waveform  # f32 [samples]
-    words: tuple[Word, ...] | None  # on the waveform
-    quality: Mapping[str, float] | None = None  # what the gate has measured
+    words: tuple[Word, ...] | None  # in samples of the waveform; None: their times are not known
+    quality: Mapping[str, float] | None = None  # figures of the gate; None: there is no gate
 
 
-Spoken = Finished | DialogueRejected
+Spoken = FinishedSpeech | DialogueRejected
 
 
 def user_voices(engine: SpeechEngine, spec: Speech, language: str) -> list[str]:
@@ -40,25 +40,25 @@ def user_voices(engine: SpeechEngine, spec: Speech, language: str) -> list[str]:
     if isinstance(spec.user_voices, list):
         return sorted(name for name in spec.user_voices if language in voices[name].languages)
     split = "train" if spec.user_voices == "all" else "eval"
-    drawn = (voice for voice in voices.values() if voice.split == split and language in voice.languages)
-    return sorted(voice.name for voice in drawn if voice.name != spec.assistant_voice)
+    candidates = (voice for voice in voices.values() if voice.split == split and language in voice.languages)
+    return sorted(voice.name for voice in candidates if voice.name != spec.assistant_voice)
 
 
 def check(engine: SpeechEngine, spec: Speech, languages: frozenset[str]) -> list[Problem]:
-    """Everything in a recipe's speech section that this engine cannot do for sources in these languages."""
+    """Problems of a recipe's speech section: what this engine cannot do for sources in these languages."""
     mistakes: list[Problem] = []
-    known = engine.voices()
+    voices = engine.voices()
     for language in sorted(languages - engine.languages):
         spoken = ", ".join(sorted(engine.languages))
         mistakes.append((("speech", "engine"), f"{engine.name} does not speak {language!r}, only {spoken}"))
     languages &= engine.languages
-    named: list[tuple[Location, str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
+    names: list[tuple[Location, str]] = [(("speech", "assistant_voice"), spec.assistant_voice)]
     if isinstance(spec.user_voices, list):
-        named += [(("speech", "user_voices", index), name) for index, name in enumerate(spec.user_voices)]
-    for location, name in named:
-        if name not in known:
-            mistakes.append((location, f"{engine.name} has no voice {name!r}{_suggestion(name, known)}"))
-        elif unspoken := sorted(languages - set(known[name].languages)):
+        names += [(("speech", "user_voices", index), name) for index, name in enumerate(spec.user_voices)]
+    for location, name in names:
+        if name not in voices:
+            mistakes.append((location, f"{engine.name} has no voice {name!r}{_suggestion(name, voices)}"))
+        elif unspoken := sorted(languages - set(voices[name].languages)):
             mistakes.append((location, f"voice {name!r} does not speak {', '.join(unspoken)}"))
         elif location[1] == "user_voices" and name == spec.assistant_voice:
             mistakes.append((location, f"voice {name!r} is the assistant's; a user needs another"))
@@ -73,13 +73,13 @@ def check(engine: SpeechEngine, spec: Speech, languages: frozenset[str]) -> list
     return mistakes
 
 
-def _suggestion(name: str, known: object) -> str:
-    close = get_close_matches(name, list(known), n=3, cutoff=0.5)  # type: ignore[call-overload]
+def _suggestion(name: str, names: object) -> str:
+    close = get_close_matches(name, list(names), n=3, cutoff=0.5)  # type: ignore[call-overload]
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def rendition_id(dialogue_id: str, rendition: int) -> str:
-    """The first rendition keeps the transcript's id, so that asking for more changes nothing made before."""
+    """The first rendition has the dialogue's own id, so that more renditions leave its id and draws as they are."""
     return f"{dialogue_id}#{rendition}" if rendition else dialogue_id
 
 
@@ -92,17 +92,17 @@ def speak_all(
 ) -> list[list[SpokenDialogue | Rejection]]:
     """Each dialogue spoken `spec.renditions` times, each by another user; the assistant speaks once for all.
 
-    One result a rendition, in order: trimmed, levelled utterances at the engine's rate, or why there are none.
+    One result per rendition, in order: trimmed, levelled utterances at the engine's rate, or why there are none.
     Everything about a dialogue is a function of itself, the other arguments and the fingerprints of engine and gate.
     """
     casts = [_cast(engine, dialogue, spec, seed) for dialogue in dialogues]
-    wanted = dict.fromkeys(
+    keys = dict.fromkeys(
         (number, turn, _voice(dialogue.turns[turn], spec, user))
         for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
         for user in users
         for turn in range(len(dialogue.turns))
     )
-    spoken = _speak(_Speaker(engine, spec, gate), dialogues, list(wanted), seed)
+    spoken = _speak(_Speaker(engine, spec, gate), dialogues, list(keys), seed)
     return [
         list(_renditions(engine, number, dialogue, users, spec, spoken))
         for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
@@ -110,9 +110,9 @@ def speak_all(
 
 
 def _cast(engine: SpeechEngine, dialogue: Dialogue, spec: Speech, seed: int) -> list[str]:
-    """The users of the renditions of a dialogue, as many as can be had."""
-    drawn = generator(seed, dialogue.id, "user_voice").permutation(user_voices(engine, spec, dialogue.language))
-    return [str(voice) for voice in drawn[: spec.renditions]]
+    """The user voices of a dialogue's renditions; fewer than renditions if the language has too few."""
+    names = generator(seed, dialogue.id, "user_voice").permutation(user_voices(engine, spec, dialogue.language))
+    return [str(voice) for voice in names[: spec.renditions]]
 
 
 def _voice(turn: Turn, spec: Speech, user_voice: str) -> str:
@@ -135,7 +135,8 @@ def _renditions(
             if not isinstance(one := spoken[key], DialogueRejected)
         )
         yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
-    for rendition in range(len(users), spec.renditions):  # recipes are checked, dialogues name their own language
+    # `check` knows the languages of the recipe; a dialogue may have another.
+    for rendition in range(len(users), spec.renditions):
         detail = f"{len(users)} voices of {engine.name} can be this user's in {dialogue.language!r}"
         yield Rejection(rendition_id(dialogue.id, rendition), "speech", "language_not_spoken", detail)
 
@@ -150,38 +151,40 @@ class _Speaker:
     def attempts(self) -> int:
         return self.spec.max_attempts if self.engine.uses_seed else 1
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Finished | DialogueRejected | BadSpeechError]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[FinishedSpeech | DialogueRejected | BadSpeechError]:
         """One attempt at each: trimmed, levelled speech, or what is wrong with it."""
-        said = list(self.engine.speak(requests))
+        speech = list(self.engine.speak(requests))
         rate = self.engine.sample_rate
         finished = [
             one if isinstance(one, DialogueRejected) else finish(one, rate, request, self.spec)
-            for one, request in zip(said, requests, strict=True)
+            for one, request in zip(speech, requests, strict=True)
         ]
-        return finished if self.gate is None else self._heard(self.gate, said, finished, requests)
+        return finished if self.gate is None else self._judged(self.gate, speech, finished, requests)
 
-    def _heard(
+    def _judged(
         self,
         gate: Gate,
-        said: Sequence[Said | DialogueRejected | BadSpeechError],
-        finished: Sequence[Finished | DialogueRejected | BadSpeechError],
+        speech: Sequence[RawSpeech | DialogueRejected | BadSpeechError],
+        finished: Sequence[FinishedSpeech | DialogueRejected | BadSpeechError],
         requests: Sequence[SpeechRequest],
-    ) -> list[Finished | DialogueRejected | BadSpeechError]:
-        """The same, less what the gate does not let pass; it hears what the engine said, not what was made of it."""
+    ) -> list[FinishedSpeech | DialogueRejected | BadSpeechError]:
+        """`finished` with the gate's figures or BadSpeechErrors; the gate judges `speech`, as the engine gave it."""
         results = list(finished)
         voices = {request.voice for request in requests} if gate.spec.min_similarity is not None else set()
         prompts = {voice: self.engine.prompt(voice) for voice in voices}
         rate = self.engine.sample_rate
-        heard = {
+        to_judge = {
             number: (
                 result,
-                Heard(one.waveform, rate, request.text, request.language, prompts.get(request.voice), not result.words),
+                GateInput(
+                    one.waveform, rate, request.text, request.language, prompts.get(request.voice), not result.words
+                ),
             )
-            for number, (one, result, request) in enumerate(zip(said, finished, requests, strict=True))
-            if isinstance(one, Said) and isinstance(result, Finished)
+            for number, (one, result, request) in enumerate(zip(speech, finished, requests, strict=True))
+            if isinstance(one, RawSpeech) and isinstance(result, FinishedSpeech)
         }
-        verdicts = gate.verdicts([one for _, one in heard.values()])
-        for (number, (result, _)), verdict in zip(heard.items(), verdicts, strict=True):
+        verdicts = gate.verdicts([one for _, one in to_judge.values()])
+        for (number, (result, _)), verdict in zip(to_judge.items(), verdicts, strict=True):
             if isinstance(verdict, BadSpeechError):
                 results[number] = verdict
             else:
@@ -190,7 +193,7 @@ class _Speaker:
 
 
 def _speak(speaker: _Speaker, dialogues: Sequence[Dialogue], keys: list[Key], seed: int) -> dict[Key, Spoken]:
-    """Each utterance as finished speech; what is bad is tried again with another seed."""
+    """Each utterance as finished speech, or why there is none; bad speech is tried again with another seed."""
     results: dict[Key, Spoken] = {}
     pending = {
         (number, turn, voice): SpeechRequest(
@@ -202,12 +205,12 @@ def _speak(speaker: _Speaker, dialogues: Sequence[Dialogue], keys: list[Key], se
         requests = [
             replace(request, seed=_seed(seed, dialogues[key[0]].id, key, attempt)) for key, request in pending.items()
         ]
-        for key, request, said in zip(list(pending), requests, speaker.speak(requests), strict=True):
-            if isinstance(said, BadSpeechError):
-                tried = f"after {speaker.attempts} attempts; {request.text[:60]!r}"
-                results[key] = DialogueRejected("speech_failed", f"turn {key[1]}, voice {key[2]}: {said}, {tried}")
+        for key, request, result in zip(list(pending), requests, speaker.speak(requests), strict=True):
+            if isinstance(result, BadSpeechError):
+                attempts = f"after {speaker.attempts} attempts; {request.text[:60]!r}"
+                results[key] = DialogueRejected("speech_failed", f"turn {key[1]}, voice {key[2]}: {result}, {attempts}")
                 continue
-            results[key] = said  # a rejection too: no attempt will change what cannot be spoken
+            results[key] = result  # a rejection as well: no attempt makes such a text speakable
             del pending[key]
         if not pending:
             break
@@ -219,17 +222,17 @@ def _seed(seed: int, dialogue_id: str, key: Key, attempt: int) -> int:
 
 
 def finish(
-    said: Said | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
-) -> Finished | BadSpeechError:
-    """Trimmed to speech and levelled; a BadSpeechError if it cannot be what the text says."""
-    if isinstance(said, BadSpeechError):
-        return said
+    raw: RawSpeech | BadSpeechError, sample_rate: int, request: SpeechRequest, spec: Speech
+) -> FinishedSpeech | BadSpeechError:
+    """Speech, trimmed and levelled; a BadSpeechError if it cannot be its text."""
+    if isinstance(raw, BadSpeechError):
+        return raw
     try:
-        check_raw(said.waveform)
-        start, end = speech_span(said.waveform, sample_rate)
-        speech = said.waveform[start:end]
+        check_raw(raw.waveform)
+        start, end = speech_span(raw.waveform, sample_rate)
+        speech = raw.waveform[start:end]
         check_duration(speech, sample_rate, request.text, request.language)
     except BadSpeechError as error:
         return error
-    words = said.words and words_within(said.words, start, end)
-    return Finished(level(speech, sample_rate, spec.loudness_lufs), words)
+    words = raw.words and words_within(raw.words, start, end)
+    return FinishedSpeech(level(speech, sample_rate, spec.loudness_lufs), words)

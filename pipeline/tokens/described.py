@@ -13,6 +13,8 @@ Id = Annotated[int, Field(ge=0, lt=LARGEST_ID)]
 
 
 class DescribedSpeechTokenizer(Section):
+    """The speech tokenizer that made a data set's codes."""
+
     name: Name
     version: Name
     codebooks: Annotated[int, Field(gt=0, le=64)]
@@ -20,6 +22,8 @@ class DescribedSpeechTokenizer(Section):
 
 
 class DescribedTextTokenizer(Section):
+    """The text tokenizer that made a data set's ids."""
+
     name: Name
     vocab_size: Annotated[Id, Field(gt=0)]
     sha256: Sha256

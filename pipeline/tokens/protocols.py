@@ -11,26 +11,26 @@ from .section import Tokens
 
 
 class EncodingStream(Protocol):
-    """Codes of signals that come in bit by bit: what a tokenizer has heard of some channels, each by itself.
+    """Encodes signals that arrive in pieces, each channel by itself.
 
-    Time and memory of a push follow from what is pushed, not from what was heard before.
+    The time and memory of a push depend on its length, not on what was pushed before.
     """
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Codes [channels, codebooks, frames] of what follows, int16 [channels, whole frames] at `sample_rate`.
+        """Codes [channels, codebooks, frames] of the next samples, int16 [channels, whole frames] at `sample_rate`.
 
-        Raises ValueError at another number of channels, or at samples that are no whole number of frames.
+        Raises ValueError at another number of channels, or at samples that do not fill whole frames.
         """
         ...
 
 
 class DecodingStream(Protocol):
-    """Sound of codes that come in bit by bit: each push goes on where the one before ended."""
+    """Decodes codes that arrive in pieces. Each push continues the sound of the one before."""
 
     def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Waveforms [channels, frames * samples_per_frame] of what follows, [channels, codebooks used, frames].
+        """Waveforms [channels, frames * samples_per_frame] of the next codes, [channels, codebooks used, frames].
 
-        Raises ValueError at another number of channels or of codebooks, or at codes that there are not.
+        Raises ValueError at another number of channels or of codebooks, or at codes outside the codebook.
         """
         ...
 
@@ -82,11 +82,11 @@ class SpeechTokenizer(Protocol):
 
     @property
     def num_gpus(self) -> float:
-        """Of an actor that tokenizes."""
+        """GPUs, or the share of one, of an actor that tokenizes."""
         ...
 
     def check(self) -> list[Problem]:
-        """What of the recipe's section keeps it from being used here."""
+        """Problems of the recipe's section that prevent its use on this machine."""
         ...
 
     def fingerprint(self) -> Mapping[str, str]:
@@ -113,18 +113,18 @@ class SpeechTokenizer(Protocol):
     def stream(self, channels: int) -> EncodingStream:
         """Encodes signals as they are heard.
 
-        However a signal is cut into pushes, its codes are those that `encode` gives the whole: exactly where a frame's
-        codes depend on the frame alone, up to rounding where they depend on those before it. A tokenizer that looks
-        ahead says what its stream gives in place of that.
+        However a signal is cut into pushes, its codes are those that `encode` gives for the whole: exactly, if they
+        depend on their frame alone; up to rounding, if they depend on earlier frames. A tokenizer that looks ahead
+        documents what its stream gives instead.
         """
         ...
 
     def decoding_stream(self, channels: int) -> DecodingStream:
         """Decodes codes as they are sampled.
 
-        However they are cut into pushes, the waveform is that of `decode` up to rounding, if that looks back alone. A
-        tokenizer whose `decode` looks ahead says what its stream gives in place of that. Raises UserError where
-        `decode` does.
+        However codes are cut into pushes, the waveform is that of `decode`, up to rounding, if `decode` does not look
+        ahead. A tokenizer whose `decode` does documents what its stream gives instead. Raises UserError where `decode`
+        does.
         """
         ...
 
@@ -141,7 +141,7 @@ class TextTokenizer(Protocol):
     def vocab_size(self) -> int: ...
 
     def check(self) -> list[Problem]:
-        """What of the recipe's section keeps it from being used here."""
+        """Problems of the recipe's section that prevent its use on this machine."""
         ...
 
     def fingerprint(self) -> Mapping[str, str]:

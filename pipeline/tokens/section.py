@@ -14,13 +14,15 @@ class GLM4Voice(Section):
     checkpoint: PathText  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
     mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes do not depend on later blocks
     block_frames: Annotated[int, Field(gt=0, le=1000)] = (
-        10  # that streaming commits at a time; layout.user_tokens is a multiple of it
+        10  # whose codes streaming gives at once; layout.user_tokens is a multiple of it
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_gpus: GPUs = 0.0
 
 
 class Mimi(Section):
+    """The speech tokenizer of Moshi."""
+
     checkpoint: PathText  # a folder or a name on the Hub that transformers' MimiModel loads
     codebooks: Annotated[int, Field(gt=0, le=32)] = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"

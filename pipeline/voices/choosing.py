@@ -1,7 +1,7 @@
 """Which clips become voices: one per speaker, no two that sound alike; and which voices are held out.
 
 The name of a speaker decides whether the voice is held out; without a name, the content of the recording does. So a
-voice stays on its side with any other recordings in the folder. Clips on both sides that sound like one voice would
+voice stays on its side whatever other recordings are in the folder. Clips on both sides that sound like one voice would
 break that, so none of them is kept (of two named speakers, who are not one person, the one that is not held out is
 kept).
 """
@@ -19,11 +19,13 @@ from .recipe import VoicesRecipe
 
 Split = Literal["train", "eval"]
 Table = NDArray[np.float32]  # [speakers, 256], of length 1
-ROWS = 1024  # of the table of cosines held at once
+ROWS = 1024  # of the table of cosines, in memory at once
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
+    """A clip that becomes a voice, and the side that it is on."""
+
     candidate: Candidate
     split: Split
 
@@ -35,7 +37,7 @@ def split_of(candidate: Candidate, recipe: VoicesRecipe) -> Split:
 
 
 def choose(candidates: Sequence[Candidate], recipe: VoicesRecipe) -> tuple[list[Chosen], list[Rejected]]:
-    """The voices, best first, and why the other clips are none; the order of `candidates` does not matter."""
+    """The voices, best first, and why the other clips are not voices. The order of `candidates` does not matter."""
     if not candidates:
         return [], []
     rejected: list[Rejected] = []
@@ -78,14 +80,14 @@ def _apart(
     recipe: VoicesRecipe,
     rejected: list[Rejected],
 ) -> list[int]:
-    """Those that resemble no voice of the other side, and those that stay nevertheless."""
+    """Indices of the speakers that stay: no voice of the other side sounds like them (no unnamed one, if named)."""
     apart = []
     train = [index for index, side in enumerate(sides) if side == "train"]
     held_out = [index for index, side in enumerate(sides) if side == "eval"]
     for mine, theirs in ((train, held_out), (held_out, train)):
         for index, alike in zip(mine, _alike(table, mine, theirs, recipe.max_similarity), strict=True):
-            named = sides[index] == "train" and speakers[index].speaker is not None
-            against = [other for other in alike if speakers[other].speaker is None] if named else alike
+            is_named_train = sides[index] == "train" and speakers[index].speaker is not None
+            against = [other for other in alike if speakers[other].speaker is None] if is_named_train else alike
             if nearest := _nearest(table, index, against):
                 other, cosine = nearest
                 rejected.append(
@@ -97,7 +99,7 @@ def _apart(
 
 
 def _alike(table: Table, rows: list[int], columns: list[int], cosine: float) -> Iterator[list[int]]:
-    """For each of `rows` those of `columns` that sound the same."""
+    """For each of `rows`, those of `columns` whose cosine with it is at least `cosine`."""
     others = table[columns]
     for first in range(0, len(rows), ROWS):
         for row in table[rows[first : first + ROWS]] @ others.T >= cosine:
@@ -105,6 +107,7 @@ def _alike(table: Table, rows: list[int], columns: list[int], cosine: float) -> 
 
 
 def _nearest(table: Table, index: int, others: list[int]) -> tuple[int, float] | None:
+    """The one of `others` that sounds most like `index`, and the cosine of the two; None if there is none."""
     if not others:
         return None
     cosines = (table @ table[index])[others]

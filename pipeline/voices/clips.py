@@ -22,7 +22,7 @@ UNREAD_SUFFIXES = (
 )
 METADATA = ("metadata.csv", "metadata.jsonl")
 DATA_SET_SUFFIXES = (".parquet", ".arrow", ".csv", ".tsv", ".json", ".jsonl", ".tar", ".zip", ".gz")
-LONGEST_READ_S = 600  # of a recording; a prompt is sought in its first ten minutes
+LONGEST_READ_S = 600  # of a recording; the clip is cut from its first ten minutes
 ALIASES = {
     "file": ("file", "file_name", "path"),
     "text": ("text", "transcript", "transcription", "sentence", "normalized_text", "raw_transcription"),
@@ -48,7 +48,7 @@ class About:
     """Metadata of a recording; None where a field is missing."""
 
     text: str | None = None
-    speaker: str | None = None  # who it is, by any name; clips of one speaker share a split and give one voice
+    speaker: str | None = None  # any name of the person; all clips of a speaker share a split and give one voice
     language: str | None = None  # one of KNOWN_LANGUAGES
     sex: Literal["female", "male"] | None = None
     license: str | None = None
@@ -56,12 +56,14 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
+    """An audio file with its metadata."""
+
     where: str  # its name within its source
     content: Path | bytes  # an encoded audio file
     about: About
 
     def sha256(self) -> str:
-        """Of the encoded file: what names the recording, wherever it lies."""
+        """Of the encoded file, as the name of the recording. Raises DialogueRejected("broken_file")."""
         if isinstance(self.content, bytes):
             return hashlib.sha256(self.content).hexdigest()
         try:
@@ -115,7 +117,7 @@ def about(row: Mapping[str, Any]) -> About:
 
 
 def language_code(language: str) -> str:
-    """The code of a language that is given by it, by a tag such as en-US, or by some names.
+    """The code of a language that is named by its code, by a tag such as en-US, or by a name in LANGUAGES.
 
     Raises DialogueRejected("bad_metadata") for one that Whisper does not know.
     """
@@ -131,7 +133,7 @@ def language_code(language: str) -> str:
 def read_folder(folder: Path) -> Iterator[Recording | Unread]:
     """Every audio file under a folder, in the order of names, with what metadata.csv or metadata.jsonl says of it.
 
-    A mistake in a row of metadata is given in the place of the row. Raises UserError if there is no audio at all, or
+    A row of metadata with a mistake gives an Unread in its place. Raises UserError if there is no audio at all, or
     the metadata is not a table.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in audio_files(folder)}
@@ -145,7 +147,7 @@ def read_folder(folder: Path) -> Iterator[Recording | Unread]:
         if isinstance(row, Unread):
             yield row
             continue
-        if isinstance(row, list):  # the file's may be any of them: a comma too many shifts those after it
+        if isinstance(row, list):  # any field may be the file: a comma too many shifts those after it
             name = next((file for file in map(_file, row) if file in paths), where)
             spoiled.add(name)
             yield Unread(name, "bad_metadata", f"{where}: {len(row)} fields, more than the first line names")
@@ -157,15 +159,15 @@ def read_folder(folder: Path) -> Iterator[Recording | Unread]:
             yield Unread(where, "missing_file", f"{name or 'no file named'}: not among the audio files of the folder")
             continue
         try:
-            said = about(row)
+            metadata = about(row)
         except DialogueRejected as rejected:
             spoiled.add(name)
             yield Unread(name, rejected.reason, f"{where}: {rejected.detail}")
             continue
-        if name in known and known[name] != said:
+        if name in known and known[name] != metadata:
             spoiled.add(name)
             yield Unread(name, "bad_metadata", f"{where}: named before, with other metadata")
-        known[name] = said
+        known[name] = metadata
     for name, path in sorted(paths.items()):
         if name not in spoiled:
             yield Recording(shown_path(name), path, known.get(name, About()))
@@ -179,7 +181,7 @@ def audio_files(folder: Path) -> Iterator[Path]:
 
 
 def may_be_data_set(folder: Path) -> bool:
-    """Whether there is anything in a folder that `datasets` could find rows with audio in."""
+    """Whether a folder has a file in which `datasets` could find rows with audio."""
     return any(
         path.suffix.lower() in DATA_SET_SUFFIXES and path.name not in METADATA and path.is_file()
         for path in _visible(folder)
@@ -194,7 +196,7 @@ def _visible(folder: Path) -> Iterator[Path]:
 
 def _not_read(folder: Path) -> dict[str, Unread]:
     """Files that have the name of an audio file but cannot be read, in the order of names."""
-    found = {}
+    unread = {}
     for path in sorted(_visible(folder)):
         if path.suffix.lower() not in SUFFIXES + UNREAD_SUFFIXES:
             continue
@@ -205,11 +207,12 @@ def _not_read(folder: Path) -> dict[str, Unread]:
         else:
             continue
         name = path.relative_to(folder).as_posix()
-        found[name] = Unread(shown_path(name), "not_read", detail)
-    return found
+        unread[name] = Unread(shown_path(name), "not_read", detail)
+    return unread
 
 
 def shown_path(name: str) -> str:
+    """A path as text of one line, with each of its parts as `shown`."""
     return "/".join(shown(Path(part)) for part in name.split("/"))
 
 

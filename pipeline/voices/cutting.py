@@ -10,13 +10,15 @@ from ..dialogue import Waveform
 from ..errors import DialogueRejected
 from ..measures.judge import MEASURE_HZ, at_measure_rate, needed
 
-PAUSE_S = 0.25  # a recording that is too long is cut in the middle of one, at least this long
-CUT_MARGIN_S = 0.08  # of the pause that stays: less than half of it
+PAUSE_S = 0.25  # at least, of a pause at which a recording that is too long may be cut
+CUT_MARGIN_S = 0.08  # of a pause, left on either side of the clip; less than half of PAUSE_S
 Span = tuple[int, int]  # first sample, one past the last
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
+    """The part of a recording that is its clip."""
+
     start: int  # first sample of the recording
     end: int  # one past the last
     whole: bool  # False: speech was left out, so a transcript of the recording is not one of the clip
@@ -46,13 +48,13 @@ def cut(samples: Waveform, rate: int, shortest_s: float, longest_s: float) -> Cu
 
 
 def speech_segments(samples: Waveform, rate: int) -> list[Span]:
-    """Where there is speech, pauses of `PAUSE_S` and more between; Silero VAD as faster-whisper ships it."""
+    """Stretches of speech between pauses of PAUSE_S and more, by the Silero VAD of faster-whisper."""
     vad = needed("faster_whisper.vad")
-    heard = at_measure_rate(samples * np.float32(PEAK / np.abs(samples).max()), rate)
+    signal = at_measure_rate(samples * np.float32(PEAK / np.abs(samples).max()), rate)
     options = vad.VadOptions(min_silence_duration_ms=round(PAUSE_S * 1000), speech_pad_ms=0)
     scale = rate / MEASURE_HZ
-    found = vad.get_speech_timestamps(heard, options, MEASURE_HZ)
-    return [(round(part["start"] * scale), min(len(samples), round(part["end"] * scale))) for part in found]
+    parts = vad.get_speech_timestamps(signal, options, MEASURE_HZ)
+    return [(round(part["start"] * scale), min(len(samples), round(part["end"] * scale))) for part in parts]
 
 
 def _longest(segments: list[Span], rate: int, shortest_s: float, longest_s: float, outer: Span) -> Span:

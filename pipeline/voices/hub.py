@@ -26,17 +26,17 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None) ->
     except Exception as error:  # any error of a loader, a network or a server ends the command in the same way
         raise UserError(
             f"cannot load the data set {name!r} (config {config!r}, split {split!r}): {type(error).__name__}: {error}. "
-            "Check the name, the split and the network; a set that is private needs HF_TOKEN in the environment"
+            "Check the name, the split and the network; a private data set needs HF_TOKEN in the environment"
         ) from error
     if not columns:
         raise UserError(f"{label}: no column of audio; its columns are {', '.join(features) or 'not known'}")
 
 
 def _recording(where: str, row: dict[str, Any], column: str, features: Any) -> Recording | Unread:
-    named = {key: _name(value, features.get(key)) for key, value in row.items() if key != column}
+    fields = {key: _name(value, features.get(key)) for key, value in row.items() if key != column}
     try:
-        said = about(named)
-        return Recording(where, _content(row[column]), said)
+        metadata = about(fields)
+        return Recording(where, _content(row[column]), metadata)
     except DialogueRejected as rejected:
         return Unread(where, rejected.reason, rejected.detail)
 
@@ -57,7 +57,7 @@ def _content(audio: Any) -> bytes:
 
 
 def _name(value: Any, feature: Any) -> Any:
-    """A class by its name instead of its number."""
+    """The name of a class in place of its number; any other value as it is."""
     if hasattr(feature, "int2str") and isinstance(value, int) and value >= 0:
         return feature.int2str(value)
     return value

@@ -9,19 +9,19 @@ from ..measures.embedding import Embedding
 from ..measures.transcript import LEAST_LOGPROB, MOST_NO_SPEECH, Transcript
 from ..measures.words import error_rate, words
 from .clips import Recording
-from .measuring import Measured, Models
+from .measuring import Measurements, Models
 from .recipe import VoicesRecipe
 
 LEAST_SPEECH_SHARE = 0.6  # of a clip; the rest is pauses
 LEAST_LANGUAGE_PROBABILITY = 0.5
 MOST_ERRORS = 0.5  # words of a given transcript that the recogniser hears differently; numerals cause a few
-COMPARED_BY_GATE = frozenset({"en", "zh"})  # numerals and spellings in one form
+COMPARED_BY_GATE = frozenset({"en", "zh"})  # the gate brings their numerals and spellings to one form
 UNSPACED = frozenset({"ja", "th", "my", "lo", "yue"})  # written without spaces
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Measurements of a recording, until it was kept or rejected; None where it was rejected before."""
+    """Measurements of a recording; None if it was rejected before that measurement."""
 
     duration_s: float | None = None
     speech_share: float | None = None
@@ -30,7 +30,7 @@ class Figures:
     no_speech_prob: float | None = None
     mean_logprob: float | None = None
     word_error_rate: float | None = None  # of a given transcript
-    similarity: float | None = None  # to the voice for which it was left out, or the next one that was kept
+    similarity: float | None = None  # cosine to the voice for which it was left out, or to the nearest other voice
 
     def rounded(self) -> dict[str, float]:
         return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
@@ -38,6 +38,8 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
+    """A recording that gives no voice, and why."""
+
     where: str
     reason: str
     detail: str
@@ -66,17 +68,17 @@ class Candidate:
 
 
 class Judge:
-    """Holds the models. Raises UserError if a package or a model is missing."""
+    """Judges recordings. Raises UserError if a package or a model is missing."""
 
     def __init__(self, recipe: VoicesRecipe) -> None:
         self.recipe = recipe
         self._models = Models(recipe.whisper)
-        error_rate(units("one", "en"), units("one", "en"))  # a package that is missing is missed now
+        error_rate(units("one", "en"), units("one", "en"))  # now is the time to miss a package, not after a recording
 
     def judge(self, recording: Recording, sha256: str) -> tuple[Candidate, Waveform, int] | Rejected:
         """The clip of a recording, with f32 [samples] and their rate in Hz; or why it has none."""
         figures: dict[str, float] = {}
-        measured = Measured(self._models, recording, sha256)
+        measured = Measurements(self._models, recording, sha256)
         try:
             return self._judge(recording, sha256, measured, figures)
         except DialogueRejected as rejected:
@@ -85,7 +87,7 @@ class Judge:
             measured.save()
 
     def _judge(
-        self, recording: Recording, sha256: str, measured: Measured, figures: dict[str, float]
+        self, recording: Recording, sha256: str, measured: Measurements, figures: dict[str, float]
     ) -> tuple[Candidate, Waveform, int]:
         recipe, about = self.recipe, recording.about
         clip = measured.clip(recipe.shortest_s, recipe.longest_s)
@@ -104,14 +106,14 @@ class Judge:
                 f"two parts of it have a cosine of {alike:.2f}, expected at least {recipe.min_coherence:g}",
             )
         language = about.language or recipe.language
-        heard = measured.transcript(clip, language)
-        text = self._text(heard, about.text if clip.cut.whole else None, language, figures)
+        transcript = measured.transcript(clip, language)
+        text = self._text(transcript, about.text if clip.cut.whole else None, language, figures)
         candidate = Candidate(
             where=recording.where,
             sha256=sha256,
             speaker=about.speaker,
             sex=about.sex,
-            language=heard.language,
+            language=transcript.language,
             text=text,
             license=about.license or recipe.license,
             start_s=clip.cut.start / clip.rate,

@@ -31,7 +31,7 @@ from .cutting import Cut, cut
 VERSION = "1"  # raise it if the same recording gives other measurements
 LEAST_RATE_HZ = 16000
 PART_S = 2.5  # of speech; shorter parts of one voice differ as much as two voices
-HEARD = ("text", "language", "language_probability", "no_speech_prob", "mean_logprob")  # of a transcript
+TRANSCRIPT_FIELDS = ("text", "language", "language_probability", "no_speech_prob", "mean_logprob")
 
 By = dict[str, Any]  # everything that changes a measurement, as JSON
 
@@ -49,7 +49,7 @@ class Clip:
 
 
 class Models:
-    """Those that measure. Raises UserError if a package or a model is missing."""
+    """The models that measure. Raises UserError if a package or a model is missing."""
 
     def __init__(self, whisper: str) -> None:
         self.dnsmos, self.speakers = dnsmos.Dnsmos(), embedding.SpeakerEmbedding()
@@ -67,49 +67,51 @@ class Models:
         )
 
 
-class Measured:
-    """One recording. A figure is measured when it is asked for, unless it is stored; `save` stores the figures."""
+class Measurements:
+    """The measurements of one recording. Each is made at its first use, unless it is stored; `save` stores them."""
 
     def __init__(self, models: Models, recording: Recording, sha256: str) -> None:
         self._models, self._recording = models, recording
         self._path = user_cache_path("duplexgen") / "recordings" / f"{sha256}.json"
-        self._kept: dict[str, Any] = {}
+        self._stored: dict[str, Any] = {}
         self._new = False
         with suppress(OSError, ValueError):
-            kept = json.loads(self._path.read_bytes())
-            self._kept = kept if isinstance(kept, dict) else {}
+            stored = json.loads(self._path.read_bytes())
+            self._stored = stored if isinstance(stored, dict) else {}
 
     @cached_property
     def decoded(self) -> tuple[Waveform, int]:
-        """All of it: f32 [samples], and its rate in Hz. Raises DialogueRejected("broken_file")."""
+        """The recording: f32 [samples], and its rate in Hz. Raises DialogueRejected("broken_file")."""
         return self._recording.decode()
 
     def clip(self, shortest_s: float, longest_s: float) -> Clip:
-        """Raises DialogueRejected as `cut` does, or "low_rate"."""
+        """The place of the clip. Raises DialogueRejected as `cut` does, or "low_rate"."""
         by = self._models.cutting | {"shortest_s": shortest_s, "longest_s": longest_s}
-        found = dict(self._remembered("clip", by, lambda: self._cut(shortest_s, longest_s)))
-        return Clip(found.pop("rate"), Cut(**found))
+        fields = dict(self._remembered("clip", by, lambda: self._cut(shortest_s, longest_s)))
+        return Clip(fields.pop("rate"), Cut(**fields))
 
     def samples(self, clip: Clip) -> Waveform:
-        """Of a clip: f32 [samples]."""
+        """Samples of a clip, f32 [samples]."""
         return self.decoded[0][clip.cut.start : clip.cut.end]
 
     def dnsmos(self, clip: Clip) -> float:
+        """Overall quality (OVRL) of a clip, 1 to 5."""
         by = self._models.quality | _place(clip)
-        return float(self._remembered("dnsmos", by, lambda: self._models.dnsmos.score(self._heard(clip))))
+        return float(self._remembered("dnsmos", by, lambda: self._models.dnsmos.score(self._signal(clip))))
 
     def coherence(self, clip: Clip) -> float:
         """How alike the parts of a clip are, each PART_S long and overlapping by half; see `coherence`."""
         by = self._models.voice | _place(clip)
-        return float(self._remembered("coherence", by, lambda: self._coherence(self._heard(clip))))
+        return float(self._remembered("coherence", by, lambda: self._coherence(self._signal(clip))))
 
     def embedding(self, clip: Clip) -> Embedding:
+        """Embedding of the voice of a clip, f32 [256]. Raises DialogueRejected("no_voice")."""
         by = self._models.voice | _place(clip)
         packed = self._remembered("embedding", by, lambda: self._embedding(clip))
         return np.frombuffer(base64.b64decode(packed), dtype="<f4").astype(np.float32)
 
     def transcript(self, clip: Clip, language: str | None) -> Transcript:
-        """Without words and their times. language: ISO 639-1; None recognises it."""
+        """Transcript of a clip, without words and their times. language: ISO 639-1; None: it is recognised."""
         by = self._models.words | _place(clip) | {"language": language}
         return Transcript(words=(), **self._remembered("transcript", by, lambda: self._transcript(clip, language)))
 
@@ -118,19 +120,19 @@ class Measured:
         if not self._new:
             return
         with suppress(UserError), atomic_path(self._path) as path:
-            path.write_text(canonical_json(self._kept), encoding="utf-8")
+            path.write_text(canonical_json(self._stored), encoding="utf-8")
 
     def _remembered(self, name: str, by: By, measure: Callable[[], Any]) -> Any:
-        kept = self._kept.get(name)
-        if not isinstance(kept, dict) or kept.get("by") != by:
-            kept = {"by": by} | _outcome(measure)
-            self._kept[name] = kept
+        entry = self._stored.get(name)
+        if not isinstance(entry, dict) or entry.get("by") != by:
+            entry = {"by": by} | _outcome(measure)
+            self._stored[name] = entry
             self._new = True
-        if "rejected" in kept:
-            raise DialogueRejected(*kept["rejected"])
-        return kept["value"]
+        if "rejected" in entry:
+            raise DialogueRejected(*entry["rejected"])
+        return entry["value"]
 
-    def _heard(self, clip: Clip) -> Waveform:
+    def _signal(self, clip: Clip) -> Waveform:
         return at_measure_rate(self.samples(clip), clip.rate)
 
     def _cut(self, shortest_s: float, longest_s: float) -> dict[str, Any]:
@@ -139,20 +141,20 @@ class Measured:
             raise DialogueRejected("low_rate", f"{rate} Hz, expected at least {LEAST_RATE_HZ}: nothing is resampled")
         return {"rate": rate, **asdict(cut(samples, rate, shortest_s, longest_s))}
 
-    def _coherence(self, heard: Waveform) -> float:
+    def _coherence(self, signal: Waveform) -> float:
         part = round(PART_S * MEASURE_HZ)
-        rest = max(0, len(heard) - part)
+        rest = max(0, len(signal) - part)
         starts = np.linspace(0, rest, -(-2 * rest // part) + 1).astype(int)
         speakers = self._models.speakers
-        return coherence(np.stack([speakers.embed(heard[start : start + part], MEASURE_HZ) for start in starts]))
+        return coherence(np.stack([speakers.embed(signal[start : start + part], MEASURE_HZ) for start in starts]))
 
     def _embedding(self, clip: Clip) -> str:
-        found = self._models.speakers.embed(self.samples(clip), clip.rate)
-        return base64.b64encode(found.astype("<f4").tobytes()).decode("ascii")
+        embedding = self._models.speakers.embed(self.samples(clip), clip.rate)
+        return base64.b64encode(embedding.astype("<f4").tobytes()).decode("ascii")
 
     def _transcript(self, clip: Clip, language: str | None) -> dict[str, Any]:
-        (heard,) = self._models.recogniser.transcribe([(self.samples(clip), clip.rate)], language)
-        return {name: getattr(heard, name) for name in HEARD}
+        (transcript,) = self._models.recogniser.transcribe([(self.samples(clip), clip.rate)], language)
+        return {name: getattr(transcript, name) for name in TRANSCRIPT_FIELDS}
 
 
 def _place(clip: Clip) -> By:
@@ -163,7 +165,7 @@ def _outcome(measure: Callable[[], Any]) -> By:
     try:
         return {"value": measure()}
     except DialogueRejected as rejected:
-        if rejected.reason == "broken_file":  # the disk may give it another day
+        if rejected.reason == "broken_file":  # another time the disk may read it
             raise
         return {"rejected": [rejected.reason, rejected.detail]}
 

@@ -14,15 +14,15 @@ from .clips import Recording, Unread, audio_files, may_be_data_set, read_folder
 from .hub import read_hub
 from .judging import Candidate, Judge, Rejected
 from .recipe import DataSet, VoicesRecipe
-from .writing import Made, Writer, writing
+from .writing import Summary, Writer, writing
 
-__all__ = ["Made", "VoicesRecipe", "prepare"]
+__all__ = ["Summary", "VoicesRecipe", "prepare"]
 
 
-def prepare(source: str, out: Path, recipe: VoicesRecipe, display: Display) -> Made:
+def prepare(source: str, out: Path, recipe: VoicesRecipe, display: Display) -> Summary:
     """Make a bank of a folder of recordings, or of a data set by its name or its folder.
 
-    Measurements are stored: after it was killed, or with other thresholds, it measures only the rest. If no clip is
+    Measurements are stored: after a kill, or with other thresholds, only the rest is measured. If no clip is
     kept, `out` holds a report of the reasons and no bank.
 
     Raises UserError if there is nothing to read, a package or a model is missing, or a bank is there already.
@@ -41,8 +41,8 @@ def _recordings(source: str, part: DataSet) -> tuple[Iterable[Recording | Unread
     if folder.is_file():
         raise UserError(f"{folder} is a file; expected a folder of recordings, or the name of a data set")
     if folder.is_dir() and (next(audio_files(folder), None) is not None or not may_be_data_set(folder)):
-        found = list(read_folder(folder))
-        return found, len(found)
+        recordings = list(read_folder(folder))
+        return recordings, len(recordings)
     if not folder.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise UserError(f"{folder}: no such folder")
     return read_hub(str(folder) if folder.is_dir() else source, part.config, part.split, part.revision), None
@@ -68,11 +68,11 @@ def _judged(
             rejected.append(Rejected(recording.where, "same_file", f"the same bytes as {seen[sha256]}"))
             continue
         seen[sha256] = recording.where
-        judged = judge.judge(recording, sha256)
-        if isinstance(judged, Rejected):
-            rejected.append(judged)
+        verdict = judge.judge(recording, sha256)
+        if isinstance(verdict, Rejected):
+            rejected.append(verdict)
             continue
-        candidate, samples, rate = judged
+        candidate, samples, rate = verdict
         writer.keep(candidate, samples, rate)
         candidates.append(candidate)
     return candidates, rejected

@@ -22,7 +22,7 @@ def _known(language: str) -> str:
 
 
 class DataSet(Section):
-    """Which part of a data set the recordings are, if they are one."""
+    """The part of a data set that is read, where the recordings are one."""
 
     config: str | None = None
     split: str = "train"
@@ -32,14 +32,14 @@ class DataSet(Section):
 class VoicesRecipe(Section):
     name: Name = "cloning"
     description: str = ""
-    seed: Seed = 0  # of who is held out
+    seed: Seed = 0  # of the draw of held-out voices
     whisper: PathText = "large-v3"  # a size that faster-whisper knows, or a folder
-    language: Annotated[str, AfterValidator(_known)] | None = None  # of recordings that do not say theirs; None: found
+    language: Annotated[str, AfterValidator(_known)] | None = None  # of recordings without one; None: recognised
     license: str = "unknown"  # likewise
     shortest_s: ClipSeconds = 3.0
     longest_s: ClipSeconds = 15.0
     min_dnsmos: Annotated[float, Field(ge=1, le=5)] = 3.0  # overall (OVRL)
-    max_similarity: Share = 0.90  # cosine of two voices, from which on they count as one
+    max_similarity: Share = 0.90  # cosine of two clips, from which on they count as one voice
     min_coherence: Share = 0.81  # cosine of two parts of a clip, below which they are two speakers
     held_out_share: Share = 0.1  # of the voices, for evaluation only
     data_set: DataSet = DataSet()

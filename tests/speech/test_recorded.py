@@ -103,7 +103,7 @@ def test_a_damaged_index_says_what_is_wrong(changes: dict[str, Any], says: str, 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "is no voice bank"),
+        (None, "is not a voice bank"),
         ("{", "cannot be read"),
         ("[]", "format_version is None, expected 1"),
         ('{"format_version": 2, "voices": []}', "format_version is 2, expected 1"),

@@ -7,7 +7,7 @@ from duplexgen.pipeline.audio.level import loudness_lufs
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, SpokenDialogue, Turn
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.speech import engines as speech
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.speech.section import Speech
 from duplexgen.pipeline.speech.speaking import speak_all, user_voices
@@ -33,13 +33,13 @@ def speak_renditions(engine: Kokoro, dialogue: Dialogue, spec: Speech, seed: int
 class Counting(Kokoro):
     """Kokoro that notes what it is asked; what it has said once it remembers, so that tests are quick."""
 
-    said: ClassVar[dict[tuple[str, str], Said | DialogueRejected]] = {}
+    said: ClassVar[dict[tuple[str, str], RawSpeech | DialogueRejected]] = {}
 
     def __init__(self, kokoro: Kokoro) -> None:
         self.kokoro = kokoro
         self.asked: list[SpeechRequest] = []
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         self.asked += requests
         for request in requests:
             if (request.text, request.voice) not in self.said:
@@ -53,11 +53,11 @@ class Unsteady(Counting):
     uses_seed: ClassVar[bool] = True
     failures = 2
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         before = [sum(request.text == asked.text for asked in self.asked) for request in requests]
         return [
-            Said(result.waveform[: len(result.waveform) // 5])
-            if isinstance(result, Said) and earlier < self.failures
+            RawSpeech(result.waveform[: len(result.waveform) // 5])
+            if isinstance(result, RawSpeech) and earlier < self.failures
             else result
             for result, earlier in zip(super().speak(requests), before, strict=True)
         ]

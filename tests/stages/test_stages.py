@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.replay import Replay
 from duplexgen.pipeline.dialogue import FIGURES, SpokenDialogue, Utterance, Word
 from duplexgen.pipeline.errors import DialogueRejected
-from duplexgen.pipeline.speech.engine import Said
+from duplexgen.pipeline.speech.engine import RawSpeech
 from duplexgen.pipeline.speech.engines import SpeechRequest
 from duplexgen.pipeline.stages.rows import SPEECH, TEXT, read_speech_row, read_text_row, speech_row
 from duplexgen.pipeline.stages.script import ScriptStage
@@ -83,7 +83,7 @@ def test_words_and_figures_come_back_from_a_table_as_they_were(
 class Faulty(Replay):
     """Cannot read one text, and breaks on another."""
 
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         if any("broken" in request.text for request in requests):
             raise IndexError("no such phoneme")
         unreadable = DialogueRejected("unspeakable", "no letters")
@@ -127,7 +127,7 @@ def test_the_gate_rejects_with_figures() -> None:
 
 
 class SickDevice(Replay):
-    def speak(self, requests: Sequence[SpeechRequest]) -> list[Said | DialogueRejected]:
+    def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 

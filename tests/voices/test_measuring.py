@@ -23,7 +23,7 @@ from duplexgen.pipeline.speech import bank
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.voices import cutting
 from duplexgen.pipeline.voices.clips import About, Recording
-from duplexgen.pipeline.voices.measuring import Measured, Models, coherence
+from duplexgen.pipeline.voices.measuring import Measurements, Models, coherence
 from duplexgen.pipeline.voices.prepare import VoicesRecipe, prepare
 
 RATE = 24000
@@ -154,7 +154,7 @@ def test_what_shapes_a_figure_is_measured_again_and_what_is_damaged_too(
     sha256 = recording.sha256()
 
     def heard(language: str | None) -> str:
-        one = Measured(models, recording, sha256)
+        one = Measurements(models, recording, sha256)
         clip = one.clip(3.0, 15.0)
         text = one.transcript(clip, language).text
         one.save()
@@ -175,11 +175,11 @@ def test_a_file_that_could_not_be_read_is_read_another_day(models: Models, tmp_p
     path = tmp_path / "a.wav"
     path.write_bytes(b"RIFF")
     for _ in range(2):
-        one = Measured(models, Recording("a.wav", path, About()), "0" * 64)
+        one = Measurements(models, Recording("a.wav", path, About()), "0" * 64)
         with pytest.raises(Exception, match="broken_file"):
             one.clip(3.0, 15.0)
         one.save()
-    assert one._kept == {}
+    assert one._stored == {}
 
 
 @pytest.mark.parametrize("order", ["ab", "aba"])
@@ -187,9 +187,9 @@ def test_two_speakers_are_told_from_one(order: str, sentences: dict[tuple[str, i
     def heard(*parts: tuple[str, int]) -> float:
         joined = np.concatenate([sentences[part] for part in parts])
         recording = Recording("", b"", About())
-        one = Measured(models, recording, "")
+        one = Measurements(models, recording, "")
         one.decoded = joined, RATE
-        return one._coherence(one._heard(one.clip(3.0, 15.0)))
+        return one._coherence(one._signal(one.clip(3.0, 15.0)))
 
     least = VoicesRecipe().min_coherence
     alone = [heard((voice, 0), (voice, 1)) for voice in VOICES]

@@ -97,7 +97,7 @@ def test_where_nothing_is_kept_the_report_stays_and_may_be_replaced(tmp_path: Pa
             made = writer.finish([], [Rejected("a.wav", "silence", "none")], VoicesRecipe(), "clips")
         assert made.kept == 0
         assert {path.name for path in out.iterdir()} == REPORT
-    with pytest.raises(UserError, match="is no voice bank"):
+    with pytest.raises(UserError, match="is not a voice bank"):
         RecordedBank.read(out)
 
 

@@ -31,24 +31,24 @@ def texts(content: str, asked: Sequence[Role]) -> list[str]:
         raise DialogueRejected("answer_not_turns", f"expected a list of turns, got {_excerpt(str(turns))}")
     roles = [turn.get("role") for turn in turns]
     if roles != list(asked):
-        given = ", ".join(str(role)[:20] for role in roles[:20])
+        names = ", ".join(str(role)[:20] for role in roles[:20])
         raise DialogueRejected(
-            "answer_other_turns", f"expected {len(asked)}: {', '.join(asked)}; got {given or 'none'}"
+            "answer_other_turns", f"expected {len(asked)}: {', '.join(asked)}; got {names or 'none'}"
         )
-    said = [turn.get("text") for turn in turns]
-    for number, text in enumerate(said, 1):
+    entries = [turn.get("text") for turn in turns]
+    for number, text in enumerate(entries, 1):
         if not isinstance(text, str) or not text.strip():
-            raise DialogueRejected("answer_without_text", f"entry {number} of {len(said)} has no text")
+            raise DialogueRejected("answer_without_text", f"entry {number} of {len(entries)} has no text")
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise DialogueRejected("answer_without_text", f"entry {number} of {len(said)} holds half a character")
-    return [str(text) for text in said]
+            raise DialogueRejected("answer_without_text", f"entry {number} of {len(entries)} holds half a character")
+    return [str(text) for text in entries]
 
 
-def check_rewritten(said: Sequence[str], shown: Sequence[str], language: str) -> None:
-    """Raise DialogueRejected if an answer repeats the written turns, unless those can be spoken as they are."""
-    if any(one.split() != other.split() for one, other in zip(said, shown, strict=True)):
+def check_rewritten(texts: Sequence[str], shown: Sequence[str], language: str) -> None:
+    """Raise DialogueRejected if an answer repeats the turns it was shown, unless they can be spoken as they are."""
+    if any(one.split() != other.split() for one, other in zip(texts, shown, strict=True)):
         return
-    for text in said:
+    for text in texts:
         try:
             check_speakable(" ".join(without_accents(unified(text)).split()), language)
         except DialogueRejected as rejected:
@@ -68,8 +68,8 @@ def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
         longest = max(words(turn.text, answered.language) for turn in answered.turns if turn.role == "assistant")
         allowed = rules.recipe.max_reply_words
         raise DialogueRejected("answer_reply_too_long", f"a reply of {longest} words, {allowed} are allowed")
-    if lost := sorted(set(result.notes) - {EMOJI_LEFT_OUT}):
-        raise DialogueRejected("answer_not_spoken", f"it has parts that cannot be spoken: {', '.join(lost)}")
+    if omissions := sorted(set(result.notes) - {EMOJI_LEFT_OUT}):
+        raise DialogueRejected("answer_not_spoken", f"it has parts that cannot be spoken: {', '.join(omissions)}")
     if answered.language == "zh":
         _check_chinese(result.dialogue.turns)
     return result
@@ -77,20 +77,20 @@ def spoken(answered: Dialogue, rules: RulesRewriter) -> Rewritten:
 
 def _turns(content: str) -> object:
     before, _, answer = content.rpartition(THOUGHT_ENDS)
-    starts = [found.start() for found in _START.finditer(answer)]
+    starts = [match.start() for match in _START.finditer(answer)]
     if not starts or THOUGHT_BEGINS in answer[: starts[-1]]:
         raise DialogueRejected("answer_not_json", f"expected JSON with turns, got {_excerpt(answer or before)}")
     try:
-        found, end = _LENIENT.raw_decode(answer, starts[-1])
+        value, end = _LENIENT.raw_decode(answer, starts[-1])
     except (ValueError, RecursionError):
         raise DialogueRejected("answer_not_json", f"JSON that is broken: {_excerpt(answer[starts[-1] :])}") from None
     if more := _MORE.search(answer, end):
         raise DialogueRejected("answer_not_json", f"something follows the JSON: {_excerpt(answer[more.start() :])}")
-    return found["turns"]
+    return value["turns"]
 
 
 def _check_chinese(turns: Sequence[Turn]) -> None:
-    """Raise DialogueRejected if an answer is not in Chinese: its alphabet has Latin words, so English would pass."""
+    """Raise DialogueRejected if an answer is not in Chinese. Chinese may have Latin words, so English would pass."""
     text = "".join(turn.text for turn in turns)
     han, total = len(_HAN.findall(text)), words(text, "zh")
     if 2 * han < total:

@@ -22,15 +22,15 @@ class Prompt:
     """The text of a prompt file; `$dialogue` and the other FIELDS stand for what differs between dialogues."""
 
     def __init__(self, text: str) -> None:
-        """Raises UserError if the text names an unknown field, or does not have the dialogue."""
+        """Raises UserError if the text names an unknown field, or lacks `$dialogue`."""
         self.text = text
         template = Template(text)
         if not template.is_valid():
             raise UserError("a $ is followed by something that is not a name; write $$ for a dollar sign")
-        named = set(template.get_identifiers())
-        if unknown := named - FIELDS:
-            raise UserError(f"${', $'.join(sorted(unknown))}: expected of ${', $'.join(sorted(FIELDS))}")
-        if "dialogue" not in named:
+        fields = set(template.get_identifiers())
+        if unknown := fields - FIELDS:
+            raise UserError(f"${', $'.join(sorted(unknown))}: expected only ${', $'.join(sorted(FIELDS))}")
+        if "dialogue" not in fields:
             raise UserError("expected $dialogue, which is replaced by the dialogue")
 
     @classmethod

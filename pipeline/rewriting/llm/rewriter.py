@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"  # raise it if the same answers give other dialogues, or if the requests change
 
-LONGEST_DIALOGUE = 100_000  # characters that are sent; more is no dialogue, and no model keeps to it
+LONGEST_DIALOGUE = 100_000  # characters that are sent; a longer text is not a dialogue
 
 _SECTION = ("rewriting", "llm")
 SECTION = ".".join(_SECTION)
@@ -54,7 +54,7 @@ class LLMRewriter:
         self._prompt: Prompt | None = None
         self._mistake: str | None = None
         self._client: Client
-        try:  # here and not in the worker, which may stand on a machine that lacks the file
+        try:  # here and not in a worker, whose machine may lack the file
             self._prompt = Prompt.read(recipe.llm) if recipe.llm else None
         except UserError as error:
             self._mistake = str(error)
@@ -82,16 +82,16 @@ class LLMRewriter:
         return [((*_SECTION, "prompt"), self._mistake)] if self._mistake else []
 
     def probe(self) -> list[Problem]:
-        """What is wrong with the endpoint, which is asked something easy."""
+        """Why the endpoint does not answer a simple question."""
         from ...chat.client import problem
 
         if self.check():
             return []
-        said = problem(self._llm, SECTION)
-        return [(_SECTION, f"{self._llm.url} gives no answers: {said}")] if said else []
+        reason = problem(self._llm, SECTION)
+        return [(_SECTION, f"{self._llm.url} gives no answers: {reason}")] if reason else []
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Everything that changes the text. `attempts` does: it decides which dialogues are given up. The address, the
+        """Everything that changes the text. `attempts` does: it decides when a dialogue is given up. The address, the
         number of parallel requests and their time limit do not."""
         llm = self._llm
         return {
@@ -116,27 +116,27 @@ class LLMRewriter:
         return Client(self._llm, SECTION, scratch)
 
     def rewrite_all(self, dialogues: Sequence[Dialogue]) -> list[Rewritten | Rejection]:
-        """Raises UserError if the endpoint answers nobody, or refuses every request."""
+        """See `Rewriter`. Raises UserError if the endpoint answers no request, or refuses every one."""
         return self._client.each([self._task(dialogue) for dialogue in dialogues], self._one)
 
     def _task(self, dialogue: Dialogue) -> _Task | Rejection:
         try:
-            return self._prepared(dialogue)
+            return self._prepare(dialogue)
         except Exception as error:
             return _rejection(dialogue, error)
 
-    def _prepared(self, dialogue: Dialogue) -> _Task:
+    def _prepare(self, dialogue: Dialogue) -> _Task:
         turns = dialogue.turns[: 2 * self.recipe.max_exchanges]
         notes = (EXCHANGES_LEFT_OUT,) * (len(turns) < len(dialogue.turns))
         if self.replies_only:
-            turns = tuple(self._kept(dialogue, number, turn) for number, turn in enumerate(turns, 1))
+            turns = tuple(self._shown(dialogue, number, turn) for number, turn in enumerate(turns, 1))
         if (length := sum(len(turn.text) for turn in turns)) > LONGEST_DIALOGUE:
             raise DialogueRejected("dialogue_too_long", f"{length} characters, {LONGEST_DIALOGUE} are allowed")
         shown = replace(dialogue, turns=turns)
         asked = tuple(turn.role for turn in turns if turn.role == "assistant" or not self.replies_only)
         return _Task(shown, notes, asked, self.prompt.filled(shown, asked, self.recipe))
 
-    def _kept(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
+    def _shown(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
         """A turn as the model gets it: the user's after the rules, the assistant's as it is written."""
         if turn.role == "assistant":
             return turn
@@ -151,17 +151,17 @@ class LLMRewriter:
         if isinstance(task, Rejection):
             return task
         try:
-            return await self._answered(task)
+            return await self._first_usable(task)
         except Exception as error:
             return _rejection(task.dialogue, error)
 
-    async def _answered(self, task: _Task) -> Rewritten:
-        """The first usable answer. Raises DialogueRejected if there is none."""
+    async def _first_usable(self, task: _Task) -> Rewritten:
+        """The dialogue of the first usable answer. Raises DialogueRejected if there is none."""
         attempts = self._llm.attempts
         for attempt in range(attempts):
             answer = await self._answer(task, attempt)
             try:
-                return self._taken(task, answer)
+                return self._rewritten(task, answer)
             except DialogueRejected as rejected:
                 bad = rejected
         raise DialogueRejected(bad.reason, f"answers asked for: {attempts}; {bad.detail}")
@@ -172,15 +172,15 @@ class LLMRewriter:
         jitter = generator(0, task.dialogue.id, f"{purpose}/waits")
         return await self._client.ask(self._client.body(task.message, seed), answer_schema(task.asked), jitter)
 
-    def _taken(self, task: _Task, answer: Answer) -> Rewritten:
+    def _rewritten(self, task: _Task, answer: Answer) -> Rewritten:
         """The dialogue of an answer. Raises DialogueRejected if the answer is not usable."""
         if answer.finish_reason == "length":
             raise DialogueRejected("answer_cut_off", f"it did not end within max_tokens, {self._llm.max_tokens}")
         texts = answers.texts(answer.content, task.asked)
         shown = [turn.text for turn in task.dialogue.turns if turn.role in task.asked]
         answers.check_rewritten(texts, shown, task.dialogue.language)
-        given = tuple(Turn(role, text) for role, text in zip(task.asked, texts, strict=True))
-        spoken = answers.spoken(replace(task.dialogue, turns=given), self.rules)
+        new_turns = tuple(Turn(role, text) for role, text in zip(task.asked, texts, strict=True))
+        spoken = answers.spoken(replace(task.dialogue, turns=new_turns), self.rules)
         turns = spoken.dialogue.turns
         if self.replies_only:
             replies = iter(turns)

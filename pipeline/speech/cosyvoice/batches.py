@@ -1,4 +1,4 @@
-"""Which utterances are decoded together, and what happens if they do not fit."""
+"""Groups utterances into batches, and splits a batch that does not fit into memory."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,17 +15,16 @@ LOG = logging.getLogger(__name__)
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Indices in batches of similar length, longest first: items times the longest stay within the budget.
 
-    Where lengths have two parts, a batch of the longest of each may take more than the budget, at most twice as much.
-
-    One item that is longer than the budget makes a batch of its own.
+    A length may have two parts that are padded one by one (what a model reads and what it writes): such a batch may
+    take up to twice the budget. An item that is longer than the budget is a batch of its own.
     """
-    made: list[list[int]] = []
+    groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if made and lengths[made[-1][0]] * (len(made[-1]) + 1) <= budget:
-            made[-1].append(index)
+        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= budget:
+            groups[-1].append(index)
         else:
-            made.append([index])
-    return made
+            groups.append([index])
+    return groups
 
 
 def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
@@ -35,13 +34,13 @@ def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
     try:
         return list(run(items))
     except torch.OutOfMemoryError:
-        pass  # outside of the handler, as the traceback keeps the tensors
+        pass  # the rest is outside of the handler, whose traceback keeps the tensors
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if len(items) == 1:
         raise UserError(
-            "one utterance alone does not fit into what is left of the GPU's memory. Put fewer actors on a GPU (a "
-            "larger speech.cosyvoice.num_gpus), or end what else runs on it; what was committed is safe."
+            "one utterance alone does not fit into the free memory of the GPU. Put fewer actors on a GPU (a larger "
+            "speech.cosyvoice.num_gpus), or end other programs on it; committed partitions are safe."
         )
     half = len(items) // 2
     LOG.warning(

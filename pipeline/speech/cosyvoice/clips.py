@@ -1,4 +1,4 @@
-"""Clips of a bank that no prompt can be made of, told from what the bank says about them."""
+"""Clips of a bank that are too long for a prompt, by their lengths in bank.json."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ def too_long(bank: RecordedBank) -> dict[str, float]:
     return {row.name: row.duration_s for row in index.voices if row.duration_s > LONGEST_S}
 
 
-def check(unfit: Mapping[str, float], named: Sequence[tuple[Location, str]]) -> list[Problem]:
-    """A problem for each such voice that a recipe names; of the others it is said that they are never drawn."""
+def check(unfit: Mapping[str, float], names: Sequence[tuple[Location, str]]) -> list[Problem]:
+    """A problem for each voice of `unfit` that a recipe names. If it names none, a warning lists them."""
     expected = f"expected a clip of {LONGEST_S:.0f} s at most"
     problems = [
         (location, f"the clip of voice {name!r} lasts {unfit[name]:.1f} s, {expected}")
-        for location, name in named
+        for location, name in names
         if name in unfit
     ]
     if unfit and not problems:
-        LOG.warning("%s; never drawn, as theirs are longer: %s", expected, ", ".join(sorted(unfit)))
+        LOG.warning("%s; voices with longer clips, which are never drawn: %s", expected, ", ".join(sorted(unfit)))
     return problems

@@ -1,8 +1,8 @@
-"""torch.compile of what is run most: the language model's step and the flow's blocks.
+"""torch.compile of what runs most: the language model's step and the flow's blocks.
 
-The compiler adds a variant where one that it has does not fit, and variants round differently in the last bits: what an
-input becomes would depend on what came before it in the process. So all variants are made of the same inputs while the
-model loads, and an input that fits none of them later is run without the compiler.
+The compiler adds a variant when none that it has fits an input, and variants round differently in the last bits: the
+output for an input would depend on the inputs before it in the process. So all variants are compiled for fixed inputs
+while the model loads. A later input that fits none of them runs without the compiler.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,23 +15,23 @@ from .decoding import Row, decode
 from .language_models import QwenLM
 from .parts import Parts, VoicePrompt
 
-ROWS = ((2, 3), (4,))  # batches of as many utterances as there are numbers, of as many tokens of text; 1 is special
+ROWS = ((2, 3), (4,))  # batches, by the tokens of text of their utterances; torch compiles for a batch of one apart
 FRAMES = (40, 67)
 STEPS = 6
 
 
 def speed_up(parts: Parts) -> None:
-    """Compile the parts of a loaded model, once a process. Raises UserError if the machine has no compiler.
+    """Compile the parts of a loaded model, once per process. Raises UserError if the machine has no compiler.
 
-    v1's language model is left as it is; whatever has no `forward` of torch's (a TensorRT engine) as well.
+    v1's language model stays as it is, and so does an estimator that is not a torch module (a TensorRT engine).
     """
     import torch
 
-    made: list[_Fixed] = []
+    functions: list[_Fixed] = []
 
     def compiled(module: Any) -> Any:
-        made.append(_Fixed(torch.compile(module, dynamic=True)))
-        return made[-1]
+        functions.append(_Fixed(torch.compile(module, dynamic=True)))
+        return functions[-1]
 
     if isinstance(parts.llm, QwenLM):
         parts.llm.speed_up(compiled)
@@ -48,12 +48,12 @@ def speed_up(parts: Parts) -> None:
             f"torch.compile fails here: {first}. It needs a C++ compiler and Python's headers, on a GPU Triton; or "
             "leave out speech.cosyvoice.compile"
         ) from error
-    for function in made:
+    for function in functions:
         function.is_fixed = True
 
 
 def blocks(module: Any) -> Iterator[Any]:
-    """The items of a module's lists: what is repeated in it, so that one compilation serves many."""
+    """The items of a module's lists: they are alike, so that one compilation serves many."""
     import torch
 
     for child in module.children():
@@ -64,7 +64,7 @@ def blocks(module: Any) -> Iterator[Any]:
 
 
 class _Fixed:
-    """A compiled function that makes variants until it `is_fixed`."""
+    """A compiled function that gets no more variants once it `is_fixed`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function

@@ -1,4 +1,4 @@
-"""The parts of a model's YAML file that speaking needs, built; nothing else of it is run.
+"""Builds the parts of a model's YAML file that speaking needs, and runs nothing else of it.
 
 These files name the classes to make and the functions to call (HyperPyYAML). A model folder is data, and data runs no
 code of its own choice: only the modules of CosyVoice's models may be named.
@@ -36,26 +36,24 @@ def build(folder: ModelFolder) -> dict[str, Any]:
 
 
 def only_parts(text: str, path: Path) -> str:
-    """The YAML of the parts and of the plain values they refer to. Raises UserError for what may not be named."""
+    """The YAML of the parts and of the plain values they refer to. Raises UserError for a name that is not ALLOWED."""
     root = compose(text, path)
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}: expected a mapping")
     pairs = [(key, node) for key, node in root.value if isinstance(key, yaml.ScalarNode)]
-    kept = [(key, node) for key, node in pairs if key.value in PARTS or node.tag.startswith(PLAIN)]
-    kept = [(key, node) for key, node in kept if key.value in PARTS or isinstance(node, yaml.ScalarNode)]
-    if missing := sorted(set(PARTS) - {key.value for key, _ in kept}):
+    nodes = [(key, node) for key, node in pairs if key.value in PARTS or node.tag.startswith(PLAIN)]
+    nodes = [(key, node) for key, node in nodes if key.value in PARTS or isinstance(node, yaml.ScalarNode)]
+    if missing := sorted(set(PARTS) - {key.value for key, _ in nodes}):
         raise UserError(f"{path} lacks {', '.join(missing)}: expected the configuration of a published model")
-    for _, node in kept:
+    for _, node in nodes:
         _check(node, path)
-    return str(yaml.serialize(yaml.MappingNode(root.tag, kept), Dumper=yaml.SafeDumper))
+    return str(yaml.serialize(yaml.MappingNode(root.tag, nodes), Dumper=yaml.SafeDumper))
 
 
 def _check(node: yaml.Node, path: Path) -> None:
     if not (node.tag.startswith(PLAIN) or node.tag == "!ref" or ALLOWED.fullmatch(node.tag)):
         line = node.start_mark.line + 1
-        raise UserError(
-            f"{path}, line {line}: {node.tag} is no part of CosyVoice, and nothing else is run from a model"
-        )
+        raise UserError(f"{path}, line {line}: {node.tag} is not a part of CosyVoice, and a model runs nothing else")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             _check(key, path)

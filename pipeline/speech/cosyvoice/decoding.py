@@ -26,17 +26,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedRow:
     tokens: list[int]
     ended: bool  # by itself, before `longest`
 
 
-def decode(model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> list[Decoded]:
-    """The tokens of each row, in order. What becomes of a row depends on that row alone.
+def decode(model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> list[DecodedRow]:
+    """The tokens of each row, in order. They depend on that row alone.
 
     Rows that have ended are taken out of the batch once they are half of it. Kernels round differently for other batch
-    sizes, in the last bits of a score: in fp32 a draw would have to fall within these bits to go another way. In half
-    precision that happens soon: there a row's tokens are the same in the same batch, and may be others in another.
+    sizes, in the last bits of a score: in fp32 a draw would have to fall within these bits to give another token. In
+    half precision that happens soon: there a row has the same tokens in the same batch, and maybe others in another.
     """
     import torch
 
@@ -45,6 +45,8 @@ def decode(model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> list[D
 
 
 class _Batch:
+    """Rows while they are decoded, padded on the left to one length."""
+
     def __init__(self, model: "SpeechLM", rows: Sequence[Row], sampling: Sampling) -> None:
         import torch
 
@@ -69,13 +71,13 @@ class _Batch:
         self.ended = [False] * len(rows)
         self.done = [row.longest <= 0 for row in rows]
 
-    def run(self) -> list[Decoded]:
+    def run(self) -> list[DecodedRow]:
         for step in range(max(self.limits)):
             if all(self.done):
                 break
             self._step(step)
-            self._leave_out_the_done()
-        return [Decoded(tokens, ended) for tokens, ended in zip(self.tokens, self.ended, strict=True)]
+            self._remove_done()
+        return [DecodedRow(tokens, ended) for tokens, ended in zip(self.tokens, self.ended, strict=True)]
 
     def _step(self, step: int) -> None:
         import torch
@@ -83,13 +85,13 @@ class _Batch:
         scores, self.cache = self.model.step(self.inputs, self.seen, self.cache)
         too_early = self.shortest > step
         scores[:, self.model.speech_tokens :].masked_fill_(too_early[:, None], -torch.inf)
-        drawn = sample(scores, self.history, self.draws[:, step], self.sampling)
-        self.history = torch.cat([self.history[:, 1:], drawn[:, None]], dim=1)
+        tokens = sample(scores, self.history, self.draws[:, step], self.sampling)
+        self.history = torch.cat([self.history[:, 1:], tokens[:, None]], dim=1)
         self.inputs = self.model.embed(
-            drawn.clamp(max=self.model.speech_tokens - 1)
-        )  # a row that ended goes on unheard
+            tokens.clamp(max=self.model.speech_tokens - 1)
+        )  # of a row that has ended, tokens are drawn and dropped
         self.seen = torch.nn.functional.pad(self.seen, (0, 1), value=True)
-        for place, token in enumerate(drawn.tolist()):
+        for place, token in enumerate(tokens.tolist()):
             self._take(self.alive[place], token)
 
     def _take(self, row: int, token: int) -> None:
@@ -101,14 +103,14 @@ class _Batch:
         self.tokens[row].append(token)
         self.done[row] = len(self.tokens[row]) >= self.limits[row]
 
-    def _leave_out_the_done(self) -> None:
+    def _remove_done(self) -> None:
         import torch
 
         places = [place for place, row in enumerate(self.alive) if not self.done[row]]
         if not places or len(places) > len(self.alive) // 2:
             return
-        kept = torch.tensor(places, device=self.seen.device)
-        self.cache = self.model.keep(self.cache, kept)
-        self.inputs, self.seen, self.history = self.inputs[kept], self.seen[kept], self.history[kept]
-        self.draws, self.shortest = self.draws[kept], self.shortest[kept]
+        index = torch.tensor(places, device=self.seen.device)
+        self.cache = self.model.keep(self.cache, index)
+        self.inputs, self.seen, self.history = self.inputs[index], self.seen[index], self.history[index]
+        self.draws, self.shortest = self.draws[index], self.shortest[index]
         self.alive = [self.alive[place] for place in places]

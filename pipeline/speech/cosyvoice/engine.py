@@ -11,13 +11,13 @@ from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
 from ...recipe.file import Location, Problem
 from ...storage.model_files import checksum, place
-from ..engine import Prompt, Said, SpeechRequest, Voice
+from ..engine import Prompt, RawSpeech, SpeechRequest, Voice
 from ..guard import BadSpeechError, check_raw
 from ..recorded import RecordedBank
 from ..section import CosyVoice, Speech
 from . import clips, compiling, trt
 from .batches import batches, halving
-from .decoding import Decoded, decode
+from .decoding import DecodedRow, decode
 from .folder import ModelFolder
 from .guards import check_start, check_tokens
 from .parts import Parts, VoicePrompt, load
@@ -25,10 +25,10 @@ from .prompts import Prompts
 from .segments import Segment, kept_tokens, split
 from .upstream import Code, versions
 
-VERSION = "1"  # counts changes that give other speech
-GPU_VERSION = "2"  # counts those that give other speech on a GPU alone
-VOICES = 256  # prompts kept in memory, about 0.2 MB each; all are kept on disk
-Result = Said | DialogueRejected | BadSpeechError
+VERSION = "1"  # raise it if the same request gives other speech
+GPU_VERSION = "2"  # raise it if that is so on a GPU alone
+VOICES = 256  # prompts in memory, about 0.2 MB each; the disk has all
+Result = RawSpeech | DialogueRejected | BadSpeechError
 
 
 def _absolute(spec: CosyVoice) -> CosyVoice:
@@ -37,7 +37,7 @@ def _absolute(spec: CosyVoice) -> CosyVoice:
 
 
 class CosyVoiceEngine:
-    """Speaks text that has been made speakable: nothing is normalised here, long texts are cut at sentences."""
+    """Speaks text that is rewritten already: nothing is normalised here. Long texts are split at sentences."""
 
     name = "cosyvoice"
     languages = frozenset({"en", "zh"})
@@ -83,7 +83,7 @@ class CosyVoiceEngine:
         for field, attempt in (
             ("model", lambda: self._folder.sample_rate),
             ("bank", lambda: self._bank),
-            ("source", lambda: (Code.find(self.spec.source), versions(self._version_known))),
+            ("source", lambda: (Code.find(self.spec.source), versions(self._version_or_1))),
         ):
             try:
                 attempt()
@@ -102,7 +102,7 @@ class CosyVoiceEngine:
         try:
             folder, code = self._folder, Code.find(self.spec.source)
         except UserError:
-            return []  # named already
+            return []  # `check` reports it
         try:
             trt.check(folder, code)
         except UserError as error:
@@ -110,8 +110,8 @@ class CosyVoiceEngine:
         return []
 
     @property
-    def _version_known(self) -> int:
-        """1 as well if the model cannot be read, which is a mistake of its own."""
+    def _version_or_1(self) -> int:
+        """The model's version; 1 if the model cannot be read, which `check` reports by itself."""
         try:
             return self._folder.version
         except UserError:
@@ -122,31 +122,31 @@ class CosyVoiceEngine:
         return clips.too_long(self._bank)
 
     def voices(self) -> Mapping[str, Voice]:
-        """Those whose clip is too long belong to no split: nobody is given them."""
-        known = self._bank.voices
-        return {name: replace(voice, split=None) if name in self._too_long else voice for name, voice in known.items()}
+        """The voices of the bank. Those whose clip is too long are in no split, so that they are never drawn."""
+        voices = self._bank.voices
+        return {name: replace(voice, split=None) if name in self._too_long else voice for name, voice in voices.items()}
 
     def prompt(self, voice: str) -> Prompt:
         return self._bank.prompt(voice)
 
     def fingerprint(self) -> Mapping[str, str]:
-        """In half precision the size of the batches is a part of it: rounding may let a row's tokens depend on them."""
-        whole = self.spec.precision == "fp32"
+        """In half precision, the size of batches is part of it: by rounding, a row's tokens may depend on its batch."""
+        fp32 = self.spec.precision == "fp32"
         return {
             "adapter": VERSION,
             "code": Code.find(self.spec.source).checksum(),
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
-            # They draw other noise from the same seed.
+            # Devices draw different noise from one seed.
             "device": f"cuda, adapter {GPU_VERSION}" if self.spec.num_gpus else "cpu",
-            "precision": self.spec.precision if whole else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
+            "precision": self.spec.precision if fp32 else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
             **({"never_drawn": " ".join(sorted(self._too_long))} if self._too_long else {}),
             **self._faster(),
             **versions(self._folder.version),
         }
 
     def _faster(self) -> dict[str, str]:
-        """What rounds otherwise because it is faster; nothing, if nothing is asked for."""
+        """The settings in use that are faster and round differently."""
         chosen = {"compile": "yes"} if self.spec.compile else {}
         if self.spec.tensorrt:
             chosen |= {"tensorrt": trt.installed_version(), "estimator": checksum(self._folder.estimator)}
@@ -156,37 +156,40 @@ class CosyVoiceEngine:
         """Raises UserError if the model's files, the code and the machine do not fit each other."""
         import torch
 
-        wanted = self.spec.num_gpus > 0
-        if wanted and not torch.cuda.is_available():
-            raise UserError("no GPU is to be had: set speech.cosyvoice.num_gpus to 0 to run on the processor")
+        on_gpu = self.spec.num_gpus > 0
+        if on_gpu and not torch.cuda.is_available():
+            raise UserError("torch sees no GPU here: set speech.cosyvoice.num_gpus to 0 to run on the processor")
         code = Code.find(self.spec.source)
-        self._parts = load(self._folder, code, torch.device("cuda" if wanted else "cpu"), self.spec.precision)
+        self._parts = load(self._folder, code, torch.device("cuda" if on_gpu else "cpu"), self.spec.precision)
         if self.spec.tensorrt:
             trt.speed_up(self._parts, self._folder, code)
         if self.spec.compile:
             compiling.speed_up(self._parts)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
-        self._clone = lru_cache(maxsize=VOICES)(self._clone_anew)
+        self._clone = lru_cache(maxsize=VOICES)(self._new_prompt)
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[Result]:
-        """One a request, in order, or why there is none; no times of words. Raises UserError for a damaged clip."""
-        said: dict[int, Result] = {}
+        """Speech without times of words for each request, in order, or why there is none.
+
+        Raises UserError for a damaged clip.
+        """
+        results: dict[int, Result] = {}
         segments: list[Segment] = []
         for index, request in enumerate(requests):
             try:
                 segments += self._segments(index, request)
             except DialogueRejected as rejected:
-                said[index] = rejected
+                results[index] = rejected
         decoded = self._decode(segments)
         for index in range(len(requests)):
-            if index not in said:
+            if index not in results:
                 own = [
                     (segment, tokens)
                     for segment, tokens in zip(segments, decoded, strict=True)
                     if segment.request == index
                 ]
-                said[index] = self._join(own)
-        return [said[index] for index in range(len(requests))]
+                results[index] = self._join(own)
+        return [results[index] for index in range(len(requests))]
 
     def _segments(self, index: int, request: SpeechRequest) -> list[Segment]:
         if request.language not in self.languages:
@@ -204,42 +207,42 @@ class CosyVoiceEngine:
             raise voice
         return voice
 
-    def _clone_anew(self, name: str) -> VoicePrompt | DialogueRejected:
+    def _new_prompt(self, name: str) -> VoicePrompt | DialogueRejected:
         assert self._prompts is not None
         try:
             return self._prompts.make(self._bank.prompt(name))
         except DialogueRejected as rejected:
             return rejected
 
-    def _decode(self, segments: Sequence[Segment]) -> list[Decoded]:
+    def _decode(self, segments: Sequence[Segment]) -> list[DecodedRow]:
         parts = self._loaded
 
-        def run(chosen: Sequence[Segment]) -> list[Decoded]:
+        def run(chosen: Sequence[Segment]) -> list[DecodedRow]:
             return decode(parts.llm, [segment.row(parts) for segment in chosen], parts.sampling)
 
-        decoded: dict[int, Decoded] = {}
+        decoded: dict[int, DecodedRow] = {}
         for batch in batches([segment.positions for segment in segments], self.spec.batch_tokens):
             results = halving(run, [segments[index] for index in batch])
             decoded.update(zip(batch, results, strict=True))
         return [decoded[index] for index in range(len(segments))]
 
-    def _join(self, own: Sequence[tuple[Segment, Decoded]]) -> Result:
+    def _join(self, own: Sequence[tuple[Segment, DecodedRow]]) -> Result:
         """The waveforms of an utterance's segments, one after the other."""
         waveforms: list[Waveform] = []
         try:
             for segment, decoded in own:
                 check_tokens(decoded, len(segment.text))
             for segment, decoded in own:
-                spoken = halving(self._speech, [(segment, decoded)])[0]
-                check_raw(spoken)
-                check_start(spoken, self._loaded.sample_rate)
-                waveforms.append(spoken)
+                waveform = halving(self._speech, [(segment, decoded)])[0]
+                check_raw(waveform)
+                check_start(waveform, self._loaded.sample_rate)
+                waveforms.append(waveform)
         except BadSpeechError as error:
             return error
-        return Said(np.concatenate(waveforms))
+        return RawSpeech(np.concatenate(waveforms))
 
-    def _speech(self, chosen: Sequence[tuple[Segment, Decoded]]) -> list[Waveform]:
-        """One after the other: flow and vocoder draw from a generator, and pad, for a whole batch at once."""
+    def _speech(self, chosen: Sequence[tuple[Segment, DecodedRow]]) -> list[Waveform]:
+        """One by one: in a batch, flow and vocoder would draw random numbers and pad for all of it at once."""
         parts = self._loaded
         seeds = [int(segment.randomness("waveform").integers(2**63)) for segment, _ in chosen]
         return [

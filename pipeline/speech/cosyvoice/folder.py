@@ -1,4 +1,4 @@
-"""Model folders as they are published: which version one is, and whether all of it is there."""
+"""Model folders as they are published: their version, and whether they are whole."""
 
 import zipfile
 from dataclasses import dataclass
@@ -22,20 +22,22 @@ LFS = b"version https://git-lfs"
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
+    """A folder with all files of a CosyVoice model."""
+
     path: Path
     configuration: str  # the file that says which version it is
     version: int  # 1, 2, 3
 
     @classmethod
     def read(cls, path: Path) -> "ModelFolder":
-        """Raises UserError if this is no CosyVoice folder, or not the whole of one."""
+        """Raises UserError if this is not a CosyVoice folder, or not a whole one."""
         if not path.is_dir():
-            raise UserError(f"{path} is no folder: expected a CosyVoice model. {GET}")
-        found = [name for name in CONFIGURATIONS if (path / name).is_file()]
-        if len(found) != 1:
-            expected = f"expected one of {', '.join(CONFIGURATIONS)}, found {' and '.join(found) or 'none'}"
-            raise UserError(f"{path} is no CosyVoice model: {expected}. {GET}")
-        folder = cls(path, found[0], CONFIGURATIONS[found[0]])
+            raise UserError(f"{path} is not a folder: expected a CosyVoice model. {GET}")
+        present = [name for name in CONFIGURATIONS if (path / name).is_file()]
+        if len(present) != 1:
+            expected = f"expected one of {', '.join(CONFIGURATIONS)}, found {' and '.join(present) or 'none'}"
+            raise UserError(f"{path} is not a CosyVoice model: {expected}. {GET}")
+        folder = cls(path, present[0], CONFIGURATIONS[present[0]])
         for name in folder.files:
             if problem := _problem(path / name):
                 raise UserError(f"{path / name} {problem}. {GET}")
@@ -60,12 +62,13 @@ class ModelFolder:
 
     @property
     def _of_qwen(self) -> tuple[str, ...]:
-        """Its weights are there to be overwritten by those of llm.pt; the loader wants them nevertheless."""
+        """Files of Qwen. The loader needs its weights, though those of llm.pt replace them."""
         whole = (self.path / QWEN / "tokenizer.json").is_file()
         vocabulary = ("tokenizer.json",) if whole else ("vocab.json", "merges.txt")
         return ("config.json", "tokenizer_config.json", *vocabulary, "model.safetensors")
 
     def checksum(self) -> str:
+        """sha256 over `files`."""
         return folder_checksum(self.path, self.files)
 
     @property
@@ -97,7 +100,7 @@ def _scalar(path: Path, key: str) -> str:
 
 
 def _problem(path: Path) -> str | None:
-    """What shows, without loading it, that a file is not all there."""
+    """Why a file is missing or not whole, as far as it can be seen without loading it."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

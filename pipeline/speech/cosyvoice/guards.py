@@ -1,5 +1,7 @@
-"""Whether an utterance can be its text, judged by its speech tokens and its start. Upstream's known failures: nothing
-said, a loop, no end, a stop at the first chance, silence before the first word."""
+"""Whether an utterance can be its text, judged by its speech tokens and its start.
+
+The known failures of CosyVoice are no speech, a loop, no end, a stop at the first chance, and silence at the start.
+"""
 
 from itertools import groupby
 
@@ -7,17 +9,17 @@ import numpy as np
 
 from ...dialogue import Waveform
 from ..guard import BadSpeechError
-from .decoding import Decoded
+from .decoding import DecodedRow
 
-FEWEST_A_TEXT_TOKEN = 2  # speech tokens: CosyVoice's own limits
-MOST_A_TEXT_TOKEN = 20
-EQUAL = 25  # speech tokens in a row
+FEWEST_PER_TEXT_TOKEN = 2  # speech tokens: CosyVoice's own limits
+MOST_PER_TEXT_TOKEN = 20
+EQUAL = 25  # speech tokens in a row, from which on they are a loop
 LEADING_SILENCE_S = 1.0
 SILENT_DB = -40.0  # against the loudest part
 PART_S = 0.02
 
 
-def check_tokens(decoded: Decoded, text_tokens: int) -> None:
+def check_tokens(decoded: DecodedRow, text_tokens: int) -> None:
     """Raises BadSpeechError for speech tokens that cannot be this many tokens of text."""
     count = len(decoded.tokens)
     if not count:
@@ -25,7 +27,7 @@ def check_tokens(decoded: Decoded, text_tokens: int) -> None:
     ratio = f"{count} speech tokens for {text_tokens} of text"
     if not decoded.ended:
         raise BadSpeechError(f"no end within {ratio}")
-    if count <= FEWEST_A_TEXT_TOKEN * text_tokens:
+    if count <= FEWEST_PER_TEXT_TOKEN * text_tokens:
         raise BadSpeechError(f"ended as soon as it could, at {ratio}")
     if (longest := max(len(list(run)) for _, run in groupby(decoded.tokens))) >= EQUAL:
         raise BadSpeechError(f"{longest} equal speech tokens in a row, expected fewer than {EQUAL}")

@@ -1,8 +1,8 @@
 """The language models of CosyVoice, many rows at once: embeddings in, scores of the next speech token out.
 
-Both keep what they have seen, so that a step costs one position. Rows are padded on the left, and the mask covers every
-position so far. (transformers pads a mask that covers the new position alone with zeros, on the right: the step
-then sees nothing of what came before, and speech is noise, without an error. CosyVoice's own `forward_one_step` passes
+Both have a cache of earlier positions, so that a step computes only one. Rows are padded on the left, and the mask
+covers every position so far. (transformers pads a mask of the new position alone with zeros, on the right: the step
+then sees no earlier position, and speech is noise, without an error. CosyVoice's own `forward_one_step` passes
 such a mask.)
 """
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 class SpeechLM(Protocol):
     """Text and voice to speech tokens. The cache is whatever `step` returned last; None at the start."""
 
-    speech_tokens: int  # ids at or above are not speech: any of them ends the utterance
+    speech_tokens: int  # ids from here on are not speech: any of them ends the utterance
 
     def prefix(
         self, text: list[int], prompt_text: list[int], prompt: "torch.Tensor", embedding: "torch.Tensor"
     ) -> "torch.Tensor":
         """What stands before the first token to decode, [positions, hidden].
 
-        prompt: int64 [tokens], what the voice's clip says in speech tokens; embedding: f32 [192], of its speaker.
+        prompt: int64 [tokens], the voice's clip as speech tokens; embedding: f32 [192], of its speaker.
         """
         ...
 
@@ -73,11 +73,11 @@ class QwenLM:
         return embedded
 
     def speed_up(self, faster: Callable[[Any], Any]) -> None:
-        """Have steps of one position, which are all but the first, done by what `faster` makes of the module."""
+        """Run steps of one position (all but the first) by the module that `faster` makes of the present one."""
         self._one_position = faster(self._causal.model)
 
     def step(self, inputs: "torch.Tensor", seen: "torch.Tensor", cache: Any) -> tuple["torch.Tensor", Any]:
-        # Turned by the same angles as alone: only their differences matter, but in half precision they round otherwise.
+        # Positions as without padding: only their differences matter, but in half precision others round differently.
         positions = (seen.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
         forward = self._one_position if inputs.shape[1] == 1 else self._causal.model
         out = forward(
@@ -135,15 +135,15 @@ class RelativeLM:
             mask = mask & torch.ones(new, total, dtype=torch.bool, device=seen.device).tril(total - new)
         hidden, _, _ = encoder.embed(inputs, mask)
         positions = encoder.embed.position_encoding(offset=0, size=total)
-        kept = []
+        caches = []
         empty = torch.zeros((0, 0, 0, 0), device=inputs.device)
         for index, layer in enumerate(encoder.encoders):
             past = empty if cache is None else cache[index]
             hidden, _, layer_cache, _ = layer(hidden, mask, positions, att_cache=past)
-            kept.append(layer_cache)  # [rows, heads, positions so far, keys and values]
+            caches.append(layer_cache)  # [rows, heads, positions so far, keys and values]
         if encoder.normalize_before:
             hidden = encoder.after_norm(hidden)
-        return self._model.llm_decoder(hidden[:, -1]).float(), kept
+        return self._model.llm_decoder(hidden[:, -1]).float(), caches
 
     def keep(self, cache: Any, rows: "torch.Tensor") -> Any:
         return [layer[rows] for layer in cache]

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 Precision = Literal["fp32", "fp16", "bf16"]
-SEED = 1986  # CosyVoice's own, for what is drawn while a model is made and is in no file (v3's vocoder)
+SEED = 1986  # CosyVoice's own, for values that are drawn when a model is built and that no file has (v3's vocoder)
 
 
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
+    """What the model needs of a voice's clip."""
+
     text: tuple[int, ...]  # ids of what is said in the clip
     tokens: NDArray[np.int64]  # [tokens], the clip as speech tokens
     mel: NDArray[np.float32]  # [frames, 80]
@@ -49,6 +51,7 @@ class Parts:
     dtype: "torch.dtype"
 
     def text_ids(self, text: str) -> list[int]:
+        """Ids of a text, by the model's own text tokenizer."""
         ids: list[int] = self.tokenizer.encode(text, allowed_special=self.allowed_special)
         return ids
 
@@ -67,14 +70,14 @@ class Parts:
         def length(count: int) -> torch.Tensor:
             return torch.tensor([count], dtype=torch.int32, device=self.device)
 
-        heard = torch.from_numpy(prompt.mel)[None].to(self.device)  # [1, frames, 80]
+        prompt_mel = torch.from_numpy(prompt.mel)[None].to(self.device)  # [1, frames, 80]
         inputs: dict[str, Any] = {
             "token": torch.tensor([tokens], dtype=torch.int32, device=self.device),
             "token_len": length(len(tokens)),
             "prompt_token": torch.from_numpy(prompt.tokens)[None].to(self.device, torch.int32),
             "prompt_token_len": length(len(prompt.tokens)),
-            "prompt_feat": heard,
-            "prompt_feat_len": length(heard.shape[1]),
+            "prompt_feat": prompt_mel,
+            "prompt_feat_len": length(prompt_mel.shape[1]),
             "embedding": torch.from_numpy(prompt.embedding)[None].to(self.device),
         }
         if self.version == 1:
@@ -132,7 +135,7 @@ def load(folder: ModelFolder, code: Code, device: "torch.device", precision: Pre
 def assemble(
     parts: dict[str, Any], tokenizer: Any, version: int, sample_rate: int, device: "torch.device", precision: Precision
 ) -> Parts:
-    """Modules with their weights, put to work on a device."""
+    """A model from modules with their weights, moved to a device."""
     import torch
 
     choose_kernels(precision)
@@ -155,10 +158,10 @@ def assemble(
 
 
 def choose_kernels(precision: Precision) -> None:
-    """Have a GPU compute the same bits of the same input each time, in this process as a whole.
+    """Make a GPU compute the same bits of the same input each time. This is set for the whole process.
 
-    cuDNN's attention, which torch takes in half precision, does not, and plans anew for each new length, which is each
-    step of decoding; nor do the convolutions that cuDNN takes where it may not round to TF32.
+    cuDNN's attention, which torch chooses in half precision, gives other bits, and is planned again for each length,
+    that is, at each step of decoding. The convolutions that cuDNN chooses without TF32 give other bits, too.
     """
     import torch
 
@@ -177,4 +180,4 @@ def _read(module: Any, path: Path) -> None:
         module.load_state_dict(weights, strict=True)
     except (RuntimeError, EOFError, OSError, AttributeError, pickle.UnpicklingError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} does not fit the model's configuration or is damaged: {message} {GET}") from error
+        raise UserError(f"{path} does not fit the model's configuration or is damaged ({message}). {GET}") from error

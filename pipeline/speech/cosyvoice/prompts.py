@@ -1,6 +1,6 @@
-"""What is cloned of a voice: computed once from its clip, kept in the user's cache folder, shared by all workers.
+"""Prompts of voices: computed once per clip, stored in the user's cache folder, shared by all workers.
 
-The model folder is never written to.
+Nothing is written to the model folder.
 """
 
 import functools
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ..engine import Prompt
 
-FORMAT = "1"  # counts changes of what is computed here
-LISTEN_HZ = 16000  # what the speech tokenizer and the speaker model hear
+FORMAT = "1"  # raise it if the same clip gives another prompt
+LISTEN_HZ = 16000  # the rate of the speech tokenizer and the speaker model
 LONGEST_S = 30.0
 INSTRUCTION = "You are a helpful assistant.<|endofprompt|>"  # stands before the transcript of a v3 prompt
 
@@ -51,16 +51,16 @@ class Prompts:
         self._sessions: dict[str, Any] = {}
 
     def make(self, clip: "Prompt") -> VoicePrompt:
-        """Raises DialogueRejected for a clip that cannot be a prompt."""
+        """The prompt of a clip. Raises DialogueRejected for a clip that cannot be one."""
         if (duration_s := len(clip.samples) / clip.sample_rate) > LONGEST_S:
             detail = f"the clip lasts {duration_s:.1f} s, CosyVoice hears {LONGEST_S:.0f} s at most"
             raise DialogueRejected("voice_unusable", detail)
         if clip.sample_rate < LISTEN_HZ:
             detail = f"the clip has {clip.sample_rate} Hz, CosyVoice wants {LISTEN_HZ} Hz or more"
             raise DialogueRejected("voice_unusable", detail)
-        said = (INSTRUCTION if self._parts.version == 3 else "") + clip.text
+        text = (INSTRUCTION if self._parts.version == 3 else "") + clip.text
         tokens, mel, embedding = self._features(clip)
-        return VoicePrompt(tuple(self._parts.text_ids(said)), tokens, mel, embedding)
+        return VoicePrompt(tuple(self._parts.text_ids(text)), tokens, mel, embedding)
 
     def _features(self, clip: "Prompt") -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         key = hashlib.sha256(f"{self._made_by}\0{clip.sha256}".encode()).hexdigest()
@@ -82,7 +82,7 @@ class Prompts:
             tokens = self._tokens(low)
             forget_windows()
             mel = self._parts.feat_extractor(own)[0].transpose(0, 1)  # [frames, 80]
-            if self._parts.version > 1:  # two frames a token, or the flow mistakes where the prompt ends
+            if self._parts.version > 1:  # two frames per token, or the flow mistakes the end of the prompt
                 count = min(len(mel) // 2, len(tokens))
                 tokens, mel = tokens[:count], mel[: 2 * count]
             embedding = self._embedding(low)
@@ -119,18 +119,18 @@ class Prompts:
 
 
 def described(function: Any) -> dict[str, str]:
-    """What a configuration has made of a function: its name and the arguments that it is given already."""
+    """The name of a function, and the arguments that a configuration has bound to it."""
     if not isinstance(function, functools.partial):
         return {"function": f"{function.__module__}.{function.__qualname__}"}
-    given = dict(enumerate(function.args)) | function.keywords
-    return {**described(function.func), **{f"argument {name}": repr(value) for name, value in given.items()}}
+    arguments = dict(enumerate(function.args)) | function.keywords
+    return {**described(function.func), **{f"argument {name}": repr(value) for name, value in arguments.items()}}
 
 
 def forget_windows() -> None:
     """Matcha keeps one window for all sizes: a model of another version in this process would get the wrong one."""
     from matcha.utils import audio
 
-    audio.mel_basis.clear()  # the window is made anew with it
+    audio.mel_basis.clear()  # the window is computed again with it
 
 
 def _session(path: Path) -> Any:

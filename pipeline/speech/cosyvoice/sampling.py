@@ -1,7 +1,7 @@
 """Repetition-aware sampling (VALL-E 2, section 3.3) of many rows at once, as CosyVoice's `ras_sampling` does it of one.
 
-Every row spends exactly two uniform draws a step, whether it needs them or not: what a row becomes cannot depend on how
-often another row, or the same row in another batch, had to draw again.
+Every row uses exactly two uniform draws per step, whether it needs them or not: its tokens cannot depend on how often
+another row, or the same row in another batch, had to draw again.
 """
 
 import functools
@@ -32,21 +32,21 @@ class Sampling:
 
 def sampling_of(function: Callable[..., Any]) -> Sampling:
     """What the `sampling` of a model's configuration does. Raises UserError if it is not `ras_sampling`."""
-    given: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     plain = function
     while isinstance(plain, functools.partial):
-        given = {**plain.keywords, **given}
+        arguments = {**plain.keywords, **arguments}
         plain = plain.func
     name = getattr(plain, "__name__", str(plain))
     if name != "ras_sampling":
         raise UserError(f"the model samples with {name!r}; only ras_sampling is known. Use a published model folder.")
     defaults = {key: parameter.default for key, parameter in inspect.signature(plain).parameters.items()}
-    value = {**defaults, **given}
+    value = {**defaults, **arguments}
     return Sampling(value["top_p"], value["top_k"], value["win_size"], value["tau_r"], _excludes_repeats(plain))
 
 
 def _excludes_repeats(function: Callable[..., Any]) -> bool:
-    """Asked of the function itself, as neither its name nor its version tells."""
+    """Whether the second draw leaves out the first token; only a call tells, neither name nor version does."""
     import torch
 
     scores = torch.tensor([50.0, 0.0])
@@ -58,7 +58,7 @@ def _excludes_repeats(function: Callable[..., Any]) -> bool:
 def sample(
     scores: "torch.Tensor", history: "torch.Tensor", draws: "torch.Tensor", sampling: Sampling
 ) -> "torch.Tensor":
-    """One token a row, int64 [rows].
+    """One token per row, int64 [rows].
 
     scores: f32 [rows, vocabulary], logits or their logarithms; −inf for what may not be drawn.
     history: int64 [rows, up to `window`], the last tokens of each row, NONE where there is none yet.
@@ -85,5 +85,5 @@ def _at(weights: "torch.Tensor", draws: "torch.Tensor") -> "torch.Tensor":
 
     cumulative = weights.cumsum(dim=-1)
     index = torch.searchsorted(cumulative, (draws[:, None] * cumulative[:, -1:]), right=True)
-    last = (weights > 0).int().cumsum(dim=-1).argmax(dim=-1, keepdim=True)  # rounding may step past what has weight
+    last = (weights > 0).int().cumsum(dim=-1).argmax(dim=-1, keepdim=True)  # rounding may lead past the last weight
     return torch.minimum(index, last)

@@ -1,4 +1,4 @@
-"""Text to what is spoken at once, and speech tokens to what is heard of them."""
+"""Splits texts into segments that are decoded at once, and shortens silence in speech tokens."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import DialogueRejected
 from ...randomness import generator
 from .decoding import Row
-from .guards import FEWEST_A_TEXT_TOKEN, MOST_A_TEXT_TOKEN
+from .guards import FEWEST_PER_TEXT_TOKEN, MOST_PER_TEXT_TOKEN
 
 if TYPE_CHECKING:
     from .parts import Parts, VoicePrompt
@@ -34,24 +34,28 @@ class Segment:
     def expected(self) -> int:
         """Speech tokens, if the voice goes on as fast as in its clip."""
         pace = len(self.prompt.tokens) / max(1, len(self.prompt.text))
-        return round(len(self.text) * min(max(pace, FEWEST_A_TEXT_TOKEN), MOST_A_TEXT_TOKEN))
+        return round(len(self.text) * min(max(pace, FEWEST_PER_TEXT_TOKEN), MOST_PER_TEXT_TOKEN))
 
     @property
     def positions(self) -> int:
-        """What it takes of the language model's cache, prompt and text included; the few marks are not counted."""
+        """Positions in the language model's cache, prompt and text included, a few marks not counted."""
         return len(self.prompt.text) + len(self.prompt.tokens) + len(self.text) + self.expected
 
     def row(self, parts: "Parts") -> Row:
-        longest = MOST_A_TEXT_TOKEN * len(self.text)
+        """What `decode` gets."""
+        longest = MOST_PER_TEXT_TOKEN * len(self.text)
         draws = self.randomness("tokens").random((longest, 2), dtype=np.float32)
-        return Row(parts.prefix(list(self.text), self.prompt), FEWEST_A_TEXT_TOKEN * len(self.text), longest, draws)
+        return Row(parts.prefix(list(self.text), self.prompt), FEWEST_PER_TEXT_TOKEN * len(self.text), longest, draws)
 
     def randomness(self, purpose: str) -> np.random.Generator:
         return generator(self.seed, str(self.number), f"cosyvoice/{purpose}")
 
 
 def split(text: str, language: str, text_ids: Callable[[str], list[int]]) -> list[str]:
-    """Segments at the ends of sentences. Raises DialogueRejected if there is nothing to say, or marks among it."""
+    """A text, split at the ends of sentences.
+
+    Raises DialogueRejected if there is nothing to say, or if the text has marks of a language model.
+    """
     from cosyvoice.utils.frontend_utils import is_only_punctuation, split_paragraph
 
     text = text.strip()
@@ -65,7 +69,7 @@ def split(text: str, language: str, text_ids: Callable[[str], list[int]]) -> lis
 
 
 def kept_tokens(tokens: Sequence[int], version: int) -> list[int]:
-    """What the flow is given: of v3's silence, no more than a few tokens in a row, as upstream."""
+    """The tokens that the flow gets: of v3's silence, no more than SILENT_IN_A_ROW in a row, as upstream."""
     if version != 3:
         return list(tokens)
     kept: list[int] = []

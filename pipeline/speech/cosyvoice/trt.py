@@ -1,8 +1,8 @@
 """The flow's estimator as a TensorRT engine, made and run by the CosyVoice code at hand.
 
-An engine holds for one version of TensorRT on one kind of GPU. It is made once, which takes minutes, and kept in the
-user's cache folder; the model folder is never written to. TensorRT chooses its kernels by timing them: an engine that
-is made again, or on another kind of GPU, may round differently.
+An engine fits one version of TensorRT on one kind of GPU. It is built once, which takes minutes, and stored in the
+user's cache folder, not in the model folder. TensorRT chooses its kernels by timing them: an engine that
+is built again, or on another kind of GPU, may round differently.
 """
 
 import ast
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MODELS = {1: "CosyVoiceModel", 2: "CosyVoice2Model", 3: "CosyVoice3Model"}
 PACKAGES = ("tensorrt-cu12", "tensorrt-cu13", "tensorrt")  # by CUDA version; the last one stands for one of them
-WANTED = {  # by file and function: the arguments that are given here
+WANTED = {  # by file and function: the arguments that this module passes
     ("cli/model.py", "load_trt"): (
         "self", "flow_decoder_estimator_model", "flow_decoder_onnx_model", "trt_concurrent", "fp16"
     ),
@@ -39,12 +39,12 @@ WANTED = {  # by file and function: the arguments that are given here
 
 
 def check(folder: ModelFolder, code: Code) -> None:
-    """Whether an engine can be made and run, told without importing anything. Raises UserError for what is missing."""
+    """Raises UserError if an engine cannot be built and run here, for what is missing. Imports nothing."""
     installed_version()
     _ = folder.estimator
     for (file, name), wanted in WANTED.items():
-        if (found := _arguments(code.cosyvoice / file, name)) != wanted:
-            has = "has none" if found is None else f"has one of ({', '.join(found)})"
+        if (arguments := _arguments(code.cosyvoice / file, name)) != wanted:
+            has = "has none" if arguments is None else f"has one of ({', '.join(arguments)})"
             raise UserError(
                 f"tensorrt needs a {name} of ({', '.join(wanted)}), {code.cosyvoice / file} {has}. Use cosyvoice2-eu "
                 "0.2.8 or a newer clone, or leave out speech.cosyvoice.tensorrt"
@@ -52,7 +52,7 @@ def check(folder: ModelFolder, code: Code) -> None:
 
 
 def installed_version() -> str:
-    """Of the package tensorrt. Raises UserError if there is none."""
+    """The version of the package tensorrt. Raises UserError if there is none."""
     for name in PACKAGES if find_spec("tensorrt") else ():
         with suppress(PackageNotFoundError):
             return version(name)
@@ -61,21 +61,21 @@ def installed_version() -> str:
 
 def engine_file(onnx: Path, shapes: dict[str, Any], fp16: bool, gpu: str) -> Path:
     """Where the engine of a model is kept, for this TensorRT on a GPU of that name."""
-    made_of = {
+    contents = {
         "onnx": checksum(onnx),
         "shapes": shapes,
         "precision": "fp16" if fp16 else "fp32",
         "tensorrt": installed_version(),
         "gpu": gpu,
     }
-    key = hashlib.sha256(canonical_json(made_of).encode()).hexdigest()
+    key = hashlib.sha256(canonical_json(contents).encode()).hexdigest()
     return user_cache_path("duplexgen") / "tensorrt" / f"{key}.plan"
 
 
 def speed_up(parts: "Parts", folder: ModelFolder, code: Code) -> None:
-    """Put the engine in the place of the flow's estimator, and make it first if this machine has none yet.
+    """Replace the flow's estimator by an engine, which is built first if this machine has none yet.
 
-    In bf16, which these engines do not know, it is one of fp32. Raises UserError if TensorRT fails.
+    With bf16, which these engines do not know, it computes in fp32. Raises UserError if TensorRT fails.
     """
     import torch
 
@@ -85,7 +85,7 @@ def speed_up(parts: "Parts", folder: ModelFolder, code: Code) -> None:
             from cosyvoice.cli import model as models
             from cosyvoice.utils.file_utils import convert_onnx_to_trt
 
-            # Not told that it is fp16, or it would halve weights of its own accord.
+            # It is not told of fp16: it would convert weights to half precision by itself.
             model = getattr(models, MODELS[parts.version])(torch.nn.Identity(), parts.flow, torch.nn.Identity(), False)
             shapes, fp16 = model.get_trt_kwargs(), parts.dtype is torch.float16
             path = engine_file(folder.estimator, shapes, fp16, torch.cuda.get_device_name(parts.device))
@@ -108,7 +108,7 @@ def speed_up(parts: "Parts", folder: ModelFolder, code: Code) -> None:
 
 
 class _Estimator:
-    """Upstream's `forward_estimator`, given what its engine takes: it hands over addresses of memory, of any type."""
+    """Upstream's `forward_estimator` with inputs of its engine's type: it passes addresses of memory unchecked."""
 
     def __init__(self, forward: Any, dtype: "torch.dtype", most_frames: int) -> None:
         self._forward, self._dtype, self._most_frames = forward, dtype, most_frames
@@ -122,9 +122,9 @@ class _Estimator:
             raise BadSpeechError(
                 f"{x.shape[2]} mel frames with the prompt's, the TensorRT engine takes {self._most_frames}"
             )
-        given = [value.to(self._dtype) if hasattr(value, "to") else value for value in (x, *conditions)]
+        inputs = [value.to(self._dtype) if hasattr(value, "to") else value for value in (x, *conditions)]
         try:
-            spoken: torch.Tensor = self._forward(*given, **named)
+            spoken: torch.Tensor = self._forward(*inputs, **named)
         except AssertionError as error:
             raise UserError(
                 f"the TensorRT engine failed on {x.shape[2]} mel frames: {error!r}. Start the same command again, or "

@@ -1,4 +1,4 @@
-"""The CosyVoice code that is at hand: an installed package, or a clone of the repository."""
+"""The CosyVoice code in use: an installed package, or a clone of the repository."""
 
 import contextlib
 import hashlib
@@ -28,17 +28,19 @@ INSTALL = (
 
 @dataclass(frozen=True, slots=True)
 class Code:
+    """Where the code of CosyVoice and of its part Matcha-TTS is."""
+
     cosyvoice: Path  # the package's folder
     matcha: Path
 
     @classmethod
     def find(cls, source: str | None) -> "Code":
-        """Imports nothing. Raises UserError if there is none."""
+        """The code of the clone `source`, or of the package. Imports nothing. Raises UserError if there is none."""
         if source is None:
             return cls(_installed("cosyvoice"), _installed("matcha"))
         clone = Path(source)
         if not (clone / "cosyvoice" / "cli").is_dir():
-            raise UserError(f"{clone} is no clone of CosyVoice: expected the folder cosyvoice/cli there")
+            raise UserError(f"{clone} is not a clone of CosyVoice: expected the folder cosyvoice/cli there")
         matcha = clone / MATCHA / "matcha"
         if not matcha.is_dir():
             if find_spec("matcha") is None:
@@ -57,7 +59,7 @@ class Code:
         return digest.hexdigest()
 
     def make_importable(self) -> None:
-        """Raises UserError if this process has other code of that name."""
+        """Let this process import it. Raises UserError if the process has other code of that name."""
         for package in (self.matcha, self.cosyvoice):
             if (loaded := sys.modules.get(package.name)) is None:
                 if str(package.parent) not in sys.path:
@@ -76,7 +78,7 @@ def _installed(name: str) -> Path:
 
 
 def versions(model: int = 1) -> dict[str, str]:
-    """Of the packages that shape the speech of a model of this version besides CosyVoice's own code.
+    """Versions of the packages that shape the speech of a model of version `model`, besides CosyVoice's own code.
 
     Raises UserError if one is missing.
     """

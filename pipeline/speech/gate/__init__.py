@@ -1,4 +1,4 @@
-"""The quality gate: listens to what an engine has said, and names what is wrong with it in figures."""
+"""The quality gate: listens to the speech of an engine, measures it and compares it with thresholds."""
 
 from .gate import Gate
 from .quality import Quality

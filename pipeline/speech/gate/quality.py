@@ -1,4 +1,4 @@
-"""What was measured of an utterance, and which of it a recipe does not allow."""
+"""Figures of an utterance, and what a recipe does not allow of them."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,7 +6,7 @@ from ...dialogue import Word
 from ...measures.words import Misheard
 from .. import section
 
-ALLOWED_WORDS = 2  # one that is misheard is often taken for two
+ALLOWED_WORDS = 2  # one word is often misheard as two
 SHOWN = 80  # characters of a transcript in a message
 
 
@@ -14,31 +14,31 @@ SHOWN = 80  # characters of a transcript in a message
 class Quality:
     """Figures of one utterance; None: no threshold asks for it, or it could not be measured."""
 
-    seconds_per_character: float  # of its speech, a letter, digit or Chinese character of its text; 0: no speech
+    seconds_per_character: float  # of its speech, per letter, digit or Chinese character of its text; 0: no speech
     wer: float | None = None  # words wrong, missing or added, over those of the text; characters in Chinese
     dnsmos: float | None = None  # overall (OVRL), 1 to 5
     similarity: float | None = None  # cosine of the speaker embeddings of speech and prompt
     leading_silence_s: float | None = None  # before speech, as the engine gave it
     longest_pause_s: float | None = None  # between two stretches of speech
-    repeats: int | None = None  # how often at most a phrase is said again at once, beyond what the text asks for
+    repeats: int | None = None  # of the phrase that follows itself most often, beyond the text
     heard: str | None = None  # the transcript
     misheard: Misheard | None = None  # what the word error rate counts
-    words: tuple[Word, ...] | None = None  # of the text, on its speech, at its rate; if asked for and found
+    words: tuple[Word, ...] | None = None  # of the text, in samples of its trimmed speech; None: not known
 
     def figures(self) -> dict[str, float]:
-        """By name, those that were measured."""
+        """The figures that were measured, by name."""
         return {name: float(value) for name, value in asdict(self).items() if isinstance(value, int | float)}
 
 
 def problem(quality: Quality, spec: section.Gate) -> str | None:
-    """What of an utterance the recipe does not allow, in words with figures; None if it may be taken.
+    """What the recipe does not allow of an utterance, in words and figures; None if it passes.
 
     A figure that is asked for and could not be measured is a problem too.
     """
     if not quality.seconds_per_character:
         return "no speech"
     allowed = quality.misheard is not None and spec.max_wer is not None and _allowed(quality.misheard, spec.max_wer)
-    asked = (
+    problems = (
         _above("word error rate", quality.wer, None if allowed else spec.max_wer, "", quality.heard),
         _above("repeated phrases", quality.repeats, spec.max_repeats, "", quality.heard),
         _below("DNSMOS", quality.dnsmos, spec.min_dnsmos),
@@ -46,17 +46,17 @@ def problem(quality: Quality, spec: section.Gate) -> str | None:
         _above("silence before speech", quality.leading_silence_s, spec.max_silence_s, " s"),
         _above("silence within speech", quality.longest_pause_s, spec.max_silence_s, " s"),
     )
-    return "; ".join(found for found in asked if found) or None
+    return "; ".join(each for each in problems if each) or None
 
 
-def _allowed(found: Misheard, max_wer: float) -> bool:
-    """Whether so little is misheard that it may be the recogniser's fault, whatever the word error rate of a few words.
+def _allowed(errors: Misheard, max_wer: float) -> bool:
+    """Whether so few words are misheard that the recogniser may be at fault, whatever the word error rate.
 
-    Letters keep a text of one word from passing whatever is heard: `Yeah.` heard as `Yes.` has two of four wrong.
+    Wrong letters must be few, or a text of one word would always pass: `Yeah.` heard as `Yes.` has two of four wrong.
     """
-    if not max_wer or found.words > ALLOWED_WORDS or found.letters >= found.of_letters:
+    if not max_wer or errors.words > ALLOWED_WORDS or errors.letters >= errors.of_letters:
         return False
-    return found.letters <= max(1, max_wer * found.of_letters)
+    return errors.letters <= max(1, max_wer * errors.of_letters)
 
 
 def _above(what: str, figure: float | None, most: float | None, unit: str, heard: str | None = None) -> str | None:

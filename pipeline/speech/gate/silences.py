@@ -1,4 +1,4 @@
-"""Where an utterance is silent: before it speaks, and between two stretches of speech."""
+"""How long an utterance is silent between two stretches of speech."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ def longest_pause_s(speech: Waveform, sample_rate: int) -> float:
         return 0.0
     import soxr
 
-    heard = np.asarray(soxr.resample(speech * (PEAK / peak), sample_rate, RATE_HZ), dtype=np.float32)
+    signal = np.asarray(soxr.resample(speech * (PEAK / peak), sample_rate, RATE_HZ), dtype=np.float32)
     longest = pause = 0
     voiced = spoke = False
-    for probability in speech_probabilities(heard, phase=0):
+    for probability in speech_probabilities(signal, phase=0):
         voiced = probability >= (LEAVE if voiced else ENTER)
         if voiced:
             longest = max(longest, pause if spoke else 0)

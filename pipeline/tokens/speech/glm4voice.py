@@ -1,11 +1,11 @@
 """The speech tokenizer of GLM-4-Voice, from its published folder (`glm-4-voice-tokenizer`).
 
 16 kHz, 12.5 Hz, one codebook. A code depends on what was heard before it and on the rest of its block of 4 s, and
-the features of a segment depend on its loudest moment. So codes of joined pieces are not those of the whole: it is
-composed tracks that are tokenized.
+the features of a segment depend on its loudest moment. So the codes of joined pieces are not those of the
+whole, and only composed tracks are tokenized.
 
-Everything is computed in float32, on processors and GPUs alike, a segment of a channel at a time. So codes cannot
-depend on the channels beside it; those of two machines may differ where two entries are about equally near.
+Everything is computed in float32, on processors and GPUs alike, one segment of one channel at a time. So codes cannot
+depend on other channels; those of two machines may differ where two entries are about equally near.
 """
 
 import json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CONFIG, FEATURES = "config.json", "preprocessor_config.json"
 PREFIX = "model.encoder."  # of every name in checkpoints that were saved with their decoder
 LARGEST_CODEBOOK = 32768  # codes are int16
-LARGEST_SIZE = 1_000_000  # of anything in its configuration
+LARGEST_SIZE = 1_000_000  # of any size in its configuration
 STRUCTURE = {  # of the published model; sizes may differ
     "activation_function": "gelu",
     "pooling_type": "avg",
@@ -53,8 +53,8 @@ NO_DECODER = (
 class GLM4VoiceTokenizer:
     """`offline`: segments of 30 s, each alone, as the published inference of BayLing-Duplex does it.
 
-    `streaming`: the codes of a block of 10 frames are those that `offline` gives them when the track ends with the
-    block, so that they know nothing of what follows.
+    `streaming`: the codes of a block of `block_frames` frames are those that `offline` gives if the track ends with the
+    block, so that they do not depend on what follows.
     """
 
     name: ClassVar[str] = "glm4voice"
@@ -116,8 +116,8 @@ class GLM4VoiceTokenizer:
         with torch.device("meta"):  # nothing is drawn at random to be overwritten
             network = WhisperVQ(self._config)
         saved = {name.removeprefix(PREFIX): value for path in self._weights for name, value in load_file(path).items()}
-        wanted = {name: saved[name].to(torch.float32) for name in network.state_dict()}
-        network.load_state_dict(wanted, strict=True, assign=True)
+        weights = {name: saved[name].to(torch.float32) for name in network.state_dict()}
+        network.load_state_dict(weights, strict=True, assign=True)
         with neural.enough_memory(self.name):
             network.eval().requires_grad_(False).to(device)
             filters = WhisperFeatureExtractor.from_pretrained(self._folder).mel_filters
@@ -143,9 +143,9 @@ class GLM4VoiceTokenizer:
     def stream(self, channels: int) -> "GLM4VoiceStream":
         """Encodes signals as they are heard.
 
-        `streaming`: codes are those of `encode`, exactly, however the signal is cut; they come when their block of
-        `block_frames` is whole. `offline`: `encode` looks up to 4 s ahead, which nobody can who listens live. Codes
-        are those that `encode` gives if the signal ends with the push.
+        `streaming`: codes are exactly those of `encode`, however the signal is cut; they come when their block of
+        `block_frames` is whole. `offline`: `encode` looks up to 4 s ahead, which is impossible live. Codes are those
+        that `encode` gives if the signal ends with the push.
         """
         from .glm4voice_stream import GLM4VoiceStream
 
@@ -174,9 +174,10 @@ class GLM4VoiceTokenizer:
         return sorted(self._folder.glob("model*.safetensors"))
 
     def _mistakes(self) -> list[str]:
-        """What keeps the folder from being the published model, or one like it of other sizes."""
+        """Differences of the folder from the published model, whose sizes may be others."""
         if not self._folder.is_dir():
-            return [f"{self._folder} is no folder. hf download THUDM/glm-4-voice-tokenizer --local-dir {self._folder}"]
+            get = f"hf download THUDM/glm-4-voice-tokenizer --local-dir {self._folder}"
+            return [f"{self._folder} is not a folder. Download the model: {get}"]
         try:
             config, features = self._config, read_json_object(self._folder / FEATURES)
             shapes = {name: shape for path in self._weights for name, shape in tensor_shapes(path).items()}
@@ -186,21 +187,21 @@ class GLM4VoiceTokenizer:
             return [f"{self._folder} has no model.safetensors"]
         if strange := _strange_sizes(config):
             return [f"{self._folder / CONFIG} {strange}"]
-        wanted = STRUCTURE | {"pooling_position": config["quantize_position"]}
-        found = neural.unlike(config, wanted, self._folder / CONFIG)
-        found += neural.unlike(features, INPUT | {"feature_size": config["num_mel_bins"]}, self._folder / FEATURES)
+        expected = STRUCTURE | {"pooling_position": config["quantize_position"]}
+        mistakes = neural.unlike(config, expected, self._folder / CONFIG)
+        mistakes += neural.unlike(features, INPUT | {"feature_size": config["num_mel_bins"]}, self._folder / FEATURES)
         if config["quantize_vocab_size"] > LARGEST_CODEBOOK:
-            found.append(f"{self._folder} has {config['quantize_vocab_size']} codes, expected at most 32768")
-        return found + _unlike_shapes(shapes, config, self._folder)
+            mistakes.append(f"{self._folder} has {config['quantize_vocab_size']} codes, expected at most 32768")
+        return mistakes + _unlike_shapes(shapes, config, self._folder)
 
 
 def _strange_sizes(config: dict[str, Any]) -> str | None:
-    """What no network can be made of, in words that follow the file's name."""
+    """Sizes of which no network can be made, in words that follow the file's name; None if there are none."""
     if missing := [name for name in SIZES if name not in config]:
         return f"does not say {', '.join(missing)}: it is not GLM-4-Voice's tokenizer"
     if strange := [name for name in SIZES if not _is_size(config[name])]:
-        said = ", ".join(f"{name} {shortened(json.dumps(config[name]))}" for name in strange)
-        return f"says {said}, expected whole numbers from 1 to {LARGEST_SIZE:,}"
+        values = ", ".join(f"{name} {shortened(json.dumps(config[name]))}" for name in strange)
+        return f"says {values}, expected whole numbers from 1 to {LARGEST_SIZE:,}"
     if config["quantize_position"] > MOST_LAYERS:
         return f"says quantize_position {config['quantize_position']}, expected at most {MOST_LAYERS:,}"
     if config["d_model"] % config["encoder_attention_heads"]:

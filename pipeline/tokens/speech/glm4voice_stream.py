@@ -1,11 +1,11 @@
-"""GLM-4-Voice's tokenizer, fed bit by bit: the codes of each bit are those that the signal has if it ends there.
+"""GLM-4-Voice's tokenizer, fed piece by piece. The codes of a piece are those of a signal that ends with it.
 
 A segment of 30 s stands alone. In it, positions attend to all of their own block of 4 s and to the blocks before. So
-the keys and values of a block that is over do not change any more, and what is encoded again is the block that is still
-open: a bit costs at most a block, at the first second of a segment as at its last.
+the keys and values of a finished block do not change, and only the open block is encoded again: a piece costs at most
+one block, at the end of a segment as at its start.
 
 There is one exception. Features are clamped to 80 dB below the segment's loudest moment. A moment louder than all
-before changes the features of what was silent, and what was kept of the segment is then made again, once.
+before it changes the features of quiet moments, and the stored part of the segment is then computed again, once.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ NAME = "glm4voice"
 FFT, HOP = 400, 160  # samples
 MARGIN = FFT // 2  # samples that a mel frame reaches before its place, and after it
 LOWEST_POWER = 1e-10
-RANGE = 8.0  # powers of ten below the loudest that are told apart
+RANGE = 8.0  # powers of ten below the loudest; what is quieter is clamped
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Encoder:
         return powers.clamp(min=LOWEST_POWER).log10()
 
     def codes(self, log_mel: Tensor, loudest: float, past: Past | None = None) -> Tensor:
-        """Codes int64 [frames] of log powers [mels, n], for a segment whose loudest is so loud."""
-        found: Tensor = self.network((log_mel.clamp(min=loudest - RANGE) + 4) / 4, past)
-        return found
+        """Codes int64 [frames] of log powers [mels, n] of a segment. loudest: the largest log power of the segment."""
+        codes: Tensor = self.network((log_mel.clamp(min=loudest - RANGE) + 4) / 4, past)
+        return codes
 
     def whole(self, segment: NDArray[np.int16]) -> NDArray[np.int64]:
         """Codes [frames] of a segment that is heard at once, int16 [frames * frame_samples]."""
@@ -61,11 +61,12 @@ class Encoder:
         return codes
 
     def signal(self, samples: NDArray[np.int16]) -> Tensor:
+        """Samples [samples] as floats on the network's device."""
         return torch.from_numpy(to_float(samples)).to(self.filters.device)
 
 
 def mirrored(signal: Tensor, at_start: bool) -> Tensor:
-    """Samples and a margin that mirrors them, as features have it at the end of a signal, and at its start."""
+    """Samples and a margin that mirrors them at the end, and at the start if `at_start`, as Whisper's features do."""
     return functional.pad(signal[None], (MARGIN if at_start else 0, MARGIN), mode="reflect")[0]
 
 
@@ -87,20 +88,20 @@ class Segment:
         return self._mels * HOP // self._encoder.frame_samples
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int64]:
-        """Codes [frames] of what follows, [frames * frame_samples], as `Encoder.whole` has them of all until then."""
+        """Codes [frames] of the next samples, [frames * frame_samples], as `Encoder.whole` has them for all so far."""
         self._hear(self._encoder.signal(samples))
         log_mel = self._log_mel[:, : self._mels]
         loudest = float(log_mel.max())
-        kept = log_mel[:, : self._past.positions * STRIDE]
-        if loudest != self._loudest and (kept < max(loudest, self._loudest) - RANGE).any():
+        past_mel = log_mel[:, : self._past.positions * STRIDE]
+        if loudest != self._loudest and (past_mel < max(loudest, self._loudest) - RANGE).any():
             self._past = Past()
         first = max(0, self._past.positions * STRIDE - CONTEXT)
         codes = self._encoder.codes(log_mel[:, first:], loudest, self._past)
-        over = (self._mels - 1) // STRIDE // self._unit  # the last mel frame still mirrors what was before it
-        self._past.keep(over * self._unit)
+        whole_units = (self._mels - 1) // STRIDE // self._unit  # the last mel frame still mirrors what was before it
+        self._past.keep(whole_units * self._unit)
         self._loudest = loudest
-        found: NDArray[np.int64] = codes[-(len(samples) // self._encoder.frame_samples) :].cpu().numpy()
-        return found
+        new_codes: NDArray[np.int64] = codes[-(len(samples) // self._encoder.frame_samples) :].cpu().numpy()
+        return new_codes
 
     def _hear(self, signal: Tensor) -> None:
         joined = torch.cat([self._tail, signal])
@@ -117,7 +118,7 @@ class Channel:
         self._segment = Segment(encoder)
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Codes [frames] of what follows, [frames * frame_samples]: those that it has if the signal ends there."""
+        """Codes [frames] of the next samples, [frames * frame_samples], as if the signal ended with them."""
         codes = [np.empty(0, np.int16)]
         while len(samples):
             if self._segment.frames == self._encoder.segment_frames:
@@ -129,10 +130,10 @@ class Channel:
 
 
 class GLM4VoiceStream:
-    """What some channels have said, each by itself."""
+    """Encodes channels, each by itself."""
 
     def __init__(self, encoder: Encoder, channels: int, block_frames: int | None) -> None:
-        """block_frames: that are committed at a time; None: whatever is pushed."""
+        """block_frames: whose codes are given at once; None: those of a push."""
         self._frame_samples, self._block_frames = encoder.frame_samples, block_frames
         self._channels = [Channel(encoder) for _ in range(channels)]
         self._waiting = np.empty((channels, 0), np.int16)  # the beginning of a block
@@ -140,14 +141,14 @@ class GLM4VoiceStream:
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, 1, frames] of the blocks that are whole now, given int16 [channels, frames * frame_samples].
 
-        Raises ValueError at another number of channels, or at samples that are no whole number of frames.
+        Raises ValueError at another number of channels, or at samples that do not fill whole frames.
         """
         check_samples(samples, self._frame_samples, len(self._channels))
-        heard = np.concatenate([self._waiting, samples], axis=1)
-        block = self._block_frames * self._frame_samples if self._block_frames else max(1, heard.shape[1])
-        whole = heard.shape[1] // block * block
-        self._waiting = heard[:, whole:]
-        return self._commit(heard[:, :whole], block)
+        signal = np.concatenate([self._waiting, samples], axis=1)
+        block = self._block_frames * self._frame_samples if self._block_frames else max(1, signal.shape[1])
+        whole = signal.shape[1] // block * block
+        self._waiting = signal[:, whole:]
+        return self._commit(signal[:, :whole], block)
 
     def finish(self) -> NDArray[np.int16]:
         """Codes [channels, 1, frames] of the block that the signal's end cuts short."""
@@ -159,6 +160,6 @@ class GLM4VoiceStream:
         codes = np.empty((len(samples), 1, samples.shape[1] // self._frame_samples), np.int16)
         with torch.inference_mode(), neural.enough_memory(NAME):
             for row, channel, signal in zip(codes, self._channels, samples, strict=True):
-                if found := [channel.push(signal[at : at + block]) for at in blocks]:
-                    row[0] = np.concatenate(found)
+                if pieces := [channel.push(signal[at : at + block]) for at in blocks]:
+                    row[0] = np.concatenate(pieces)
         return codes

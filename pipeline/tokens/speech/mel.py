@@ -16,7 +16,7 @@ HOP = 120
 BANDS = 48
 FEATURES = ((FRAME_SAMPLES - WINDOW) // HOP + 1) * BANDS
 
-# to decode: spectra of the whole signal, 8 a frame, the first centred at sample 80
+# to decode: spectra of the whole signal, 8 per frame, the first centred at sample 80
 SPECTRUM_WINDOW = 400
 SPECTRUM_HOP = 160
 SPECTRA = FRAME_SAMPLES // SPECTRUM_HOP
@@ -24,7 +24,7 @@ N_FFT = 512
 TONES = 80
 ITERATIONS = 32
 
-FLOOR_POWER = 1e-7  # of a band; about 60 dB below loud speech at -23 LUFS: what is below is told apart no further
+FLOOR_POWER = 1e-7  # of a band; about 60 dB below loud speech at -23 LUFS: anything quieter counts as silence
 
 
 def log_mel(frames: NDArray[np.int16]) -> NDArray[np.float64]:
@@ -96,7 +96,7 @@ def triangles(bins: int, bands: int) -> NDArray[np.float64]:
     rising = (hz[:, np.newaxis] - low) / (centre - low)
     falling = (high - hz[:, np.newaxis]) / (high - centre)
     filters = np.maximum(0, np.minimum(rising, falling))
-    # the lowest bands are narrower than a bin and may miss every one: they take the nearest
+    # the lowest bands are narrower than a bin and may miss every one: they take the nearest bin
     missed = np.flatnonzero(filters.sum(axis=0) < 0.5)
     filters[np.abs(hz[:, np.newaxis] - centre[missed]).argmin(axis=0), missed] = 1
     filters /= filters.sum(axis=0)

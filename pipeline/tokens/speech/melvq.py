@@ -1,10 +1,10 @@
 """The embedded speech tokenizer: residual vector quantisation of the log-mel spectrum of 80 ms frames.
 
-A code depends on the 1280 samples of its own frame and on nothing else, so tokenizing a composed track gives
-what joining its tokenized frame-aligned pieces gives. Fitted by `fit_melvq`; see data_cards/speech_tokenizer.md.
+A code depends only on the 1280 samples of its own frame. So the codes of a composed track are those of its
+frame-aligned pieces, joined. Fitted by `fit_melvq`; see data_cards/speech_tokenizer.md.
 
-Codes must not depend on the batch a frame stands in, nor on the BLAS that multiplies the matrices. So features
-are made in float64 and rounded to whole numbers, small enough that every sum in the search for the nearest
+Codes must not depend on the batch of a frame, nor on the BLAS that multiplies the matrices. So features are
+computed in float64 and rounded to whole numbers, small enough that every sum in the search for the nearest
 entry is a whole number below 2^24: exact in float32, in any order of summation.
 """
 
@@ -22,9 +22,9 @@ from .shapes import check_codes, check_pushed_codes, check_samples
 
 WEIGHTS = Path(__file__).parent / "melvq.npz"
 SILENT = 0  # the code of digital silence, in every codebook
-BLOCK_FRAMES = 64  # analysed at once: always as many, so that matrix shapes stay; few, so that the cache holds them
+BLOCK_FRAMES = 64  # of one analysis: always as many, so that matrix shapes stay; few, so that the cache holds them
 CONTEXT = (-1, 0, 1)  # frames the decoder looks at
-KEPT_FRAMES = 4  # decoded again before each push of a stream
+BEFORE_FRAMES = 4  # of the pushes before, decoded again with each push of a stream
 FEATURE_UNIT = np.float32(256)  # brings the decoder's numbers into the range of float16
 
 
@@ -94,45 +94,47 @@ class MelVQ:
         return mel.waveform(spectra.reshape(-1, mel.TONES))
 
     def stream(self, channels: int) -> "MelVQStream":
-        """Codes are those of `encode`, exactly: each is that of its own frame."""
+        """Codes are exactly those of `encode`: each depends on its own frame alone."""
         return MelVQStream(self, channels)
 
     def decoding_stream(self, channels: int) -> "MelVQDecodingStream":
-        """Each push is decoded with the few frames before it, so that the voice goes on where it was.
+        """Each push is decoded together with a few frames before it, so that the voice goes on without a break.
 
         Silence and levels are those of `decode`. Phases are not: Griffin and Lim's depend on all that is decoded at
-        once. Nor is a push's last frame, which does not know the frame that follows it.
+        once. The last frame of a push is not either, as the frame after it is not known yet.
         """
         return MelVQDecodingStream(self, channels)
 
 
 class MelVQStream:
-    """Nothing is remembered: no frame depends on another."""
+    """Encodes channels. It remembers nothing: no frame depends on another."""
 
     def __init__(self, tokenizer: MelVQ, channels: int) -> None:
         self._tokenizer, self._channels = tokenizer, channels
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Codes [channels, 8, frames] of the next samples, int16 [channels, frames * 1280]; see `EncodingStream`."""
         check_samples(samples, self._tokenizer.samples_per_frame, self._channels)
         return self._tokenizer.encode(samples)
 
 
 class MelVQDecodingStream:
-    """The last codes of some channels: silence, before the first."""
+    """Decodes channels, with the last codes of the pushes before; before the first, with silence."""
 
     def __init__(self, tokenizer: MelVQ, channels: int) -> None:
         self._tokenizer, self._channels = tokenizer, channels
-        self._before: NDArray[np.int16] | None = None  # [channels, codebooks, KEPT_FRAMES]
+        self._before: NDArray[np.int16] | None = None  # [channels, codebooks, BEFORE_FRAMES]
 
     def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Waveforms [channels, frames * 1280] of the next codes, [channels, 1 … 8, frames]; see `DecodingStream`."""
         used = None if self._before is None else self._before.shape[1]
         check_pushed_codes(codes, self._channels, used)
         if self._before is None:
-            self._before = np.full((*codes.shape[:2], KEPT_FRAMES), SILENT, np.int16)
+            self._before = np.full((*codes.shape[:2], BEFORE_FRAMES), SILENT, np.int16)
         windows = np.concatenate([self._before, codes], axis=2)
         decoded = [self._tokenizer.decode(window) for window in windows]
-        self._before = windows[:, :, -KEPT_FRAMES:]
-        return np.stack([waveform[KEPT_FRAMES * self._tokenizer.samples_per_frame :] for waveform in decoded])
+        self._before = windows[:, :, -BEFORE_FRAMES:]
+        return np.stack([waveform[BEFORE_FRAMES * self._tokenizer.samples_per_frame :] for waveform in decoded])
 
 
 class Projector:
@@ -142,7 +144,7 @@ class Projector:
         self.mean, self.projection, self.radius = mean, projection, radius
 
     def __call__(self, frames: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Features [n, dims] of frames [n, 1280], of a norm of at most `radius` (louder ones are scaled down)."""
+        """Features [n, dims] of frames [n, 1280], with a norm of at most `radius` (larger ones are scaled down)."""
         features = (mel.log_mel(frames) - self.mean) @ self.projection
         norms = np.sqrt((features * features).sum(axis=1))
         features *= np.minimum(1, self.radius / np.maximum(norms, 1))[:, np.newaxis]
@@ -166,7 +168,7 @@ class Codebook:
 
 
 def quantize(features: NDArray[np.float32], books: list[Codebook]) -> NDArray[np.int16]:
-    """Codes [n, codebooks] of features [n, dims]: each codebook takes what those before it left."""
+    """Codes [n, codebooks] of features [n, dims]: each codebook codes what the ones before it left over."""
     residual = features.copy()
     codes = np.empty((len(features), len(books)), np.int16)
     for k, book in enumerate(books):

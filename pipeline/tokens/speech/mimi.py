@@ -1,11 +1,11 @@
 """Mimi, the speech codec of Moshi (Défossez et al. 2024, section 3.3), as transformers loads it.
 
 24 kHz, 12.5 Hz, up to 32 codebooks of 2048, of which Moshi and FLM-Audio use 8; the first carries meaning. A frame's
-codes depend on its samples and on those before it. So a signal is encoded as it would be heard, a window at a time,
+codes depend on its samples and on those before it. So a signal is encoded as it would be live, window by window,
 and memory does not grow with its length.
 
-Everything is computed in float32, on processors and GPUs alike, a channel at a time: codes cannot depend on the
-channels beside it. Those of two machines, or of windows of two sizes, may differ where two entries are about
+Everything is computed in float32, on processors and GPUs alike, one channel at a time: codes cannot depend on
+other channels. Those of two machines, or of windows of two sizes, may differ where two entries are about
 equally near.
 """
 
@@ -27,12 +27,14 @@ from .shapes import check_codes, check_pushed_codes, check_samples
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FILES = (CONFIG, WEIGHTS)
 STRUCTURE = {"model_type": "mimi", "sampling_rate": 24000, "codebook_size": 2048}
-LOOKING_BACK = {"use_causal_conv": True, "pad_mode": "constant", "trim_right_ratio": 1.0}  # what streams rest upon
+LOOKING_BACK = {"use_causal_conv": True, "pad_mode": "constant", "trim_right_ratio": 1.0}  # which streams need
 RATIOS = (8, 6, 5, 4)  # of the encoder's strides; another 2 follows, which makes 1920
-WINDOW_FRAMES = 125  # encoded at a time: 10 s
+WINDOW_FRAMES = 125  # of one pass: 10 s
 
 
 class MimiTokenizer:
+    """Mimi with the first `codebooks` of its codebooks."""
+
     name: ClassVar[str] = "mimi"
     version: ClassVar[str] = "1"
     sample_rate: ClassVar[int] = 24000
@@ -44,7 +46,7 @@ class MimiTokenizer:
     def __init__(self, tokens: Tokens) -> None:
         self._section = tokens.mimi
         self.codebooks = self._section.codebooks if self._section else 8
-        self._named = place(self._section.checkpoint if self._section else "")
+        self._path = place(self._section.checkpoint if self._section else "")
         self._model: Any
 
     @property
@@ -78,12 +80,12 @@ class MimiTokenizer:
         device = neural.torch_device(self._section.device)
         from_pretrained: Any = MimiModel.from_pretrained  # its type knows nothing of output_loading_info
         try:
-            model, found = from_pretrained(
+            model, info = from_pretrained(
                 self._folder, dtype=torch.float32, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
         except Exception as error:  # whatever a class of transformers raises at files it was not made for
             raise UserError(f"tokens.mimi.checkpoint: {self._folder} cannot be loaded: {error}") from error
-        if missing := sorted(found["missing_keys"]):
+        if missing := sorted(info["missing_keys"]):
             raise UserError(
                 f"tokens.mimi.checkpoint: the weights in {self._folder} lack {', '.join(missing[:3])} "
                 f"({len(missing)} in all): copied in part, or another model"
@@ -92,7 +94,7 @@ class MimiTokenizer:
             self._model = model.eval().requires_grad_(False).to(device)
 
     def stream(self, channels: int) -> "MimiStream":
-        """Codes are those of `encode`, up to rounding: Mimi's convolutions and its transformer look back alone."""
+        """Codes are those of `encode`, up to rounding: Mimi's convolutions and its transformer only look back."""
         return MimiStream(self._model, channels, self.codebooks)
 
     def decoding_stream(self, channels: int) -> "MimiDecodingStream":
@@ -120,10 +122,10 @@ class MimiTokenizer:
 
     @cached_property
     def _folder(self) -> Path:
-        """Where the checkpoint lies: the folder that is named, or what the Hub's cache holds under that name."""
+        """Where the checkpoint lies: the folder of the recipe, or the one of that name in the Hub's cache."""
         assert self._section is not None
-        if self._named.is_dir():
-            return self._named
+        if self._path.is_dir():
+            return self._path
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -132,11 +134,11 @@ class MimiTokenizer:
         except (HFValidationError, LocalEntryNotFoundError) as error:
             raise UserError(
                 f"{self._section.checkpoint} is neither a folder nor a model in the Hub's cache. "
-                f"hf download kyutai/mimi {' '.join(FILES)}"
+                f"Download it: hf download kyutai/mimi {' '.join(FILES)}"
             ) from error
 
     def _mistakes(self) -> list[tuple[str, str]]:
-        """Keys of the section and what is wrong with what they say."""
+        """Problems, each with the key of the section that it is about."""
         try:
             config = read_json_object(self._folder / CONFIG)
             check_numbers(config, self._folder / CONFIG)
@@ -146,21 +148,22 @@ class MimiTokenizer:
         except OSError as error:
             return [("checkpoint", f"{self._folder / WEIGHTS} cannot be read: {error.strerror}")]
         usual = LOOKING_BACK | {"upsampling_ratios": list(RATIOS)}
-        wanted: dict[str, Any] = STRUCTURE | usual
-        said = usual | config
-        found = [("checkpoint", message) for message in neural.unlike(said, wanted, self._folder / CONFIG)]
+        expected: dict[str, Any] = STRUCTURE | usual
+        unlike = neural.unlike(usual | config, expected, self._folder / CONFIG)
+        problems = [("checkpoint", message) for message in unlike]
         most = config.get("num_quantizers", 32)
         if not isinstance(most, int):
-            return [*found, ("checkpoint", f"{self._folder / CONFIG} says num_quantizers {most!r}, expected a number")]
-        if not found and self.codebooks > most:
-            found.append(("codebooks", f"expected at most the {most} of {self._folder}, got {self.codebooks}"))
-        return found
+            message = f"{self._folder / CONFIG} says num_quantizers {most!r}, expected a number"
+            return [*problems, ("checkpoint", message)]
+        if not problems and self.codebooks > most:
+            problems.append(("codebooks", f"expected at most the {most} of {self._folder}, got {self.codebooks}"))
+        return problems
 
 
 class MimiStream:
-    """What Mimi has heard of some channels, each by itself.
+    """Encodes channels, each by itself.
 
-    Of the convolutions it keeps the ends of their inputs, of the transformer keys and values of its sliding window.
+    It keeps the ends of the convolutions' inputs, and the keys and values of the transformer's sliding window.
     """
 
     def __init__(self, model: Any, channels: int, codebooks: int) -> None:
@@ -168,9 +171,9 @@ class MimiStream:
         self._states: list[dict[str, Any]] = [{} for _ in range(channels)]
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Codes [channels, codebooks, frames] of what follows, int16 [channels, frames * 1920].
+        """Codes [channels, codebooks, frames] of the next samples, int16 [channels, frames * 1920].
 
-        Raises ValueError at another number of channels, or at samples that are no whole number of frames.
+        Raises ValueError at another number of channels, or at samples that do not fill whole frames.
         """
         check_samples(samples, MimiTokenizer.samples_per_frame, len(self._states))
         if not samples.size:
@@ -181,20 +184,21 @@ class MimiStream:
         import torch
 
         with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
-            heard = self._model.encode(
+            output = self._model.encode(
                 torch.from_numpy(to_float(signal)).to(self._model.device)[None, None],
                 num_quantizers=self._codebooks,
                 use_streaming=True,
                 **self._states[channel],
             )
-            cache = "encoder_cache" if hasattr(heard, "encoder_cache") else "encoder_past_key_values"  # until 5.23
-            self._states[channel] = {cache: heard[cache], "padding_cache": heard.padding_cache}
-            codes: NDArray[np.int16] = heard.audio_codes[0].cpu().numpy().astype(np.int16)
+            # the longer name is that of transformers until 5.23
+            cache = "encoder_cache" if hasattr(output, "encoder_cache") else "encoder_past_key_values"
+            self._states[channel] = {cache: output[cache], "padding_cache": output.padding_cache}
+            codes: NDArray[np.int16] = output.audio_codes[0].cpu().numpy().astype(np.int16)
         return codes
 
 
 class MimiDecodingStream:
-    """What Mimi has said on some channels, each by itself."""
+    """Decodes channels, each by itself."""
 
     def __init__(self, model: Any, channels: int, codebooks: int) -> None:
         from .mimi_decoder import MimiVoice
@@ -204,7 +208,7 @@ class MimiDecodingStream:
         self._voices = [MimiVoice(model) for _ in range(channels)]
 
     def push(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Waveforms [channels, frames * 1920] of what follows, [channels, codebooks used, frames].
+        """Waveforms [channels, frames * 1920] of the next codes, [channels, codebooks used, frames].
 
         Raises ValueError at another number of channels or of codebooks, or at codes outside 0 … 2047.
         """
@@ -217,6 +221,6 @@ class MimiDecodingStream:
         if not codes.size:
             return np.empty((len(codes), codes.shape[2] * MimiTokenizer.samples_per_frame), np.float32)
         with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
-            given = torch.from_numpy(codes.astype(np.int64)).to(self._model.device)
-            said = [voice.push(channel) for voice, channel in zip(self._voices, given, strict=True)]
-        return np.stack([waveform.cpu().numpy() for waveform in said])
+            indices = torch.from_numpy(codes.astype(np.int64)).to(self._model.device)
+            waveforms = [voice.push(channel) for voice, channel in zip(self._voices, indices, strict=True)]
+        return np.stack([waveform.cpu().numpy() for waveform in waveforms])

@@ -1,8 +1,8 @@
-"""Mimi's decoder, fed bit by bit.
+"""Mimi's decoder, fed piece by piece.
 
 transformers keeps the keys and values of its transformer, and nothing of its convolutions: each call would start them
-with silence. All of them look back alone, and not far. So each layer is given the end of its last input again, and
-what comes of that is dropped: what is left is what the layer makes of the whole, up to rounding.
+with silence. They only look back, and not far. So each layer gets the end of its earlier input again, and the output
+for that is dropped. The rest is the output for the whole, up to rounding.
 """
 
 from typing import Any
@@ -14,18 +14,18 @@ from transformers.models.mimi.modeling_mimi import MimiConv1d, MimiConvTranspose
 
 
 class MimiVoice:
-    """One channel: what its layers still need of what was said."""
+    """The decoder of one channel, with the state of its layers."""
 
     def __init__(self, model: Any) -> None:
         self._quantizer = model.quantizer
-        # until 5.22 the three parts of the decoder stood in the model itself
+        # until transformers 5.22, the three parts of the decoder were in the model itself
         whole, convolutions = (
             (model.decoder, "decoder_seanet") if hasattr(model.decoder, "upsample") else (model, "decoder")
         )
-        self._upsample = Continued(whole.upsample)
+        self._upsample = ContinuedLayer(whole.upsample)
         self._transformer = whole.decoder_transformer
         self._cache = DynamicCache(config=self._transformer.config)
-        self._convolutions = [Continued(layer) for layer in getattr(whole, convolutions).layers]
+        self._convolutions = [ContinuedLayer(layer) for layer in getattr(whole, convolutions).layers]
 
     def push(self, codes: Tensor) -> Tensor:
         """Waveform [frames * 1920] of codes int64 [codebooks, frames]."""
@@ -37,8 +37,8 @@ class MimiVoice:
         return hidden[0, 0]
 
 
-class Continued:
-    """A causal layer [1, channels, time] that goes on where it was."""
+class ContinuedLayer:
+    """A causal layer [1, channels, time] whose calls continue each other."""
 
     def __init__(self, layer: nn.Module) -> None:
         self._layer = layer
@@ -46,10 +46,10 @@ class Continued:
         self._before: Tensor | None = None  # the last `reach` inputs, fewer at the beginning
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        known = 0 if self._before is None else self._before.shape[2]
+        earlier = 0 if self._before is None else self._before.shape[2]
         joined = inputs if self._before is None else torch.cat([self._before, inputs], dim=2)
         self._before = joined[:, :, max(0, joined.shape[2] - self._reach) :].clone()
-        outputs: Tensor = self._layer(joined)[:, :, known * self._factor :]
+        outputs: Tensor = self._layer(joined)[:, :, earlier * self._factor :]
         return outputs
 
 

@@ -1,17 +1,17 @@
-"""What speech tokenizers and their streams may be given."""
+"""Checks of the arrays that speech tokenizers and their streams get."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def check_samples(samples: NDArray[np.int16], samples_per_frame: int, channels: int | None = None) -> None:
-    """Raise ValueError unless samples are int16 [channels, whole frames]; channels: as many as a stream has."""
+    """Raise ValueError unless samples are int16 [channels, whole frames]; channels: of a stream; None: any number."""
     if samples.dtype != np.int16 or samples.ndim != 2:
         raise ValueError(f"expected int16 [channels, samples], got {samples.dtype} {list(samples.shape)}")
     if channels is not None and len(samples) != channels:
         raise ValueError(f"expected {channels} channels, got {len(samples)}")
     if samples.shape[1] % samples_per_frame:
-        raise ValueError(f"{samples.shape[1]} samples are no whole number of frames of {samples_per_frame}")
+        raise ValueError(f"{samples.shape[1]} samples are not a whole number of frames of {samples_per_frame}")
 
 
 def check_codes(codes: NDArray[np.int16], codebooks: int, codebook_size: int) -> None:
@@ -23,7 +23,7 @@ def check_codes(codes: NDArray[np.int16], codebooks: int, codebook_size: int) ->
 
 
 def check_pushed_codes(codes: NDArray[np.int16], channels: int, used: int | None) -> None:
-    """Raise ValueError unless codes are [channels, codebooks, frames]; used: codebooks of the pushes before, if any."""
+    """Raise ValueError unless codes are [channels, codebooks, frames]; used: codebooks of earlier pushes; None: any."""
     if codes.ndim != 3 or len(codes) != channels or (used is not None and codes.shape[1] != used):
-        wanted = f"[{channels}, {'codebooks' if used is None else used}, frames]"
-        raise ValueError(f"expected codes {wanted}, got {list(codes.shape)}")
+        expected = f"[{channels}, {'codebooks' if used is None else used}, frames]"
+        raise ValueError(f"expected codes {expected}, got {list(codes.shape)}")

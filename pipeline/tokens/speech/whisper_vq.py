@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
-STRIDE = 2  # of conv2: mel frames a position
+STRIDE = 2  # of conv2: mel frames per position
 CONTEXT = 2 * STRIDE  # mel frames before a position that it depends on: two of conv2's inputs, and two of conv1's each
 
 
@@ -42,8 +42,8 @@ class WhisperVQ(nn.Module):
         self.conv2 = CausalConv1d(width, width, kernel_size=3, stride=STRIDE)
         self.embed_positions = nn.Embedding(config["max_source_positions"], width)
         layers: list[Any] = [WhisperEncoderLayer(layer) for _ in range(config["quantize_position"])]
-        for index, made in enumerate(layers):
-            made.self_attn.layer_idx = index  # by which it names itself to `Past`
+        for index, encoder_layer in enumerate(layers):
+            encoder_layer.self_attn.layer_idx = index  # its name in `Past`
         self.layers = nn.ModuleList(layers)
         self.codebook = nn.Embedding(config["quantize_vocab_size"], width)
 
@@ -73,15 +73,18 @@ class WhisperVQ(nn.Module):
 
 
 class Past:
-    """Keys and values of a segment's first positions, in the place that layers of transformers give a cache."""
+    """Keys and values of a segment's first positions. The layers of transformers use it as their cache."""
 
     def __init__(self) -> None:
         self.positions = 0
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}  # by layer, [1, heads, positions, width of a head]
-        self._all: dict[int, tuple[Tensor, Tensor]] = {}  # and those of the last forward pass
+        self._all: dict[int, tuple[Tensor, Tensor]] = {}  # by layer, all of the last forward pass
 
     def update(self, keys: Tensor, values: Tensor, layer: int, **_: object) -> tuple[Tensor, Tensor]:
-        """Those kept and those that follow them. Newer versions of transformers pass more, for caches of their own."""
+        """Keys and values of a layer from the first position on: the stored ones, then the given ones.
+
+        Newer versions of transformers pass more, for caches of their own.
+        """
         if layer in self._kept:
             before = self._kept[layer]
             keys, values = torch.cat([before[0], keys], dim=2), torch.cat([before[1], values], dim=2)
@@ -89,7 +92,7 @@ class Past:
         return keys, values
 
     def keep(self, positions: int) -> None:
-        """Keep so many of the last pass, at least as many as before, and forget the rest."""
+        """Store the first `positions` of the last pass, never fewer than before, and forget the rest."""
         if positions > self.positions:
             self._kept = {
                 layer: (keys[:, :, :positions].clone(), values[:, :, :positions].clone())

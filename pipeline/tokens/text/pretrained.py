@@ -66,7 +66,7 @@ class PretrainedTokenizer:
         described: str = self._read().whole.to_str()
         return described
 
-    def _read(self) -> "_Read":
+    def _read(self) -> "_Tokenizers":
         folder = self._given_folder()
         return _read_folder(folder, tuple((name, (folder / name).stat().st_mtime_ns) for name in _files(folder)))
 
@@ -88,14 +88,16 @@ def _files(folder: Path) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Read:
+class _Tokenizers:
+    """What a folder has been read to."""
+
     whole: "Tokenizer"  # as the folder has it
     bare: "Tokenizer"  # without its added tokens: what text is encoded with
     vocab_size: int  # of the bare one
 
 
 @lru_cache(maxsize=4)
-def _read_folder(folder: Path, changed: tuple[tuple[str, int], ...]) -> _Read:
+def _read_folder(folder: Path, changed: tuple[tuple[str, int], ...]) -> _Tokenizers:
     """changed: the files to read and the times of their last change, so that a corrected folder is read again."""
     from tokenizers import Tokenizer
 
@@ -109,9 +111,9 @@ def _read_folder(folder: Path, changed: tuple[tuple[str, int], ...]) -> _Read:
     bare = tiktoken_bpe.without_added_tokens(whole)
     special = {id_: token.content for id_, token in whole.get_added_tokens_decoder().items()}
     for content in special.values():
-        if taken := [special[id_] for id_ in bare.encode(content, add_special_tokens=False).ids if id_ in special]:
+        if confused := [special[id_] for id_ in bare.encode(content, add_special_tokens=False).ids if id_ in special]:
             raise UserError(
-                f"the tokenizer in {folder} reads the text {content!r} as its special token {taken[0]!r}: text and "
+                f"the tokenizer in {folder} reads the text {content!r} as its special token {confused[0]!r}: text and "
                 "special tokens cannot be told apart. Use a model with a byte-level tokenizer."
             )
-    return _Read(whole, bare, max(bare.get_vocab(with_added_tokens=False).values()) + 1)
+    return _Tokenizers(whole, bare, max(bare.get_vocab(with_added_tokens=False).values()) + 1)

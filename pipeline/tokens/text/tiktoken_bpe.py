@@ -33,7 +33,7 @@ def read(folder: Path) -> "Tokenizer":
 
 
 def without_added_tokens(tokenizer: "Tokenizer") -> "Tokenizer":
-    """The same tokenizer, to which every text is only text."""
+    """The same tokenizer without its special tokens: every text is only text to it."""
     from tokenizers import Tokenizer
 
     described = json.loads(tokenizer.to_str())
@@ -56,23 +56,23 @@ def _ranks(path: Path) -> dict[bytes, int]:
 
 
 def _special_tokens(path: Path, first_id: int) -> list[dict[str, Any]]:
-    """In the order of their ids, without a gap."""
+    """The special tokens in the order of their ids, without a gap."""
     try:
-        named = {
+        tokens = {
             int(id_): token if isinstance(token, str) else token["content"]
             for id_, token in read_json_object(path)["added_tokens_decoder"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not say the special tokens (added_tokens_decoder): {error!r}") from error
-    if (last := max(named, default=0)) > LARGEST_ID:
-        raise UserError(f"{path} gives {named[last]!r} the id {last:,}: expected at most {LARGEST_ID:,}.")
-    if strange := [content for content in named.values() if not isinstance(content, str)]:
+    if (last := max(tokens, default=0)) > LARGEST_ID:
+        raise UserError(f"{path} gives {tokens[last]!r} the id {last:,}: expected at most {LARGEST_ID:,}.")
+    if strange := [content for content in tokens.values() if not isinstance(content, str)]:
         raise UserError(f"{path} has the special token {strange[0]!r}: expected a text.")
-    if early := [content for id_, content in named.items() if id_ < first_id]:
+    if early := [content for id_, content in tokens.items() if id_ < first_id]:
         raise UserError(f"{path} gives {early[0]!r} the id of a piece of text: it belongs to another {RANKS}.")
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    ids = range(first_id, max(named, default=first_id - 1) + 1)
-    return [{"id": id_, "content": named.get(id_, f"<|unused_{id_}|>"), **flags, "special": True} for id_ in ids]
+    ids = range(first_id, max(tokens, default=first_id - 1) + 1)
+    return [{"id": id_, "content": tokens.get(id_, f"<|unused_{id_}|>"), **flags, "special": True} for id_ in ids]
 
 
 def _described(ranks: dict[bytes, int], special_tokens: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from duplexgen.pipeline.speech.cosyvoice import segments as segments_module  # n
 from duplexgen.pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.segments import Segment  # noqa: E402
-from duplexgen.pipeline.speech.engine import Said, SpeechRequest  # noqa: E402
+from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest  # noqa: E402
 from duplexgen.pipeline.speech.guard import BadSpeechError  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
 from duplexgen.pipeline.speech.section import Speech  # noqa: E402
@@ -31,16 +31,16 @@ def requests(count: int, first_seed: int = 0) -> list[SpeechRequest]:
 
 
 def same(one: object, other: object) -> bool:
-    if isinstance(one, Said):
-        return isinstance(other, Said) and np.array_equal(one.waveform, other.waveform)
+    if isinstance(one, RawSpeech):
+        return isinstance(other, RawSpeech) and np.array_equal(one.waveform, other.waveform)
     return type(one) is type(other) and str(one) == str(other)
 
 
 def test_speaks_at_its_rate_in_order(engine):
     said = engine.speak(requests(4))
     assert len(said) == 4
-    spoken = [one.waveform for one in said if isinstance(one, Said)]
-    assert all(one.words is None for one in said if isinstance(one, Said))
+    spoken = [one.waveform for one in said if isinstance(one, RawSpeech)]
+    assert all(one.words is None for one in said if isinstance(one, RawSpeech))
     assert len(spoken) >= 2
     for waveform in spoken:
         assert waveform.dtype == np.float32
@@ -99,10 +99,10 @@ def test_a_long_text_is_spoken_in_parts_and_joined(engine_of, monkeypatch):
     assert "".join(texts).split() == text.split()
     monkeypatch.setattr(engine_module, "check_tokens", lambda *_: None)
     monkeypatch.setattr(engine_module, "check_start", lambda *_: None)
-    monkeypatch.setattr(segments_module, "MOST_A_TEXT_TOKEN", 1)
-    monkeypatch.setattr(segments_module, "FEWEST_A_TEXT_TOKEN", 1)
+    monkeypatch.setattr(segments_module, "MOST_PER_TEXT_TOKEN", 1)
+    monkeypatch.setattr(segments_module, "FEWEST_PER_TEXT_TOKEN", 1)
     whole = engine.speak([SpeechRequest(text, "voice0", "en", 3)])[0]
-    assert isinstance(whole, Said)
+    assert isinstance(whole, RawSpeech)
     tokens = sum(len(engine._loaded.text_ids(part)) for part in texts)
     assert len(whole.waveform) / engine.sample_rate == pytest.approx(tokens / 50, rel=0.05)  # 50 speech tokens a second
 
@@ -168,7 +168,7 @@ def test_what_cannot_be_spoken_leaves_the_rest_alone(engine_of):
 
 def test_babble_is_for_another_seed(engine_of, monkeypatch):
     engine = engine_of(2)
-    loop = engine_module.Decoded([7] * 30, ended=True)
+    loop = engine_module.DecodedRow([7] * 30, ended=True)
     monkeypatch.setattr(engine_module, "decode", lambda model, rows, sampling: [loop for _ in rows])
     said = engine.speak(requests(2))
     assert all(isinstance(result, BadSpeechError) for result in said)

@@ -65,7 +65,7 @@ def test_a_truncated_safetensors_file_is_found(tmp_path):
 
 
 def test_what_is_no_model_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         ModelFolder.read(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"cosyvoice2\.yaml"):
         ModelFolder.read(tmp_path)

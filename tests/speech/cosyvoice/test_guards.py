@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from duplexgen.pipeline.speech.cosyvoice.decoding import Decoded
+from duplexgen.pipeline.speech.cosyvoice.decoding import DecodedRow
 from duplexgen.pipeline.speech.cosyvoice.guards import check_start, check_tokens
 from duplexgen.pipeline.speech.guard import BadSpeechError
 
@@ -9,8 +9,8 @@ RATE = 24000
 
 
 def test_speech_passes():
-    check_tokens(Decoded(list(range(60)), ended=True), text_tokens=10)
-    check_tokens(Decoded([7] * 24 + list(range(30)), ended=True), text_tokens=10)
+    check_tokens(DecodedRow(list(range(60)), ended=True), text_tokens=10)
+    check_tokens(DecodedRow([7] * 24 + list(range(30)), ended=True), text_tokens=10)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_speech_passes():
 )
 def test_what_cannot_be_the_text_is_for_another_seed(tokens, ended, says):
     with pytest.raises(BadSpeechError, match=says):
-        check_tokens(Decoded(tokens, ended), text_tokens=10)
+        check_tokens(DecodedRow(tokens, ended), text_tokens=10)
 
 
 def test_late_speech_is_for_another_seed():

@@ -9,9 +9,9 @@ import pytest
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.speech import section
-from duplexgen.pipeline.speech.engine import Prompt, Said, SpeechRequest
+from duplexgen.pipeline.speech.engine import Prompt, RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.gate import Gate, Quality
-from duplexgen.pipeline.speech.gate.gate import Heard
+from duplexgen.pipeline.speech.gate.gate import GateInput
 from duplexgen.pipeline.speech.guard import BadSpeechError
 from duplexgen.pipeline.speech.kokoro import Kokoro
 from duplexgen.pipeline.stages.speech import SpeechStage
@@ -79,12 +79,12 @@ def test_silence_is_no_speech(listener: Gate) -> None:
 
 def test_verdicts_depend_on_the_utterance_alone(listener: Gate, kokoro: Kokoro, spoken: Waveform) -> None:
     (other,) = kokoro.speak([SpeechRequest("Yes, of course.", "bf_emma", "en", seed=0)])
-    assert isinstance(other, Said)
+    assert isinstance(other, RawSpeech)
     utterances = [
-        Heard(spoken, RATE_HZ, TEXT, "en"),
-        Heard(other.waveform, RATE_HZ, "Yes, of course.", "en"),
-        Heard(silence(1.0), RATE_HZ, "Hello.", "en"),
-        Heard(spoken[::-1].copy(), RATE_HZ, TEXT, "en"),
+        GateInput(spoken, RATE_HZ, TEXT, "en"),
+        GateInput(other.waveform, RATE_HZ, "Yes, of course.", "en"),
+        GateInput(silence(1.0), RATE_HZ, "Hello.", "en"),
+        GateInput(spoken[::-1].copy(), RATE_HZ, TEXT, "en"),
     ]
     alone = [listener.judge_all([one])[0] for one in utterances]
     assert listener.judge_all(utterances) == alone
@@ -96,14 +96,14 @@ def test_verdicts_depend_on_the_utterance_alone(listener: Gate, kokoro: Kokoro, 
 
 
 def test_words_are_timed_where_it_is_asked_for(listener: Gate, spoken: Waveform) -> None:
-    asked = Heard(np.concatenate([silence(1.0), spoken]), RATE_HZ, TEXT, "en", timed=True)
-    timed, plain = listener.judge_all([asked, Heard(spoken, RATE_HZ, TEXT, "en")])
+    asked = GateInput(np.concatenate([silence(1.0), spoken]), RATE_HZ, TEXT, "en", timed=True)
+    timed, plain = listener.judge_all([asked, GateInput(spoken, RATE_HZ, TEXT, "en")])
     assert plain.words is None
     assert timed.words is not None
     assert [word.text for word in timed.words] == TEXT.split()
     assert timed.words[0].start_sample < 0.2 * RATE_HZ  # on trimmed speech
     assert "words" not in timed.figures()
-    (other,) = listener.judge_all([Heard(spoken, RATE_HZ, "The harbour was quiet all night.", "en", timed=True)])
+    (other,) = listener.judge_all([GateInput(spoken, RATE_HZ, "The harbour was quiet all night.", "en", timed=True)])
     assert other.words is None
 
 
@@ -137,7 +137,7 @@ def test_another_voice_than_the_prompts_is_rejected(kokoro: Kokoro, spoken: Wave
     same, other = (
         Prompt("", one.waveform, RATE_HZ, voice)
         for voice, one in zip(VOICES, said, strict=True)
-        if isinstance(one, Said)
+        if isinstance(one, RawSpeech)
     )
     assert problem(gate, spoken, prompt=same) == ""
     assert problem(gate, spoken, prompt=other).startswith("similarity to the prompt 0.")

@@ -193,7 +193,7 @@ def test_nothing_is_left_to_the_global_generator(folder: Path) -> None:
 
 
 def test_wrong_samples_are_refused(offline: GLM4VoiceTokenizer) -> None:
-    with pytest.raises(ValueError, match="1281 samples are no whole number of frames of 1280"):
+    with pytest.raises(ValueError, match="1281 samples are not a whole number of frames of 1280"):
         offline.encode(np.zeros((2, 1281), np.int16))
     with pytest.raises(ValueError, match="expected int16"):
         offline.encode(np.zeros((2, 1280), np.float32))

@@ -117,7 +117,7 @@ def test_decoding_draws_nothing_at_random() -> None:
 
 
 def test_wrong_input_is_refused() -> None:
-    with pytest.raises(ValueError, match="1281 samples are no whole number of frames of 1280"):
+    with pytest.raises(ValueError, match="1281 samples are not a whole number of frames of 1280"):
         TOKENIZER.encode(np.zeros((2, 1281), np.int16))
     with pytest.raises(ValueError, match="expected int16"):
         TOKENIZER.encode(np.zeros((2, 1280), np.float32))

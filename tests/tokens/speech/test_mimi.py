@@ -128,7 +128,7 @@ def test_fewer_codebooks_are_the_first_ones(mimi: MimiTokenizer, folder: Path) -
 
 
 def test_wrong_input_is_refused(mimi: MimiTokenizer) -> None:
-    with pytest.raises(ValueError, match="1921 samples are no whole number of frames of 1920"):
+    with pytest.raises(ValueError, match="1921 samples are not a whole number of frames of 1920"):
         mimi.encode(np.zeros((2, 1921), np.int16))
     with pytest.raises(ValueError, match="expected int16"):
         mimi.encode(np.zeros((2, 1920), np.float32))

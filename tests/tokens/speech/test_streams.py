@@ -104,7 +104,7 @@ def test_what_is_no_signal_is_refused_and_changes_nothing(tokenizers: dict[str, 
     stream = tokenizer.stream(2)
     codes = [stream.push(samples[:, : 10 * frame])]
     for wrong in (samples[:, : frame + 1], samples[:1], samples.astype(np.float32), samples[0]):
-        with pytest.raises(ValueError, match=r"expected|no whole number"):
+        with pytest.raises(ValueError, match=r"expected|whole number"):
             stream.push(wrong)  # type: ignore[arg-type]
     assert stream.push(samples[:, :0]).shape == (2, tokenizer.codebooks, 0)
     codes.append(stream.push(samples[:, 10 * frame :]))

@@ -94,7 +94,7 @@ def test_an_endpoint_that_dies_ends_the_judging_and_a_restart_asks_nothing_twice
     endpoint: Endpoint, judge: Callable[..., Judge]
 ) -> None:
     endpoint.says = in_turn(chat("4"), Said("gone", 500))
-    with pytest.raises(UserError, match=r"gives no answers to some-judge.* takes what judge asks of it"):
+    with pytest.raises(UserError, match=r"gives no answers of some-judge.* takes what judge asks of it"):
         score(judge(at_once=1), "Here.", "There.")
     endpoint.says, before = in_turn(chat("2")), len(endpoint.requests)
     assert score(judge(), "Here.", "There.") == [Verdict(4), Verdict(2)]

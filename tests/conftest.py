@@ -27,10 +27,6 @@ settings.register_profile("duplexgen", deadline=None)  # how long an example tak
 settings.load_profile("duplexgen")
 
 
-settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
-settings.load_profile("duplexgen")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def replay_engine() -> None:
     """Recipes of tests may name the engine that plays a recording."""

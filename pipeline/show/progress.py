@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..errors import UserError
 from ..escapes import one_line
 from ..storage.partitions import PartitionFolder
 from .terminal import Console
@@ -142,8 +143,9 @@ class _Watch:
         for name, folder in self.folders.items():
             now = folder.committed()
             for partition in now - self.committed[name]:
-                record = folder.record(partition)
-                self.dialogues[name] += record.outcome.emitted if record else 0
+                with suppress(UserError):  # of a damaged record, which the build itself reports
+                    record = folder.record(partition)
+                    self.dialogues[name] += record.outcome.emitted if record else 0
             self.committed[name] = now
             rate = self.dialogues[name] / (time.monotonic() - self.start)
             self.progress.update(self.tasks[name], completed=len(now), rate=f"partitions {rate:6.2f} dialogues/s")

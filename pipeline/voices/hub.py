@@ -47,7 +47,7 @@ def _content(audio: Any) -> bytes:
 
     if not isinstance(audio, dict) or not (audio.get("bytes") or audio.get("path")):
         raise DialogueRejected("broken_file", "the row has no audio")
-    if audio["bytes"]:
+    if audio.get("bytes"):
         return bytes(audio["bytes"])
     try:
         with fsspec.open(audio["path"], "rb") as stream:

@@ -19,7 +19,7 @@ from .prompt import Prompt, answer_schema
 if TYPE_CHECKING:
     from ...chat.client import Client
 
-VERSION = "2"  # raise it if the same answers give other dialogues, or if the requests change
+VERSION = "3"  # raise it if the same answers give other dialogues, or if the requests change
 
 LONGEST_DIALOGUE = 100_000  # characters that are sent; a longer text is not a dialogue
 
@@ -129,20 +129,23 @@ class LLMRewriter:
         turns = dialogue.turns[: 2 * self.recipe.max_exchanges]
         notes = (EXCHANGES_LEFT_OUT,) * (len(turns) < len(dialogue.turns))
         if self.replies_only:
-            turns = tuple(self._shown(dialogue, number, turn) for number, turn in enumerate(turns, 1))
+            shown_turns = [self._shown(dialogue, number, turn) for number, turn in enumerate(turns, 1)]
+            turns = tuple(turn for turn, _ in shown_turns)
+            notes += tuple(note for _, of_turn in shown_turns for note in of_turn)
         if (length := sum(len(turn.text) for turn in turns)) > LONGEST_DIALOGUE:
             raise DialogueRejected("dialogue_too_long", f"{length} characters, {LONGEST_DIALOGUE} are allowed")
         shown = replace(dialogue, turns=turns)
         asked = tuple(turn.role for turn in turns if turn.role == "assistant" or not self.replies_only)
         return _Task(shown, notes, asked, self.prompt.filled(shown, asked, self.recipe))
 
-    def _shown(self, dialogue: Dialogue, number: int, turn: Turn) -> Turn:
-        """A turn as the model gets it: the user's after the rules, the assistant's as it is written."""
+    def _shown(self, dialogue: Dialogue, number: int, turn: Turn) -> tuple[Turn, tuple[str, ...]]:
+        """A turn as the model gets it, and the rules' notes: the user's after the rules, the assistant's as written."""
         if turn.role == "assistant":
-            return turn
+            return turn, ()
         alone = replace(dialogue, turns=(turn,))
         try:
-            return self.rules.rewrite(alone).dialogue.turns[0]
+            rewritten = self.rules.rewrite(alone)
+            return rewritten.dialogue.turns[0], tuple(rewritten.notes)
         except DialogueRejected as rejected:
             detail = rejected.detail.removeprefix("turn 1 (user): ")
             raise DialogueRejected(rejected.reason, f"turn {number} (user): {detail}") from None

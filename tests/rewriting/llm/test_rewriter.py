@@ -48,6 +48,12 @@ def test_replies_alone_are_refined_and_the_user_is_kept_as_the_rules_say_it(endp
     ]
 
 
+def test_what_the_rules_leave_out_of_a_user_is_noted(endpoint, rewriter):
+    written = dialogue("Is it at https://example.com/a/b.html?", "It is.")
+    (result,) = rewriter(rewrites="replies").rewrite_all([written])
+    assert isinstance(result, Rewritten) and result.notes == ("web_address_shortened",)
+
+
 def test_a_user_who_cannot_be_said_is_rejected_without_asking(endpoint, rewriter):
     engine = rewriter(rewrites="replies", max_user_words=4)
     long, foreign = dialogue("Yes?", "Yes.", "One two three four five?", "No."), dialogue("Это так?", "Да.", id="ru")

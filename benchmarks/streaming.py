@@ -44,6 +44,7 @@ FRAME_S = 0.08
 MOMENTS_S = (1, 29, 31, 600)  # of a conversation
 ROUND_BLOCKS = 5  # averaged: 4 s, in which attention of GLM-4-Voice opens a block and ends it
 COMPARED_S = ((30, 60), (600, 630))  # seconds of a conversation; both are a segment of GLM-4-Voice's
+PERIOD_S = 10  # of a sentence and its pause: both spans that are compared hold the same sound
 REPEATS = 3  # conversations
 WANTED_CHANGE = 0.1
 SMALL: dict[str, Any] = {
@@ -126,7 +127,7 @@ def conversation(tokenizer: SpeechTokenizer) -> NDArray[np.int16]:
     """A sentence, repeated with pauses until the last moment that is measured, int16 [1, samples]."""
     spoken, rate = soundfile.read(replay.RECORDING, dtype="int16")
     sentence = soxr.resample(spoken, rate, tokenizer.sample_rate)
-    with_pause = np.pad(sentence, (0, len(sentence) // 2))
+    with_pause = np.pad(sentence, (0, PERIOD_S * tokenizer.sample_rate - len(sentence)))
     return np.resize(with_pause, (1, block_at(COMPARED_S[-1][1]) * BLOCK_FRAMES * tokenizer.samples_per_frame))
 
 

@@ -173,7 +173,7 @@ def test_a_script_builds_without_a_guard(tmp_path: Path) -> None:
     ("cpus_left", "gpus", "says"),
     [
         (1, 1.0, r"the stages ask for 1 GPUs.*and the cluster has 0"),
-        (0, 0.0, "no node of the cluster has a core to work with"),
+        (0, 0.0, "no node of the cluster has a CPU core to work with"),
     ],
     ids=["no GPU", "no core"],
 )

@@ -111,6 +111,11 @@ class Bayling:
         return self.user_tokens // gcd(self.user_tokens, self.text_tokens)
 
     @property
+    def first_assistant_frame(self) -> int:
+        """The first block of the assistant's is in no row: nothing can be said before a block is heard."""
+        return self.user_tokens
+
+    @property
     def block_samples(self) -> int:
         return self.user_tokens * self.samples_per_frame
 
@@ -219,7 +224,6 @@ class Bayling:
         return SlottedText(
             self.vocabulary.audio_codes(blocks[:, : self.user_tokens].reshape(-1))[np.newaxis],
             self.vocabulary.audio_codes(blocks[:, text_end:].reshape(-1))[np.newaxis],
-            self.user_tokens,  # the first block is never emitted
             tuple(self._written_replies(blocks[:, self.user_tokens : text_end].reshape(-1))),
         )
 

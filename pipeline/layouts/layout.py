@@ -36,7 +36,6 @@ class Written:
 
     user_codes: Codes  # [codebooks, frames], frame 0 first
     assistant_codes: Codes  # [codebooks, frames]
-    first_assistant_frame: int  # what comes before it is in no row
     replies: tuple[WrittenReply, ...]  # in order
 
 
@@ -67,6 +66,11 @@ class Layout(Protocol):
     @property
     def step_frames(self) -> int:
         """The fewest frames that speech can be moved by without another code, and with its text beside it."""
+        ...
+
+    @property
+    def first_assistant_frame(self) -> int:
+        """Of the assistant's channel, the first frame that stands in a row."""
         ...
 
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -127,8 +127,8 @@ class PairChecker:
         """What is wrong with the assistant's codes if the reply starts with frame `start` on the chosen side."""
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
         _, right = sides.replies
-        first = max(0, start - LEAK_FRAMES - sides.chosen.first_assistant_frame)
-        end = min(right.end_frames.start + LEAK_FRAMES - sides.chosen.first_assistant_frame, after.shape[1])
+        first = max(0, start - LEAK_FRAMES - self.layout.first_assistant_frame)
+        end = min(right.end_frames.start + LEAK_FRAMES - self.layout.first_assistant_frame, after.shape[1])
         if not np.array_equal(before[:, :first], after[:, :first]):
             yield "the assistant's audio before the late reply differs"
         if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
@@ -144,8 +144,9 @@ class PairChecker:
         codes = side.assistant_codes
         silent = np.ones(codes.shape[1], np.bool_)
         for reply in side.replies:
-            first, past = reply.start_frames[-1], reply.end_frames.start
-            silent[max(0, first - side.first_assistant_frame) : max(0, past - side.first_assistant_frame)] = False
+            edges = (reply.start_frames[-1], reply.end_frames.start)
+            first, past = (frame - self.layout.first_assistant_frame for frame in edges)
+            silent[max(0, first) : max(0, past)] = False
         return codes[:, silent]
 
     def _check_talking_on(self, sides: Sides) -> Iterator[str]:
@@ -156,7 +157,7 @@ class PairChecker:
             yield "the chosen side has the whole text of the reply, and the rejected side another text"
         if not self._may_differ_by(left, right, sides.later):
             yield f"the late reply does not stop {sides.later} samples later"
-        first_shown = sides.chosen.first_assistant_frame
+        first_shown = self.layout.first_assistant_frame
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
         fade = -(-self._samples(self.made_of.timing.fade_s) // self._frame)
         first = max(0, left.end_frames.start - 1 - fade - first_shown)
@@ -176,7 +177,7 @@ class PairChecker:
             return
         stop_frames = sides.replies[1].end_frames
         after, silence = sides.rejected.assistant_codes, self._silence(sides.chosen)
-        first_shown = sides.chosen.first_assistant_frame
+        first_shown = self.layout.first_assistant_frame
         if not right:
             if not _among(after[:, max(0, stop_frames[-1] - first_shown) :], silence):
                 yield "the assistant is not silent after the late stop"
@@ -194,7 +195,7 @@ class PairChecker:
     def _check_answer_from(self, sides: Sides, start: int, frames: int) -> Iterator[str]:
         """What is wrong with the assistant's codes if the answer starts with frame `start` on the chosen side."""
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
-        first_shown, silence = sides.chosen.first_assistant_frame, self._silence(sides.chosen)
+        first_shown, silence = self.layout.first_assistant_frame, self._silence(sides.chosen)
         right = sides.rejected.replies[sides.number + 1]
         first = max(0, start - LEAK_FRAMES - first_shown)
         end = min(right.end_frames.start - first_shown, after.shape[1])

@@ -70,7 +70,6 @@ class PairMaker:
     recipe: PairsRecipe
     scenario: Scenario
     layout: Layout
-    block_frames: int  # how many frames a row may leave out at the start of the assistant's channel
     sample_rate: int  # Hz
 
     def pair(self, dialogue_id: str, track: CodedTrack) -> Pair:
@@ -259,14 +258,13 @@ class PairMaker:
     def _silence(self, track: CodedTrack, channel: Role, end: int, frames: int) -> Codes:
         """Codes [codebooks, frames] of silence: the silent frames of a channel before `end`, repeated in order.
 
-        The assistant's first block is not used, because a row may leave it out: a check of the row alone must find each
-        silent frame in it.
+        Frames that a row leaves out are not used, because a check of the row alone must find each silent frame in it.
         """
         codes = (track.user_codes if channel == "user" else track.assistant_codes)[:, :end]
         if frames <= 0:
             return codes[:, :0]
         silent: NDArray[np.bool_] = np.ones(codes.shape[1], np.bool_)
-        silent[: self.block_frames if channel == "assistant" else 0] = False
+        silent[: self.layout.first_assistant_frame if channel == "assistant" else 0] = False
         for event in track.events:
             if event.channel == channel:
                 first = event.start_sample // track.samples_per_frame - LEAK_FRAMES

@@ -62,8 +62,7 @@ class PreferencesStage:
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         scenario = make_scenario(self.made_of.timing)
-        block, rate = self.described.layout.block_frames, self.described.sample_rate
-        maker = PairMaker(self.recipe, scenario, self.layout, block, rate)
+        maker = PairMaker(self.recipe, scenario, self.layout, self.described.sample_rate)
         encode = lru_cache(maxsize=4096)(self.text_tokenizer.encode)  # each take of a dialogue has the same texts
         pairs = []
         for row in rows:

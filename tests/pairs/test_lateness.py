@@ -61,7 +61,7 @@ def plain() -> Iterator[None]:
 def maker(layout: Any = LAYOUT, scenario: str = "turn_taking", **changes: Any) -> PairMaker:
     recipe = PairsRecipe.model_validate({"name": "test"} | changes)
     about = made_of(layout, scenario)
-    return PairMaker(recipe, make_scenario(about.timing), layout, about.layout.block_frames, RATE)
+    return PairMaker(recipe, make_scenario(about.timing), layout, RATE)
 
 
 def made_of(layout: Any, scenario: str) -> Recipe:

@@ -50,6 +50,10 @@ class Plain:
     def kinds_of_column(self) -> list[int]:
         return [0] * self.section.codebooks + [1] * self.section.codebooks + [2]
 
+    @property
+    def first_assistant_frame(self) -> int:
+        return self.section.shift
+
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
         frames, shift, codebooks = track.frames, self.section.shift, self.section.codebooks
         replies = np.full(frames, NO_REPLY, np.int32)
@@ -77,7 +81,7 @@ class Plain:
             raise ValueError(f"expected whole columns of {len(self.kinds_of_column)} ids")
         columns = ids.reshape(-1, len(self.kinds_of_column)).T
         user, assistant = columns[:codebooks].astype(np.int16), columns[codebooks:-1].astype(np.int16)
-        return Written(user, assistant, self.section.shift, tuple(self._replies(columns[-1])))
+        return Written(user, assistant, tuple(self._replies(columns[-1])))
 
     def _replies(self, ids: NDArray[np.int32]) -> Iterator[WrittenReply]:
         edges = np.flatnonzero(np.diff(np.pad(ids != NO_REPLY, 1).astype(np.int8)))

@@ -195,7 +195,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return mapping
     firsts: dict[str, Any] = {}
     for key, value in pairs:
-        mapping[key] = value if firsts.setdefault(key, value) == value else Unusable("a key that appears twice")
+        if firsts.setdefault(key, value) != value:
+            mapping[key] = Unusable("a key that appears twice")
     return mapping
 
 

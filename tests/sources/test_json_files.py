@@ -279,6 +279,7 @@ def test_a_value_that_nobody_uses_costs_no_row(tmp_path: Path, name: str) -> Non
     [
         (b'{"data": ["a", "b"], "data": ["c", "d"]}', "wrong_shape", "a key that appears twice"),
         (b'{"data": ["a", "b"], "id": 1, "id": 2}', "invalid_id", "a key that appears twice"),
+        (b'{"data": ["a", "b"], "id": 1, "id": 2, "id": 1}', "invalid_id", "a key that appears twice"),
         (b'{"data": ["a", ' + b"7" * 5000 + b"]}", "wrong_shape", "a number of 5000 digits"),
         (b'{"data": ["a", "b"], "id": ' + b"7" * 5000 + b"}", "invalid_id", "a number of 5000 digits"),
         (b'{"data": ["a", NaN]}', "wrong_shape", "a number"),

@@ -48,7 +48,7 @@ class Layout(Protocol):
     name: ClassVar[str]
     Spec: ClassVar[type[LayoutSection]]
     VOCABULARY: ClassVar[type[Vocabulary]]
-    """Of its rows."""
+    """What the ids of its rows mean."""
     KINDS: ClassVar[tuple[str, ...]]
     """Kinds of positions: weights of a loss are a mapping over them."""
     COLUMNS: ClassVar[tuple[pa.Field, ...]]

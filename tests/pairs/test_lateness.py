@@ -22,22 +22,15 @@ from duplexgen.pipeline.pairs.lateness import Pair, PairMaker, Side
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.scenarios.scenarios import make_scenario
 from duplexgen.pipeline.tokens.section import Tokens
+from duplexgen.pipeline.tokens.speech.melvq import MelVQ
+from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
 from duplexgen.pipeline.tokens.tokenizers import TEXT_TOKENIZERS
 from tests.seams.layout import Plain, PlainSection
 
 SPF, RATE, TALK, USER, GOES_ON = 1280, 16000, 500, 300, 250
 SECOND = RATE
 MARGIN = 40
-VOCABULARY = SharedVocabulary(
-    silence=4096,
-    assistant=4097,
-    pad=4098,
-    epad=4099,
-    audio_first_id=4100,
-    audio_size=2048,
-    text_size=4096,
-    end_of_text=6148,
-)
+VOCABULARY = SharedVocabulary.build(BytePairTokenizer(), MelVQ())
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
 
 

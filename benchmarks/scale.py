@@ -30,6 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dialogues", type=int, nargs="+", default=[100, 10_000], help="build this many dialogues")
     arguments = parser.parse_args()
+    if min(arguments.dialogues) <= PARTITION_SIZE:
+        parser.error(f"--dialogues: expected more than {PARTITION_SIZE}, which is one partition")
     print(f"{'dialogues':>10} {'driver MB':>10} {'s per dialogue':>14} {'whole build s':>14}")
     costs = []
     for number in arguments.dialogues:

@@ -75,7 +75,7 @@ class MelVQ:
         for start in range(0, len(sounding), BLOCK_FRAMES):
             where = sounding[start : start + BLOCK_FRAMES]
             block[: len(where)] = frames[where]
-            codes[where] = quantize(self._projector(block), self._books)[: len(where)]
+            codes[where] = quantize(self._projector(block)[: len(where)], self._books)
         return np.ascontiguousarray(codes.reshape(len(samples), -1, self.codebooks).transpose(0, 2, 1))
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:

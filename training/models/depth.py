@@ -15,14 +15,14 @@ public weights are of no use without them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-PerCodebook = Literal["shared", "mlp", "all"]
+from ..recipe import PerCodebook
+
 Cache = list[tuple[Tensor, Tensor]]  # per block: keys and values of the codebooks so far, [N, heads, codebooks, size]
 
 

@@ -6,8 +6,8 @@ column (equation 1), its head predicts the text of the next column, and a depth 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +16,20 @@ from transformers import AutoConfig, AutoModelForCausalLM, Cache, PreTrainedConf
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
+from ...pipeline.errors import UserError
 from .depth import DepthShape, DepthTransformer, LinearPerCodebook
 
 TEXT = 0  # the stream of text
 
 
-class StreamsConfig(PreTrainedConfig):
+class StreamsConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """The backbone's configuration, and the shape of the depth transformer."""
 
     model_type = "duplexgen_streams"
-    sub_configs = {"text_config": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
 
-    def __init__(
-        self, text_config: PreTrainedConfig | dict[str, Any] | None = None, depth: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
-        """text_config: of the backbone, with `model_type`. depth: fields of `DepthShape`."""
+    def __init__(self, text_config: Any = None, depth: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """text_config: the backbone's, or what makes it, with `model_type`. depth: fields of `DepthShape`."""
         if isinstance(text_config, dict):
             text_config = AutoConfig.for_model(**text_config)
         self.text_config = text_config
@@ -60,8 +59,9 @@ class StreamsForCausalLM(PreTrainedModel):
     def __init__(self, config: StreamsConfig) -> None:
         super().__init__(config)
         shape = config.depth_shape
-        self.backbone: PreTrainedModel = AutoModelForCausalLM.from_config(config.text_config)
-        width = self.get_input_embeddings().embedding_dim
+        from_config: Any = AutoModelForCausalLM.from_config
+        self.backbone: PreTrainedModel = from_config(config.text_config)
+        width = shape.input_size
         self.audio = nn.ModuleList([nn.Embedding(shape.audio_size, width) for _ in range(2 * shape.codebooks)])
         self.depth = DepthTransformer(shape)
         self.post_init()  # type: ignore[no-untyped-call]
@@ -151,6 +151,26 @@ class StreamsForCausalLM(PreTrainedModel):
         return losses.view(*speaks.shape, -1) * speaks[..., None]
 
 
+@torch.no_grad()
+def check_packing(network: StreamsForCausalLM) -> None:
+    """Raise UserError if the rows of a pack would see each other, or count positions through.
+
+    Classes of transformers keep them apart by `position_ids`, but not all of them do.
+    """
+    training = network.training
+    first, second = (torch.zeros(1, length, 1 + 2 * network.codebooks, dtype=torch.long) for length in (5, 3))
+    first += 1  # other ids than those of the second
+    network.eval()  # type: ignore[no-untyped-call]
+    packed = network(torch.cat([first, second], dim=1), position_ids=torch.tensor([[*range(5), *range(3)]])).hidden
+    apart = torch.cat([network(row).hidden for row in (first, second)], dim=1)
+    network.train(training)
+    if not torch.allclose(packed, apart, atol=1e-3 * float(apart.abs().max())):
+        raise UserError(
+            f"rows of a pack see each other in the model's class, {type(network.backbone).__name__}: remove "
+            "optimization.pack_columns from the recipe, or use another model, such as Llama or Qwen."
+        )
+
+
 @contextmanager
 def _inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
     """The inputs of a module, each time that it is called. The head's input is the hidden state, in any model."""
@@ -165,11 +185,6 @@ def _inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
 def _cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
     """ℓ of ids [...], float32. logits: [..., size]."""
     return functional.cross_entropy(logits.flatten(0, -2).float(), ids.flatten(), reduction="none").view_as(ids)
-
-
-def depth_settings(shape: DepthShape) -> dict[str, Any]:
-    """`depth` of a StreamsConfig."""
-    return asdict(shape)
 
 
 AutoConfig.register(StreamsConfig.model_type, StreamsConfig)

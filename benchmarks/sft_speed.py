@@ -78,7 +78,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from datasets import load_dataset
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    from duplexgen.training.batch import USER_KIND, kinds_of
+    from duplexgen.training.batch import USER_KIND
     from duplexgen.training.models.model import start_from_config
     from duplexgen.training.sequences import SequenceFormat
 
@@ -96,8 +96,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
         for index, row in enumerate(rows):
             sequence = torch.tensor(row["input_ids"])
             ids[index, : len(sequence)] = sequence
-            kinds = torch.from_numpy(kinds_of(sequence.numpy(), (), sequence_format))
-            labels[index, : len(sequence)] = sequence.masked_fill(kinds == USER_KIND, -100)
+            labels[index, : len(sequence)] = sequence.masked_fill(sequence_format.kinds_of(sequence) == USER_KIND, -100)
         return {"input_ids": ids, "labels": labels}
 
     class Timed(TrainerCallback):

@@ -39,8 +39,8 @@ class Batch:
 
 def kinds_of(ids: Ids, parts: Parts, sequence_format: SequenceFormat) -> NDArray[np.uint8]:
     """The kind of each id, of the shape of the ids: an index into the format's kinds."""
-    layout = sequence_format.layout
-    return np.concatenate([layout.kinds({layout.IDS: ids[start:end].T}).T for start, end in _spans(ids, parts)])
+    spans = _spans(ids, parts)
+    return np.concatenate([sequence_format.kinds_of(torch.tensor(ids[start:end])).numpy() for start, end in spans])
 
 
 def learned_kinds(sequence_format: SequenceFormat) -> Tensor:
@@ -53,7 +53,7 @@ def make_batch(
 ) -> Batch:
     """One row per sequence; None has nothing but padding. parts: of each sequence."""
     length = max(SHORTEST, *(0 if ids is None else len(ids) for ids in sequences))
-    shape = (len(sequences), length, sequence_format.layout.streams)
+    shape = (len(sequences), length, sequence_format.streams)
     ids, kinds = torch.zeros(shape, dtype=torch.long), torch.full(shape, USER_KIND)
     positions = torch.arange(length).repeat(len(sequences), 1)
     for row, (own, own_parts) in enumerate(zip(sequences, parts, strict=True)):

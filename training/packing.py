@@ -25,7 +25,7 @@ class PackedData:
 
     def check(self) -> None:
         """Raise UserError if these data cannot be packed so."""
-        if self.data.format.layout.streams == 1:
+        if self.data.format.streams == 1:
             raise UserError(
                 f"optimization.pack_columns is for layouts of parallel streams, and {self.data.folders[0]} has the "
                 f"layout {self.data.format.layout.name}. Remove it from the recipe."
@@ -42,8 +42,8 @@ class PackedData:
         return [[self._packs_of(group) for group in groups] for groups in self.data.groups]
 
     def _packs_of(self, group: RowGroup) -> list[list[int]]:
-        order = generator(self.seed, str(group.first_row), "packs").permutation(len(group.num_ids))
-        return first_fit(group.num_ids, order, self.limit)
+        order = generator(self.seed, str(group.first_row), "packs").permutation(len(group.lengths))
+        return first_fit(group.lengths, order, self.limit)
 
     @cached_property
     def groups(self) -> list[list[RowGroup]]:
@@ -53,8 +53,8 @@ class PackedData:
         for groups, packs_of_groups in zip(self.data.groups, self.packs, strict=True):
             sets.append([])
             for group, packs in zip(groups, packs_of_groups, strict=True):
-                lengths = np.array([group.num_ids[pack].sum() for pack in packs], np.int32)
-                sets[-1].append(replace(group, first_row=first, num_ids=lengths))
+                lengths = np.array([group.lengths[pack].sum() for pack in packs], np.int32)
+                sets[-1].append(replace(group, first_row=first, lengths=lengths))
                 first += len(packs)
         return sets
 

@@ -80,7 +80,7 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
 
 def start(model: Model, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
     """What a recipe starts from, ready for the sequences of a data set. Raises UserError if they do not go together."""
-    if model.depth is not None and sequence_format.layout.streams == 1:
+    if model.depth is not None and sequence_format.streams == 1:
         raise UserError(
             "model.depth is for layouts of parallel streams, and the data set has the layout "
             f"{sequence_format.layout.name}. Remove it from the recipe."
@@ -121,7 +121,7 @@ def start_from_pretrained(
         return _ending(network, sequence_format)
     if rows < sequence_format.size:
         network.resize_token_embeddings(sequence_format.size)
-    if sequence_format.layout.streams > 1:
+    if sequence_format.streams > 1:
         shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
         network = StreamsForCausalLM.around(network, asdict(shape))
     return _ending(network, sequence_format)
@@ -196,7 +196,7 @@ def start_from_config(
         from_config: Any = AutoModelForCausalLM.from_config
         with torch.device("meta"):  # no memory is taken
             outline = from_config(configuration, dtype=torch.float32)
-            if sequence_format.layout.streams > 1:
+            if sequence_format.streams > 1:
                 shape = _depth_shape(depth or Depth(), sequence_format, _width(outline))
                 configuration = StreamsConfig(text_config=configuration, depth=asdict(shape))
                 outline = from_config(configuration, dtype=torch.float32)
@@ -233,7 +233,7 @@ def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where:
                 f"the model {where} has {rows} rows in its {name}, but the vocabulary has {sequence_format.size} ids: "
                 "they do not belong together. Use a model that was trained on this vocabulary."
             )
-    streams, expected = _streams(network), sequence_format.layout.streams
+    streams, expected = _streams(network), sequence_format.streams
     if streams != expected:
         raise UserError(f"the model {where} reads {streams} ids per position, and the layout has {expected}. {ANOTHER}")
     if isinstance(network, StreamsForCausalLM):

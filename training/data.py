@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ class Row:
     number: int  # counted through all data sets
     dialogue_id: str
     sequences: tuple[NDArray[np.int32], ...]  # one per side, ids [length], or [length, streams] if there are several
+    parts: tuple[int, ...] = ()  # lengths of the rows that are packed in it, in order; empty: it is no pack
 
     @property
     def num_ids(self) -> int:
@@ -183,11 +184,30 @@ class TrainingData:
         return sequences
 
 
+class Rows(Protocol):
+    """What batches are made of."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of ids, one per side."""
+        ...
+
+    @property
+    def groups(self) -> list[list[RowGroup]]:
+        """Row groups of each data set."""
+        ...
+
+    @property
+    def num_rows(self) -> int: ...
+
+    def read(self, group: RowGroup) -> list[Row]: ...
+
+
 @dataclass(frozen=True)
 class Batches:
     """The batches of each epoch: rows of similar length, in an order that the seed decides."""
 
-    data: TrainingData
+    data: Rows
     seed: int
     batch_size: int
     shuffle_rows: int

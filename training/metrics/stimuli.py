@@ -34,16 +34,19 @@ class Stimulus:
 
 
 def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
-    """Raise UserError unless the data set is whole and a model of this format can be evaluated on it."""
+    """Raise UserError unless the data set is whole and a model of this format can hear its users.
+
+    Its layout and its tokenizers may be others than the model's: only the audio is used.
+    """
     if failures := check_whole(dataset):
         listed = "\n".join(f"  {failure}" for failure in failures[:5])
         raise UserError(f"{dataset.path} is not a whole data set, as `duplexgen verify` says:\n{listed}")
-    theirs, ours = dataset.described, sequence_format.described
-    if differing := theirs.unlike(ours):
-        of_set, of_model = theirs.model_dump(), ours.model_dump()
-        listed = "; ".join(f"{key}: {of_set[key]}, the model's {of_model[key]}" for key in differing)
-        advice = "Build the evaluation set with the tokenizers and the layout that the model was trained with."
-        raise UserError(f"{dataset.path} is not in the model's format: vocabulary.json differs in {listed}. {advice}")
+    theirs, ours = dataset.described.sample_rate, sequence_format.sample_rate
+    if theirs != ours:
+        raise UserError(
+            f"{dataset.path} has audio of {theirs} Hz, and the model hears {ours} Hz. Build the evaluation set with "
+            f"`output: {{sample_rate: {ours}}}`."
+        )
     if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
         raise UserError(
             f"{dataset.path} has no column {', '.join(missing)}. An evaluation set is built by `duplexgen build` with "

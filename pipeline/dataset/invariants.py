@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..audio import flac
 from ..dialogue import CHANNELS, CodedTrack, Event
 from ..layouts.layout import Layout
-from ..scenarios.scenario import Scenario
+from ..scenarios.scenario import Grid, Scenario
 from ..scenarios.scenarios import make_scenario
 from ..sources.section import Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
@@ -51,14 +51,15 @@ class Checker:
             yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
         frames = len(row["user_codes"][0]) - self.margin_frames if row["user_codes"] else 0
         events = read_events(row["events"])
+        texts = [self.text_tokenizer.encode(fields["text"]) for fields in row["events"]]
         misplaced = [*self._misplaced(events, frames * self.samples_per_frame)]
         misshapen = [*self._misshapen_codes(row, frames)]
-        yield from misplaced or self._check_events(row, events, frames * self.samples_per_frame)
+        yield from misplaced or self._check_events(row, events, texts, frames * self.samples_per_frame)
         yield from misshapen
         if not misplaced and not misshapen:
             track = read_track(row, self.margin_frames, self.samples_per_frame)
             yield from self._check_uncut(track)
-            yield from self.layout.check(row, track, [self.text_tokenizer.encode(text) for text in track.texts])
+            yield from self.layout.check(row, track, texts)
         if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
             has = "has no audio" if row.get("audio") is None else "has audio"
             yield f"it {has}, and output.audio of the recipe is {self.recipe.output.audio}"
@@ -83,22 +84,25 @@ class Checker:
             if event.is_cut != (event.cut_by is not None):
                 yield f"event {index}: cut_by and whole_end_sample disagree on whether it is cut"
 
-    def _check_events(self, row: Row, events: Sequence[Event], end: int) -> Iterator[str]:
-        timing, rate = self.recipe.timing, self.recipe.output.sample_rate
-        yield from self._scenario.check(events, rate)
-        user_voice = next((fields["voice"] for fields in row["events"] if fields["channel"] == "user"), "")
-        for index, (event, fields) in enumerate(zip(events, row["events"], strict=True)):
+    def _check_events(
+        self, row: Row, events: Sequence[Event], texts: Sequence[Sequence[int]], end: int
+    ) -> Iterator[str]:
+        timing, grid = self.recipe.timing, Grid(self.recipe.output.sample_rate, self.samples_per_frame)
+        yield from self._scenario.check(events, [len(ids) for ids in texts], grid)
+        speakers = self._scenario.speakers(events)
+        user_voice = next((of["voice"] for of, role in zip(row["events"], speakers, strict=True) if role == "user"), "")
+        for index, (event, speaker, fields) in enumerate(zip(events, speakers, row["events"], strict=True)):
             text, spoken = fields["text"], fields["spoken_text"]
             if not text.strip():
                 yield f"event {index} has no text"
             if spoken != (text[: len(spoken)] if event.is_cut else text):
                 part = "the beginning of its text" if event.is_cut else "its text"
                 yield f"event {index}: spoken_text is not {part}"
-            voice = self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice
+            voice = self.recipe.speech.assistant_voice if speaker == "assistant" else user_voice
             if fields["voice"] != voice:
                 yield f"event {index} has the voice {reprlib.repr(fields['voice'])}, expected {reprlib.repr(voice)}"
             yield from self._check_words(index, event, spoken, fields["words"])
-        if max(event.end_sample for event in events) + round(timing.tail_s * rate) > end:
+        if max(event.end_sample for event in events) + grid.samples(timing.tail_s) > end:
             yield "the last event leaves less silence than tail_s"
 
     def _check_words(

@@ -98,7 +98,8 @@ class BargeIns(Turns):
     def check_stop(self, late: Late, grid: Grid) -> Iterator[str]:
         """What is wrong with the stop of a late reply in its row, in words."""
         if not grid.within(late.delay_samples, self.timing.reaction_delay_s):
-            yield f"chosen_delay_s is {late.delay_samples / grid.sample_rate:g}, outside reaction_delay_s of the data set"
+            delay_s = late.delay_samples / grid.sample_rate
+            yield f"chosen_delay_s is {delay_s:g}, outside reaction_delay_s of the data set"
 
 
 def stopping_late(events: Sequence[Event]) -> list[Late]:

@@ -1,7 +1,7 @@
 """Semi-duplex: the assistant writes down what the user said before it answers (FLM-Audio section 3.2.2).
 
-The paper's ASR-Response-TTS style. After a turn of the user's, `<asr>`, its transcript and `<answer>` are written, one id
-per frame. Then comes the text of the reply, and its speech some frames later. In integers, for a turn that ends at
+The paper's ASR-Response-TTS style. After a turn of the user's, `<asr>`, its transcript and `<answer>` are written, one
+id per frame. Then comes the text of the reply, and its speech some frames later. In integers, for a turn that ends at
 sample E, with n ids, spf samples per frame and L = `text_lead_frames`:
 
     first frame of the reply = ceil(E / spf) + n + 2 + L
@@ -81,4 +81,4 @@ class SemiDuplex(Turns):
             yield "a reply stops late: in this scenario, replies can only start late"
         elif late.delay_samples < least:
             delay_s, least_s = late.delay_samples / grid.sample_rate, least / grid.sample_rate
-            yield f"chosen_delay_s is {delay_s:g}, expected {least_s:g} at least: a transcript is written before a reply"
+            yield f"chosen_delay_s is {delay_s:g}, expected at least {least_s:g}, for a transcript before the reply"

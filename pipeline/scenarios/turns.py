@@ -60,7 +60,7 @@ class Turns:
         return Timeline(tuple(events), end)
 
     def check_turns(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
-        """What is wrong with the events, in words; where a reply is cut is not checked. text_ids: as `check` has them."""
+        """What is wrong with the events, in words; where a reply is cut is not checked. text_ids: as in `check`."""
         if not events or [event.channel for event in events] != ["user", "assistant"] * (len(events) // 2):
             yield "turns do not alternate from user to assistant"
             return

@@ -71,7 +71,7 @@ class BargeIns(Turns):
         latest = roomy if roomy >= earliest else length - reaction - 1
         return Cut(clock.draw_between(earliest, latest), reaction)
 
-    def check(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         yield from self.check_turns(events, text_ids, grid)
         for index, event in enumerate(events):
             if event.cut_by is not None:

@@ -38,7 +38,7 @@ class Interruption(BargeIns):
             indices = [list(eligible)[clock.rng.integers(len(eligible))]]
         return self.place_cut(spoken, clock, {index: eligible[index] for index in indices})
 
-    def check(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         yield from super().check(events, text_ids, grid)
         if not any(event.is_cut for event in events):
             yield "no reply is cut"

@@ -58,7 +58,7 @@ class Pieces:
             raise ValueError("the number of text ids of a piece is not known")
         return (grid.frames(end_sample) + text_ids) * grid.frame_samples
 
-    def check(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         for index, event in enumerate(events):
             if event.channel != self.timing.channel:
                 yield f"event {index} is on the channel of the {event.channel}, expected {self.timing.channel}"
@@ -69,7 +69,8 @@ class Pieces:
         if events and not grid.within(events[0].start_sample, self.timing.lead_in_s):
             yield f"the first piece starts at sample {events[0].start_sample}, outside lead_in_s"
         for index, (before, event) in enumerate(pairwise(events), start=1):
-            silence = event.start_sample - self._written(before.end_sample, text_ids[index - 1], grid)
+            ids = None if text_ids is None else text_ids[index - 1]
+            silence = event.start_sample - self._written(before.end_sample, ids, grid)
             if not grid.within(silence, self.timing.silence_s):
                 over = "the transcript of the piece" if self.needs_text_ids else "the piece"
                 yield f"event {index} starts {silence} samples after {over} before it, outside silence_s"

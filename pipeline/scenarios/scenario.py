@@ -95,7 +95,7 @@ class Scenario(Protocol):
 
     @property
     def needs_text_ids(self) -> bool:
-        """Whether `lay_out` must know how many ids each text has. Then the text tokenizer shapes the track."""
+        """Whether `lay_out` and `check` must know how many ids each text has: then the text tokenizer shapes tracks."""
         ...
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
@@ -106,10 +106,10 @@ class Scenario(Protocol):
         """
         ...
 
-    def check(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         """What is wrong with the events of a track, in words; what holds in every scenario is checked elsewhere.
 
-        text_ids: how many ids the text of each event has.
+        text_ids: how many ids the text of each event has; None unless `needs_text_ids`.
         """
         ...
 

@@ -25,7 +25,7 @@ class TurnTaking(Turns):
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         return self.place(spoken, clock, {})
 
-    def check(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         yield from self.check_turns(events, text_ids, grid)
         yield from check_none_cut(events)
 

@@ -59,7 +59,7 @@ class Turns:
         end = max(event.end_sample for event in events) + clock.samples(timing.tail_s)
         return Timeline(tuple(events), end)
 
-    def check_turns(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check_turns(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         """What is wrong with the events, in words; where a reply is cut is not checked. text_ids: as in `check`."""
         if not events or [event.channel for event in events] != ["user", "assistant"] * (len(events) // 2):
             yield "turns do not alternate from user to assistant"
@@ -76,7 +76,8 @@ class Turns:
         for index, (before, event) in enumerate(pairwise(events), start=1):
             gap = event.start_sample - before.end_sample
             if event.channel == "assistant":
-                if event.start_sample not in self.reply_starts(before.end_sample, text_ids[index - 1], grid):
+                ids = None if text_ids is None else text_ids[index - 1]
+                if event.start_sample not in self.reply_starts(before.end_sample, ids, grid):
                     yield f"event {index} starts {gap} samples after the user's end, not {self.RULE}"
             elif before.cut_by is None and not grid.within(gap, self.timing.next_turn_gap_s):
                 yield f"event {index} starts {gap} samples after the assistant's end, outside next_turn_gap_s"

@@ -38,7 +38,7 @@ def lay(scenario: Scenario, lengths_s: Sequence[float], rate: int, seed: int, id
 
 def wrong(scenario: Scenario, events: Sequence[Event], rate: int, ids: TextIds | None = None) -> list[str]:
     """What a scenario finds wrong with events."""
-    return list(scenario.check(events, ids or [0] * len(events), Grid(rate, frame(rate))))
+    return list(scenario.check(events, ids if scenario.needs_text_ids else None, Grid(rate, frame(rate))))
 
 
 def changed(events: Sequence[Event], index: int, **fields: object) -> list[Event]:

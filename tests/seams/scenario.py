@@ -35,7 +35,7 @@ class Overlapping:
             start = start + until_reply if is_user else max(event.end_sample for event in events) + 16000
         return Timeline(tuple(events), max(event.end_sample for event in events) + clock.samples(self.timing.tail_s))
 
-    def check(self, events: Sequence[Event], text_ids: Sequence[int], grid: Grid) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         for index, event in enumerate(events):
             if event.answers is not None and not event.start_sample < events[event.answers].end_sample:
                 yield f"event {index} does not start during the event that it answers"

@@ -72,7 +72,7 @@ def test_pieces_keep_the_voices_of_their_speakers_and_their_words(said: pa.Table
         for index, of in enumerate(row["events"]):
             damaged = copy.deepcopy(row)
             damaged["events"][index]["voice"] = row["events"][index - 1]["voice"]
-            assert f"event {index} has the voice" in " ".join(checker.check(damaged)), of["text"]
+            assert "has the voice" in " ".join(checker.check(damaged)), of["text"]
         damaged = copy.deepcopy(row)
         damaged["events"][1] |= {"answers": 0, "words": None}
         assert "event 1: answers is 0, expected an event of the other channel" in list(checker.check(damaged))

@@ -26,8 +26,8 @@ class Stimulus:
     """What one user says, and then silence."""
 
     dialogue_id: str
-    scenario: str  # turn_taking: one question. interruption: two, the second one during a reply
-    questions: tuple[str, ...]
+    scenario: str
+    questions: tuple[str, ...]  # one; or two and more, the last one during a reply
     samples: NDArray[np.int16]  # [samples] at the model's rate, whole blocks
     user_end_sample: int  # as it was laid out
     barge_in_sample: int | None  # where the second question starts; None: nothing is interrupted
@@ -66,7 +66,8 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     """The user's channel to the end of the first question; if a reply is cut, to the end of the event that cuts it.
 
-    Raises DialogueRejected if the row has no audio, or if its scenario cuts replies and none is cut.
+    Raises DialogueRejected if the row has no audio, if its scenario cuts a reply in each row and none is cut, or if
+    nothing is answered, so that the model would have to answer what is no question.
     """
     events = read_events(row["events"])
     last, barge_in = _last_question(events, row["scenario"])
@@ -74,6 +75,8 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     end = last.end_sample
     if not 0 <= last.start_sample <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
         raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
+    if all(event.answers is None for event in events):
+        raise DialogueRejected("nothing_answered", f"nobody is answered in the scenario {row['scenario']}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples

@@ -59,7 +59,7 @@ SMALL: dict[str, Any] = {
 
 def small_model() -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
-    vocabulary = SharedVocabulary.build(text, speech)
+    vocabulary = SharedVocabulary.build(BaylingSection(), text, speech)
     layout = BaylingSection()
     description = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
     sequence_format = SequenceFormat(Described.model_validate(description))

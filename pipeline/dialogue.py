@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -110,10 +110,33 @@ class Event:
     whole_end_sample: int  # where its audio would have stopped without a cut
     answers: int | None = None  # index of the event that it replies to
     cut_by: int | None = None  # index of the event at which its speaker stops
+    words: tuple[Word, ...] | None = None  # that are heard, on the track; None: their times are not known, or not yet
 
     @property
     def is_cut(self) -> bool:
         return self.end_sample < self.whole_end_sample
+
+    def later(self, samples: int) -> "Event":
+        """The event, moved by so many samples."""
+        words = self.words and tuple(
+            Word(word.text, word.start_sample + samples, word.end_sample + samples) for word in self.words
+        )
+        return replace(
+            self,
+            start_sample=self.start_sample + samples,
+            end_sample=self.end_sample + samples,
+            whole_end_sample=self.whole_end_sample + samples,
+            words=words,
+        )
+
+    def stopped(self, sample: int) -> "Event":
+        """The event, heard up to this sample at most."""
+        words = self.words and tuple(
+            Word(word.text, word.start_sample, min(word.end_sample, sample))
+            for word in self.words
+            if word.start_sample < sample
+        )
+        return replace(self, end_sample=min(self.end_sample, sample), words=words)
 
 
 TURN, BARGE_IN = "turn", "barge_in"

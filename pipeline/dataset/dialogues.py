@@ -129,7 +129,8 @@ class DialogueRows:
     def before_rows(self) -> Iterator[str]:
         """Whether vocabulary/ has the tokenizer that the recipe's give, each word and rule of it."""
         file = f"{VOCABULARY_FOLDER}/{TOKENIZER_FILES[0]}"
-        built = self.dataset.layout.VOCABULARY.build(self.checker.text_tokenizer, self.checker.speech_tokenizer)
+        section, layout = self.dataset.described.layout, self.dataset.layout
+        built = layout.VOCABULARY.build(section, self.checker.text_tokenizer, self.checker.speech_tokenizer)
         assert built.tokenizer_json, "a vocabulary that is built has its tokenizer"
         if json.loads(built.tokenizer_json) != read_json(self.dataset.path / file, LARGEST_TOKENIZER_BYTES):
             name = self.dataset.tokens.text_tokenizer

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..audio import flac
 from ..dialogue import CHANNELS, CodedTrack, Event
+from ..errors import DialogueRejected
 from ..layouts.layout import Layout
 from ..scenarios.scenario import Scenario
 from ..scenarios.scenarios import make_scenario
@@ -58,12 +59,20 @@ class Checker:
         if not misplaced and not misshapen:
             track = read_track(row, self.margin_frames, self.samples_per_frame)
             yield from self._check_uncut(track)
-            yield from self.layout.check(row, track, [self.text_tokenizer.encode(text) for text in track.texts])
+            yield from self._check_layout(row, track)
         if (row.get("audio") is not None) != (self.recipe.output.audio == "flac"):
             has = "has no audio" if row.get("audio") is None else "has audio"
             yield f"it {has}, and output.audio of the recipe is {self.recipe.output.audio}"
         if row.get("audio") is not None and not misplaced and not misshapen:
             yield from self._check_audio(row, track)
+
+    def _check_layout(self, row: Row, track: CodedTrack) -> Iterator[str]:
+        try:
+            texts = [self.text_tokenizer.encode(text) for text in self.layout.texts(track)]
+        except DialogueRejected as error:
+            yield f"its texts cannot be encoded: {error}"
+            return
+        yield from self.layout.check(row, track, texts)
 
     def _misplaced(self, events: Sequence[Event], end: int) -> Iterator[str]:
         """What is wrong with the places of events, and with the events that they name."""

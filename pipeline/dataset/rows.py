@@ -55,6 +55,7 @@ def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
             row["whole_end_sample"],
             row["answers"],
             row["cut_by"],
+            read_words(row.get("words")),
         )
         for index, row in enumerate(rows)
     )

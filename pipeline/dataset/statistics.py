@@ -41,6 +41,7 @@ QUANTITIES: dict[str, Quantity] = {
     "overlap_share": Quantity("Share of time both speak", "", 0, 0.5, 50),
     "turns": Quantity("Turns per dialogue", "", 0, 40, 40),
     "text_tokens": Quantity("Text tokens per reply", "", 0, 400, 200),
+    "columns": Quantity("Columns per row", "", 0, 4000, 80),
     "sequence_ids": Quantity("Ids per sequence", "", 0, 8000, 80),
     "chosen_delay_s": Quantity("Delay of the chosen side", "s", 0, 6, 120),
     "rejected_delay_s": Quantity("Delay of the rejected side", "s", 0, 6, 120),

@@ -86,7 +86,7 @@ def _check_described(dataset: Dataset) -> Iterator[str]:
                 tokenizer.samples_per_frame * recipe.output.sample_rate,
             ),
         ]
-        for found in described.vocabulary.check_codes(tokenizer.codebook_size):
+        for found in described.vocabulary.check_codes(tokenizer.codebooks, tokenizer.codebook_size):
             yield f"{VOCABULARY}: {found}"
     for name, value, expected in said:
         if value != expected:

@@ -96,6 +96,7 @@ class Bayling:
         pa.field("num_blocks", pa.int32(), nullable=False),
     )
     IDS: ClassVar[str] = "input_ids"
+    streams: ClassVar[int] = 1
 
     @property
     def user_tokens(self) -> int:
@@ -137,6 +138,9 @@ class Bayling:
         """How much of the user's channel has been observed when a reply is decided on."""
         block = self.assistant_slot(reply_start_sample) // self.text_tokens
         return (block + 1) * self.block_samples
+
+    def texts(self, track: CodedTrack) -> Sequence[str]:
+        return track.texts
 
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
         n = self.user_tokens

@@ -54,7 +54,7 @@ class Layout(Protocol):
     COLUMNS: ClassVar[tuple[pa.Field, ...]]
     """Of a row, beside those that all layouts have."""
     IDS: ClassVar[str]
-    """Of COLUMNS, the one that a model reads: an id for each position."""
+    """Of COLUMNS, the one that a model reads: an id for each position, or for each position of each stream."""
 
     def __init__(self, section: LayoutSection, vocabulary: Vocabulary, samples_per_frame: int) -> None: ...
 
@@ -73,8 +73,20 @@ class Layout(Protocol):
         """Of the assistant's channel, the first frame that stands in a row."""
         ...
 
+    @property
+    def streams(self) -> int:
+        """How many ids each position of a row has. If there are several, `IDS` is a list of streams, [streams, T]."""
+        ...
+
+    def texts(self, track: CodedTrack) -> Sequence[str]:
+        """The texts whose ids `encode` needs, such as what each event says, whole.
+
+        Raises DialogueRejected if the track does not have them.
+        """
+        ...
+
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
-        """The columns of a row. texts: ids of what each event says, whole.
+        """The columns of a row. texts: the ids of each text of `texts`.
 
         Raises DialogueRejected if the track does not fit the layout.
         """

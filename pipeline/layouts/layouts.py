@@ -6,11 +6,13 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from ..recipe.sections import of_its_part
 from .bayling import Bayling, BaylingSection
+from .flm import FLM
 from .layout import Layout
+from .moshi import Moshi
 from .section import LayoutSection
 from .vocabulary import Vocabulary
 
-LAYOUTS: dict[str, type[Layout]] = {Bayling.name: Bayling}
+LAYOUTS: dict[str, type[Layout]] = {Bayling.name: Bayling, FLM.name: FLM, Moshi.name: Moshi}
 DEFAULT = BaylingSection()
 
 AnyLayoutSection = Annotated[

@@ -14,6 +14,7 @@ from ..errors import DialogueRejected, UserError
 from ..recipe.sections import Section
 from ..tokens.described import Id, Name
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from .section import LayoutSection
 from .vocabulary import END_OF_TEXT, Vocabulary
 
 STATE_TOKENS = {"silence": "[SILENCE]", "assistant": "<|assistant|>", "pad": "[PAD]", "epad": "[EPAD]"}
@@ -64,7 +65,7 @@ class SharedVocabulary(Vocabulary):
             raise ValueError(f"text ids (0 … {self.text_size - 1}), state ids and audio ids must not meet: {self}")
 
     @classmethod
-    def build(cls, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> Self:
+    def build(cls, section: LayoutSection, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> Self:
         """Text ids first, then the state tokens, then one token per code of codebook 0, then `<|endoftext|>`.
 
         Tokens that the text tokenizer already has keep their ids, for any use; every id is looked up by its string.
@@ -136,7 +137,7 @@ class SharedVocabulary(Vocabulary):
         if names.get(ids[-1] + 1) == audio_token(len(ids)):
             yield f"audio.size is {len(ids)}, and the tokenizer has an id for the next code, too"
 
-    def check_codes(self, codebook_size: int) -> Iterator[str]:
+    def check_codes(self, codebooks: int, codebook_size: int) -> Iterator[str]:
         if self.audio_size > codebook_size:
             yield f"audio.size is {self.audio_size}, of {codebook_size} codes"
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..recipe.sections import Section
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from .section import LayoutSection
 
 END_OF_TEXT = "<|endoftext|>"
 """What collators pad with and generation stops at; in no sequence of ours."""
@@ -41,8 +42,11 @@ class Vocabulary(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> Self:
-        """The vocabulary of rows made with these tokenizers. Raises UserError if they do not go together."""
+    def build(cls, section: LayoutSection, text_tokenizer: TextTokenizer, speech_tokenizer: SpeechTokenizer) -> Self:
+        """The vocabulary of rows made with these tokenizers. Raises UserError if they do not go together.
+
+        section: what the recipe says of the layout.
+        """
 
     @classmethod
     @abstractmethod
@@ -63,7 +67,7 @@ class Vocabulary(ABC):
         """Which ids have another name in a tokenizer than the layout gives them, in words. names: of its ids."""
 
     @abstractmethod
-    def check_codes(self, codebook_size: int) -> Iterator[str]:
+    def check_codes(self, codebooks: int, codebook_size: int) -> Iterator[str]:
         """What is wrong with the ids of codes, in words, of a speech tokenizer with so many codes per codebook."""
 
     def is_text(self, ids: ArrayLike) -> NDArray[np.bool_]:

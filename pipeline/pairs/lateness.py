@@ -187,7 +187,7 @@ class PairMaker:
         whole = np.concatenate([codes[:, : uncut.first_frame], talking, waiting, silence, codes[:, again:]], axis=1)
         cut_by = reply.cut_by if stop < reply.whole_end_sample else None
         events = [*_moved(track.events, answers[0], pause)] if answers else [*track.events]
-        events[late.event] = replace(reply, end_sample=stop, cut_by=cut_by)
+        events[late.event] = replace(reply, end_sample=stop, cut_by=cut_by, words=None)
         return chosen, self._ending(replace(track, assistant_codes=whole, events=tuple(events)), end)
 
     def _pause(self, stop: int, resumes: int) -> int:
@@ -236,12 +236,7 @@ class PairMaker:
             user_codes=self._filled(track, "user", end, length, length),
             assistant_codes=self._filled(track, "assistant", end, own, length),
             events=tuple(
-                replace(
-                    event,
-                    end_sample=min(event.end_sample, stop),
-                    answers=place.get(event.answers),
-                    cut_by=place.get(event.cut_by),
-                )
+                replace(event.stopped(stop), answers=place.get(event.answers), cut_by=place.get(event.cut_by))
                 for event in events
             ),
             texts=tuple(track.texts[index] for index in indices),
@@ -286,13 +281,6 @@ def _of_assistant(events: Sequence[Event], after: int) -> list[int]:
 def _moved(events: Sequence[Event], first: int, later: int) -> tuple[Event, ...]:
     """Events of which the assistant's, from index `first` on, are later by so many samples."""
     return tuple(
-        replace(
-            event,
-            start_sample=event.start_sample + later,
-            end_sample=event.end_sample + later,
-            whole_end_sample=event.whole_end_sample + later,
-        )
-        if index >= first and event.channel == "assistant"
-        else event
+        event.later(later) if index >= first and event.channel == "assistant" else event
         for index, event in enumerate(events)
     )

@@ -75,7 +75,6 @@ class PreferencesStage:
         pair = maker.pair(row["dialogue_id"], track)
         if self.recipe.retokenize:
             pair = retokenized(pair, track, row["audio"]["bytes"], maker.sample_rate, self.speech_tokenizer)
-        texts = [encode(text) for text in track.texts]
         pair_row = {
             "dialogue_id": row["dialogue_id"],
             "scenario": row["scenario"],
@@ -85,7 +84,7 @@ class PreferencesStage:
             "capped": pair.capped,
         }
         for name, side in zip(SIDES, (pair.chosen, pair.rejected), strict=True):
-            columns = self.layout.encode(side.track, [texts[index] for index in side.kept])
+            columns = self.layout.encode(side.track, [encode(text) for text in self.layout.texts(side.track)])
             pair_row |= {f"{name}_{column}": value for column, value in columns.items()}
         if pair.capped:
             account.note(CAPPED)

@@ -60,7 +60,7 @@ class SequencesStage:
         self.layout = make_layout(self.section, self._vocabulary(), self.samples_per_frame)
 
     def _vocabulary(self) -> Vocabulary:
-        return LAYOUTS[self.section.name].VOCABULARY.build(self.text_tokenizer, self.speech_tokenizer)
+        return LAYOUTS[self.section.name].VOCABULARY.build(self.section, self.text_tokenizer, self.speech_tokenizer)
 
     def write_vocabulary(self, out: Path) -> list[str]:
         """Write what a reader needs to take the rows apart; returns the files, relative to `out`."""
@@ -84,7 +84,7 @@ class SequencesStage:
         for row in rows:
             with account.each(row["dialogue_id"]):
                 track = read_track(row, self.tokens.margin_frames, self.samples_per_frame)
-                texts = [self.text_tokenizer.encode(text) for text in track.texts]
+                texts = [self.text_tokenizer.encode(text) for text in self.layout.texts(track)]
                 columns = self.layout.encode(track, texts)
                 self.layout.written(columns)  # raises if no reader could take the row apart; then it is rejected
                 sequences.append({"dialogue_id": row["dialogue_id"], **columns})

@@ -111,7 +111,7 @@ def test_vocabulary_json_of_an_older_format_is_refused_with_what_to_do(tmp_path:
 
 @pytest.fixture(scope="module")
 def built() -> SharedVocabulary:
-    return SharedVocabulary.build(BytePairTokenizer(), MelVQ())
+    return SharedVocabulary.build(BaylingSection(), BytePairTokenizer(), MelVQ())
 
 
 def test_text_then_states_then_audio(built: SharedVocabulary) -> None:
@@ -179,7 +179,7 @@ def own_tokens(draw: st.DrawFn) -> list[str]:
 @example(own=["<|endoftext|>", "<|assistant|>", *AUDIO[:-1], "[SILENCE]", "[PAD]", "[EPAD]"])
 def test_the_published_inference_of_bayling_reads_it(own: list[str]) -> None:
     text = speaking(own)
-    vocabulary = SharedVocabulary.build(text, MelVQ())
+    vocabulary = SharedVocabulary.build(BaylingSection(), text, MelVQ())
     read = AsBaylingReads(vocabulary)
     assert [*vocabulary.state.values()] == read.states and vocabulary.end_of_text == read.end
     assert (vocabulary.audio_first_id, vocabulary.audio_size) == (read.audio_start, read.audio_size)
@@ -193,14 +193,14 @@ def test_the_published_inference_of_bayling_reads_it(own: list[str]) -> None:
 
 
 def test_the_code_that_glm4voice_does_not_name_follows_the_others() -> None:
-    vocabulary = SharedVocabulary.build(speaking(["<|user|>", "<|assistant|>", *AUDIO[:-1]]), MelVQ())
+    vocabulary = SharedVocabulary.build(BaylingSection(), speaking(["<|user|>", "<|assistant|>", *AUDIO[:-1]]), MelVQ())
     assert vocabulary.audio_first_id == 4098 and vocabulary.audio_ids([2047]) == [4098 + 2047]
     assert vocabulary.assistant == 4097 and vocabulary.silence == 4098 + 2048
 
 
 def test_over_the_states_of_bayling_nothing_is_added_but_an_end() -> None:
     vocabulary = SharedVocabulary.build(
-        speaking(["<|assistant|>", *AUDIO[:-1], "[EPAD]", "[PAD]", "[SILENCE]"]), MelVQ()
+        BaylingSection(), speaking(["<|assistant|>", *AUDIO[:-1], "[EPAD]", "[PAD]", "[SILENCE]"]), MelVQ()
     )
     after = 4097 + 2047
     assert vocabulary.state == {"silence": after + 2, "assistant": 4096, "pad": after + 1, "epad": after}
@@ -213,7 +213,7 @@ def test_over_the_states_of_bayling_nothing_is_added_but_an_end() -> None:
 @pytest.mark.parametrize("own", [[AUDIO[1]], [AUDIO[1], AUDIO[0]], [AUDIO[0], "[PAD]", AUDIO[1]]])
 def test_audio_tokens_in_another_order_are_refused(own: list[str]) -> None:
     with pytest.raises(UserError, match=r"<\|audio_1\|> with the id .*, but audio tokens have to follow each other"):
-        SharedVocabulary.build(speaking(own), MelVQ())
+        SharedVocabulary.build(BaylingSection(), speaking(own), MelVQ())
 
 
 def test_a_state_among_the_text_is_refused() -> None:
@@ -222,7 +222,7 @@ def test_a_state_among_the_text_is_refused() -> None:
         vocab_size = 4097
 
     with pytest.raises(UserError, match=r"cannot take the token <\|assistant\|>: its id would be 4096"):
-        SharedVocabulary.build(Text(), MelVQ())
+        SharedVocabulary.build(BaylingSection(), Text(), MelVQ())
 
 
 def test_the_saved_folder_names_every_id(built: SharedVocabulary, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_the_saved_folder_names_every_id(built: SharedVocabulary, tmp_path: Path
 
 def test_saving_again_gives_the_same_bytes(built: SharedVocabulary, tmp_path: Path) -> None:
     built.save(tmp_path / "once")
-    SharedVocabulary.build(BytePairTokenizer(), MelVQ()).save(tmp_path / "again")
+    SharedVocabulary.build(BaylingSection(), BytePairTokenizer(), MelVQ()).save(tmp_path / "again")
     names = sorted(path.name for path in (tmp_path / "once").iterdir())
     assert names == ["tokenizer.json", "tokenizer_config.json"]
     assert all((tmp_path / "once" / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
@@ -287,7 +287,7 @@ def test_what_vocabulary_json_says() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"layout": {"name": "moshi"}}, "expected one of bayling"),
+        ({"layout": {"name": "chess"}}, "expected one of bayling"),
         ({"layout": {"name": "bayling"}}, "not all of it"),
         ({"layout": {"name": ["bayling"]}}, "valid string"),
         ({"channels": ["assistant", "user"]}, "the channels are"),

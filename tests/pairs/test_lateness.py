@@ -30,7 +30,7 @@ from tests.seams.layout import Plain, PlainSection
 SPF, RATE, TALK, USER, GOES_ON = 1280, 16000, 500, 300, 250
 SECOND = RATE
 MARGIN = 40
-VOCABULARY = SharedVocabulary.build(BytePairTokenizer(), MelVQ())
+VOCABULARY = SharedVocabulary.build(BaylingSection(), BytePairTokenizer(), MelVQ())
 LAYOUT = Bayling(BaylingSection(name="bayling"), VOCABULARY, SPF)
 
 

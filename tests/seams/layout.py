@@ -44,6 +44,7 @@ class Plain:
     KINDS: ClassVar[tuple[str, ...]] = ("user", "audio", "reply")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("plain_ids", pa.list_(pa.int32()), nullable=False),)
     IDS: ClassVar[str] = "plain_ids"
+    streams: ClassVar[int] = 1
     step_frames: ClassVar[int] = 1
 
     @property
@@ -53,6 +54,9 @@ class Plain:
     @property
     def first_assistant_frame(self) -> int:
         return self.section.shift
+
+    def texts(self, track: CodedTrack) -> Sequence[str]:
+        return track.texts
 
     def encode(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> dict[str, Any]:
         frames, shift, codebooks = track.frames, self.section.shift, self.section.codebooks

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from duplexgen.pipeline.errors import DialogueRejected
+from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.tokens.section import Pretrained, Tokens
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
@@ -106,7 +107,7 @@ def test_special_tokens_keep_their_ids(glm: Path) -> None:
 
 def test_a_vocabulary_extends_it(glm: Path, tmp_path: Path) -> None:
     read = tokenizer(glm)
-    vocabulary = SharedVocabulary.build(read, MelVQ())
+    vocabulary = SharedVocabulary.build(BaylingSection(), read, MelVQ())
     text = read.vocab_size
     assert vocabulary.assistant == text + 3 and vocabulary.audio_first_id == text + 10
     assert vocabulary.audio_ids([2046, 2047]).tolist() == [text + 10 + 2046, text + 10 + 2047]

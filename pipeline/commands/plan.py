@@ -141,9 +141,10 @@ def _write_partitions(
             yield item
 
     for rows, outcome in _partitions(recipe, counted(_items(recipe, base, unreadable)), limit):
-        folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
-        number += 1
-    return (number, planned) if planned else (0, 0)
+        if planned:  # otherwise all rows are left out
+            folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
+            number += 1
+    return number, planned
 
 
 def _partitions(

@@ -158,7 +158,7 @@ SHAPES = {
 def needed_keys(source: Source) -> tuple[str, ...]:
     """The keys of a row that are looked at; columns of other names are not read."""
     ids = _ID_KEYS if source.id_key is None else (source.id_key,)
-    return tuple(dict.fromkeys((*SHAPES[source.shape].keys, *ids, *source.where)))
+    return (*SHAPES[source.shape].keys, *ids, *source.where)
 
 
 def matches(row: Any, source: Source) -> bool:

@@ -44,6 +44,7 @@ class Moshi(Streams):
     Spec: ClassVar[type[LayoutSection]] = MoshiSection
     VOCABULARY: ClassVar[type[Vocabulary]] = MoshiVocabulary
     KINDS: ClassVar[tuple[str, ...]] = ("user", "empty", "text", "pad", "epad", "semantic", "acoustic")
+    NEEDS_WORDS: ClassVar[bool] = True
     SIGNS: ClassVar[dict[str, str]] = {"pad": "·", "epad": "E", "initial": "I"}
 
     def texts(self, track: CodedTrack) -> list[str]:

@@ -69,6 +69,7 @@ class Streams(ABC):
         pa.field(REPLIES, pa.list_(pa.list_(pa.int32())), nullable=False),
     )
     IDS: ClassVar[str] = STREAMS
+    NEEDS_WORDS: ClassVar[bool] = False
     step_frames: ClassVar[int] = 1
     first_assistant_frame: ClassVar[int] = 0
 

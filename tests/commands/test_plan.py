@@ -246,10 +246,8 @@ def test_a_source_whose_rows_are_all_left_out(plan_where: Callable[..., Plan], t
 def test_what_says_nothing_of_rows_and_ids_shapes_no_plan(plan_where: Callable[..., Plan]) -> None:
     (plain,) = plan_where("a en", where={}).shape["sources"]
     assert plain == {"name": "talk", "shape": "ultrachat"}  # the keys of plans stay those from before `where`
-    keys = {
-        plan_where("a en", **change).key for change in ({}, {"where": {}}, {"id_key": "id"}, {"where": {"id": "a"}})
-    }
-    assert len(keys) == 4
+    changes: list[dict[str, Any]] = [{}, {"where": {}}, {"id_key": "id"}, {"where": {"id": "a"}}]
+    assert len({plan_where("a en", **change).key for change in changes}) == 4
 
 
 GROWN = json.dumps(GOOD | {"id": "late"}) + "\n"

@@ -40,7 +40,7 @@ def test_what_is_left_over_is_a_shorter_dialogue(exchanges: int, expected: list[
 
 
 def test_all_but_dialogues_of_one_exchange_pass_between_neighbours() -> None:
-    items = [read("a"), read("long", 2), REJECTED, LeftOut(), read("b"), read("c")]
+    items: list[Item] = [read("a"), read("long", 2), REJECTED, LeftOut(), read("b"), read("c")]
     assert shown(list(joined(items, 2))) == ["long", "Rejection", "LeftOut", "a+b", "c"]
     assert list(joined([read("long", 3)], 2)) == [read("long", 3)]
 

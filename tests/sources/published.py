@@ -69,7 +69,7 @@ BELLE_CONVERSATIONS = [  # train_3.5M_CN
     {"id": "66623029", "conversations": turns(ASKED_ZH[0], REPLIED_ZH[0], assistant="assistant")}
 ]
 WIZARDLM_70K = [{"instruction": ASKED[0], "output": REPLIED[0]}]
-WIZARDLM_196K = [{"idx": "1hRaV0f", "conversations": turns(ASKED[0], REPLIED[0], ASKED[1], REPLIED[1])}]
+WIZARDLM_196K = [{"idx": "an-idx", "conversations": turns(ASKED[0], REPLIED[0], ASKED[1], REPLIED[1])}]
 
 
 def write(file: Path, rows: list[Row]) -> Path:

@@ -222,7 +222,7 @@ def test_a_row_that_cannot_be_compared_is_rejected(tmp_path: Path, line: str, re
         ("infinity", {}, ["0", "1", "2"]),
         ("infinity", {"id_key": "id"}, ["s-0", "s-1", "s-2"]),
         ("infinity", {"id_key": "id", "where": {"id": 1}}, ["s-1"]),
-        ("wizardlm_196k", {"id_key": "idx"}, ["s-1hRaV0f"]),
+        ("wizardlm_196k", {"id_key": "idx"}, ["s-an-idx"]),
         ("belle_conversations", {}, ["66623029"]),
     ],
 )

@@ -166,10 +166,16 @@ def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTra
     return prepared
 
 
-def padded_ids(rows: Sequence[NDArray[np.int32] | None], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sequences as ids [rows, longest], padded with zeros on the right, and their lengths [rows]; None has length 0."""
+def padded_ids(
+    rows: Sequence[NDArray[np.int32] | None], device: torch.device, streams: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Sequences as ids [rows, longest], padded with zeros on the right, and their lengths [rows]; None has length 0.
+
+    streams: if there are several, ids are [rows, longest, streams].
+    """
     lengths = [0 if row is None else len(row) for row in rows]
-    ids = torch.zeros(len(rows), max(SHORTEST, *lengths), dtype=torch.long)
+    shape = (streams,) if streams > 1 else ()
+    ids = torch.zeros(len(rows), max(SHORTEST, *lengths), *shape, dtype=torch.long)
     for index, row in enumerate(rows):
         if row is not None:
             ids[index, : lengths[index]] = torch.tensor(row)

@@ -72,8 +72,17 @@ class SequenceFormat:
         """Kinds of positions. The first is the user's, which the model hears and never predicts."""
         return self.layout.KINDS
 
+    @property
+    def streams(self) -> int:
+        """How many ids each position has."""
+        return self.layout.streams
+
     def kinds_of(self, ids: Tensor) -> Tensor:
-        """Index into `kinds` of each position, uint8 [..., length]. ids: [..., length], from the start of each row."""
-        rows = ids.reshape(-1, ids.shape[-1]).cpu().numpy()
-        kinds = np.stack([self.layout.kinds({self.layout.IDS: row}) for row in rows])
+        """Index into `kinds` of each id, uint8, of the shape of `ids`.
+
+        ids: [..., length], from the start of each row; of a layout of several streams, [..., length, streams].
+        """
+        shape = ids.shape[-1:] if self.streams == 1 else ids.shape[-2:]
+        rows = ids.reshape(-1, *shape).cpu().numpy()
+        kinds = np.stack([self.layout.kinds({self.layout.IDS: row.T}).T for row in rows])
         return torch.from_numpy(kinds).to(ids.device).view(ids.shape)

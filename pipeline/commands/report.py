@@ -19,6 +19,7 @@ from ..scenarios.scenario import Amount
 from ..scenarios.scenarios import make_scenario
 from ..storage.paths import read_bytes
 from .build import Build
+from .plan import LEFT_OUT
 
 WORDS_PER_SECOND = 2.5
 """How fast a voice speaks, roughly: for estimates before any speech is there."""
@@ -29,7 +30,7 @@ SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events"]
 
 def describe_plan(build: Build) -> str:
     """What a build would do, and how much of it is done."""
-    dialogues = rejected = 0
+    dialogues = rejected = left_out = 0
     exchanges = 0
     reasons: dict[str, int] = {}
     limits = {"user": build.recipe.rewriting.max_user_words, "assistant": build.recipe.rewriting.max_reply_words}
@@ -39,6 +40,7 @@ def describe_plan(build: Build) -> str:
         assert record is not None, "the plan is whole"
         dialogues += record.outcome.emitted
         rejected += len(record.outcome.rejections)
+        left_out += record.outcome.notes.get(LEFT_OUT, 0)
         for rejection in record.outcome.rejections:
             reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
         for row in build.plan.folder.read(number).to_pylist():
@@ -55,6 +57,7 @@ def describe_plan(build: Build) -> str:
     lines = [
         f"recipe       {build.recipe.name}",
         f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_counts(reasons)})",
+        *([f"left out     {left_out:,} rows of the sources, by `where`"] if left_out else []),
         f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to speak, "
         f"about {to_speak_s / 3600:.2f} hours of speech: the assistant speaks once for all renditions",
         f"takes        {timing.takes} of each, {dialogues * renditions * timing.takes:,} dialogues to make",

@@ -1,0 +1,34 @@
+"""Record again what the public programs consume: DUPLEXGEN_PUBLIC=FOLDER python -m tests.layouts.public.record"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.layouts.public import test_flm_audio
+from tests.layouts.public.programs import HERE, run
+
+PROGRAMS = {
+    "flm_audio": (lambda: test_flm_audio.asked(test_flm_audio.oracle()), ("flm-audio",)),
+}
+
+
+def lines(value: Any, indent: str = "") -> str:
+    """JSON with a line per stream."""
+    if isinstance(value, dict):
+        parts = [f"{indent} {json.dumps(key)}: {lines(each, indent + ' ')}" for key, each in value.items()]
+        return "{\n" + ",\n".join(parts) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(each, list) for each in value):
+        return "[\n" + ",\n".join(f"{indent} {json.dumps(each)}" for each in value) + f"\n{indent}]"
+    return json.dumps(value)
+
+
+def main() -> None:
+    for program, (asked, needs) in PROGRAMS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            returned = run(program, Path(folder), asked(), *needs)
+        (HERE / "numbers" / f"{program}.json").write_text(lines(returned) + "\n")
+
+
+if __name__ == "__main__":
+    main()

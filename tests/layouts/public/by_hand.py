@@ -1,4 +1,4 @@
-"""Rows as the formats describe them, built without our layouts: these and the public programs are compared with them."""
+"""Rows as the formats describe them, built without our layouts: what those and the public programs are held against."""
 
 import numpy as np
 

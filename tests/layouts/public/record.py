@@ -2,15 +2,20 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.layouts.public import test_flm_audio
+from tests.layouts.public import test_flm_audio, test_moshi
 from tests.layouts.public.programs import HERE, run
 
-PROGRAMS = {
-    "flm_audio": (lambda: test_flm_audio.asked(test_flm_audio.oracle()), ("flm-audio",)),
+PROGRAMS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "flm_audio": (lambda _: test_flm_audio.asked(test_flm_audio.oracle()), ("flm-audio",)),
+    "moshi": (lambda _: test_moshi.asked_of_moshi(), ("moshi",)),
+    "moshi_finetune": (test_moshi.asked_of_finetune, ("moshi", "moshi-finetune")),
+    "nu_dialogue": (lambda _: test_moshi.asked_of_nu_dialogue(), ("nu-dialogue",)),
 }
+"""What each program is asked, given a folder, and the clones it needs."""
 
 
 def lines(value: Any, indent: str = "") -> str:
@@ -26,7 +31,7 @@ def lines(value: Any, indent: str = "") -> str:
 def main() -> None:
     for program, (asked, needs) in PROGRAMS.items():
         with tempfile.TemporaryDirectory() as folder:
-            returned = run(program, Path(folder), asked(), *needs)
+            returned = run(program, Path(folder), asked(Path(folder)), *needs)
         (HERE / "numbers" / f"{program}.json").write_text(lines(returned) + "\n")
 
 

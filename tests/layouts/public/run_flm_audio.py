@@ -33,7 +33,7 @@ def tiny_model(ids: dict):
 
 
 def replay(lm_gen, given: dict) -> dict:
-    """given: text [T], speak [8][T]: what is sampled for each column; listen [8][T]: the codes that each step is fed."""
+    """given: text [T], speak [8][T]: what is sampled for each column; listen [8][T]: the codes that each step gets."""
     text, speak, listen = (torch.tensor(given[name]) for name in ("text", "speak", "listen"))
     fed, said = lm_gen.spied, []
     fed.clear()

@@ -1,0 +1,202 @@
+"""Rows of Moshi against the programs of its family, which make theirs from our audio, our words and our codes."""
+
+import json
+import wave
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from duplexgen.pipeline.dialogue import CHANNELS, Role
+from tests.layouts.public import by_hand
+from tests.layouts.public import examples as ex
+from tests.layouts.public.programs import differences, numbers, run
+
+
+@cache
+def oracle(name: str, channel: Role = "assistant") -> np.ndarray:
+    return by_hand.moshi(ex.MOSHI[name], channel)
+
+
+def undelayed(row: np.ndarray) -> np.ndarray:
+    """[17, T - 1]: all codebooks of a frame below each other; of the last frames without the delayed ones."""
+    columns = row.shape[1] - 1
+    codes = np.full((len(row), columns), -1)
+    for stream, ids in enumerate(row):
+        delay = 0 if stream in {0, 1, 1 + ex.CODEBOOKS} else by_hand.DELAY
+        codes[stream, : columns - delay] = ids[1 + delay :]
+    return codes
+
+
+# -- moshi-finetune ---------------------------------------------------------------------------------------------------
+
+
+def audio(example: ex.MoshiExample, frames: int) -> np.ndarray:
+    """[frames · SPF, 2]: 16 bit samples, the assistant left. The first samples of a frame are its codes."""
+    sides = (example.track.assistant_codes, example.track.user_codes)
+    samples = np.zeros((frames, ex.SPF, 2), np.int16)
+    for channel, codes in enumerate(sides):
+        samples[:, : ex.CODEBOOKS, channel] = codes[:, :frames].T
+    return samples.reshape(-1, 2)
+
+
+def alignments(example: ex.MoshiExample, shift_samples: float) -> list[Any]:
+    """Words of both channels with their seconds, in order of start."""
+    words = [(word, channel) for channel in CHANNELS for word in by_hand.spoken(example.track, channel)]
+    return [
+        [
+            word.text,
+            [(word.start_sample + shift_samples) / ex.RATE, (word.end_sample + shift_samples) / ex.RATE],
+            "SPEAKER_MAIN" if channel == "assistant" else "SPEAKER_OTHER",
+        ]
+        for word, channel in sorted(words, key=lambda each: each[0].start_sample)
+    ]
+
+
+def folder(name: str, out: Path, shift_samples: float) -> dict[str, Any]:
+    """Write what moshi-finetune reads of an example: its track and the first frame of the margin."""
+    example = ex.MOSHI[name]
+    frames = example.track.frames + by_hand.DELAY
+    out.mkdir()
+    with wave.open(str(out / "one.wav"), "wb") as file:
+        file.setparams((2, 2, ex.RATE, 0, "NONE", ""))
+        file.writeframes(audio(example, frames).tobytes())
+    (out / "one.json").write_text(json.dumps({"alignments": alignments(example, shift_samples)}))
+    (out / "all.jsonl").write_text(json.dumps({"path": "one.wav", "duration": frames * ex.SPF / ex.RATE}) + "\n")
+    known = {"tokens": example.tokens, "pad": ex.PAD, "epad": ex.EPAD}
+    return {"jsonl": str(out / "all.jsonl"), "duration_s": CHUNK * ex.SPF / ex.RATE, **known}
+
+
+CHUNK = 100
+"""Frames that moshi-finetune reads at once: more than an example has."""
+HALF = 0.5
+"""Half a sample: seconds of a border between frames are below it for some, once they are multiplied by 12.5."""
+
+
+def asked_of_finetune(out: Path) -> dict[str, Any]:
+    asked = {name: folder(name, out / name, HALF) for name in ex.MOSHI}
+    return asked | {"at the sample": folder("words", out / "at the sample", 0)}
+
+
+@pytest.fixture(scope="module")
+def finetune_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The chunks [17, frames] that moshi-finetune reads, by example."""
+    out = tmp_path_factory.mktemp("finetune")
+    return run("moshi_finetune", out, asked_of_finetune(out), "moshi", "moshi-finetune")
+
+
+@pytest.fixture(scope="module", params=["recorded", "now"])
+def finetune(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.getfixturevalue("finetune_now") if request.param == "now" else numbers("moshi_finetune")
+
+
+def test_moshi_finetune_reads_our_row_from_our_audio_and_words(finetune: dict[str, Any]) -> None:
+    for name in ex.MOSHI:
+        (chunk,) = np.array(finetune[name])
+        wanted = undelayed(oracle(name))
+        frames = wanted.shape[1]
+        got = np.where(wanted == -1, -1, chunk[:, :frames])  # of the margin, the row has codebook 0 alone
+        assert differences(got, wanted) == [], name
+        assert set(chunk[0, frames:].tolist()) == {ex.PAD}, "it fills up the text with PAD, the codes with -1"
+        assert set(chunk[1:, frames:].ravel().tolist()) == {-1}
+
+
+def test_a_word_at_a_border_of_frames_needs_half_a_sample(finetune: dict[str, Any]) -> None:
+    """2.32 s is frame 29, but 2.32 · 12.5 is less than 29 in floating point: the word would go to frame 28."""
+    (chunk,) = np.array(finetune["at the sample"])
+    ours = undelayed(oracle("words"))[0]
+    text = chunk[0, : len(ours)]
+    moved = np.flatnonzero(text != ours).tolist()
+    assert moved == [27, 28, 29, 55, 56, 57, 58], "the words in frames 29 and 57, and what stands around them"
+    assert text[[28, 56, 57]].tolist() == ours[[29, 57, 58]].tolist()
+
+
+def test_the_recorded_rows_of_moshi_finetune_are_what_it_reads_now(finetune_now: dict[str, Any]) -> None:
+    assert finetune_now == numbers("moshi_finetune")
+
+
+# -- moshi ------------------------------------------------------------------------------------------------------------
+
+
+def whole(name: str, channel: Role = "assistant") -> np.ndarray:
+    """[17, frames + DELAY]: the row without its delays, and all codes of the frame in the margin."""
+    row = oracle(name, channel)
+    example = ex.MOSHI[name]
+    codes = {"assistant": example.track.assistant_codes, "user": example.track.user_codes}
+    other: Role = "user" if channel == "assistant" else "assistant"
+    frames = example.track.frames + by_hand.DELAY
+    return np.concatenate([row[:1, 1:], codes[channel][:, :frames], codes[other][:, :frames]])
+
+
+def asked_of_moshi() -> dict[str, Any]:
+    return {"text_card": ex.MOSHI_TEXT, "card": ex.CODES, "examples": {name: whole(name) for name in ex.MOSHI}}
+
+
+@pytest.fixture(scope="module")
+def moshi_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What LMModel reads and is to say, by example."""
+    return run("moshi", tmp_path_factory.mktemp("moshi"), asked_of_moshi(), "moshi")
+
+
+@pytest.fixture(scope="module", params=["recorded", "now"])
+def moshi(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.getfixturevalue("moshi_now") if request.param == "now" else numbers("moshi")
+
+
+def test_the_delays_of_moshi_give_our_row(moshi: dict[str, Any]) -> None:
+    for name in ex.MOSHI:
+        row = oracle(name)
+        assert differences(moshi[name]["read"], row[:, :-1]) == [], name
+        assert differences(moshi[name]["told"], row[:, 1:]) == [], name
+
+
+def test_the_recorded_rows_of_moshi_are_what_it_reads_now(moshi_now: dict[str, Any]) -> None:
+    assert moshi_now == numbers("moshi")
+
+
+# -- nu-dialogue ------------------------------------------------------------------------------------------------------
+
+
+def side(name: str, channel: Role) -> np.ndarray:
+    """[9, frames]: text and codes of one speaker, of the track alone."""
+    return whole(name, channel)[: 1 + ex.CODEBOOKS, : ex.MOSHI[name].track.frames]
+
+
+def asked_of_nu_dialogue() -> dict[str, Any]:
+    examples = {name: {"A": side(name, "assistant"), "B": side(name, "user")} for name in ex.MOSHI}
+    return {"initial": ex.INITIAL, "audio_pad": ex.AUDIO_PAD, "pad": ex.PAD, "examples": examples}
+
+
+@pytest.fixture(scope="module")
+def nu_dialogue_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Streams and labels [17, T], by example and by who speaks."""
+    return run("nu_dialogue", tmp_path_factory.mktemp("nu"), asked_of_nu_dialogue(), "nu-dialogue")
+
+
+@pytest.fixture(scope="module", params=["recorded", "now"])
+def nu_dialogue(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.getfixturevalue("nu_dialogue_now") if request.param == "now" else numbers("nu_dialogue")
+
+
+def test_nu_dialogue_reads_both_sides_as_our_rows(nu_dialogue: dict[str, Any]) -> None:
+    """In its last column, codebook 0 is empty and the text PAD: it knows no margin. The rest is equal."""
+    for name in ex.MOSHI:
+        for speaker, channel in zip("AB", ("assistant", "user"), strict=True):
+            row = oracle(name, channel).copy()
+            row[[1, 1 + ex.CODEBOOKS], -1] = ex.AUDIO_PAD
+            row[0, -1] = ex.PAD
+            made = nu_dialogue[name][speaker]
+            assert differences(made["streams"], row) == [], (name, speaker)
+            assert differences(made["labels"], targets(row)) == [], (name, speaker)
+
+
+def targets(row: np.ndarray) -> np.ndarray:
+    """Its labels: -1 where a row has its initial ids. The user's streams have labels, too."""
+    empty = [ex.INITIAL, *[ex.AUDIO_PAD] * (len(row) - 1)]
+    return np.where(row == np.array(empty)[:, None], -1, row)
+
+
+def test_the_recorded_rows_of_nu_dialogue_are_what_it_makes_now(nu_dialogue_now: dict[str, Any]) -> None:
+    assert nu_dialogue_now == numbers("nu_dialogue")

@@ -104,6 +104,13 @@ class MoshiExample:
     track: CodedTrack  # its events have words
     tokens: dict[str, tuple[int, ...]]  # ids of each word
 
+    def swapped(self) -> CodedTrack:
+        """The track as the user sees it: each is the other."""
+        other: dict[Role, Role] = {"user": "assistant", "assistant": "user"}
+        events = tuple(replace(event, channel=other[event.channel]) for event in self.track.events)
+        sides = {"user_codes": self.track.assistant_codes, "assistant_codes": self.track.user_codes}
+        return replace(self.track, events=events, **sides)
+
 
 MOSHI_TEXT, PAD, EPAD = 200, 3, 0
 INITIAL = MOSHI_TEXT

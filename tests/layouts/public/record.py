@@ -10,7 +10,7 @@ from tests.layouts.public import test_flm_audio, test_moshi
 from tests.layouts.public.programs import HERE, run
 
 PROGRAMS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "flm_audio": (lambda _: test_flm_audio.asked(test_flm_audio.oracle()), ("flm-audio",)),
+    "flm_audio": (lambda _: test_flm_audio.asked(), ("flm-audio",)),
     "moshi": (lambda _: test_moshi.asked_of_moshi(), ("moshi",)),
     "moshi_finetune": (test_moshi.asked_of_finetune, ("moshi", "moshi-finetune")),
     "nu_dialogue": (lambda _: test_moshi.asked_of_nu_dialogue(), ("nu-dialogue",)),

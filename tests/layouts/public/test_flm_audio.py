@@ -1,12 +1,11 @@
 """Rows through FLM-Audio's own streaming loop: its model is fed the row, and what it says comes out in its frames."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.layouts.public import by_hand
+from tests.layouts.public import by_hand, ours
 from tests.layouts.public import examples as ex
 from tests.layouts.public.programs import differences, numbers, run
 
@@ -27,27 +26,27 @@ def heard(name: str, first: np.ndarray = EMPTY) -> np.ndarray:
     return np.concatenate([first, np.full_like(frames, ex.AUDIO_PAD) if name == "tts" else frames], axis=1)
 
 
-def given(name: str, row: np.ndarray, listen: np.ndarray) -> dict[str, Any]:
+def given(row: np.ndarray, listen: np.ndarray) -> dict[str, Any]:
     return {"text": row[0], "speak": row[1:9], "listen": listen}
 
 
-def asked(rows: dict[str, np.ndarray]) -> dict[str, Any]:
+def asked() -> dict[str, Any]:
     """Every example; one of them once more after a reset, and with a frame of sound in the first step."""
-    examples = {name: given(name, row, heard(name)) for name, row in rows.items()}
+    examples = {name: given(row, heard(name)) for name, row in rows().items()}
     examples["response_tts"]["again"] = True
-    examples["at once"] = given("response_tts", rows["response_tts"], heard("response_tts", ex.codes(0, 100)[:, 99:]))
+    at_once = heard("response_tts", ex.codes(0, 100)[:, 99:])
+    examples["at once"] = given(ours.flm("response_tts"), at_once)
     return {"ids": IDS, "examples": examples}
 
 
-@cache
-def oracle() -> dict[str, np.ndarray]:
-    return {name: by_hand.flm(example) for name, example in ex.FLM.items()}
+def rows() -> dict[str, np.ndarray]:
+    return {name: ours.flm(name) for name in ex.FLM}
 
 
 @pytest.fixture(scope="module")
 def now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the loop is fed and emits, by example."""
-    return run("flm_audio", tmp_path_factory.mktemp("flm"), asked(oracle()), "flm-audio")
+    return run("flm_audio", tmp_path_factory.mktemp("flm"), asked(), "flm-audio")
 
 
 @pytest.fixture(scope="module", params=["recorded", "now"])
@@ -56,13 +55,13 @@ def seen(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_the_model_is_fed_the_row_in_every_cell(seen: dict[str, Any]) -> None:
-    for name, row in oracle().items():
+    for name, row in rows().items():
         assert differences(seen[name]["fed"], row) == [], name
 
 
 def test_each_step_emits_the_text_of_its_column_and_the_frame_before(seen: dict[str, Any]) -> None:
     """Step t emits text[t], and all codebooks of frame t - 1: the frame whose codebook 0 stands in column t."""
-    for name, row in oracle().items():
+    for name, row in rows().items():
         frames = ex.FLM[name].track.frames
         assert seen[name]["steps before it emits"] == 1
         said = np.array(seen[name]["emitted"])[:, :frames]
@@ -73,7 +72,7 @@ def test_each_step_emits_the_text_of_its_column_and_the_frame_before(seen: dict[
 
 def test_after_a_reset_the_first_column_is_lost(seen: dict[str, Any]) -> None:
     """The public loop zeroes what it had and does not write the initial column again: a model sees that live."""
-    row = oracle()["response_tts"]
+    row = ours.flm("response_tts")
     again = np.array(seen["response_tts again"]["fed"])
     assert differences(again[:, 1:], row[:, 1:]) == []
     # codebook 0 of the user is written over by the first step, which is fed an empty frame here
@@ -82,7 +81,7 @@ def test_after_a_reset_the_first_column_is_lost(seen: dict[str, Any]) -> None:
 
 def test_a_frame_of_the_first_step_stands_where_our_rows_are_empty(seen: dict[str, Any]) -> None:
     """A microphone has sound in the first step: eight cells, in which a row has none."""
-    row = oracle()["response_tts"].copy()
+    row = ours.flm("response_tts").copy()
     early = ex.codes(0, 100)[:, 99]
     row[9, 0] = early[0]
     row[10:, 1] = early[1:]

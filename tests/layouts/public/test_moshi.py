@@ -2,7 +2,6 @@
 
 import json
 import wave
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,9 @@ import numpy as np
 import pytest
 
 from duplexgen.pipeline.dialogue import CHANNELS, Role
-from tests.layouts.public import by_hand
+from tests.layouts.public import by_hand, ours
 from tests.layouts.public import examples as ex
 from tests.layouts.public.programs import differences, numbers, run
-
-
-@cache
-def oracle(name: str, channel: Role = "assistant") -> np.ndarray:
-    return by_hand.moshi(ex.MOSHI[name], channel)
 
 
 def undelayed(row: np.ndarray) -> np.ndarray:
@@ -95,7 +89,7 @@ def finetune(request: pytest.FixtureRequest) -> dict[str, Any]:
 def test_moshi_finetune_reads_our_row_from_our_audio_and_words(finetune: dict[str, Any]) -> None:
     for name in ex.MOSHI:
         (chunk,) = np.array(finetune[name])
-        wanted = undelayed(oracle(name))
+        wanted = undelayed(ours.moshi(name))
         frames = wanted.shape[1]
         got = np.where(wanted == -1, -1, chunk[:, :frames])  # of the margin, the row has codebook 0 alone
         assert differences(got, wanted) == [], name
@@ -106,11 +100,11 @@ def test_moshi_finetune_reads_our_row_from_our_audio_and_words(finetune: dict[st
 def test_a_word_at_a_border_of_frames_needs_half_a_sample(finetune: dict[str, Any]) -> None:
     """2.32 s is frame 29, but 2.32 · 12.5 is less than 29 in floating point: the word would go to frame 28."""
     (chunk,) = np.array(finetune["at the sample"])
-    ours = undelayed(oracle("words"))[0]
-    text = chunk[0, : len(ours)]
-    moved = np.flatnonzero(text != ours).tolist()
+    wanted = undelayed(ours.moshi("words"))[0]
+    text = chunk[0, : len(wanted)]
+    moved = np.flatnonzero(text != wanted).tolist()
     assert moved == [27, 28, 29, 55, 56, 57, 58], "the words in frames 29 and 57, and what stands around them"
-    assert text[[28, 56, 57]].tolist() == ours[[29, 57, 58]].tolist()
+    assert text[[28, 56, 57]].tolist() == wanted[[29, 57, 58]].tolist()
 
 
 def test_the_recorded_rows_of_moshi_finetune_are_what_it_reads_now(finetune_now: dict[str, Any]) -> None:
@@ -122,7 +116,7 @@ def test_the_recorded_rows_of_moshi_finetune_are_what_it_reads_now(finetune_now:
 
 def whole(name: str, channel: Role = "assistant") -> np.ndarray:
     """[17, frames + DELAY]: the row without its delays, and all codes of the frame in the margin."""
-    row = oracle(name, channel)
+    row = ours.moshi(name, channel)
     example = ex.MOSHI[name]
     codes = {"assistant": example.track.assistant_codes, "user": example.track.user_codes}
     other: Role = "user" if channel == "assistant" else "assistant"
@@ -130,13 +124,20 @@ def whole(name: str, channel: Role = "assistant") -> np.ndarray:
     return np.concatenate([row[:1, 1:], codes[channel][:, :frames], codes[other][:, :frames]])
 
 
+def heard(name: str) -> np.ndarray:
+    """[8, T]: the codes that each step of the loop is fed; those of the first are in no row."""
+    frames = ex.MOSHI[name].track.frames + by_hand.DELAY
+    return np.concatenate([ex.codes(0, 100)[:, 99:], ex.MOSHI[name].track.user_codes[:, :frames]], axis=1)
+
+
 def asked_of_moshi() -> dict[str, Any]:
-    return {"text_card": ex.MOSHI_TEXT, "card": ex.CODES, "examples": {name: whole(name) for name in ex.MOSHI}}
+    examples = {name: {"codes": whole(name), "row": ours.moshi(name), "listen": heard(name)} for name in ex.MOSHI}
+    return {"text_card": ex.MOSHI_TEXT, "card": ex.CODES, "examples": examples}
 
 
 @pytest.fixture(scope="module")
 def moshi_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What LMModel reads and is to say, by example."""
+    """What Moshi's model reads and is to say in training and live, by example."""
     return run("moshi", tmp_path_factory.mktemp("moshi"), asked_of_moshi(), "moshi")
 
 
@@ -147,9 +148,21 @@ def moshi(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_the_delays_of_moshi_give_our_row(moshi: dict[str, Any]) -> None:
     for name in ex.MOSHI:
-        row = oracle(name)
-        assert differences(moshi[name]["read"], row[:, :-1]) == [], name
-        assert differences(moshi[name]["told"], row[:, 1:]) == [], name
+        assert differences(moshi[name]["delayed"], ours.moshi(name)) == [], name
+
+
+def test_the_loop_of_moshi_feeds_its_model_our_row(moshi: dict[str, Any]) -> None:
+    """It writes initial ids over what is not there yet, so that the sound of the first step is not heard."""
+    for name in ex.MOSHI:
+        assert differences(moshi[name]["fed"], ours.moshi(name)) == [], name
+
+
+def test_each_step_of_moshi_emits_the_text_of_its_column_and_the_frame_before(moshi: dict[str, Any]) -> None:
+    for name in ex.MOSHI:
+        assert moshi[name]["steps before it emits"] == 1
+        frames = ex.MOSHI[name].track.frames
+        said = np.array(moshi[name]["emitted"])[:, :frames]
+        assert differences(said, whole(name)[: 1 + ex.CODEBOOKS, :frames]) == [], name
 
 
 def test_the_recorded_rows_of_moshi_are_what_it_reads_now(moshi_now: dict[str, Any]) -> None:
@@ -184,7 +197,7 @@ def test_nu_dialogue_reads_both_sides_as_our_rows(nu_dialogue: dict[str, Any]) -
     """In its last column, codebook 0 is empty and the text PAD: it knows no margin. The rest is equal."""
     for name in ex.MOSHI:
         for speaker, channel in zip("AB", ("assistant", "user"), strict=True):
-            row = oracle(name, channel).copy()
+            row = ours.moshi(name, channel).copy()
             row[[1, 1 + ex.CODEBOOKS], -1] = ex.AUDIO_PAD
             row[0, -1] = ex.PAD
             made = nu_dialogue[name][speaker]

@@ -78,8 +78,8 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from datasets import load_dataset
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
+    from duplexgen.training.batch import USER_KIND
     from duplexgen.training.models.model import start_from_config
-    from duplexgen.training.objectives.losses import USER_KIND
     from duplexgen.training.sequences import SequenceFormat
 
     recipe = _recipe(data, steps, name)

@@ -167,6 +167,7 @@ class Uncut:
     event: int  # index of the reply among the events
     first_frame: int
     codes: Codes  # [codebooks, frames], to the end of the whole reply, or of the part that is stored
+    words: tuple[Word, ...] | None = None  # of the whole reply, on the track; None: their times are not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,11 +34,12 @@ class Row:
 
     number: int  # counted through all data sets
     dialogue_id: str
-    sequences: tuple[NDArray[np.int32], ...]  # one per side, ids [length]
+    sequences: tuple[NDArray[np.int32], ...]  # one per side, ids [length], or [length, streams] if there are several
+    parts: tuple[int, ...] = ()  # lengths of the rows that are packed in it, in order; empty: it is no pack
 
     @property
     def num_ids(self) -> int:
-        return sum(map(len, self.sequences))
+        return sum(sequence.size for sequence in self.sequences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ class RowGroup:
     columns: pa.Schema  # of the shard
     number: int  # in the shard
     first_row: int  # counted through all data sets
-    num_ids: NDArray[np.int32]  # of the first side of each row
+    lengths: NDArray[np.int32]  # of the first side of each row: its positions
 
     @property
     def rows(self) -> range:
-        return range(self.first_row, self.first_row + len(self.num_ids))
+        return range(self.first_row, self.first_row + len(self.lengths))
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ class TrainingData:
                 with opened(shard, dataset.columns) as file:
                     for number in range(file.num_row_groups):
                         ids = file.read_row_group(number, columns=self.columns[:1])[self.columns[0]]
-                        lengths = pc.list_value_length(ids).fill_null(0).to_numpy()
+                        lengths = _lengths(ids.combine_chunks())
                         sets[-1].append(RowGroup(shard, dataset.columns, number, row, lengths))
                         row += len(lengths)
-            if not any(len(group.num_ids) for group in sets[-1]):
+            if not any(len(group.lengths) for group in sets[-1]):
                 raise UserError(f"{folder} has no rows: there is nothing to train on.")
         return sets
 
@@ -139,8 +140,8 @@ class TrainingData:
 
     @cached_property
     def longest(self) -> int:
-        """Ids of the longest sequence."""
-        return max(int(group.num_ids.max(initial=0)) for groups in self.groups for group in groups)
+        """Positions of the longest sequence."""
+        return max(int(group.lengths.max(initial=0)) for groups in self.groups for group in groups)
 
     def read(self, group: RowGroup) -> list[Row]:
         """Rows of a group; raises UserError if their ids are damaged."""
@@ -148,30 +149,65 @@ class TrainingData:
             table = file.read_row_group(group.number, columns=["dialogue_id", *self.columns])
             table.validate(full=True)
         ids = table["dialogue_id"].to_pylist()
-        sides = [_arrays(table[name].combine_chunks()) for name in self.columns]
+        sides = [self._sequences(group, name, table[name].combine_chunks()) for name in self.columns]
         for name, sequences in zip(self.columns, sides, strict=True):
             self._check_sequences(group, name, sequences)
         return [Row(*fields) for fields in zip(group.rows, ids, zip(*sides, strict=True), strict=True)]
 
     def _check_sequences(self, group: RowGroup, name: str, sequences: list[NDArray[np.int32]]) -> None:
         """Raise UserError unless each sequence holds ids of the vocabulary, as many as the row's other sides."""
-        for sequence, num_ids in zip(sequences, group.num_ids, strict=True):
-            if len(sequence) != num_ids:
+        sizes = np.array(self.format.vocabulary.sizes)
+        for sequence, length in zip(sequences, group.lengths, strict=True):
+            if len(sequence) != length:
                 raise UserError(
-                    f"{group.shard}: a row has {len(sequence)} ids in {name}, and {num_ids} in {self.columns[0]}: "
+                    f"{group.shard}: a row has {len(sequence)} ids in {name}, and {length} in {self.columns[0]}: "
                     f"expected equal numbers. {WHAT_ELSE}"
                 )
-            if len(sequence) == 0 or sequence.min() < 0 or sequence.max() >= self.format.size:
+            if len(sequence) == 0 or sequence.min() < 0 or (sequence.reshape(length, -1) >= sizes).any():
+                allowed = ", ".join(f"0 … {size - 1}" for size in sorted(set(sizes.tolist()), reverse=True))
+                raise UserError(f"{group.shard}: a row has no ids in {name}, or one outside {allowed}. {WHAT_ELSE}")
+
+    def _sequences(self, group: RowGroup, name: str, lists: pa.ListArray) -> list[NDArray[np.int32]]:
+        """Each row's ids, as `Row` has them; raises UserError if a row has other streams than the layout."""
+        if self.format.streams == 1:
+            return _arrays(lists)
+        streams = _arrays(lists.values)
+        sequences = []
+        for start, stop in pairwise(lists.offsets.to_pylist()):
+            of_row = streams[start:stop]
+            if len(of_row) != self.format.streams or len({len(stream) for stream in of_row}) != 1:
                 raise UserError(
-                    f"{group.shard}: a row has no ids in {name}, or one outside 0 … {self.format.size - 1}. {WHAT_ELSE}"
+                    f"{group.shard}: a row has {len(of_row)} streams in {name}, expected {self.format.streams} of "
+                    f"equal length. {WHAT_ELSE}"
                 )
+            sequences.append(np.stack(of_row, axis=1))
+        return sequences
+
+
+class Rows(Protocol):
+    """What batches are made of."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of ids, one per side."""
+        ...
+
+    @property
+    def groups(self) -> list[list[RowGroup]]:
+        """Row groups of each data set."""
+        ...
+
+    @property
+    def num_rows(self) -> int: ...
+
+    def read(self, group: RowGroup) -> list[Row]: ...
 
 
 @dataclass(frozen=True)
 class Batches:
     """The batches of each epoch: rows of similar length, in an order that the seed decides."""
 
-    data: TrainingData
+    data: Rows
     seed: int
     batch_size: int
     shuffle_rows: int
@@ -180,7 +216,7 @@ class Batches:
     @cached_property
     def rows_per_epoch(self) -> list[int]:
         """How many rows of each data set an epoch takes."""
-        sizes = [sum(len(group.num_ids) for group in groups) for groups in self.data.groups]
+        sizes = [sum(len(group.lengths) for group in groups) for groups in self.data.groups]
         return [min(sizes)] * len(sizes) if self.mix == "equal" else sizes
 
     @property
@@ -220,9 +256,9 @@ class Batches:
             drawn_rows, drawn_lengths = [rows], [lengths]
             while groups and sum(map(len, drawn_rows)) < max(self.shuffle_rows, self.batch_size):
                 group, count = groups.pop()
-                places = rng.permutation(len(group.num_ids))[:count]
+                places = rng.permutation(len(group.lengths))[:count]
                 drawn_rows.append(group.first_row + places)
-                drawn_lengths.append(group.num_ids[places])
+                drawn_lengths.append(group.lengths[places])
             rows, lengths = np.concatenate(drawn_rows), np.concatenate(drawn_lengths)
             order = rng.permutation(len(rows))
             whole = len(rows) - len(rows) % self.batch_size if groups else len(rows)
@@ -241,11 +277,21 @@ class Batches:
         for groups, total in zip(self.data.groups, self.rows_per_epoch, strict=True):
             left = total
             for index in rng.permutation(len(groups)):
-                if count := min(left, len(groups[index].num_ids)):
+                if count := min(left, len(groups[index].lengths)):
                     places.append(((total - left) / total, groups[index], count))
                     left -= count
         places.sort(key=lambda place: place[0], reverse=True)
         return [(group, count) for _, group, count in places]
+
+
+def _lengths(lists: pa.ListArray) -> NDArray[np.int32]:
+    """How many positions each row has: its ids, or those of its first stream; 0 if there are none."""
+    lengths: NDArray[np.int32] = pc.list_value_length(lists).fill_null(0).to_numpy()
+    if not pa.types.is_list(lists.type.value_type):
+        return lengths
+    of_streams = np.append(pc.list_value_length(lists.values).fill_null(0).to_numpy(), 0)
+    firsts: NDArray[np.int32] = np.where(lengths > 0, of_streams[lists.offsets.to_numpy()[:-1]], 0)
+    return firsts
 
 
 def _arrays(lists: pa.ListArray) -> list[NDArray[np.int32]]:

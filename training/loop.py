@@ -13,10 +13,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-import numpy as np
 import torch
 from accelerate import Accelerator, DistributedType
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
@@ -32,7 +30,6 @@ LESS_MEMORY = (
     "A smaller micro_batch_size takes less memory and changes results only by rounding; gradient_checkpointing: true "
     "takes still less. Change the recipe and run the same command again: it continues from the newest checkpoint."
 )
-SHORTEST = 2  # ids: models cannot process an empty sequence, which a device without rows would have
 Micro = Sequence[Row | None]  # None fills up a device's share to the length of the others
 
 
@@ -164,16 +161,6 @@ def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTra
     ):
         prepared: PreTrainedModel = accelerator.prepare(network)
     return prepared
-
-
-def padded_ids(rows: Sequence[NDArray[np.int32] | None], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sequences as ids [rows, longest], padded with zeros on the right, and their lengths [rows]; None has length 0."""
-    lengths = [0 if row is None else len(row) for row in rows]
-    ids = torch.zeros(len(rows), max(SHORTEST, *lengths), dtype=torch.long)
-    for index, row in enumerate(rows):
-        if row is not None:
-            ids[index, : lengths[index]] = torch.tensor(row)
-    return ids.to(device), torch.tensor(lengths, device=device)
 
 
 def _optimizer(network: nn.Module, settings: Optimization) -> torch.optim.Optimizer:

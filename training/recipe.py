@@ -14,11 +14,36 @@ from ..pipeline.storage.model_files import check_numbers
 from ..pipeline.storage.paths import PathText
 
 TRAINING_RECIPES = RECIPES / "training"
+Normalization = Literal["by_weight", "by_kind"]  # Σ ω ℓ / Σ ω, or Σ ω mean(ℓ) over kinds
+PerCodebook = Literal["shared", "mlp", "all"]
 Precision = Literal["fp32", "bf16"]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(gt=0, le=10**9)]  # steps, rows
 Beta = Annotated[float, Field(ge=0, lt=1)]  # of AdamW
+Size = Annotated[int, Field(gt=0, le=1_000_000)]  # of a layer, or how many there are
 Batch = Annotated[int, Field(gt=0, le=1_000_000)]  # sequences, or pairs
+
+
+class Depth(Section):
+    """The depth transformer beside a model of parallel streams. The defaults are FLM-Audio's.
+
+    Moshi's reads the text, has all weights per codebook, no final norm, norm_eps 1e-8 and intermediate_size 2816.
+    """
+
+    reads_text: bool = False  # whether it sees the text token of the column
+    weights: PerCodebook = "mlp"  # which weights of its blocks each codebook has of its own
+    hidden_size: Size = 1024
+    intermediate_size: Size | None = None  # of its MLPs; null: 8/3 of hidden_size
+    num_layers: Size = 6
+    num_heads: Size = 16
+    final_norm: bool = True
+    norm_eps: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+
+    @model_validator(mode="after")
+    def heads_of_one_size(self) -> "Depth":
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"expected hidden_size {self.hidden_size} to be a multiple of num_heads {self.num_heads}")
+        return self
 
 
 class Model(Section):
@@ -26,6 +51,7 @@ class Model(Section):
 
     pretrained: PathText | None = None
     config: dict[str, Any] | None = None  # for AutoConfig.for_model: model_type, hidden_size …
+    depth: Depth | None = None  # for parallel streams; null: that of the pretrained model, or the defaults
 
     @model_validator(mode="after")
     def one_start(self) -> "Model":
@@ -38,7 +64,10 @@ class Model(Section):
 
 
 class Weights(Section):
-    """ω of each kind of position (BayLing-Duplex, equation 5; section 4.4, table 3). That of the user's is always 0."""
+    """ω of each kind of position (BayLing-Duplex, equation 5; section 4.4, table 3). That of the user's is always 0.
+
+    Moshi's streams have the kinds text, pad, epad, semantic and acoustic. Its authors use 1, 0.5, 0.5, 100 and 1.
+    """
 
     silence: NotNegative = 0.1
     assistant: NotNegative = 10.0
@@ -46,6 +75,9 @@ class Weights(Section):
     epad: NotNegative = 10.0
     text: NotNegative = 1.0
     audio: NotNegative = 1.0
+    wait: NotNegative = 0.01  # FLM-Audio, section 3.1: this and the next two
+    semantic: NotNegative = 1.0
+    acoustic: NotNegative = 0.5
 
     @model_validator(mode="after")
     def not_all_zero(self) -> "Weights":
@@ -60,6 +92,7 @@ class Optimization(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Batch = 32  # per step, over all devices
     micro_batch_size: Batch = 8  # of these, how many a device takes at once: as its memory allows
+    pack_columns: Count | None = None  # parallel streams: rows are packed in sequences of up to so many columns
     epochs: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | None = None
     warmup_share: Share = 0.1
@@ -100,6 +133,7 @@ class Common(Section):
     data: Annotated[list[PathText], Field(min_length=1, max_length=1000)]
     mix: Literal["all", "equal"] = "all"  # rows per epoch: all, or of each data set as many as the smallest has
     weights: Weights = Weights()
+    normalize: Normalization = "by_weight"
     optimization: Optimization
 
     @property
@@ -118,3 +152,10 @@ class DPORecipe(Common):
 
     model: PathText  # a folder that `duplexgen train sft` wrote; it is the reference model too
     preference: Preference = Preference()
+
+    @field_validator("optimization")
+    @classmethod
+    def whole_pairs(cls, value: Optimization) -> Optimization:
+        if value.pack_columns is not None:
+            raise ValueError("pairs are not packed, because each has a likelihood of its own: remove pack_columns")
+        return value

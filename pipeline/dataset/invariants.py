@@ -3,7 +3,7 @@
 import math
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import flac
-from ..dialogue import CHANNELS, CodedTrack, Event
+from ..dialogue import CHANNELS, CodedTrack, Event, Uncut
 from ..errors import DialogueRejected
 from ..layouts.layout import Layout
 from ..scenarios.scenario import Scenario
@@ -20,7 +20,7 @@ from ..sources.section import Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
 from .recipe import Recipe
-from .rows import audio_name, read_events, read_track, read_words
+from .rows import audio_name, read_events, read_track, read_words, word_row
 
 Row = dict[str, Any]
 ROUNDED_SHARE = 0.02
@@ -106,12 +106,12 @@ class Checker:
             voice = self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice
             if fields["voice"] != voice:
                 yield f"event {index} has the voice {reprlib.repr(fields['voice'])}, expected {reprlib.repr(voice)}"
-            yield from self._check_words(index, event, spoken, fields["words"])
+            yield from self._check_words(f"event {index}", event, spoken, fields["words"])
         if max(event.end_sample for event in events) + round(timing.tail_s * rate) > end:
             yield "the last event leaves less silence than tail_s"
 
     def _check_words(
-        self, index: int, event: Event, spoken: str, rows: Sequence[Mapping[str, Any]] | None
+        self, name: str, event: Event, spoken: str, rows: Sequence[Mapping[str, Any]] | None
     ) -> Iterator[str]:
         """What is wrong with the words: they must be those of the spoken text, in order, within the event."""
         words, start, place = read_words(rows), event.start_sample, 0
@@ -119,14 +119,14 @@ class Checker:
             return
         for number, word in enumerate(words):
             if not start <= word.start_sample <= word.end_sample <= event.end_sample:
-                yield f"event {index}: word {number} lies at [{word.start_sample}, {word.end_sample})"
+                yield f"{name}: word {number} lies at [{word.start_sample}, {word.end_sample})"
                 return
             if not word.text or spoken[place:].lstrip()[: len(word.text)] != word.text:
-                yield f"event {index}: word {number}, {reprlib.repr(word.text)}, is not the next of spoken_text"
+                yield f"{name}: word {number}, {reprlib.repr(word.text)}, is not the next of its text"
                 return
             start, place = word.start_sample, spoken.index(word.text, place) + len(word.text)
         if spoken[place:].strip():
-            yield f"event {index}: its words leave out {reprlib.repr(spoken[place:])}"
+            yield f"{name}: its words leave out {reprlib.repr(spoken[place:])}"
 
     def _misshapen_codes(self, row: Row, frames: int) -> Iterator[str]:
         if frames <= 0:
@@ -160,6 +160,21 @@ class Checker:
                 yield f"assistant_uncut_codes of event {uncut.event} start with frame {first}, not where it is cut"
             if past != -(-event.whole_end_sample // self.samples_per_frame):
                 yield f"assistant_uncut_codes of event {uncut.event} end with frame {past - 1}, not with its whole end"
+            yield from self._check_uncut_words(track, uncut)
+
+    def _check_uncut_words(self, track: CodedTrack, uncut: Uncut) -> Iterator[str]:
+        """What is wrong with the words of a whole reply: the first of them are those that are heard."""
+        event = track.events[uncut.event]
+        if (uncut.words is None) != (event.words is None):
+            yield f"event {uncut.event}: the words of either what is heard or the whole reply are missing"
+        if not uncut.words or not event.words:
+            return
+        whole = replace(event, end_sample=event.whole_end_sample)
+        rows = [word_row(word) for word in uncut.words]
+        yield from self._check_words(f"event {uncut.event} as it would go on", whole, track.texts[uncut.event], rows)
+        starts = [(word.text, word.start_sample) for word in uncut.words[: len(event.words)]]
+        if starts != [(word.text, word.start_sample) for word in event.words]:
+            yield f"event {uncut.event}: its words are not the first of the whole reply"
 
     def _check_audio(self, row: Row, track: CodedTrack) -> Iterator[str]:
         rate = self.recipe.output.sample_rate

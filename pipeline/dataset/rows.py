@@ -40,7 +40,8 @@ def read_words(words: Sequence[Mapping[str, Any]] | None) -> tuple[Word, ...] | 
 
 
 def uncut_row(uncut: Uncut) -> Row:
-    return {"event": uncut.event, "first_frame": uncut.first_frame, "codes": list(uncut.codes)}
+    words = None if uncut.words is None else [word_row(word) for word in uncut.words]
+    return {"event": uncut.event, "first_frame": uncut.first_frame, "codes": list(uncut.codes), "words": words}
 
 
 def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
@@ -71,7 +72,12 @@ def read_track(row: Mapping[str, Any], margin_frames: int, samples_per_frame: in
         read_events(row["events"]),
         tuple(event["text"] for event in row["events"]),
         tuple(
-            Uncut(uncut["event"], uncut["first_frame"], np.asarray(uncut["codes"], np.int16))
+            Uncut(
+                uncut["event"],
+                uncut["first_frame"],
+                np.asarray(uncut["codes"], np.int16),
+                read_words(uncut["words"]),
+            )
             for uncut in row.get("assistant_uncut_codes") or ()
         ),
     )

@@ -1,4 +1,4 @@
-"""The columns of data sets (row format 2)."""
+"""The columns of data sets (row format 3)."""
 
 import json
 from collections.abc import Iterable
@@ -37,6 +37,7 @@ UNCUT = pa.struct(
         pa.field("event", pa.int32(), nullable=False),
         pa.field("first_frame", pa.int32(), nullable=False),
         pa.field("codes", CODES, nullable=False),
+        pa.field("words", pa.list_(WORD)),  # of the whole reply, on the track; null: their times are not known
     ]
 )
 ACOUSTICS = pa.struct(

@@ -96,6 +96,7 @@ class Bayling:
         pa.field("num_blocks", pa.int32(), nullable=False),
     )
     IDS: ClassVar[str] = "input_ids"
+    NEEDS_WORDS: ClassVar[bool] = False
     streams: ClassVar[int] = 1
 
     @property

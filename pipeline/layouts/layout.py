@@ -56,6 +56,9 @@ class Layout(Protocol):
     IDS: ClassVar[str]
     """Of COLUMNS, the one that a model reads: an id for each position, or for each position of each stream."""
 
+    NEEDS_WORDS: ClassVar[bool]
+    """Whether it needs the times of words."""
+
     def __init__(self, section: LayoutSection, vocabulary: Vocabulary, samples_per_frame: int) -> None: ...
 
     @property

@@ -119,6 +119,10 @@ class StreamVocabulary(Vocabulary, ABC):
         return max(self.audio.codes - 1, self.audio.pad, self.audio.start or 0) + 1
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.size, *[self.audio_size] * (self.streams - 1))
+
+    @property
     def streams(self) -> int:
         """The text, and the codebooks of both channels."""
         return 1 + 2 * self.audio.codebooks

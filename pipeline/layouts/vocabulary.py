@@ -62,6 +62,11 @@ class Vocabulary(ABC):
     def size(self) -> int:
         """One past the largest id: the rows that an embedding needs."""
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """One past the largest id of each stream of a row."""
+        return (self.size,)
+
     @abstractmethod
     def check(self, names: Mapping[int, str]) -> Iterator[str]:
         """Which ids have another name in a tokenizer than the layout gives them, in words. names: of its ids."""

@@ -38,7 +38,8 @@ class PairsBuild(Making):
 
     @property
     def source(self) -> Readable:
-        return SourceRows(self.plan.folder, self.dataset, with_audio=self.recipe.retokenize)
+        needs_words = self.dataset.layout.NEEDS_WORDS
+        return SourceRows(self.plan.folder, self.dataset, self.recipe.retokenize, needs_words)
 
     def origin(self) -> dict[str, Any]:
         return {"source": self.plan.sources}

@@ -187,7 +187,8 @@ class PairMaker:
         whole = np.concatenate([codes[:, : uncut.first_frame], talking, waiting, silence, codes[:, again:]], axis=1)
         cut_by = reply.cut_by if stop < reply.whole_end_sample else None
         events = [*_moved(track.events, answers[0], pause)] if answers else [*track.events]
-        events[late.event] = replace(reply, end_sample=stop, cut_by=cut_by, words=None)
+        goes_on = replace(reply, end_sample=reply.whole_end_sample, words=uncut.words)
+        events[late.event] = replace(goes_on.stopped(stop), cut_by=cut_by)
         return chosen, self._ending(replace(track, assistant_codes=whole, events=tuple(events)), end)
 
     def _pause(self, stop: int, resumes: int) -> int:

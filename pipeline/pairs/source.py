@@ -12,6 +12,7 @@ PARTITION_ROWS = 1000
 """At most, unless one row group has more. A pair takes a fraction of a millisecond: a smaller partition would take less
 time to make than to hand out."""
 EVENT_FIELDS = ("channel", "kind", "text", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by")
+WORDS = tuple(f"events.list.element.words.list.element.{name}" for name in ("text", "start_sample", "end_sample"))
 READS = (
     *("dialogue_id", "scenario", "user_codes", "assistant_codes", "assistant_uncut_codes"),
     *(f"events.list.element.{name}" for name in EVENT_FIELDS),
@@ -60,15 +61,19 @@ class SourceRows:
     plan: PartitionFolder
     dataset: Dataset
     with_audio: bool
+    with_words: bool
 
     def read(self, partition: int) -> pa.Table:
-        """Rows with dialogue_id, scenario, events and the codes of all codebooks; with_audio: and the audio."""
+        """Rows with dialogue_id, scenario, events and the codes of all codebooks.
+
+        with_audio, with_words: and the audio, and the words of the events.
+        """
         groups: dict[str, list[int]] = {}
         for item in self.plan.read(partition).to_pylist():
             groups.setdefault(item["shard"], []).append(item["row_group"])
         return pa.concat_tables(self._read(shard, numbers) for shard, numbers in groups.items())
 
     def _read(self, shard: str, groups: list[int]) -> pa.Table:
-        columns = [*READS, *(["audio.bytes"] if self.with_audio else [])]
+        columns = [*READS, *(["audio.bytes"] if self.with_audio else []), *(WORDS if self.with_words else [])]
         with opened(self.dataset.path / shard, self.dataset.columns) as file:
             return file.read_row_groups(groups, columns=columns)

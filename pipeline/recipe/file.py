@@ -39,6 +39,8 @@ Problem = tuple[Location, str]  # where in a recipe, and what is wrong
 S = TypeVar("S", bound=Section)
 WITH_MODELS = ("paper", "smollm2")  # folders of recipes whose models must be downloaded first
 EXTENDS = "extends"
+KEY_OF_PART: dict[Location, str] = {("layout",): "name"}
+"""Sections whose keys are those of one part, which this key names: another part takes over none of them."""
 LONGEST_CHAIN = 16  # recipes that extend one another
 MOST_SHOWN = 50  # mistakes
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -166,7 +168,7 @@ def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:
     """Two recipes as one: the keys of the second, and those keys of the first that the second does not replace."""
 
     def merge(old: Any, new: Any, location: Location) -> Any:
-        if not (isinstance(old, dict) and isinstance(new, dict)):
+        if not (isinstance(old, dict) and isinstance(new, dict)) or _is_of_another_part(old, new, location):
             replaced.add(location)
             return new
         both = old | {key: merge(old[key], new[key], (*location, key)) if key in old else new[key] for key in new}
@@ -180,6 +182,11 @@ def _merged(under: RecipeFile, over: RecipeFile) -> RecipeFile:
         if not any(location[:length] in replaced for length in range(len(location) + 1))
     }
     return RecipeFile(over.path, raw, places | over.places, (*under.repeated, *over.repeated))
+
+
+def _is_of_another_part(old: dict[str, Any], new: dict[str, Any], location: Location) -> bool:
+    key = KEY_OF_PART.get(location)
+    return key is not None and key in new and new[key] != old.get(key)
 
 
 def _read_one(path: Path) -> RecipeFile:

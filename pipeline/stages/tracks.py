@@ -34,7 +34,7 @@ SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
 
 class TracksStage:
     name: ClassVar[str] = "tracks"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None
@@ -107,7 +107,7 @@ class TracksStage:
         track, draws = self._apply_effects(clean, timeline, dialogue.id)
         codes = tokenize(track.samples, self.sample_rate, self.tokenizer, self.tokens.margin_frames)
         cuts = (index for index, event in enumerate(timeline.events) if event.is_cut)
-        uncut = [uncut_row(self._uncut(index, timeline, waveforms, track)) for index in cuts]
+        uncut = [uncut_row(self._uncut(index, dialogue, timeline, waveforms, track)) for index in cuts]
         row: Row = {
             "dialogue_id": dialogue.id,
             "source": dialogue.source,
@@ -145,13 +145,16 @@ class TracksStage:
             )
         return event_row(event, utterance, spoken_text, words and placed(words, spoken_text, event))
 
-    def _uncut(self, index: int, timeline: Timeline, waveforms: Sequence[Waveform], track: Track) -> Uncut:
+    def _uncut(
+        self, index: int, dialogue: SpokenDialogue, timeline: Timeline, waveforms: Sequence[Waveform], track: Track
+    ) -> Uncut:
         """Codes of the assistant's channel as if a reply had not been cut, from the first frame that this changes.
 
         index: of the cut reply among the events. If codes depend on the frames around them, or if the tokenizer
         resamples, the channel is tokenized from its start. After the reply there is silence.
         """
         event, frame = timeline.events[index], self.samples_per_frame
+        utterance = dialogue.utterances[event.utterance]
         start = event.start_sample
         first = (event.end_sample - round(self.timing.fade_s * self.sample_rate)) // frame
         first = max(first, start // frame)
@@ -164,7 +167,14 @@ class TracksStage:
         reply_start = max(start, origin)
         channel[reply_start - origin : event.whole_end_sample - origin] = whole[reply_start - start :]
         codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]
-        return Uncut(index, first, np.ascontiguousarray(codes[:, first - origin // frame :]))
+        words = words_at(utterance, self.sample_rate)
+        whole_event = replace(event, end_sample=event.whole_end_sample)
+        return Uncut(
+            index,
+            first,
+            np.ascontiguousarray(codes[:, first - origin // frame :]),
+            words and tuple(placed(words, utterance.text, whole_event)),
+        )
 
 
 def words_at(utterance: Utterance, sample_rate: int) -> tuple[Word, ...] | None:

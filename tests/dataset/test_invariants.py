@@ -135,6 +135,8 @@ def test_a_user_has_one_voice(row: Row, check: Check) -> None:
 def test_spoken_text(row: Row, cut: Row, check: Check) -> None:
     for damaged, index in ((row, 1), (cut, 1)):
         event = damaged["events"][index] | {"words": None}
+        for uncut in damaged["assistant_uncut_codes"] or ():
+            uncut["words"] = None if uncut["event"] == index else uncut["words"]
         event["spoken_text"] = event["spoken_text"][1:] if damaged is cut else event["text"].rsplit(" ", 1)[0]
         damaged["events"][index] = event
         part = "the beginning of its text" if damaged is cut else "its text"
@@ -161,10 +163,32 @@ def test_words(row: Row, cut: Row, check: Check) -> None:
         }
         for what, changed in wrong.items():
             event["words"] = changed
-            (message,) = check(damaged)
+            message, *more = check(damaged)
             assert message.startswith("event 1: ") and "word" in message, what
+            assert more in ([], ["event 1: its words are not the first of the whole reply"]), what
         event["words"] = None
+        if damaged is cut:
+            assert check(damaged) == ["event 1: the words of either what is heard or the whole reply are missing"]
+            damaged["assistant_uncut_codes"][0]["words"] = None
         assert check(damaged) == []
+
+
+def test_words_of_the_whole_reply(cut: Row, check: Check) -> None:
+    """Where it is cut, the words that would follow are there, too; the first of them are those that are heard."""
+    uncut, event = cut["assistant_uncut_codes"][0], cut["events"][1]
+    words, heard = uncut["words"], len(event["words"])
+    assert " ".join(word["text"] for word in words) == event["text"] and heard < len(words)
+    end = event["whole_end_sample"]
+    wrong = {
+        "one less": words[:-1],
+        "another": [*words[:-1], words[-1] | {"text": "x"}],
+        "after its end": [*words[:-1], words[-1] | {"end_sample": end + 1}],
+        "moved": [words[0] | {"start_sample": words[0]["start_sample"] - 1}, *words[1:]],
+        "none": None,
+    }
+    for what, changed in wrong.items():
+        uncut["words"] = changed
+        assert check(cut) and all("word" in message for message in check(cut)), what
 
 
 def test_silence_at_the_end(row: Row, check: Check) -> None:

@@ -11,6 +11,7 @@ from duplexgen.pipeline.layouts.bayling import Bayling
 TEXT, INT16, INT32, INT64 = ({"dtype": name, "_type": "Value"} for name in ("string", "int16", "int32", "int64"))
 FLOAT64 = {"dtype": "double", "_type": "Value"}
 FIGURES = ("wer", "dnsmos", "similarity", "seconds_per_character", "leading_silence_s", "longest_pause_s", "repeats")
+WORDS = [{"text": TEXT, "start_sample": INT64, "end_sample": INT64}]
 FEATURES = {
     "dialogue_id": TEXT,
     "source": TEXT,
@@ -28,13 +29,13 @@ FEATURES = {
             "whole_end_sample": INT64,
             "answers": INT32,
             "cut_by": INT32,
-            "words": [{"text": TEXT, "start_sample": INT64, "end_sample": INT64}],
+            "words": WORDS,
             "quality": dict.fromkeys(FIGURES, FLOAT64),
         }
     ],
     "user_codes": [[INT16]],
     "assistant_codes": [[INT16]],
-    "assistant_uncut_codes": [{"event": INT32, "first_frame": INT32, "codes": [[INT16]]}],
+    "assistant_uncut_codes": [{"event": INT32, "first_frame": INT32, "codes": [[INT16]], "words": WORDS}],
     "acoustics": [{"effect": TEXT, "quantity": TEXT, "value": FLOAT64}],
     "input_ids": [INT32],
     "num_blocks": INT32,

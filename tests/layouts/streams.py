@@ -58,6 +58,8 @@ def word(text: str, first: float, past: float) -> Word:
     return Word(text, round(first * SPF), round(past * SPF))
 
 
-def track(events: Sequence[Event], frames: int, codebooks: int = 2, margin: int = 2, texts: Sequence[str] = ()) -> CodedTrack:
+def track(
+    events: Sequence[Event], frames: int, codebooks: int = 2, margin: int = 2, texts: Sequence[str] = ()
+) -> CodedTrack:
     codes = np.tile(np.arange(frames + margin, dtype=np.int16) % 50, (codebooks, 1))
     return CodedTrack(codes + 50, codes, margin, SPF, tuple(events), tuple(texts) or ("?",) * len(events))

@@ -6,6 +6,8 @@ import pytest
 
 from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.layouts.bayling import BaylingSection
+from duplexgen.pipeline.layouts.flm import FLMSection
 from duplexgen.pipeline.recipe.file import read, shipped
 
 BASE = """\
@@ -61,6 +63,14 @@ def test_sections_are_merged_lists_replaced_and_null_takes_out(base: Path) -> No
     recipe, folder = checking.load(str(path))
     assert (recipe.name, recipe.speech.gate) == ("mine", None)
     assert folder == base.parent, "paths of sources start where they are said"
+
+
+def test_another_layout_takes_over_no_key(base: Path) -> None:
+    extended = written(base, "extends: turn_taking\nname: mine\nlayout:\n  name: flm\n  text_lead: 3\n")
+    layout = checking.load(str(extended))[0].layout
+    assert layout == FLMSection(text_lead=3)
+    same = written(base, "extends: turn_taking\nname: mine\nlayout:\n  name: bayling\n  user_tokens: 20\n")
+    assert checking.load(str(same))[0].layout == BaylingSection(user_tokens=20, text_tokens=5)
 
 
 def test_recipe_that_extends_one_that_extends_one_that_ships(base: Path) -> None:

@@ -44,6 +44,7 @@ class Plain:
     KINDS: ClassVar[tuple[str, ...]] = ("user", "audio", "reply")
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (pa.field("plain_ids", pa.list_(pa.int32()), nullable=False),)
     IDS: ClassVar[str] = "plain_ids"
+    NEEDS_WORDS: ClassVar[bool] = False
     streams: ClassVar[int] = 1
     step_frames: ClassVar[int] = 1
 

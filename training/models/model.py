@@ -4,7 +4,7 @@ A trained model is a folder: the files of `save_pretrained`, the vocabulary of i
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,26 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from ...pipeline.dataset.manifest import VOCABULARY_FOLDER
+from ...pipeline.dataset.manifest import VOCABULARY, VOCABULARY_FOLDER
 from ...pipeline.dataset.reader import read_json
 from ...pipeline.dataset.vocabulary import read_vocabulary
 from ...pipeline.errors import UserError, enough_memory
+from ...pipeline.layouts.stream_ids import StreamVocabulary
 from ...pipeline.recipe.file import described
 from ...pipeline.storage.atomic import canonical_json
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
 from ..devices import DTYPES, leave_out_cudnn_attention
-from ..recipe import Precision
+from ..recipe import Depth, Model, Precision
 from ..sequences import SequenceFormat
+from .depth import DepthShape
 from .saving import saved
+from .streams import StreamsConfig, StreamsForCausalLM
 
 ABOUT, CONFIG = "training.json", "config.json"
 FLOAT32_BYTES = 4
+ANOTHER = "They do not belong together. Use a model that was trained on such data."
 HALF = "In bf16 it takes half: use --precision bf16 with `talk`, and precision: bf16 in a recipe of `evaluate`."
 
 
@@ -74,11 +78,29 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
             (folder / Path(name).name).write_bytes(content)
 
 
-def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+def start(model: Model, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+    """What a recipe starts from, ready for the sequences of a data set. Raises UserError if they do not go together."""
+    if model.depth is not None and sequence_format.streams == 1:
+        raise UserError(
+            "model.depth is for layouts of parallel streams, and the data set has the layout "
+            f"{sequence_format.layout.name}. Remove it from the recipe."
+        )
+    if model.pretrained is None:
+        network = start_from_config(model.config or {}, sequence_format, seed, model.depth)
+    else:
+        network = start_from_pretrained(model.pretrained, data_set, sequence_format, seed, model.depth)
+    check_fits(network, sequence_format, model.pretrained or "of model.config")
+    return network
+
+
+def start_from_pretrained(
+    name: str, data_set: Path, sequence_format: SequenceFormat, seed: int, depth: Depth | None = None
+) -> PreTrainedModel:
     """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
 
-    The row of a new token is near the mean of the old ones, as transformers sets it. Raises UserError unless the text
-    ids of the data set are those of the model.
+    The row of a new token is near the mean of the old ones, as transformers sets it. For parallel streams, a model that
+    does not have them gets embeddings of codes and a depth transformer. Raises UserError unless the ids of the data set
+    are those of the model.
     """
     torch.manual_seed(seed)
     network = _pretrained(name, torch.float32)
@@ -94,9 +116,53 @@ def start_from_pretrained(name: str, data_set: Path, sequence_format: SequenceFo
             f"the model {name} has an embedding of {rows} rows, and its tokenizer has {text_size} tokens: expected "
             "a row for each token. Use another model."
         )
+    if isinstance(network, StreamsForCausalLM):
+        _check_streams_start(network, Path(name), sequence_format, depth)
+        return _ending(network, sequence_format)
     if rows < sequence_format.size:
         network.resize_token_embeddings(sequence_format.size)
+    if sequence_format.streams > 1:
+        shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
+        network = StreamsForCausalLM.around(network, asdict(shape))
     return _ending(network, sequence_format)
+
+
+def _check_streams_start(
+    network: StreamsForCausalLM, folder: Path, sequence_format: SequenceFormat, depth: Depth | None
+) -> None:
+    """Raise UserError if a model of parallel streams has other ids than the data, or another depth transformer."""
+    check_fits(network, sequence_format, str(folder))
+    shape = network.depth.shape
+    if depth is not None and _depth_shape(depth, sequence_format, shape.input_size) != shape:
+        raise UserError(
+            f"the model {folder} has another depth transformer than model.depth says: {shape}. Remove model.depth from "
+            "the recipe, or start from another model."
+        )
+    if (folder / VOCABULARY).exists() and SequenceFormat.read(folder).vocabulary != sequence_format.vocabulary:
+        raise UserError(
+            f"the model {folder} was trained with other ids of codes or special tokens than the data set has. "
+            "Build the data set with the ids of the model (section layout)."
+        )
+
+
+def _depth_shape(depth: Depth, sequence_format: SequenceFormat, width: int) -> DepthShape:
+    """width: of the hidden state."""
+    vocabulary = sequence_format.vocabulary
+    assert isinstance(vocabulary, StreamVocabulary), "the layout has parallel streams"
+    return DepthShape(
+        input_size=width,
+        codebooks=vocabulary.audio.codebooks,
+        codes=vocabulary.audio.codes,
+        audio_size=vocabulary.audio_size,
+        text_size=sequence_format.size if depth.reads_text else None,
+        **depth.model_dump(exclude={"reads_text"}),
+    )
+
+
+def _width(network: PreTrainedModel) -> int:
+    weight = network.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.shape[1]
 
 
 def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
@@ -121,13 +187,19 @@ def _own_tokenizer(name: str) -> Tokenizer:
     return Tokenizer.from_str(PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=name))).to_json())
 
 
-def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
+def start_from_config(
+    config: dict[str, Any], sequence_format: SequenceFormat, seed: int, depth: Depth | None = None
+) -> PreTrainedModel:
     """A model with random weights. config: what `AutoConfig.for_model` takes, with `model_type`."""
     try:
-        configuration = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        configuration: Any = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
         from_config: Any = AutoModelForCausalLM.from_config
         with torch.device("meta"):  # no memory is taken
             outline = from_config(configuration, dtype=torch.float32)
+            if sequence_format.streams > 1:
+                shape = _depth_shape(depth or Depth(), sequence_format, _width(outline))
+                configuration = StreamsConfig(text_config=configuration, depth=asdict(shape))
+                outline = from_config(configuration, dtype=torch.float32)
         _check_size(sum(weight.numel() for weight in outline.parameters()))
         torch.manual_seed(seed)
         network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
@@ -139,7 +211,8 @@ def start_from_config(config: dict[str, Any], sequence_format: SequenceFormat, s
 def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
     """The network, with the vocabulary's padding and end tokens in its configurations, where other programs look."""
     end = sequence_format.vocabulary.end_of_text
-    for config in (network.config, network.config.get_text_config(), network.generation_config):
+    configs = (network.config, network.config.get_text_config(), getattr(network, "generation_config", None))
+    for config in filter(None, configs):
         config.bos_token_id, config.eos_token_id, config.pad_token_id = None, end, end
     return network
 
@@ -160,6 +233,31 @@ def check_fits(network: PreTrainedModel, sequence_format: SequenceFormat, where:
                 f"the model {where} has {rows} rows in its {name}, but the vocabulary has {sequence_format.size} ids: "
                 "they do not belong together. Use a model that was trained on this vocabulary."
             )
+    streams, expected = _streams(network), sequence_format.streams
+    if streams != expected:
+        raise UserError(f"the model {where} reads {streams} ids per position, and the layout has {expected}. {ANOTHER}")
+    if isinstance(network, StreamsForCausalLM):
+        _check_codes(network.depth.shape, sequence_format, where)
+
+
+def _streams(network: PreTrainedModel) -> int:
+    return 1 + 2 * network.codebooks if isinstance(network, StreamsForCausalLM) else 1
+
+
+def _check_codes(shape: DepthShape, sequence_format: SequenceFormat, where: str) -> None:
+    """Raise UserError unless a depth transformer has a row for each id that it reads, and knows the same codes."""
+    vocabulary = sequence_format.vocabulary
+    assert isinstance(vocabulary, StreamVocabulary), "the layout has parallel streams"
+    if shape.codes != vocabulary.audio.codes:
+        raise UserError(
+            f"the model {where} has codebooks of {shape.codes} codes, and the data {vocabulary.audio.codes}. {ANOTHER}"
+        )
+    rows, text_rows = shape.audio_size, shape.text_size or sequence_format.size
+    if rows < vocabulary.audio_size or text_rows < sequence_format.size:
+        raise UserError(
+            f"the model {where} has {rows} rows for codes and {text_rows} for text, and the vocabulary has "
+            f"{vocabulary.audio_size} and {sequence_format.size} ids. {ANOTHER}"
+        )
 
 
 def max_positions(network: PreTrainedModel) -> int | None:

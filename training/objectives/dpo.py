@@ -15,44 +15,45 @@ from ...pipeline.errors import UserError, enough_memory
 from ...pipeline.pairs.kind import PREFERENCES
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import atomic_path, file_sha256
+from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
 from ..devices import explained_kernels
-from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, padded_ids, put_on_devices
+from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, put_on_devices
 from ..models.model import ABOUT, DuplexModel, check_length, load_model
 from ..recipe import DPORecipe
 from ..run import open_run
 from ..sequences import SequenceFormat
 from .losses import (
     Targets,
+    count_by_kind,
     dpo_losses,
     log_likelihoods,
     make_targets,
-    sft_loss,
+    scale_by_kind,
     sums_by_kind,
     token_losses,
     weight_by_kind,
+    weighted_loss,
 )
 
 REFERENCE = "reference.parquet"
 
 
 class DPO:
-    """Equation 6 over a batch of pairs: the mean of equation 7, and λ_ftx times equation 5 over the chosen sides."""
+    """Equation 6 over a batch of pairs: the mean of equation 7, and λ_ftx times the SFT loss of the chosen sides."""
 
     def __init__(self, recipe: DPORecipe, sequence_format: SequenceFormat, device: torch.device) -> None:
         self.preference = recipe.preference
         self.format = sequence_format
+        self.normalize = recipe.normalize
         self.names = ("dpo", "ftx", "margin", "accuracy", *sequence_format.kinds[1:])
         self.by_kind = weight_by_kind(recipe.weights, sequence_format)
         self.device = device
         self.reference = torch.empty(0, 2)  # log π_ref of both sides, by the number of the row
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
-        """The number of pairs, and Σ ω over the chosen sides, [2]."""
-        weight = sum(
-            float(self.by_kind[self.format.kinds_of(torch.tensor(row.sequences[0])).long()].sum()) for row in rows
-        )
-        return torch.tensor([float(len(rows)), weight])
+        """The number of pairs, and how many targets of each kind the chosen sides have, [1 + kinds]."""
+        return torch.cat([torch.tensor([float(len(rows))]), count_by_kind(rows, self.format)])
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
         losses, targets = self.pair_losses(network, rows)
@@ -62,7 +63,8 @@ class DPO:
         dpo, margins = dpo_losses(policy, reference.to(self.device), self.preference.beta)
         dpo = dpo * is_pair
         chosen = _first_half(targets)
-        ftx = sft_loss(losses[: len(rows)], chosen.weights, totals[1])
+        scale = scale_by_kind(self.by_kind, totals[1:].cpu(), self.normalize)
+        ftx = weighted_loss(losses[: len(rows)], chosen, scale)
         loss = dpo.sum() / totals[0] + self.preference.ftx * ftx
         figures = (dpo.sum(), ftx * totals[0], (margins * is_pair).sum(), ((margins > 0) & is_pair).sum())
         sums = torch.stack([figure.detach().float() for figure in figures])
@@ -71,16 +73,16 @@ class DPO:
         return loss, torch.cat([per_pair, per_kind], dim=1)
 
     def pair_losses(self, network: nn.Module, rows: Micro) -> tuple[Tensor, Targets]:
-        """ℓ of both sides of each pair, [2 · pairs, targets]: first all chosen sides, then all rejected ones."""
+        """ℓ of both sides of each pair, [2 · pairs, targets, …]: first all chosen sides, then all rejected ones."""
         sequences = [None if row is None else row.sequences[side] for side in range(len(SIDES)) for row in rows]
-        ids, num_ids = padded_ids(sequences, self.device)
-        targets = make_targets(ids, num_ids, self.format, self.by_kind)
-        return token_losses(network, ids, targets), targets
+        batch = make_batch(sequences, [()] * len(sequences), self.format, self.device)
+        targets = make_targets(batch, self.format)
+        return token_losses(network, batch, targets), targets
 
 
 def _first_half(targets: Targets) -> Targets:
     half = len(targets.ids) // 2
-    per_row = (targets.ids, targets.kinds, targets.inside, targets.weights)
+    per_row = (targets.ids, targets.kinds, targets.inside)
     return Targets(targets.positions, *(values[:half] for values in per_row))
 
 

@@ -1,65 +1,93 @@
-"""The paper's losses (BayLing-Duplex section 2.2), as sums that add up over micro-batches and devices."""
+"""The papers' losses (BayLing-Duplex section 2.2, FLM-Audio section 3.1), as sums that add up over micro-batches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..recipe import Weights
+from ..batch import Batch, kinds_of, learned_kinds
+from ..data import Row
+from ..recipe import Normalization, Weights
 from ..sequences import SequenceFormat
-
-USER_KIND = 0  # of the kinds of positions: what the model hears, and never predicts
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The positions of a padded batch that the model learns to predict: the assistant's, the same in all rows."""
+    """What the model learns to predict of a batch, at positions that are the same in all rows.
+
+    A position has `cells` ids to predict: 1, or with parallel streams 1 of text and 1 per codebook of the assistant's.
+    """
 
     positions: Tensor  # [targets], ascending; each is predicted from the position before it
-    ids: Tensor  # [rows, targets]
-    kinds: Tensor  # [rows, targets], index into the format's kinds
-    inside: Tensor  # bool [rows, targets]; False in the padding
-    weights: Tensor  # ω, float32 [rows, targets]; 0 in the padding
+    ids: Tensor  # [rows, targets, cells]
+    kinds: Tensor  # [rows, targets, cells], index into the format's kinds
+    inside: Tensor  # bool [rows, targets, cells]; False for what no model learns, such as padding
 
 
 def weight_by_kind(weights: Weights, sequence_format: SequenceFormat) -> Tensor:
-    """ω of each of the format's kinds, float32 [kinds]: 0 for the user's, 1 for one that the recipe does not know."""
+    """ω of each of the format's kinds, float32 [kinds]: 0 if no model learns it, 1 for one that no recipe knows."""
     omega = weights.model_dump()
-    return torch.tensor([0.0, *(omega.get(kind, 1.0) for kind in sequence_format.kinds[USER_KIND + 1 :])])
+    known = torch.tensor([omega.get(kind, 1.0) for kind in sequence_format.kinds])
+    return known * learned_kinds(sequence_format)
 
 
-def make_targets(ids: Tensor, num_ids: Tensor, sequence_format: SequenceFormat, by_kind: Tensor) -> Targets:
-    """Targets of sequences [rows, length], padded on the right.
+def scale_by_kind(by_kind: Tensor, counts: Tensor, normalize: Normalization) -> Tensor:
+    """What an ℓ of each kind is multiplied by, so that the sum over a batch is its loss, [kinds].
 
-    num_ids: [rows], their lengths without padding. by_kind: ω of each of the format's kinds.
+    `by_weight` gives Σ ω ℓ / Σ ω (BayLing-Duplex, equation 5; Moshi), `by_kind` Σ ω mean(ℓ) over kinds (FLM-Audio,
+    equation 3), where a kind without targets adds 0. by_kind: ω. counts: of the targets of the whole batch.
     """
-    kinds = sequence_format.kinds_of(ids)
-    positions = torch.nonzero((kinds[:, 1:] != USER_KIND).any(dim=0))[:, 0] + 1  # nothing comes before the first id
-    of_targets = kinds[:, positions].long()
-    inside = (positions < num_ids[:, None]) & (of_targets != USER_KIND)
-    weights = by_kind.to(ids.device)[of_targets] * inside
-    return Targets(positions, ids[:, positions].long(), of_targets, inside, weights)
+    if normalize == "by_kind":
+        return by_kind / counts.clamp(min=1)
+    return by_kind / (by_kind * counts).sum()
 
 
-def token_losses(network: nn.Module, ids: Tensor, targets: Targets) -> Tensor:
-    """ℓ of each target (equation 4), float32 [rows, targets]. The user's positions have none, so they get no gradient.
+def count_by_kind(rows: Sequence[Row], sequence_format: SequenceFormat) -> Tensor:
+    """How many targets of each kind the first sides of rows have, float32 [kinds]."""
+    counts = torch.zeros(len(sequence_format.kinds))
+    for row in rows:
+        kinds = kinds_of(row.sequences[0], row.parts, sequence_format)
+        counts += torch.from_numpy(np.bincount(kinds.ravel(), minlength=len(counts)))
+    return counts * learned_kinds(sequence_format)
 
-    No mask is needed: padding is on the right, where the earlier positions of a causal model cannot see it.
+
+def make_targets(batch: Batch, sequence_format: SequenceFormat) -> Targets:
+    """Targets of a batch: every id that a model learns."""
+    ids, kinds = batch.ids[..., : batch.predicted], batch.kinds[..., : batch.predicted]
+    inside = learned_kinds(sequence_format).to(kinds.device)[kinds]
+    positions = torch.nonzero(inside[:, 1:].any(dim=2).any(dim=0))[:, 0] + 1  # nothing comes before the first id
+    if not len(positions):  # a device without rows
+        positions = positions.new_ones(1)
+    return Targets(positions, ids[:, positions], kinds[:, positions], inside[:, positions])
+
+
+def token_losses(network: nn.Module, batch: Batch, targets: Targets) -> Tensor:
+    """ℓ of each target (equation 4), float32 [rows, targets, cells]; of any value for what no model learns.
+
+    No mask is needed: padding is on the
+    right, where the earlier positions of a causal model cannot see it.
     """
-    logits = network(input_ids=ids, logits_to_keep=targets.positions - 1, use_cache=False).logits
+    if batch.has_streams:
+        speaks = targets.inside[..., 1:].any(dim=2)
+        output = network(input_ids=batch.ids, targets=targets.positions, speaks=speaks, position_ids=batch.position_ids)
+        losses: Tensor = output.losses
+        return losses
+    logits = network(input_ids=batch.ids[..., 0], logits_to_keep=targets.positions - 1, use_cache=False).logits
     flat = functional.cross_entropy(logits.flatten(0, 1).float(), targets.ids.flatten(), reduction="none")
     return flat.view_as(targets.ids)
 
 
-def sft_loss(losses: Tensor, weights: Tensor, weight_total: Tensor | float) -> Tensor:
-    """Equation 5, or a micro-batch's part of it: Σ ω ℓ / weight_total. weight_total: Σ ω over the whole batch."""
-    return (weights * losses).sum() / weight_total
+def weighted_loss(losses: Tensor, targets: Targets, scale: Tensor) -> Tensor:
+    """A loss, or a micro-batch's part of it: the sum of `losses`, each times `scale` [kinds] of its kind."""
+    return (scale.to(losses.device)[targets.kinds] * targets.inside * losses).sum()
 
 
 def log_likelihoods(losses: Tensor, targets: Targets) -> Tensor:
     """log π of each row, [rows]: the sum over its targets."""
-    return -(losses * targets.inside).sum(dim=1)
+    return -(losses * targets.inside).flatten(1).sum(dim=1)
 
 
 def dpo_losses(policy: Tensor, reference: Tensor, beta: float) -> tuple[Tensor, Tensor]:

@@ -5,38 +5,52 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ...pipeline.dataset.dialogues import DIALOGUES
 from ...pipeline.show.progress import Display
+from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
-from ..loop import Loop, Micro, make_accelerator, padded_ids, put_on_devices
-from ..models.model import check_fits, check_length, start_from_config, start_from_pretrained
-from ..recipe import SFTRecipe
+from ..loop import Loop, Micro, make_accelerator, put_on_devices
+from ..models.model import check_length, start
+from ..models.streams import StreamsForCausalLM, check_packing
+from ..packing import PackedData
+from ..recipe import Common, SFTRecipe
 from ..run import open_run
 from ..sequences import SequenceFormat
-from .losses import make_targets, sft_loss, sums_by_kind, token_losses, weight_by_kind
+from .losses import (
+    count_by_kind,
+    make_targets,
+    scale_by_kind,
+    sums_by_kind,
+    token_losses,
+    weight_by_kind,
+    weighted_loss,
+)
 
 
 class SFT:
-    """Equation 5 over the targets of a batch: all positions but the user's."""
+    """The weighted loss over all that a model learns of a batch: equation 5, or FLM-Audio's equation 3."""
 
-    def __init__(self, sequence_format: SequenceFormat, by_kind: Tensor, device: torch.device) -> None:
+    def __init__(self, recipe: Common, sequence_format: SequenceFormat, device: torch.device) -> None:
         self.format = sequence_format
         self.names = sequence_format.kinds[1:]
-        self.by_kind = by_kind
+        self.by_kind = weight_by_kind(recipe.weights, sequence_format)
+        self.normalize = recipe.normalize
         self.device = device
 
     def totals(self, rows: Sequence[Row]) -> Tensor:
-        """Σ ω over the rows, [1]."""
-        kinds_of_rows = (self.format.kinds_of(torch.tensor(row.sequences[0])) for row in rows)
-        sums = [self.by_kind[kinds.long()].sum() for kinds in kinds_of_rows]
-        return torch.stack([torch.zeros(()), *sums]).sum().view(1)
+        """How many targets of each kind the rows have, [kinds]."""
+        return count_by_kind(rows, self.format)
 
     def loss(self, network: nn.Module, rows: Micro, totals: Tensor) -> tuple[Tensor, Tensor]:
-        ids, num_ids = padded_ids([None if row is None else row.sequences[0] for row in rows], self.device)
-        targets = make_targets(ids, num_ids, self.format, self.by_kind)
-        losses = token_losses(network, ids, targets)
-        return sft_loss(losses, targets.weights, totals[0]), sums_by_kind(losses, targets, len(self.by_kind))[:, 1:]
+        sequences = [None if row is None else row.sequences[0] for row in rows]
+        parts = [() if row is None else row.parts for row in rows]
+        batch = make_batch(sequences, parts, self.format, self.device)
+        targets = make_targets(batch, self.format)
+        losses = token_losses(network, batch, targets)
+        scale = scale_by_kind(self.by_kind, totals.cpu(), self.normalize)
+        return weighted_loss(losses, targets, scale), sums_by_kind(losses, targets, len(self.by_kind))[:, 1:]
 
 
 def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
@@ -54,18 +68,24 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         if run.is_finished:
             display.already_trained(out)
             return
-        if recipe.model.pretrained is not None:
-            network = start_from_pretrained(recipe.model.pretrained, data.folders[0], sequence_format, recipe.seed)
-        else:
-            network = start_from_config(recipe.model.config or {}, sequence_format, recipe.seed)
-        check_fits(network, sequence_format, recipe.model.pretrained or "of model.config")
+        network = start(recipe.model, data.folders[0], sequence_format, recipe.seed)
         check_length(network, data.longest, "the longest sequence")
         settings = recipe.optimization
-        batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
-        objective = SFT(sequence_format, weight_by_kind(recipe.weights, sequence_format), accelerator.device)
+        rows = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
+        batches = Batches(rows, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
+        objective = SFT(recipe, sequence_format, accelerator.device)
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
         network = put_on_devices(network, accelerator)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
         run.finish(network, data.folders[0])
         display.trained(out, sequence_format.can_talk)
+
+
+def _packed(data: TrainingData, columns: int, seed: int, network: PreTrainedModel) -> PackedData:
+    """Raises UserError if these data, or this model, cannot be packed."""
+    packed = PackedData(data, columns, seed)
+    packed.check()
+    assert isinstance(network, StreamsForCausalLM), "it fits data of parallel streams"
+    check_packing(network)
+    return packed

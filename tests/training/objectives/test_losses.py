@@ -7,15 +7,19 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from duplexgen.training.batch import make_batch
+from duplexgen.training.data import Row
 from duplexgen.training.models.model import start_from_config
 from duplexgen.training.objectives.losses import (
+    count_by_kind,
     dpo_losses,
     log_likelihoods,
     make_targets,
-    sft_loss,
+    scale_by_kind,
     sums_by_kind,
     token_losses,
     weight_by_kind,
+    weighted_loss,
 )
 from duplexgen.training.recipe import Weights
 from duplexgen.training.sequences import SequenceFormat
@@ -41,11 +45,9 @@ def network(sequence_format) -> PreTrainedModel:
     return start_from_config(TINY, sequence_format, seed=3)
 
 
-def batch(sequences):
-    ids = torch.zeros(2, max(map(len, sequences)), dtype=torch.long)
-    for row, sequence in zip(ids, sequences, strict=True):
-        row[: len(sequence)] = torch.tensor(sequence)
-    return ids, torch.tensor([len(sequence) for sequence in sequences])
+def batch(sequences, sequence_format):
+    arrays = [np.array(sequence, np.int32) for sequence in sequences]
+    return make_batch(arrays, [()] * len(arrays), sequence_format, torch.device("cpu"))
 
 
 def by_hand(logits, sequence, state, weights):
@@ -69,12 +71,15 @@ def by_hand(logits, sequence, state, weights):
 
 @pytest.mark.parametrize("weights", [Weights(), Weights(silence=1, assistant=1, epad=1), Weights(audio=0.3, pad=2)])
 def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
-    ids, num_ids = batch(sequences)
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
-    losses = token_losses(network, ids, targets)
-    loss = sft_loss(losses, targets.weights, targets.weights.sum())
+    padded = batch(sequences, sequence_format)
+    targets = make_targets(padded, sequence_format)
+    losses = token_losses(network, padded, targets)
+    rows = [Row(0, "", (np.array(sequence, np.int32),)) for sequence in sequences]
+    counts = count_by_kind(rows, sequence_format)
+    scale = scale_by_kind(weight_by_kind(weights, sequence_format), counts, "by_weight")
+    loss = weighted_loss(losses, targets, scale)
 
-    logits = network(ids).logits.detach().numpy()
+    logits = network(padded.ids[..., 0]).logits.detach().numpy()
     terms = [
         term
         for row, sequence in enumerate(sequences)
@@ -85,11 +90,11 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
 
 
 def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequences):
-    ids, num_ids = batch(sequences)
-    weights = Weights(silence=0, audio=0.1)  # ω shapes the SFT loss, never log π
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(weights, sequence_format))
-    likelihoods = log_likelihoods(token_losses(network, ids, targets), targets)
-    logits = network(ids).logits.detach().numpy()
+    padded = batch(sequences, sequence_format)
+    targets = make_targets(padded, sequence_format)
+    likelihoods = log_likelihoods(token_losses(network, padded, targets), targets)
+    logits = network(padded.ids[..., 0]).logits.detach().numpy()
+    weights = Weights()
     expected = [
         -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights))
         for row, sequence in enumerate(sequences)
@@ -107,8 +112,9 @@ def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequen
 
 
 def test_user_positions_get_no_gradient(sequence_format, sequences):
-    ids, num_ids = batch(sequences)
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(Weights(), sequence_format))
+    padded = batch(sequences, sequence_format)
+    ids = padded.ids[..., 0]
+    targets = make_targets(padded, sequence_format)
     slots = targets.positions % (2 * N + M)
     assert slots.min() == N
     assert len(targets.positions) == ids.shape[1] * (N + M) // (2 * N + M)
@@ -119,7 +125,8 @@ def test_user_positions_get_no_gradient(sequence_format, sequences):
         def forward(self, input_ids, logits_to_keep, use_cache):
             return type("Output", (), {"logits": logits[:, logits_to_keep]})
 
-    sft_loss(token_losses(Fixed(), ids, targets), targets.weights, 1.0).backward()
+    scale = weight_by_kind(Weights(), sequence_format)
+    weighted_loss(token_losses(Fixed(), padded, targets), targets, scale).backward()
     touched = logits.grad.abs().sum(dim=2) > 0  # at the position before the one predicted
     position = torch.arange(ids.shape[1])
     predicts_user = (position + 1) % (2 * N + M) < N
@@ -130,11 +137,11 @@ def test_user_positions_get_no_gradient(sequence_format, sequences):
 
 
 def test_sums_by_kind_tell_the_kinds_apart(network, sequence_format, sequences):
-    ids, num_ids = batch(sequences)
-    targets = make_targets(ids, num_ids, sequence_format, weight_by_kind(Weights(), sequence_format))
-    losses = token_losses(network, ids, targets)
+    padded = batch(sequences, sequence_format)
+    targets = make_targets(padded, sequence_format)
+    losses = token_losses(network, padded, targets)
     sums = sums_by_kind(losses, targets, len(sequence_format.kinds))
-    logits = network(ids).logits.detach().numpy()
+    logits = network(padded.ids[..., 0]).logits.detach().numpy()
     state = sequence_format.bayling.vocabulary.state
     for kind, column in zip(sequence_format.kinds, sums.T.tolist(), strict=True):
         expected = [

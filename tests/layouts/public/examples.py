@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from duplexgen.pipeline.dialogue import BARGE_IN, TURN, CodedTrack, Event, Role, Word
+from duplexgen.pipeline.layouts.flm import Format
 
 CODEBOOKS, CODES = 8, 2048
 SPF, RATE = 1920, 24000  # samples per frame, 80 ms
@@ -42,7 +43,7 @@ def cut(whole: Event, end: int, by: int) -> Event:
 
 @dataclass(frozen=True)
 class FlmExample:
-    format: str
+    format: Format
     track: CodedTrack
     texts: tuple[tuple[int, ...], ...]  # ids of the whole text of each event
 

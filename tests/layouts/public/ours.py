@@ -1,7 +1,5 @@
 """The examples as rows of our layouts."""
 
-from functools import cache
-
 import numpy as np
 
 from duplexgen.pipeline.dialogue import Role
@@ -22,20 +20,16 @@ def audio(start: int | None) -> AudioTable:
     return AudioTable(codebooks=ex.CODEBOOKS, codes=ex.CODES, pad=ex.AUDIO_PAD, start=start)
 
 
-@cache
-def flm(name: str) -> np.ndarray:
-    """[17, T]"""
-    example = ex.FLM[name]
+def flm(example: ex.FlmExample) -> np.ndarray:
+    """[17, T]; raises DialogueRejected if it does not fit."""
     tokens = special(wait=ex.WAIT, asr=ex.ASR, answer=ex.ANSWER)
     vocabulary = FLMVocabulary(ex.FLM_TEXT, END_OF_TEXT, tokens, audio(ex.AUDIO_START))
     layout = FLM(FLMSection(format=example.format), vocabulary, ex.SPF)
     return np.stack(layout.encode(example.track, example.texts)["streams"])
 
 
-@cache
-def moshi(name: str, channel: Role = "assistant") -> np.ndarray:
-    """[17, T], of the speaker of that channel."""
-    example = ex.MOSHI[name]
+def moshi(example: ex.MoshiExample, channel: Role = "assistant") -> np.ndarray:
+    """[17, T], of the speaker of that channel; raises DialogueRejected if it does not fit."""
     tokens = special(pad=ex.PAD, epad=ex.EPAD, initial=ex.INITIAL)
     vocabulary = MoshiVocabulary(ex.MOSHI_TEXT, END_OF_TEXT, tokens, audio(None))
     layout = Moshi(MoshiSection(spaces=False), vocabulary, ex.SPF)

@@ -39,23 +39,26 @@ def main(clones: Path, given: Path, returned: Path) -> None:
     from finetune.data.dataset import build_dataset
     from finetune.data.interleaver import InterleavedTokenizer, Interleaver
 
-    answers = {}
-    for name, example in json.loads(given.read_text()).items():
-        mimi = CodesInSamples()
-        interleaver = Interleaver(
-            Words(example["tokens"]),
-            mimi.frame_rate,
-            example["pad"],
-            example["epad"],
-            -1,  # `zero_padding`, as its train.py has it from LMModel
-            keep_main_only=True,
-            device="cpu",
+    def interleaver(example: dict) -> Interleaver:
+        words = Words(example["tokens"])
+        # -1 is its `zero_padding`, which its train.py has from LMModel
+        return Interleaver(
+            words, CodesInSamples.frame_rate, example["pad"], example["epad"], -1, keep_main_only=True, device="cpu"
         )
-        tokenizer = InterleavedTokenizer(mimi, interleaver, duration_sec=example["duration_s"])
-        samples = build_dataset(
-            example["jsonl"], tokenizer, seed=None, rank=0, world_size=1, is_eval=True, shuffle_pretrain=False
-        )
-        answers[name] = [sample.codes[0].tolist() for sample in samples]
+
+    def chunks(example: dict) -> list:
+        """[chunks][17, frames] of a folder of audio and words."""
+        reader = InterleavedTokenizer(CodesInSamples(), interleaver(example), duration_sec=example["duration_s"])
+        samples = build_dataset(example["jsonl"], reader, seed=None, rank=0, world_size=1, is_eval=True)
+        return [sample.codes[0].tolist() for sample in samples]
+
+    def text(example: dict) -> list:
+        """[frames]: the stream of text alone."""
+        words = [tuple(word) for word in example["alignments"]]
+        return interleaver(example).prepare_item(words, example["seconds"])[0, 0].tolist()
+
+    asked = json.loads(given.read_text())
+    answers = {name: chunks(example) if "jsonl" in example else text(example) for name, example in asked.items()}
     returned.write_text(json.dumps(answers))
 
 

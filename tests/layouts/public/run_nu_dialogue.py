@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 
 
+def unlabelled(streams, labels) -> list:
+    """The streams and the columns of cells whose label is -1; all others are their own labels."""
+    assert ((labels == streams) | (labels == -1)).all()
+    return [indices.tolist() for indices in (labels == -1).nonzero()]
+
+
 def main(clones: Path, given: Path, returned: Path) -> None:
     sys.path.insert(0, str(clones / "nu-dialogue"))
     from utils.data import preprocess_function
@@ -26,8 +32,8 @@ def main(clones: Path, given: Path, returned: Path) -> None:
             zero_token_id=-1,
         )
         answers[name] = {
-            speaker: {"streams": made["streams"][index].tolist(), "labels": made["labels"][index].tolist()}
-            for index, speaker in enumerate("AB")
+            speaker: {"streams": streams.tolist(), "without a label": unlabelled(streams, labels)}
+            for speaker, streams, labels in zip("AB", made["streams"], made["labels"], strict=True)
         }
     returned.write_text(json.dumps(answers))
 

@@ -35,12 +35,12 @@ def asked() -> dict[str, Any]:
     examples = {name: given(row, heard(name)) for name, row in rows().items()}
     examples["response_tts"]["again"] = True
     at_once = heard("response_tts", ex.codes(0, 100)[:, 99:])
-    examples["at once"] = given(ours.flm("response_tts"), at_once)
+    examples["at once"] = given(ours.flm(ex.FLM["response_tts"]), at_once)
     return {"ids": IDS, "examples": examples}
 
 
 def rows() -> dict[str, np.ndarray]:
-    return {name: ours.flm(name) for name in ex.FLM}
+    return {name: ours.flm(example) for name, example in ex.FLM.items()}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_each_step_emits_the_text_of_its_column_and_the_frame_before(seen: dict[
 
 def test_after_a_reset_the_first_column_is_lost(seen: dict[str, Any]) -> None:
     """The public loop zeroes what it had and does not write the initial column again: a model sees that live."""
-    row = ours.flm("response_tts")
+    row = ours.flm(ex.FLM["response_tts"])
     again = np.array(seen["response_tts again"]["fed"])
     assert differences(again[:, 1:], row[:, 1:]) == []
     # codebook 0 of the user is written over by the first step, which is fed an empty frame here
@@ -81,7 +81,7 @@ def test_after_a_reset_the_first_column_is_lost(seen: dict[str, Any]) -> None:
 
 def test_a_frame_of_the_first_step_stands_where_our_rows_are_empty(seen: dict[str, Any]) -> None:
     """A microphone has sound in the first step: eight cells, in which a row has none."""
-    row = ours.flm("response_tts").copy()
+    row = ours.flm(ex.FLM["response_tts"]).copy()
     early = ex.codes(0, 100)[:, 99]
     row[9, 0] = early[0]
     row[10:, 1] = early[1:]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from duplexgen.pipeline.dialogue import CHANNELS, Role
-from tests.layouts.public import by_hand, ours
+from duplexgen.pipeline.randomness import generator
+from tests.layouts.public import by_hand, ours, random_tracks
 from tests.layouts.public import examples as ex
 from tests.layouts.public.programs import differences, numbers, run
 
@@ -89,7 +90,7 @@ def finetune(request: pytest.FixtureRequest) -> dict[str, Any]:
 def test_moshi_finetune_reads_our_row_from_our_audio_and_words(finetune: dict[str, Any]) -> None:
     for name in ex.MOSHI:
         (chunk,) = np.array(finetune[name])
-        wanted = undelayed(ours.moshi(name))
+        wanted = undelayed(ours.moshi(ex.MOSHI[name]))
         frames = wanted.shape[1]
         got = np.where(wanted == -1, -1, chunk[:, :frames])  # of the margin, the row has codebook 0 alone
         assert differences(got, wanted) == [], name
@@ -100,11 +101,26 @@ def test_moshi_finetune_reads_our_row_from_our_audio_and_words(finetune: dict[st
 def test_a_word_at_a_border_of_frames_needs_half_a_sample(finetune: dict[str, Any]) -> None:
     """2.32 s is frame 29, but 2.32 · 12.5 is less than 29 in floating point: the word would go to frame 28."""
     (chunk,) = np.array(finetune["at the sample"])
-    wanted = undelayed(ours.moshi("words"))[0]
+    wanted = undelayed(ours.moshi(ex.MOSHI["words"]))[0]
     text = chunk[0, : len(wanted)]
     moved = np.flatnonzero(text != wanted).tolist()
     assert moved == [27, 28, 29, 55, 56, 57, 58], "the words in frames 29 and 57, and what stands around them"
     assert text[[28, 56, 57]].tolist() == wanted[[29, 57, 58]].tolist()
+
+
+def text_alone(example: ex.MoshiExample) -> dict[str, Any]:
+    seconds = (example.track.frames + by_hand.DELAY) * ex.SPF / ex.RATE
+    known = {"tokens": example.tokens, "pad": ex.PAD, "epad": ex.EPAD}
+    return {"alignments": alignments(example, HALF), "seconds": seconds, **known}
+
+
+def test_moshi_finetune_places_any_words_as_we_do(tmp_path: Path) -> None:
+    examples = [random_tracks.moshi(generator(0, str(number), "words")) for number in range(300)]
+    asked = {str(number): text_alone(example) for number, example in enumerate(examples)}
+    placed = run("moshi_finetune", tmp_path, asked, "moshi", "moshi-finetune")
+    for number, example in enumerate(examples):
+        text = ours.moshi(example)[0, 1:]
+        assert differences(placed[str(number)][: len(text)], text) == [], number
 
 
 def test_the_recorded_rows_of_moshi_finetune_are_what_it_reads_now(finetune_now: dict[str, Any]) -> None:
@@ -116,7 +132,7 @@ def test_the_recorded_rows_of_moshi_finetune_are_what_it_reads_now(finetune_now:
 
 def whole(name: str, channel: Role = "assistant") -> np.ndarray:
     """[17, frames + DELAY]: the row without its delays, and all codes of the frame in the margin."""
-    row = ours.moshi(name, channel)
+    row = ours.moshi(ex.MOSHI[name], channel)
     example = ex.MOSHI[name]
     codes = {"assistant": example.track.assistant_codes, "user": example.track.user_codes}
     other: Role = "user" if channel == "assistant" else "assistant"
@@ -131,7 +147,9 @@ def heard(name: str) -> np.ndarray:
 
 
 def asked_of_moshi() -> dict[str, Any]:
-    examples = {name: {"codes": whole(name), "row": ours.moshi(name), "listen": heard(name)} for name in ex.MOSHI}
+    examples = {
+        name: {"codes": whole(name), "row": ours.moshi(ex.MOSHI[name]), "listen": heard(name)} for name in ex.MOSHI
+    }
     return {"text_card": ex.MOSHI_TEXT, "card": ex.CODES, "examples": examples}
 
 
@@ -148,13 +166,13 @@ def moshi(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 def test_the_delays_of_moshi_give_our_row(moshi: dict[str, Any]) -> None:
     for name in ex.MOSHI:
-        assert differences(moshi[name]["delayed"], ours.moshi(name)) == [], name
+        assert differences(moshi[name]["delayed"], ours.moshi(ex.MOSHI[name])) == [], name
 
 
 def test_the_loop_of_moshi_feeds_its_model_our_row(moshi: dict[str, Any]) -> None:
     """It writes initial ids over what is not there yet, so that the sound of the first step is not heard."""
     for name in ex.MOSHI:
-        assert differences(moshi[name]["fed"], ours.moshi(name)) == [], name
+        assert differences(moshi[name]["fed"], ours.moshi(ex.MOSHI[name])) == [], name
 
 
 def test_each_step_of_moshi_emits_the_text_of_its_column_and_the_frame_before(moshi: dict[str, Any]) -> None:
@@ -184,7 +202,7 @@ def asked_of_nu_dialogue() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def nu_dialogue_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Streams and labels [17, T], by example and by who speaks."""
+    """Streams [17, T] and the cells without a label, by example and by who speaks."""
     return run("nu_dialogue", tmp_path_factory.mktemp("nu"), asked_of_nu_dialogue(), "nu-dialogue")
 
 
@@ -197,18 +215,15 @@ def test_nu_dialogue_reads_both_sides_as_our_rows(nu_dialogue: dict[str, Any]) -
     """In its last column, codebook 0 is empty and the text PAD: it knows no margin. The rest is equal."""
     for name in ex.MOSHI:
         for speaker, channel in zip("AB", ("assistant", "user"), strict=True):
-            row = ours.moshi(name, channel).copy()
+            row = ours.moshi(ex.MOSHI[name], channel).copy()
             row[[1, 1 + ex.CODEBOOKS], -1] = ex.AUDIO_PAD
             row[0, -1] = ex.PAD
             made = nu_dialogue[name][speaker]
             assert differences(made["streams"], row) == [], (name, speaker)
-            assert differences(made["labels"], targets(row)) == [], (name, speaker)
-
-
-def targets(row: np.ndarray) -> np.ndarray:
-    """Its labels: -1 where a row has its initial ids. The user's streams have labels, too."""
-    empty = [ex.INITIAL, *[ex.AUDIO_PAD] * (len(row) - 1)]
-    return np.where(row == np.array(empty)[:, None], -1, row)
+            empty = row == np.array([[ex.INITIAL], *[[ex.AUDIO_PAD]] * 16])
+            assert made["without a label"] == [indices.tolist() for indices in empty.nonzero()], (
+                "the user's streams have labels, too"
+            )
 
 
 def test_the_recorded_rows_of_nu_dialogue_are_what_it_makes_now(nu_dialogue_now: dict[str, Any]) -> None:

@@ -22,8 +22,8 @@ def mode_of(sequence_format: SequenceFormat) -> Mode:
     name = sequence_format.layout.name
     if name not in MODES:
         raise UserError(
-            f"the model has the layout {name}, and `talk` and `evaluate` know only {', '.join(MODES)}. Use a model that "
-            "was trained on a data set of one of these layouts."
+            f"the model has the layout {name}, and `talk` and `evaluate` know only {', '.join(MODES)}. "
+            "Use a model that was trained on a data set of one of these layouts."
         )
     return MODES[name](sequence_format.layout)
 

@@ -26,8 +26,15 @@ RATES = (4000, 768_000)  # Hz, of recordings
 LONGEST_S = 3600  # of a recording
 READ_FRAMES = 1 << 16  # per read
 STATE_COLOURS = {
-    **{"silence": "#d9d9d9", "assistant": "#b03a2e", "text": "#3b6ea5", "pad": "#a9c4e0", "epad": "#1e8449"},
-    **{"wait": "#d9d9d9", "asr": "#b9770e", "answer": "#b03a2e", "initial": "#ffffff"},
+    "silence": "#d9d9d9",
+    "assistant": "#b03a2e",
+    "text": "#3b6ea5",
+    "pad": "#a9c4e0",
+    "epad": "#1e8449",
+    "wait": "#d9d9d9",
+    "asr": "#b9770e",
+    "answer": "#b03a2e",
+    "initial": "#ffffff",
 }
 
 

@@ -249,7 +249,7 @@ def talk(
     if folder.exists():
         raise UserError(f"{folder} is there already. Choose another folder with --out, or remove it.")
     duplex = load_model(model, inference_device(), precision)
-    rate, block_samples = duplex.format.sample_rate, duplex.format.bayling.block_samples
+    rate, block_samples = duplex.format.sample_rate, duplex.format.block_samples
     block_s = block_samples / rate
     recording, own_rate = read_recording(user, rate, channel)
     if own_rate != rate:

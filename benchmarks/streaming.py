@@ -32,7 +32,7 @@ from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder
-from duplexgen.training.live.stream import Stream
+from duplexgen.training.live.modes import mode_of
 from duplexgen.training.models.model import DuplexModel, start_from_config
 from duplexgen.training.sequences import SequenceFormat
 
@@ -80,19 +80,21 @@ def now() -> NDArray[np.float64]:
 
 def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np.float64]]:
     """Seconds [3, 2] to tokenize, to think and to decode, of the clock and of the processor, block by block."""
-    size = model.format.bayling.block_samples
+    size = model.format.block_samples
     blocks = round(seconds * SAMPLE_RATE / size)
     user = np.tile(user_audio(blocks * size), (batch, 1))
     tokenizer = SPEECH_TOKENIZERS["melvq"](Tokens())
-    stream = Stream(model, [str(number) for number in range(batch)], blocks)
-    encoder, decoder = UserEncoder(tokenizer, model.format, batch), AssistantDecoder(tokenizer, model.format, batch)
+    mode = mode_of(model.format)
+    stream = mode.stream(model, [str(number) for number in range(batch)])
+    encoder = UserEncoder(tokenizer, model.format, batch)
+    decoder = AssistantDecoder(tokenizer, model.format, batch, mode.codebooks)
     for at in range(0, blocks * size, size):
         marks = [now()]
         codes = encoder.push(user[:, at : at + size])
         marks.append(now())
-        ids = stream.step(codes)
+        said = stream.step(codes)
         marks.append(now())
-        decoder.push(model.format.bayling.vocabulary.audio_codes(ids[:, model.format.bayling.text_tokens :]))
+        decoder.push(said.codes)
         marks.append(now())
         yield np.diff(np.stack(marks), axis=0)
 
@@ -100,7 +102,7 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
 def answering(batches: list[int], seconds: float) -> None:
     """Print what a block of streaming inference takes."""
     model = small_model()
-    block_s = model.format.bayling.block_samples / SAMPLE_RATE
+    block_s = model.format.block_samples / SAMPLE_RATE
     parameters = sum(weights.numel() for weights in model.network.parameters())
     print(f"{parameters / 1e6:.1f} M parameters, float32, one thread; a block covers {block_s * 1000:.0f} ms")
     for batch in batches:

@@ -287,7 +287,7 @@ class Batches:
 def _lengths(lists: pa.ListArray) -> NDArray[np.int32]:
     """How many positions each row has: its ids, or those of its first stream; 0 if there are none."""
     lengths: NDArray[np.int32] = pc.list_value_length(lists).fill_null(0).to_numpy()
-    if not pa.types.is_list(lists.value_type):
+    if not pa.types.is_list(lists.type.value_type):
         return lengths
     of_streams = np.append(pc.list_value_length(lists.values).fill_null(0).to_numpy(), 0)
     firsts: NDArray[np.int32] = np.where(lengths > 0, of_streams[lists.offsets.to_numpy()[:-1]], 0)

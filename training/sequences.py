@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 
 from ..pipeline.dataset.reader import read_described
-from ..pipeline.errors import UserError
-from ..pipeline.layouts.bayling import Bayling
 from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.layout import Layout
 from ..pipeline.layouts.vocabulary import Vocabulary
 from ..pipeline.tokens.section import Tokens
-from ..pipeline.tokens.tokenizers import SPEECH_TOKENIZERS
 
 EMBEDDED = Tokens()
 
@@ -40,22 +37,10 @@ class SequenceFormat:
     def layout(self) -> Layout:
         return self.described.make_layout()
 
-    @cached_property
-    def bayling(self) -> Bayling:
-        """The layout, if it is the one that `talk` and `evaluate` know; raises UserError if it is another."""
-        if not isinstance(self.layout, Bayling):
-            raise UserError(
-                f"the model has the layout {self.layout.name}, and `talk` and `evaluate` know only {Bayling.name}. "
-                f"Use a model that was trained on a data set of the layout {Bayling.name}."
-            )
-        return self.layout
-
     @property
-    def can_talk(self) -> bool:
-        """Whether `talk` and `evaluate` take such a model: they know its layout, and its speech tokenizer decodes."""
-        name = self.described.speech_tokenizer.name
-        decodes = name in SPEECH_TOKENIZERS and SPEECH_TOKENIZERS[name](self.tokens).decodes
-        return decodes and isinstance(self.layout, Bayling)
+    def block_samples(self) -> int:
+        """What a live model hears and answers at once, in samples of the tracks."""
+        return self.described.layout.block_frames * self.described.samples_per_frame
 
     @property
     def sample_rate(self) -> int:

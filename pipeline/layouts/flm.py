@@ -56,6 +56,12 @@ class FLM(Streams):
     KINDS: ClassVar[tuple[str, ...]] = ("user", "empty", "text", "wait", "semantic", "acoustic")
     SIGNS: ClassVar[dict[str, str]] = {"wait": "·", "asr": "?", "answer": "!"}
 
+    LONGEST_PAUSE: ClassVar[int] = 0
+
+    @property
+    def initial_text(self) -> int:
+        return self.vocabulary.special["wait"].id
+
     def texts(self, track: CodedTrack) -> list[str]:
         return list(track.texts)
 
@@ -69,7 +75,7 @@ class FLM(Streams):
             raise DialogueRejected(
                 "speaks_on_empty_channel", f"the format {self.section.format} leaves the {left_out}'s channel empty"
             )
-        stream: Ids = np.full(self.columns(track.frames), self.vocabulary.special["wait"].id, np.int32)
+        stream: Ids = np.full(self.columns(track.frames), self.initial_text, np.int32)
         free = 1  # the first column that a text may have
         for event, ids in self._in_order(track, texts):
             if not self.vocabulary.is_text(ids).all():

@@ -47,6 +47,12 @@ class Moshi(Streams):
     NEEDS_WORDS: ClassVar[bool] = True
     SIGNS: ClassVar[dict[str, str]] = {"pad": "·", "epad": "E", "initial": "I"}
 
+    LONGEST_PAUSE: ClassVar[int] = 12  # a second
+
+    @property
+    def initial_text(self) -> int:
+        return self.vocabulary.special["initial"].id
+
     def texts(self, track: CodedTrack) -> list[str]:
         """The words of the assistant's, with the space before them. Raises DialogueRejected if no times are known."""
         texts = []
@@ -74,7 +80,7 @@ class Moshi(Streams):
         """Raises DialogueRejected if the times of words are not known, or if the row ends within a word."""
         special, columns = self.vocabulary.special, self.columns(track.frames)
         stream: Ids = np.full(columns, special["pad"].id, np.int32)
-        stream[0] = special["initial"].id
+        stream[0] = self.initial_text
         words = [word for of_event in self._words(track) for word in of_event]
         placed = sorted(
             ((1 + word.start_sample // self.samples_per_frame, ids) for word, ids in zip(words, texts, strict=True)),

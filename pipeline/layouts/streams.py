@@ -64,6 +64,8 @@ class Streams(ABC):
     """The user's codes first; `empty` are initial cells and those without a code: no model learns them."""
     SIGNS: ClassVar[dict[str, str]]
     """What `show` prints for each special token."""
+    LONGEST_PAUSE: ClassVar[int]
+    """The most columns without text between two ids of one reply."""
     COLUMNS: ClassVar[tuple[pa.Field, ...]] = (
         pa.field(STREAMS, pa.list_(pa.list_(pa.int32())), nullable=False),
         pa.field(REPLIES, pa.list_(pa.list_(pa.int32())), nullable=False),
@@ -93,6 +95,11 @@ class Streams(ABC):
 
         text: stream 0. limit: the column in which the next reply is first heard, or one past the last column.
         """
+
+    @property
+    @abstractmethod
+    def initial_text(self) -> int:
+        """The id of the text stream in column 0."""
 
     @property
     def streams(self) -> int:

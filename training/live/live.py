@@ -18,6 +18,7 @@ from ...pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, SpeechTokenizer, in
 from ...pipeline.tokens.track import frame_samples
 from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
+from .modes import check_length, mode_of
 from .stream import TEMPERATURE, Stream
 
 
@@ -25,8 +26,8 @@ from .stream import TEMPERATURE, Stream
 class Block:
     """What the assistants of several dialogues say in one block."""
 
-    user_codes: NDArray[np.int16]  # [dialogues, N], what they have heard
-    text_ids: NDArray[np.int32]  # [dialogues, M]
+    user_codes: NDArray[np.int16]  # [dialogues, codebooks, frames], what they have heard
+    text_ids: NDArray[np.int32]  # [dialogues, text slots]
     waveforms: Waveform  # [dialogues, block_samples], played one block after the user's samples
     took_s: float  # to tokenize, think and decode
 
@@ -40,26 +41,24 @@ def converse(
 ) -> Iterator[Block]:
     """The blocks of dialogues whose users say `user`, int16 [dialogues, samples] at the model's rate, whole blocks.
 
-    Raises UserError before the first block if the model has another layout than BayLing's or too few positions, or if
-    the tokenizer is not installed or does not decode.
+    Raises UserError before the first block if models of this layout cannot talk, if the model has too few positions,
+    or if the tokenizer is not installed or does not decode.
     """
-    tokenizer = speech_tokenizer(model.format)
+    mode, tokenizer, size = mode_of(model.format), speech_tokenizer(model.format), model.format.block_samples
     encoder = UserEncoder(tokenizer, model.format, len(user))
-    decoder = AssistantDecoder(tokenizer, model.format, len(user))
-    size = model.format.bayling.block_samples
+    decoder = AssistantDecoder(tokenizer, model.format, len(user), mode.codebooks)
     if user.shape[1] % size:
         raise ValueError(f"{user.shape[1]} samples are no whole number of blocks of {size}")
-    stream = Stream(model, dialogue_ids, user.shape[1] // size, temperature, seed)
+    check_length(model, user.shape[1] // size)
+    stream = mode.stream(model, dialogue_ids, temperature, seed)
     return (_block(stream, encoder, decoder, user[:, at : at + size]) for at in range(0, user.shape[1], size))
 
 
 def _block(stream: Stream, encoder: "UserEncoder", decoder: "AssistantDecoder", samples: NDArray[np.int16]) -> Block:
     start = time.perf_counter()
     codes = encoder.push(samples)
-    ids = stream.step(codes)
-    text_tokens = decoder.format.bayling.text_tokens
-    waveforms = decoder.push(decoder.format.bayling.vocabulary.audio_codes(ids[:, text_tokens:]))
-    return Block(codes, ids[:, :text_tokens], waveforms, time.perf_counter() - start)
+    said = stream.step(codes)
+    return Block(codes, said.text_ids, decoder.push(said.codes), time.perf_counter() - start)
 
 
 def speech_tokenizer(sequence_format: SequenceFormat) -> SpeechTokenizer:
@@ -80,35 +79,39 @@ class UserEncoder:
         self._resampler = Resampler(dialogues, rate, tokenizer.sample_rate, frame)
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Codes [dialogues, N] of codebook 0 of the next block, int16 [dialogues, block_samples].
+        """Codes [dialogues, codebooks, frames] of the next block, int16 [dialogues, block_samples].
 
-        A code without an id, which no training data has, becomes the last code with an id: a live user cannot be
-        rejected. Raises UserError if the tokenizer does not give all codes of a block with the block.
+        Raises UserError if the tokenizer does not give all codes of a block with the block.
         """
-        codes = self._stream.push(self._resampler.push_int16(samples))[:, 0]
-        expected = self._format.bayling.user_tokens
-        if codes.shape[1] != expected:
+        codes = self._stream.push(self._resampler.push_int16(samples))
+        expected = self._format.described.layout.block_frames
+        if codes.shape[2] != expected:
             raise UserError(
-                f"the speech tokenizer gives {codes.shape[1]} codes for a block of {expected} frames. Expected "
+                f"the speech tokenizer gives {codes.shape[2]} codes for a block of {expected} frames. Expected "
                 "tokens.glm4voice.block_frames to divide layout.user_tokens. Build such a data set and train on it."
             )
-        return np.minimum(codes, self._format.bayling.vocabulary.audio_size - 1)
+        return codes
 
 
 class AssistantDecoder:
     """Decodes the assistants' codes as they are sampled."""
 
-    def __init__(self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int) -> None:
-        self.format = sequence_format
+    def __init__(
+        self, tokenizer: SpeechTokenizer, sequence_format: SequenceFormat, dialogues: int, codebooks: int
+    ) -> None:
+        """codebooks: how many are pushed."""
+        self._silence = np.zeros((dialogues, sequence_format.block_samples), np.float32)
         self._stream = tokenizer.decoding_stream(dialogues)
         rates = (tokenizer.sample_rate, sequence_format.sample_rate)
         self._resampler = Resampler(dialogues, *rates, tokenizer.samples_per_frame)
         # The first use loads what is not loaded yet: the first block must not wait for that.
-        tokenizer.decoding_stream(1).push(np.ones((1, 1, sequence_format.bayling.user_tokens), np.int16))
+        frames = sequence_format.described.layout.block_frames
+        tokenizer.decoding_stream(1).push(np.ones((1, codebooks, frames), np.int16))
 
     def push(self, codes: NDArray[np.int16]) -> Waveform:
-        """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate, of codes [dialogues, N].
+        """Waveforms [dialogues, block_samples] in [-1, 1], at the format's rate.
 
-        If the tokenizer has another rate, they are `audio.resampling.DELAY_S` late.
+        codes: [dialogues, codebooks, frames of a block], or no frames before the first is whole: then there is silence.
+        If the tokenizer has another rate, the waveforms are `audio.resampling.DELAY_S` late.
         """
-        return self._resampler.push(self._stream.push(codes[:, np.newaxis]))
+        return self._resampler.push(self._stream.push(codes)) if codes.shape[2] else self._silence

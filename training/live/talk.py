@@ -19,12 +19,23 @@ from ...pipeline.tokens.tokenizers import TEXT_TOKENIZERS, TextTokenizer, instal
 from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
 from .live import Block, converse
+from .modes import mode_of
 
 PLOT_DPI = 110
 RATES = (4000, 768_000)  # Hz, of recordings
 LONGEST_S = 3600  # of a recording
 READ_FRAMES = 1 << 16  # per read
-STATE_COLOURS = {"silence": "#d9d9d9", "assistant": "#b03a2e", "text": "#3b6ea5", "pad": "#a9c4e0", "epad": "#1e8449"}
+STATE_COLOURS = {
+    "silence": "#d9d9d9",
+    "assistant": "#b03a2e",
+    "text": "#3b6ea5",
+    "pad": "#a9c4e0",
+    "epad": "#1e8449",
+    "wait": "#d9d9d9",
+    "asr": "#b9770e",
+    "answer": "#b03a2e",
+    "initial": "#ffffff",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Talk:
 
     user: Waveform  # [samples]
     assistant: Waveform  # [samples], as many: what is sampled at block b is heard at block b + 1
-    text_ids: NDArray[np.int32]  # [blocks * M]
+    text_ids: NDArray[np.int32]  # [blocks * text slots]
     took_s: NDArray[np.float64]  # [blocks]
 
     def real_time_factor(self, block_s: float) -> float:
@@ -92,7 +103,7 @@ def _read_channel(file: soundfile.SoundFile, channel: int) -> NDArray[np.float32
 
 def with_silence(user: NDArray[np.int16], silence_s: float, sequence_format: SequenceFormat) -> NDArray[np.int16]:
     """The user's samples, then at least `silence_s` of silence, up to the end of a block."""
-    size = sequence_format.bayling.block_samples
+    size = sequence_format.block_samples
     blocks = -(-(len(user) + round(silence_s * sequence_format.sample_rate)) // size)
     return np.pad(user, (0, blocks * size - len(user)))
 
@@ -106,7 +117,7 @@ def talk(
     or if the text tokenizer that the transcript needs is missing.
     """
     text_tokenizer(model.format)  # raises now, and not after the conversation, if it is missing
-    size = model.format.bayling.block_samples
+    size = model.format.block_samples
     blocks: list[Block] = []
     for block in converse(model, ["talk"], user[np.newaxis], temperature, seed):
         blocks.append(block)
@@ -128,36 +139,22 @@ def text_tokenizer(sequence_format: SequenceFormat) -> TextTokenizer:
 
 
 def replies(text_ids: NDArray[np.int32], sequence_format: SequenceFormat) -> list[TextReply]:
-    """The replies in a text channel [blocks * M], whatever order of states a model has written.
-
-    A reply starts at [ASSISTANT], or at text outside any reply. It ends at [EPAD], at [SILENCE] or at [ASSISTANT].
-    """
-    vocabulary = sequence_format.bayling.vocabulary
+    """The replies in a text channel [blocks * text slots], whatever order of states a model has written."""
     tokenizer = text_tokenizer(sequence_format)
-    spans: list[tuple[int, int, list[int]]] = []  # first slot, one past the last, text ids
-    start: int | None = None
-    ids: list[int] = []
-    for slot, id_ in enumerate([*(int(id_) for id_ in text_ids), vocabulary.silence]):
-        if start is not None and id_ in (vocabulary.silence, vocabulary.epad, vocabulary.assistant):
-            spans.append((start, slot, ids))
-            start = None
-        if id_ == vocabulary.assistant:
-            start, ids = slot + 1, []
-        elif vocabulary.is_text(id_):
-            if start is None:
-                start, ids = slot, []
-            ids.append(id_)
     return [
-        TextReply(heard_at_s(start, sequence_format), heard_at_s(end, sequence_format), tokenizer.decode(ids).strip())
-        for start, end, ids in spans
+        TextReply(
+            heard_at_s(span.start, sequence_format),
+            heard_at_s(span.end, sequence_format),
+            tokenizer.decode(span.ids).strip(),
+        )
+        for span in mode_of(sequence_format).replies([int(id_) for id_ in text_ids])
     ]
 
 
 def heard_at_s(slot: int, sequence_format: SequenceFormat) -> float:
     """When the sound of a text slot is heard: one block after the slot's own time (section 2.1, causal shift)."""
-    layout = sequence_format.bayling
-    block_s = layout.block_samples / sequence_format.sample_rate
-    return round((slot / layout.text_tokens + 1) * block_s, 3)
+    block_s = sequence_format.block_samples / sequence_format.sample_rate
+    return round((slot / mode_of(sequence_format).text_slots + 1) * block_s, 3)
 
 
 def write(conversation: Talk, model: DuplexModel, about: dict[str, Any], out: Path) -> list[TextReply]:
@@ -167,7 +164,7 @@ def write(conversation: Talk, model: DuplexModel, about: dict[str, Any], out: Pa
     """
     texts = replies(conversation.text_ids, model.format)
     rate = model.format.sample_rate
-    block_s = model.format.bayling.block_samples / rate
+    block_s = model.format.block_samples / rate
     for name, samples in (
         ("both.wav", np.stack([conversation.user, conversation.assistant], axis=1)),
         ("assistant.wav", conversation.assistant),
@@ -211,15 +208,17 @@ def _write_picture(conversation: Talk, model: DuplexModel, target: Path) -> None
         axis.set_ylabel(name, fontsize=8)
         axis.set_ylim(-1, 1)
         axis.set_yticks([])
-    names = {id_: name for name, id_ in model.format.bayling.vocabulary.state.items()}
-    width_s = model.format.bayling.block_samples / rate / model.format.bayling.text_tokens
+    mode = mode_of(model.format)
+    names = {id_: name for name, id_ in mode.states.items()}
+    width_s = model.format.block_samples / rate / mode.text_slots
     for slot, id_ in enumerate(conversation.text_ids):
         colour = STATE_COLOURS[names.get(int(id_), "text")]
         states.axvspan(heard_at_s(slot, model.format), heard_at_s(slot, model.format) + width_s, color=colour)
     states.set_yticks([])
     states.set_xlim(0, seconds)
     states.set_xlabel("s", fontsize=8)
-    patches = [Patch(color=colour, label=_label(name)) for name, colour in STATE_COLOURS.items()]
+    shown = [name for name in STATE_COLOURS if name == "text" or name in mode.states]
+    patches = [Patch(color=STATE_COLOURS[name], label=_label(name)) for name in shown]
     figure.legend(handles=patches, loc="outside upper center", ncols=len(patches), fontsize=7)
     with atomic_path(target) as path:
         figure.savefig(path, format="png", dpi=PLOT_DPI, metadata={"Software": None})

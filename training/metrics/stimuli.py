@@ -73,7 +73,7 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
         raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
-    block = sequence_format.bayling.block_samples
+    block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
     samples[: len(user)] = user
     questions = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)

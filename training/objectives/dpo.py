@@ -18,6 +18,7 @@ from ...pipeline.storage.atomic import atomic_path, file_sha256
 from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
 from ..devices import explained_kernels
+from ..live.modes import can_talk
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, put_on_devices
 from ..models.model import ABOUT, DuplexModel, check_length, load_model
 from ..recipe import DPORecipe
@@ -118,7 +119,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         torch.manual_seed(recipe.seed)  # for models with dropout
         loop.run(network, objective, display)
         run.finish(network, data.folders[0])
-        display.trained(out, data.format.can_talk)
+        display.trained(out, can_talk(data.format))
 
 
 def check_origin(data: TrainingData, model: DuplexModel) -> None:

@@ -11,6 +11,7 @@ from ...pipeline.dataset.dialogues import DIALOGUES
 from ...pipeline.show.progress import Display
 from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
+from ..live.modes import can_talk
 from ..loop import Loop, Micro, make_accelerator, put_on_devices
 from ..models.model import check_length, start
 from ..models.streams import StreamsForCausalLM, check_packing
@@ -79,7 +80,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         network = put_on_devices(network, accelerator)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
         run.finish(network, data.folders[0])
-        display.trained(out, sequence_format.can_talk)
+        display.trained(out, can_talk(sequence_format))
 
 
 def _packed(data: TrainingData, columns: int, seed: int, network: PreTrainedModel) -> PackedData:

@@ -17,6 +17,7 @@ from benchmarks import replay
 from duplexgen.pipeline.audio.resampling import DELAY_S
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.tokens.protocols import SpeechTokenizer
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Pretrained, Tokens
@@ -25,6 +26,7 @@ from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
 from duplexgen.pipeline.tokens.track import tokenize
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder, converse
+from duplexgen.training.live.modes import can_talk
 from duplexgen.training.live.talk import read_recording, replies, talk, transcript, with_silence, write
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
@@ -78,12 +80,12 @@ def test_a_model_can_talk_if_its_tokenizer_decodes(
     """A finished training run says so without loading the tokenizer."""
     speech_tokenizer = model.format.described.speech_tokenizer.model_copy(update={"name": name})
     described = model.format.described.model_copy(update={"speech_tokenizer": speech_tokenizer})
-    if replace(model.format, described=described).can_talk:
-        decoder = AssistantDecoder(tokenizers[name], model.format, 1)
-        assert decoder.push(np.zeros((1, 10), np.int16)).shape == (1, BLOCK)
+    if can_talk(replace(model.format, described=described)):
+        decoder = AssistantDecoder(tokenizers[name], model.format, 1, 1)
+        assert decoder.push(np.zeros((1, 1, 10), np.int16)).shape == (1, BLOCK)
     else:
         with pytest.raises(UserError, match="a speech tokenizer that decodes"):
-            AssistantDecoder(tokenizers[name], model.format, 1)
+            AssistantDecoder(tokenizers[name], model.format, 1, 1)
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 24000])
@@ -94,13 +96,13 @@ def test_codes_as_they_come_are_those_of_the_track(
     """Whatever the rate of the track: 38 blocks, which is more than a segment of GLM-4-Voice's."""
     described = model.format.described.model_copy(update={"sample_rate": rate, "samples_per_frame": rate * 8 // 100})
     sequence_format, tokenizer = replace(model.format, described=described), tokenizers[name]
-    size = sequence_format.bayling.block_samples
+    size = sequence_format.block_samples
     track = tiny.sounds(2, 380, rate, size // 10)
     track[:, size : 3 * size] = 0
     encoder = UserEncoder(tokenizer, sequence_format, 2)
-    codes = np.concatenate([encoder.push(track[:, at : at + size]) for at in range(0, track.shape[1], size)], axis=1)
-    whole = tokenize(track, rate, tokenizer, margin_frames=0)[:, 0]
-    assert codes.shape == (2, 380) and (codes == whole).all()
+    codes = np.concatenate([encoder.push(track[:, at : at + size]) for at in range(0, track.shape[1], size)], axis=2)
+    whole = tokenize(track, rate, tokenizer, margin_frames=0)
+    assert codes.shape == (2, tokenizer.codebooks, 380) and (codes == whole).all()
     assert len(np.unique(codes)) > 30
 
 
@@ -117,7 +119,7 @@ def test_codes_as_they_come_are_those_of_the_data_set(data_sets: Callable[..., D
     user, _ = read_recording(_flac(row), RATE, 0)
     user = np.pad(user, (0, -len(user) % BLOCK))  # the silence that the margin of the codes is
     encoder = UserEncoder(MelVQ(), model.format, 1)
-    codes = [encoder.push(user[np.newaxis, at : at + BLOCK])[0] for at in range(0, len(user), BLOCK)]
+    codes = [encoder.push(user[np.newaxis, at : at + BLOCK])[0, 0] for at in range(0, len(user), BLOCK)]
     live = np.concatenate(codes).tolist()
     assert live == row["user_codes"][0][: len(live)]
     assert 0 <= len(row["user_codes"][0]) - 40 - row["events"][-1]["end_sample"] / 1280 < len(live)
@@ -127,8 +129,8 @@ def test_blocks_sound_as_the_whole_does(data_sets: Callable[..., Dataset], model
     row = next(data_sets("turn_taking").rows())
     codes = np.array(row["assistant_codes"][:1], np.int16)
     tokenizer = MelVQ()
-    decoder = AssistantDecoder(tokenizer, model.format, dialogues=1)
-    blocks = [decoder.push(codes[:, at : at + 10])[0] for at in range(0, codes.shape[1], 10)]
+    decoder = AssistantDecoder(tokenizer, model.format, dialogues=1, codebooks=1)
+    blocks = [decoder.push(codes[np.newaxis, :, at : at + 10])[0] for at in range(0, codes.shape[1], 10)]
     live, whole = np.concatenate(blocks).reshape(-1, 1280), tokenizer.decode(codes).reshape(-1, 1280)
     assert (live.any(axis=1) == whole.any(axis=1)).mean() > 0.97
     speech = whole.std(axis=1) > 0.01
@@ -138,11 +140,11 @@ def test_blocks_sound_as_the_whole_does(data_sets: Callable[..., Dataset], model
 
 def test_a_block_of_melvq_is_decoded_with_the_four_frames_before_it(model: DuplexModel) -> None:
     codes = generator(0, "codes", "test").integers(0, 2048, (2, 30)).astype(np.int16)
-    decoder = AssistantDecoder(MelVQ(), model.format, dialogues=2)
+    decoder = AssistantDecoder(MelVQ(), model.format, dialogues=2, codebooks=1)
     padded = np.pad(codes, ((0, 0), (4, 0)))
     for at in range(0, 30, 10):
         expected = [MelVQ().decode(row[np.newaxis, at : at + 14])[-BLOCK:] for row in padded]
-        assert (decoder.push(codes[:, at : at + 10]) == np.stack(expected)).all()
+        assert (decoder.push(codes[:, np.newaxis, at : at + 10]) == np.stack(expected)).all()
 
 
 @pytest.mark.parametrize("rate", [16000, 24000])
@@ -151,8 +153,8 @@ def test_mimi_says_block_by_block_what_it_says_at_once(
 ) -> None:
     described = model.format.described.model_copy(update={"sample_rate": rate, "samples_per_frame": rate * 8 // 100})
     codes = generator(0, "codes", "test").integers(0, 2048, (2, 60)).astype(np.int16)
-    decoder = AssistantDecoder(tokenizers["mimi"], replace(model.format, described=described), dialogues=2)
-    live = np.concatenate([decoder.push(codes[:, at : at + 10]) for at in range(0, 60, 10)], axis=1)
+    decoder = AssistantDecoder(tokenizers["mimi"], replace(model.format, described=described), dialogues=2, codebooks=1)
+    live = np.concatenate([decoder.push(codes[:, np.newaxis, at : at + 10]) for at in range(0, 60, 10)], axis=1)
     whole = np.stack([tokenizers["mimi"].decode(row[np.newaxis]) for row in codes])
     assert whole.std() > 1e-3
     if rate != 24000:
@@ -222,7 +224,8 @@ def test_a_transcript_has_the_replies_of_a_data_set(data_sets: Callable[..., Dat
 
 
 def test_a_transcript_of_what_a_model_may_never_say(model: DuplexModel) -> None:
-    state = model.format.bayling.vocabulary
+    state = model.format.vocabulary
+    assert isinstance(state, SharedVocabulary)
     word = 300
     ids = np.array([word, state.pad, state.assistant, state.assistant, word, state.silence, state.epad, word], np.int32)
     texts = replies(ids, model.format)

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError, enough_memory
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.show.progress import Display
-from duplexgen.training.live.stream import sampled_ids
+from duplexgen.training.live.interleaved import sampled_ids
 from duplexgen.training.models.model import DuplexModel, load_model, save_model, start_from_config
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.sequences import SequenceFormat
@@ -45,7 +46,8 @@ def test_a_model_says_what_pads_and_ends(model_folder: Path) -> None:
         assert (config.get("bos_token_id"), config["eos_token_id"], config["pad_token_id"]) == (None, end, end)
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == end
-    text, audio = sampled_ids(model.format.bayling.vocabulary)
+    assert isinstance(model.format.vocabulary, SharedVocabulary)
+    text, audio = sampled_ids(model.format.vocabulary)
     assert end not in text and end not in audio, "it is never said"
 
 

@@ -83,7 +83,7 @@ def test_sft_loss_is_equation_5(network, sequence_format, sequences, weights):
     terms = [
         term
         for row, sequence in enumerate(sequences)
-        for term in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights)
+        for term in by_hand(logits[row], sequence, sequence_format.vocabulary.state, weights)
     ]
     expected = sum(weight * loss for weight, loss in terms) / sum(weight for weight, _ in terms)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
@@ -96,7 +96,7 @@ def test_log_likelihoods_and_dpo_are_equation_7(network, sequence_format, sequen
     logits = network(padded.ids[..., 0]).logits.detach().numpy()
     weights = Weights()
     expected = [
-        -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.bayling.vocabulary.state, weights))
+        -sum(loss for _, loss in by_hand(logits[row], sequence, sequence_format.vocabulary.state, weights))
         for row, sequence in enumerate(sequences)
     ]
     assert likelihoods.tolist() == pytest.approx(expected, rel=1e-5)
@@ -142,7 +142,7 @@ def test_sums_by_kind_tell_the_kinds_apart(network, sequence_format, sequences):
     losses = token_losses(network, padded, targets)
     sums = sums_by_kind(losses, targets, len(sequence_format.kinds))
     logits = network(padded.ids[..., 0]).logits.detach().numpy()
-    state = sequence_format.bayling.vocabulary.state
+    state = sequence_format.vocabulary.state
     for kind, column in zip(sequence_format.kinds, sums.T.tolist(), strict=True):
         expected = [
             loss

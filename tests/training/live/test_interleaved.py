@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.randomness import generator
-from duplexgen.training.live.stream import Stream, choose
+from duplexgen.training.live.modes import check_length, mode_of
+from duplexgen.training.live.stream import choose
 from duplexgen.training.models.model import DuplexModel
 
 N, M = 10, 5
@@ -14,17 +16,23 @@ BLOCKS = 6
 
 
 def user_codes(dialogue: int) -> np.ndarray:
-    """Codes that a user may say, [BLOCKS, N]."""
+    """Codes that a user may say, [BLOCKS, N], of codebook 0."""
     return generator(0, str(dialogue), "user").integers(0, 2048, (BLOCKS, N)).astype(np.int16)
+
+
+def vocabulary(model: DuplexModel) -> SharedVocabulary:
+    assert isinstance(model.format.vocabulary, SharedVocabulary)
+    return model.format.vocabulary
 
 
 def run(model: DuplexModel, dialogues: list[int], temperature: float = 0.8, seed: int = 0) -> np.ndarray:
     """Whole sequences [dialogues, BLOCKS * 25]."""
-    stream = Stream(model, [str(dialogue) for dialogue in dialogues], BLOCKS, temperature, seed)
+    stream = mode_of(model.format).stream(model, [str(dialogue) for dialogue in dialogues], temperature, seed)
     blocks = []
     for block in range(BLOCKS):
         codes = np.stack([user_codes(dialogue)[block] for dialogue in dialogues])
-        blocks += [model.format.bayling.vocabulary.audio_ids(codes), stream.step(codes)]
+        said = stream.step(codes[:, np.newaxis])
+        blocks += [vocabulary(model).audio_ids(codes), said.text_ids, vocabulary(model).audio_ids(said.codes[:, 0])]
     return np.concatenate(blocks, axis=1)
 
 
@@ -46,12 +54,10 @@ def test_the_cache_gives_the_logits_of_the_full_pass(model: DuplexModel, tempera
 def test_every_slot_holds_only_what_it_may(model: DuplexModel) -> None:
     blocks = run(model, list(range(8)), temperature=5.0).reshape(8, BLOCKS, 25)  # hot: everything allowed comes
     text = blocks[:, :, N : N + M]
-    states = list(model.format.bayling.vocabulary.state.values())
-    assert (model.format.bayling.vocabulary.is_text(text) | np.isin(text, states)).all()
-    assert model.format.bayling.vocabulary.is_audio(blocks[:, :, N + M :]).all()
-    assert (
-        blocks[:, :, :N] == model.format.bayling.vocabulary.audio_ids(np.stack([user_codes(d) for d in range(8)]))
-    ).all()
+    states = list(vocabulary(model).state.values())
+    assert (vocabulary(model).is_text(text) | np.isin(text, states)).all()
+    assert vocabulary(model).is_audio(blocks[:, :, N + M :]).all()
+    assert (blocks[:, :, :N] == vocabulary(model).audio_ids(np.stack([user_codes(d) for d in range(8)]))).all()
 
 
 def test_a_dialogue_says_in_a_batch_what_it_says_alone(model: DuplexModel) -> None:
@@ -84,14 +90,14 @@ def test_choices_at_the_ends_of_the_unit_interval() -> None:
 
 
 def test_a_dialogue_longer_than_the_model_is_refused_before_it_starts(model: DuplexModel) -> None:
-    Stream(model, ["a"], 60)
+    check_length(model, 60)
     with pytest.raises(UserError, match=r"48\.8 s takes 1525 positions and the model has 1500, enough for 48\.0 s"):
-        Stream(model, ["a"], 61)
+        check_length(model, 61)
 
 
 def test_a_model_that_gives_no_numbers_is_refused(model: DuplexModel) -> None:
-    stream = Stream(model, ["a"], 1)
+    stream = mode_of(model.format).stream(model, ["a"])
     hook = model.network.lm_head.register_forward_hook(lambda module, given, logits: torch.full_like(logits, torch.nan))
     with pytest.raises(UserError, match="not finite"):
-        stream.step(user_codes(0)[:1])
+        stream.step(user_codes(0)[np.newaxis, :1])
     hook.remove()

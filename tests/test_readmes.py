@@ -14,6 +14,7 @@ from duplexgen.pipeline.recipe.sections import Section
 from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.scenarios.scenarios import SCENARIOS
 from duplexgen.pipeline.sources.section import Source
+from duplexgen.pipeline.sources.shapes import SHAPES
 from duplexgen.pipeline.speech.engines import ENGINES
 from duplexgen.pipeline.speech.section import Gate, Speech
 from duplexgen.pipeline.tokens.section import Tokens
@@ -61,7 +62,7 @@ def test_all_that_a_recipe_may_name_is_named() -> None:
     tables: list[dict[str, Any]] = [ENGINES, SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SCENARIOS, LAYOUTS]
     ours = (name for table in tables for name, part in table.items() if part.__module__.startswith("duplexgen."))
     shown = [name for name in shipped() if not name.startswith("smollm2/")]  # which are shown as a group
-    assert {*ours, *shown} <= _named("recipes/README.md")
+    assert {*ours, *shown, *SHAPES} <= _named("recipes/README.md")
 
 
 def _named(file: str) -> set[str]:

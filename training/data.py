@@ -67,11 +67,10 @@ class TrainingData:
 
     @cached_property
     def format(self) -> SequenceFormat:
-        """How the sequences are read; raises UserError unless all data sets agree."""
+        """How the sequences are read, as the first data set says it; raises UserError unless the others agree."""
         first = SequenceFormat.read(self.folders[0])
         for folder in self.folders[1:]:
-            if (other := SequenceFormat.read(folder)) != first:
-                unlike = other.described.unlike(first.described)
+            if unlike := SequenceFormat.read(folder).described.unlike(first.described):
                 raise UserError(
                     f"{folder} and {self.folders[0]} do not go together: {', '.join(unlike)} of their vocabulary.json "
                     "differ. Build both with the same tokens, layout and output.sample_rate."

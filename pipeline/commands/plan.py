@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..escapes import one_line
 from ..making.plan import SOURCE, Plan
 from ..recipe.sections import shape_of
-from ..sources.reading import Read, fingerprint, joined, read
+from ..sources.reading import Item, LeftOut, Read, fingerprint, joined, read
 from ..speech.engines import rendition_id
 from ..stages.rows import TEXT, text_row
 from ..stages.takes import take_of
@@ -26,6 +26,7 @@ from ..storage.partitions import Outcome, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 
 VERSION = 3
+LEFT_OUT = "left_out_by_where"
 MOST_REJECTIONS = 10_000  # per partition: a source may hold nothing else, and must not fill the memory
 
 
@@ -33,7 +34,7 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
     """Read the sources into partitions, unless that is done already.
 
     base: the folder to which the recipe's paths of sources are relative. limit: plan no more dialogues than this.
-    report: is called with the number of rows that were read so far.
+    report: is called with the number of rows that were read so far, those that `where` leaves out among them.
     Raises UserError if there is nothing to read, if a file cannot be read, if a source changed while it was read, or if
     an earlier plan is damaged.
     """
@@ -57,10 +58,15 @@ def make_plan(recipe: Recipe, base: Path, work: Path, limit: int | None, report:
         _stop_if_changed(fingerprints, {source.name: fingerprint(source, base) for source in recipe.sources})
         _stop_if_unreadable(unreadable)
         if number == 0:
-            places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
-            raise UserError(f"there is no dialogue in {places}: nothing to build. Expected at least one row.")
+            raise UserError(_nothing_there(recipe))
         write_record(record, {"partitions": number, "rows": rows})
     return Plan(folder, key, number, fingerprints, shape)
+
+
+def _nothing_there(recipe: Recipe) -> str:
+    places = ", ".join(f"{source.name} ({source.path or source.hub})" for source in recipe.sources)
+    where = " that has the values of `where`" if any(source.where for source in recipe.sources) else ""
+    return f"there is no dialogue in {places}: nothing to build. Expected at least one row{where}."
 
 
 def _planned(file: Path, folder: PartitionFolder) -> int | None:
@@ -121,25 +127,28 @@ def _write_partitions(
     report: Callable[[int], None],
     unreadable: list[str],
 ) -> tuple[int, int]:
-    """Write the partitions; returns how many there are, and how many rows were read.
+    """Write the partitions; returns how many there are, and how many dialogues and rejections are in them.
 
     unreadable: messages about files that cannot be read are added to it.
     """
-    number = read_rows = 0
+    number = planned = 0
 
-    def count(rows: int) -> None:
-        nonlocal read_rows
-        read_rows = rows
-        report(rows)
+    def counted(items: Iterable[Item]) -> Iterator[Item]:
+        nonlocal planned
+        for count, item in enumerate(items, start=1):
+            report(count)
+            planned += not isinstance(item, LeftOut)
+            yield item
 
-    for rows, outcome in _partitions(recipe, base, limit, count, unreadable):
-        folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
-        number += 1
-    return number, read_rows
+    for rows, outcome in _partitions(recipe, counted(_items(recipe, base, unreadable)), limit):
+        if planned:  # otherwise all rows are left out
+            folder.write(number, pa.Table.from_pylist(rows, schema=TEXT), outcome)
+            number += 1
+    return number, planned
 
 
 def _partitions(
-    recipe: Recipe, base: Path, limit: int | None, report: Callable[[int], None], unreadable: list[str]
+    recipe: Recipe, items: Iterable[Item], limit: int | None
 ) -> Iterator[tuple[list[dict[str, Any]], Outcome]]:
     rows: list[dict[str, Any]] = []
     rejections: list[Rejection] = []
@@ -149,9 +158,10 @@ def _partitions(
     def outcome() -> Outcome:
         return Outcome(len(rows) + len(rejections), len(rows), tuple(rejections), dict(notes))
 
-    for count, item in enumerate(_items(recipe, base, unreadable), start=1):
-        report(count)
-        if isinstance(item, Rejection):
+    for item in items:
+        if isinstance(item, LeftOut):
+            notes[LEFT_OUT] += 1
+        elif isinstance(item, Rejection):
             rejections.append(item)
         else:
             rows.append(text_row(item.dialogue))
@@ -162,11 +172,11 @@ def _partitions(
             rows, rejections, notes = [], [], Counter()
         if accepted == limit:
             break
-    if rows or rejections:
+    if rows or rejections or notes:  # rows that are left out at the very end are counted, too
         yield rows, outcome()
 
 
-def _items(recipe: Recipe, base: Path, unreadable: list[str]) -> Iterator[Read | Rejection]:
+def _items(recipe: Recipe, base: Path, unreadable: list[str]) -> Iterator[Item]:
     """The dialogues of all sources in order, joined where a source says so; a repeated id is rejected."""
     with _IdSet(recipe.speech.renditions) as dialogues, _IdSet(renditions=1) as rows:
         for source in recipe.sources:
@@ -176,7 +186,7 @@ def _items(recipe: Recipe, base: Path, unreadable: list[str]) -> Iterator[Read |
             yield from _unique(items, dialogues)
 
 
-def _unique(items: Iterable[Read | Rejection], seen: "_IdSet") -> Iterator[Read | Rejection]:
+def _unique(items: Iterable[Item], seen: "_IdSet") -> Iterator[Item]:
     for item in items:
         if isinstance(item, Read) and (earlier := seen.add(item.dialogue.id)):
             yield Rejection(item.dialogue.id, SOURCE, "duplicate_id", f"{earlier} was there before")

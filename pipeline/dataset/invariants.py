@@ -14,7 +14,7 @@ from ..audio import flac
 from ..dialogue import CHANNELS, CodedTrack, Event, Uncut
 from ..errors import DialogueRejected
 from ..layouts.layout import Layout
-from ..scenarios.scenario import Scenario
+from ..scenarios.scenario import Grid, Scenario
 from ..scenarios.scenarios import make_scenario
 from ..sources.section import Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
@@ -93,21 +93,25 @@ class Checker:
                 yield f"event {index}: cut_by and whole_end_sample disagree on whether it is cut"
 
     def _check_events(self, row: Row, events: Sequence[Event], end: int) -> Iterator[str]:
-        timing, rate = self.recipe.timing, self.recipe.output.sample_rate
-        yield from self._scenario.check(events, rate)
-        user_voice = next((fields["voice"] for fields in row["events"] if fields["channel"] == "user"), "")
-        for index, (event, fields) in enumerate(zip(events, row["events"], strict=True)):
+        timing, grid = self.recipe.timing, Grid(self.recipe.output.sample_rate, self.samples_per_frame)
+        text_ids = None
+        if self._scenario.needs_text_ids:
+            text_ids = [len(self.text_tokenizer.encode(fields["text"])) for fields in row["events"]]
+        yield from self._scenario.check(events, text_ids, grid)
+        speakers = self._scenario.speakers(events)
+        user_voice = next((of["voice"] for of, role in zip(row["events"], speakers, strict=True) if role == "user"), "")
+        for index, (event, speaker, fields) in enumerate(zip(events, speakers, row["events"], strict=True)):
             text, spoken = fields["text"], fields["spoken_text"]
             if not text.strip():
                 yield f"event {index} has no text"
             if spoken != (text[: len(spoken)] if event.is_cut else text):
                 part = "the beginning of its text" if event.is_cut else "its text"
                 yield f"event {index}: spoken_text is not {part}"
-            voice = self.recipe.speech.assistant_voice if event.channel == "assistant" else user_voice
+            voice = self.recipe.speech.assistant_voice if speaker == "assistant" else user_voice
             if fields["voice"] != voice:
                 yield f"event {index} has the voice {reprlib.repr(fields['voice'])}, expected {reprlib.repr(voice)}"
             yield from self._check_words(f"event {index}", event, spoken, fields["words"])
-        if max(event.end_sample for event in events) + round(timing.tail_s * rate) > end:
+        if max(event.end_sample for event in events) + grid.samples(timing.tail_s) > end:
             yield "the last event leaves less silence than tail_s"
 
     def _check_words(

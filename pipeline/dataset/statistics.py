@@ -32,6 +32,7 @@ class Quantity:
 QUANTITIES: dict[str, Quantity] = {
     "reply_delay_s": Quantity("Reply delay: user's end to assistant's start", "s", 0, 6, 120),
     "next_turn_gap_s": Quantity("Gap: assistant's end to the user's next turn", "s", 0, 6, 120),
+    "silence_s": Quantity("Silence between pieces", "s", 0, 12, 120),
     "reaction_delay_s": Quantity("Reaction delay: barge-in to assistant's stop", "s", 0, 6, 120),
     "user_turn_s": Quantity("User turn", "s", 0, 30, 150),
     "assistant_turn_s": Quantity("Assistant turn, as it is heard", "s", 0, 60, 300),

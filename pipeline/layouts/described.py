@@ -8,6 +8,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from ..dialogue import CHANNELS
 from ..recipe.sections import Section
+from ..storage.atomic import canonical_json
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer, Id
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from .layout import Layout
@@ -56,8 +57,11 @@ class Described(Section):
         return make_layout(self.layout, self.vocabulary, self.samples_per_frame)
 
     def unlike(self, other: "Described") -> list[str]:
-        """Names of the fields in which the two differ."""
-        return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
+        """Names of the fields in which the two differ; where one model is trained on both, there are none."""
+        fields = (name for name in type(self).model_fields if name != "layout")
+        layouts = (one.layout.model_dump(exclude=set(one.layout.TRAINED_TOGETHER)) for one in (self, other))
+        differ = ["layout"] if len({canonical_json(layout) for layout in layouts}) > 1 else []
+        return [*differ, *(name for name in fields if getattr(self, name) != getattr(other, name))]
 
 
 def describe(

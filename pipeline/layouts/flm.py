@@ -33,12 +33,14 @@ LEFT_OUT: dict[Format, Role] = {"tts": "user", "asr": "assistant"}
 
 class FLMSection(StreamsSection):
     name: Literal["flm"] = "flm"
-    format: Format = "response_tts"
+    format: Format = "response_tts"  # what the model learns from the rows: to speak, to hear, or to converse
     text_lead: Annotated[int, Field(ge=0, le=100)] = 2  # columns from the first text id to the first speech
     wait: Id | None = None  # ids of special tokens of the text tokenizer; null: they are added to it
     asr: Id | None = None
     answer: Id | None = None
     audio_start: Id | None = None  # the first input of the depth model; null: the second id after the codes
+
+    TRAINED_TOGETHER: ClassVar[frozenset[str]] = frozenset({"format"})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ class LayoutSection(Section):
     name: str
 
     PART: ClassVar[str | None] = "name"
+    TRAINED_TOGETHER: ClassVar[frozenset[str]] = frozenset()
+    """Keys in which data sets may differ that one model is trained on together: ids mean the same in all of them."""
 
     @property
     def columns_in_words(self) -> str:

@@ -172,7 +172,7 @@ class Streams(ABC):
     def _replies(self, text: Ids, row: Row) -> Iterator[WrittenReply]:
         replies = row[REPLIES]
         limits = [*(1 + int(first) for first, _ in replies[1:]), len(text)]
-        for (first, past), limit in zip(replies, limits, strict=True):
+        for (first, past), limit in zip(replies, limits, strict=False):  # a row without replies has one limit
             yield self._written_reply(text, int(first), int(past), limit)
 
     def _codes(self, ids: Ids, frames: int) -> Codes:

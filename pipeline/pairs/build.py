@@ -110,10 +110,16 @@ def _check_kind(dataset: Dataset) -> None:
 def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
     _check_kind(dataset)
     made_of = dataset.manifest.made_of
-    if recipe.retokenize and "stops" in SCENARIOS[made_of.timing.scenario].LATENESS:
+    lateness = SCENARIOS[made_of.timing.scenario].LATENESS
+    if not lateness:
         raise UserError(
-            f"retokenize: true is for replies that start late, and in {dataset.path} they stop late: how they go on is "
-            "stored as codes, not as audio. Leave retokenize out for this data set."
+            f"{dataset.path} has the scenario {made_of.timing.scenario}, in which no reply can be late: no pairs can "
+            "be made of it. Name a data set of another scenario."
+        )
+    if recipe.retokenize and "stops" in lateness:
+        raise UserError(
+            f"retokenize: true is for replies that start late, and in {dataset.path} they may stop late: how they go "
+            "on is stored as codes, not as audio. Leave retokenize out for this data set."
         )
     if recipe.retokenize and made_of.output.audio == "none":
         raise UserError(

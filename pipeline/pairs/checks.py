@@ -16,7 +16,7 @@ from ..dataset.recipe import Recipe
 from ..dataset.schema import SIDES
 from ..dialogue import Codes
 from ..layouts.layout import Layout, Written, WrittenReply
-from ..scenarios.scenario import Late, Scenario
+from ..scenarios.scenario import Grid, Late, Scenario
 from ..scenarios.scenarios import make_scenario
 from .lateness import LEAK_FRAMES
 from .recipe import PairsRecipe
@@ -89,7 +89,7 @@ class PairChecker:
         later = self._samples(delays[1]) - self._samples(delays[0])
         sides = Sides(chosen, rejected, number, lengths[0], later)
         late = Late(row["event"], sides.stops, self._samples(delays[0]), None)
-        yield from self._scenario.check_late(late, number, self._rate)
+        yield from self._scenario.check_late(late, number, Grid(self._rate, self._frame))
         yield from self._check_delays(row, sides)
         yield from (self._check_talking_on if sides.stops else self._check_late)(sides)
 

@@ -99,3 +99,7 @@ class Range(Section):
         if self.low > self.high:
             raise ValueError(f"expected low <= high, got [{self.low}, {self.high}]")
         return self
+
+    @property
+    def mean(self) -> float:
+        return (self.low + self.high) / 2

@@ -5,12 +5,21 @@ from typing import Annotated
 from pydantic import BeforeValidator, SerializeAsAny
 
 from ..recipe.sections import of_its_part
+from .free_input import FreeInput
 from .interruption import Interruption
+from .pieces import Pieces
 from .scenario import Scenario
 from .section import Timing
+from .semi_duplex import SemiDuplex
 from .turn_taking import TurnTaking
 
-SCENARIOS: dict[str, type[Scenario]] = {TurnTaking.name: TurnTaking, Interruption.name: Interruption}
+SCENARIOS: dict[str, type[Scenario]] = {
+    TurnTaking.name: TurnTaking,
+    Interruption.name: Interruption,
+    FreeInput.name: FreeInput,
+    SemiDuplex.name: SemiDuplex,
+    Pieces.name: Pieces,
+}
 
 TimingSection = Annotated[
     SerializeAsAny[Timing], BeforeValidator(lambda value: of_its_part(value, "scenario", SCENARIOS))

@@ -3,22 +3,21 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..dialogue import Rejection
-from .shapes import Read
+from .shapes import Item, Read
 
 JOINED = "joined_to_the_row_before"
 
 
-def joined(items: Iterable[Read | Rejection], exchanges: int) -> Iterator[Read | Rejection]:
+def joined(items: Iterable[Item], exchanges: int) -> Iterator[Item]:
     """Neighbouring dialogues of one exchange as dialogues of `exchanges` exchanges (BayLing-Duplex, section 4.2).
 
-    items: dialogues of one source. Longer dialogues and rejections pass as they are, and do not separate neighbours.
-    The rest at the end becomes a shorter dialogue. A joined dialogue is named by the ids of all its rows, and each row
-    after its first is counted by a note, JOINED.
+    items: dialogues of one source. Longer dialogues, rejections and rows that are left out pass as they are, and do not
+    separate neighbours. The rest at the end becomes a shorter dialogue. A joined dialogue is named by the ids of all
+    its rows, and each row after its first is counted by a note, JOINED.
     """
     waiting: list[Read] = []
     for item in items:
-        if isinstance(item, Rejection) or len(item.dialogue.turns) > 2:
+        if not isinstance(item, Read) or len(item.dialogue.turns) > 2:
             yield item
             continue
         waiting.append(item)

@@ -1,46 +1,64 @@
-"""Reads rows of files, folders and Hub data sets (UltraChat, chat messages, Alpaca) as dialogues.
+r"""Reads rows of files, folders and Hub data sets as dialogues.
 
-    for item in read(source, recipe_folder):  # Read(dialogue, notes) or Rejection(stage="source")
+    for item in read(source, recipe_folder):  # Read(dialogue, notes), Rejection(stage="source") or LeftOut()
         ...
 
 Shapes of a row:
 
 - `ultrachat`: `{"id": ..., "data": [user, assistant, user, ...]}`
 - `messages`: `{"messages": [{"role": "user", "content": ...}, ...]}`, also `conversations` with `from` and `value`
-- `alpaca`: `{"instruction": ..., "input": ..., "output": ...}`
+- `alpaca`: `{"instruction": ..., "input": ..., "output": ...}`; `input` may be missing
+- `instruction_response`: `{"instruction": ..., "response": ...}`
+- `belle_multiturn`: `{"instruction": "Human:...\nAssistant:...\nHuman:...\nAssistant:", "input": "", "output": ...}`
 
 A row's id is its `id`, `prompt_id` or `conversation_id`; a row that has none is named `<source>-<hash of its turns>`.
+With `id_key` it is named `<source>-<value of that column>`, so that rows that two sources number do not share ids.
 """
 
 import hashlib
 import importlib.util
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-from ..dialogue import Rejection
 from ..errors import UserError
 from ..escapes import one_line
 from .joining import JOINED, joined
 from .rows import escaped, files, problem, read_rows, shown
 from .section import Source
-from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Read
+from .shapes import SYSTEM_LEFT_OUT, UNANSWERED_LEFT_OUT, Item, LeftOut, Read
 
-__all__ = ["JOINED", "SYSTEM_LEFT_OUT", "UNANSWERED_LEFT_OUT", "Read", "check", "fingerprint", "joined", "read"]
+__all__ = [
+    "JOINED",
+    "SYSTEM_LEFT_OUT",
+    "UNANSWERED_LEFT_OUT",
+    "Item",
+    "LeftOut",
+    "Read",
+    "check",
+    "fingerprint",
+    "joined",
+    "read",
+]
 
 
-def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[Read | Rejection]:
-    """Every row of a source, in order: as a dialogue, or as a rejection with its reason.
+def read(source: Source, base: Path, lost: list[str] | None = None) -> Iterator[Item]:
+    """Every row of a source, in order: as a dialogue, as a rejection with its reason, or left out by `source.where`.
 
     A rejection is named by its place (`file.jsonl:17`), since a row that cannot be read has no id. `source.limit`
-    counts rows, usable or not. A relative path starts at `base`, the recipe's folder. lost: gets a message for each
-    file that cannot be read at all, or only up to some row, unless `source.unreadable_files` allows it.
+    counts rows that are not left out, usable or not. A relative path starts at `base`, the recipe's folder. lost: gets
+    a message for each file that cannot be read at all, or only up to some row, unless `source.unreadable_files` allows
+    it.
 
     Raises UserError if the file, folder or Hub data set cannot be opened.
     """
     if lost is None or source.unreadable_files == "skip":
         lost = []
-    yield from islice(read_rows(source, base, lost), source.limit)
+    count = 0
+    for item in read_rows(source, base, lost):
+        yield item
+        count += not isinstance(item, LeftOut)
+        if count == source.limit:
+            return
 
 
 def check(source: Source, base: Path) -> str | None:

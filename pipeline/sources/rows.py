@@ -14,7 +14,7 @@ from ..escapes import one_line
 from .json_files import Bytes, line_rows, value_rows
 from .row import RestLost, Row
 from .section import Source
-from .shapes import WRONG_SHAPE, Read, dialogue, needed_keys
+from .shapes import WRONG_SHAPE, Item, LeftOut, dialogue, matches, needed_keys
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
 UNPACKED_UNASKED = 16 * 2**20  # bytes that any archive may unpack to, whatever its own size
@@ -76,14 +76,14 @@ def files(source: Source, base: Path) -> list[Path]:
         raise UserError(f"source {source.name}: cannot be read: {error}") from error
 
 
-def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Rejection]:
-    """Every row of a source in the order of its files, as a dialogue or as what is wrong with it.
+def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Item]:
+    """Every row of a source in the order of its files, as a dialogue or as what is wrong with it, or left out.
 
     lost: gets a message for every file without a readable row, or with an unknown number of lost rows.
     Raises UserError if the disk, or a Hub data set, cannot be read.
     """
     if source.hub is not None:
-        for row in _hub_rows(source, needed_keys(source.shape)):
+        for row in _hub_rows(source, needed_keys(source)):
             yield _as_dialogue(row, source)
         return
     for path in files(source, base):
@@ -93,19 +93,19 @@ def read_rows(source: Source, base: Path, lost: list[str]) -> Iterator[Read | Re
             raise UserError(f"source {source.name}: cannot read {one_line(str(path))}: {error.strerror}") from error
 
 
-def _as_dialogue(row: Row | Rejection, source: Source) -> Read | Rejection:
+def _as_dialogue(row: Row | Rejection, source: Source) -> Item:
     if isinstance(row, Rejection):
         return row
     try:
-        return dialogue(row.value, source)
+        return dialogue(row.value, source) if matches(row.value, source) else LeftOut()
     except DialogueRejected as rejected:
         return Rejection(row.where, "source", rejected.reason, rejected.detail)
 
 
-def _file_rows(path: Path, source: Source, lost: list[str]) -> Iterator[Read | Rejection]:
+def _file_rows(path: Path, source: Source, lost: list[str]) -> Iterator[Item]:
     total, readable, problem, other_shape = 0, 0, "", False
     try:
-        for row in _rows_of(path, needed_keys(source.shape)):
+        for row in _rows_of(path, needed_keys(source)):
             item = _as_dialogue(row, source)
             total += 1
             if isinstance(row, Row) and isinstance(row.value, dict):

@@ -3,12 +3,13 @@
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
-from ..dialogue import Dialogue, Role, Turn
+from ..dialogue import Dialogue, Rejection, Role, Turn
 from ..errors import DialogueRejected
 from .row import Unusable
 from .section import Source
@@ -31,6 +32,7 @@ _ROLES: dict[str, Role | None] = {
 }
 _ID_KEYS = ("id", "prompt_id", "conversation_id")
 _LONGEST_ID = 512
+_MARKER = re.compile(r"^(Human|Assistant):", re.MULTILINE)
 
 Messages = list[tuple[Role | None, str]]  # None: a system message
 
@@ -41,6 +43,15 @@ class Read:
 
     dialogue: Dialogue
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Stands for a row that has other values than `source.where` names."""
+
+
+Item = Read | Rejection | LeftOut
+"""What a row of a source becomes."""
 
 
 def dialogue(row: Any, source: Source) -> Read:
@@ -102,15 +113,29 @@ def _joined_parts(parts: list[Any], number: int) -> str:
 
 
 def _alpaca(row: dict[str, Any]) -> Messages:
-    fields = {key: row.get(key) for key in ("instruction", "input", "output")}
-    if fields["input"] is None:
-        fields["input"] = ""
-    for key, value in fields.items():
-        if not isinstance(value, str):
-            hint = f"; the row has {_keys(row)}" if value is None else ""
-            raise DialogueRejected(WRONG_SHAPE, f"expected text in `{key}`, got {_kind(value)}{hint}")
-    request = "\n\n".join(str(fields[key]) for key in ("instruction", "input") if str(fields[key]).strip())
-    return [("user", request), ("assistant", str(fields["output"]))]
+    parts = [_text(row, "instruction"), "" if row.get("input") is None else _text(row, "input")]
+    return [("user", "\n\n".join(part for part in parts if part.strip())), ("assistant", _text(row, "output"))]
+
+
+def _instruction_response(row: dict[str, Any]) -> Messages:
+    _check_empty(row, "instruction_response", "input", "context", "output")
+    return [("user", _text(row, "instruction")), ("assistant", _text(row, "response"))]
+
+
+def _belle_multiturn(row: dict[str, Any]) -> Messages:
+    """The turns so far stand in `instruction`, each behind a marker at the start of a line; the last reply in `output`.
+
+    The marker before the last reply may be missing. Raises DialogueRejected if text stands before the first marker.
+    """
+    _check_empty(row, "belle_multiturn", "input")
+    before, *marked = _MARKER.split(_text(row, "instruction"))
+    if before.strip() or not marked:
+        raise DialogueRejected(WRONG_SHAPE, "expected `instruction` to start with `Human:`")
+    texts = [text.removesuffix("\n") for text in marked[1:-1:2]] + marked[-1:]
+    messages: Messages = [(_ROLES[name.lower()], text) for name, text in zip(marked[::2], texts, strict=True)]
+    if messages[-1][0] == "assistant" and not messages[-1][1].strip():
+        messages.pop()
+    return [*messages, ("assistant", _text(row, "output"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +143,53 @@ class Shape:
     """How a row of one shape becomes messages. Raises DialogueRejected if it has another shape."""
 
     messages: Callable[[dict[str, Any]], Messages]
-    keys: tuple[str, ...]  # of a row; columns of other names are not read
+    keys: tuple[str, ...]  # of a row
 
 
 SHAPES = {
     "ultrachat": Shape(_ultrachat, ("data",)),
     "messages": Shape(_messages, ("messages", "conversations")),
     "alpaca": Shape(_alpaca, ("instruction", "input", "output")),
+    "instruction_response": Shape(_instruction_response, ("instruction", "response", "input", "context", "output")),
+    "belle_multiturn": Shape(_belle_multiturn, ("instruction", "input", "output")),
 }
 
 
-def needed_keys(shape: str) -> tuple[str, ...]:
-    """The keys of a row that a shape looks at."""
-    return (*SHAPES[shape].keys, *_ID_KEYS)
+def needed_keys(source: Source) -> tuple[str, ...]:
+    """The keys of a row that are looked at; columns of other names are not read."""
+    ids = _ID_KEYS if source.id_key is None else (source.id_key,)
+    return (*SHAPES[source.shape].keys, *ids, *source.where)
+
+
+def matches(row: Any, source: Source) -> bool:
+    """Whether a row has the values that `source.where` names.
+
+    Raises DialogueRejected if it lacks a column of that name, or the value cannot be read.
+    """
+    if not source.where or not isinstance(row, dict):  # `dialogue` says what is wrong with a row that is no object
+        return True
+    for key in source.where:
+        if key not in row:
+            raise DialogueRejected(WRONG_SHAPE, f"`where` compares `{key}`; the row has {_keys(row)}")
+        if isinstance(row[key], Unusable):
+            raise DialogueRejected(WRONG_SHAPE, f"`where` compares `{key}`, got {_kind(row[key])}")
+    return all(row[key] == value and not isinstance(row[key], bool) for key, value in source.where.items())
+
+
+def _text(row: dict[str, Any], key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str):
+        hint = f"; the row has {_keys(row)}" if value is None else ""
+        raise DialogueRejected(WRONG_SHAPE, f"expected text in `{key}`, got {_kind(value)}{hint}")
+    return value
+
+
+def _check_empty(row: dict[str, Any], shape: str, *keys: str) -> None:
+    """Raise DialogueRejected if one of these keys, for which a shape has no place, says something."""
+    for key in keys:
+        value = row.get(key)
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            raise DialogueRejected(WRONG_SHAPE, f"`{key}` has {_kind(value)}, which the shape {shape} would lose")
 
 
 def _list(row: dict[str, Any], key: str, shape: str) -> list[Any]:
@@ -168,12 +227,25 @@ def _check_text(text: str, what: str) -> None:
 
 
 def _id(row: dict[str, Any], source: Source, turns: list[Turn]) -> str:
-    """The row's own id. A row without one is named by its content: sorting or splitting a file renames no row, and a
-    row that appears twice is found."""
+    """The row's own id, or with `id_key` the source's name and the value there.
+
+    A row without an id is named by its content: sorting or splitting a file renames no row, and a row that appears
+    twice is found.
+    """
+    if source.id_key is not None:
+        if row.get(source.id_key) is None:
+            raise DialogueRejected(
+                "invalid_id", f"`{source.id_key}`, the id_key, has nothing; the row has {_keys(row)}"
+            )
+        return f"{source.name}-{_checked_id(row[source.id_key])}"
     row_id = next((row[key] for key in _ID_KEYS if row.get(key) is not None), None)
     if row_id is None:
         content = json.dumps([[turn.role, turn.text] for turn in turns], ensure_ascii=True)
         return f"{source.name}-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
+    return _checked_id(row_id)
+
+
+def _checked_id(row_id: Any) -> str:
     if isinstance(row_id, int) and not isinstance(row_id, bool):
         row_id = str(row_id)
     if not isinstance(row_id, str):

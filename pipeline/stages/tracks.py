@@ -22,8 +22,8 @@ from ..randomness import generator
 from ..recipe.sections import shape_of
 from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
-from ..tokens.protocols import SpeechTokenizer
-from ..tokens.tokenizers import SPEECH_TOKENIZERS
+from ..tokens.protocols import SpeechTokenizer, TextTokenizer
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
 from ..tokens.track import frame_samples, tokenize
 from .heard import heard_text
 from .rows import read_speech_row
@@ -49,6 +49,9 @@ class TracksStage:
         self.scenario = make_scenario(recipe.timing)
         self.effects = make_effects(recipe.acoustics)
         self.tokenizer: SpeechTokenizer = SPEECH_TOKENIZERS[recipe.tokens.speech_tokenizer](recipe.tokens)
+        self.text_tokenizer: TextTokenizer | None = None  # only where it moves turns, and so shapes tracks
+        if self.scenario.needs_text_ids:
+            self.text_tokenizer = TEXT_TOKENIZERS[recipe.tokens.text_tokenizer](recipe.tokens)
 
     @property
     def num_gpus(self) -> float:
@@ -68,11 +71,14 @@ class TracksStage:
             "audio": self.with_audio,
             "seed": self.seed,
             "speech_tokenizer": dict(self.tokenizer.fingerprint()),
+            "text_tokenizer": dict(self.text_tokenizer.fingerprint()) if self.text_tokenizer else None,
             "packages": {name: version(name) for name in SHAPING_PACKAGES},
         }
 
     def load(self, scratch: Path) -> None:
         self.tokenizer.load()
+        if self.text_tokenizer:
+            self.text_tokenizer.load()
 
     @property
     def fan_out(self) -> int:
@@ -85,21 +91,22 @@ class TracksStage:
             with account.each(*ids):
                 dialogue = read_speech_row(row)
                 waveforms = [resampled(utterance, self.sample_rate) for utterance in dialogue.utterances]
+                spoken = [self._spoken(*each) for each in zip(dialogue.utterances, waveforms, strict=True)]
                 for id_ in ids:
                     with account.each(id_):
-                        tracks.append(self.make_row(replace(dialogue, id=id_), waveforms))
+                        tracks.append(self._row(replace(dialogue, id=id_), waveforms, spoken))
         return tracks
 
-    def make_row(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform]) -> Row:
+    def _spoken(self, utterance: Utterance, waveform: Waveform) -> Spoken:
+        text_ids = len(self.text_tokenizer.encode(utterance.text)) if self.text_tokenizer else None
+        return Spoken(utterance.role, len(waveform), words_at(utterance, self.sample_rate), text_ids)
+
+    def _row(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform], spoken: Sequence[Spoken]) -> Row:
         """The row of one track. Raises DialogueRejected if the dialogue does not fit the scenario.
 
-        waveforms: of the utterances, f32 [samples] at the rate of the track.
+        waveforms: of the utterances, f32 [samples] at the rate of the track. spoken: what the scenario sees of them.
         """
-        spoken = [
-            Spoken(item.role, len(waveform), words_at(item, self.sample_rate))
-            for item, waveform in zip(dialogue.utterances, waveforms, strict=True)
-        ]
-        clock = Clock(generator(self.seed, dialogue.id, "timing"), self.sample_rate)
+        clock = Clock(self.sample_rate, self.samples_per_frame, generator(self.seed, dialogue.id, "timing"))
         timeline = self.scenario.lay_out(spoken, clock)
         frames = -(-timeline.num_samples // self.samples_per_frame)
         timeline = replace(timeline, num_samples=frames * self.samples_per_frame)

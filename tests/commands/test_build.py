@@ -1,5 +1,6 @@
 """Builds on Ray: what comes out, what is not made again, what is left alone."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.making.stage import run_partition
 from duplexgen.pipeline.show.progress import Display
-from tests.corpus import tree
+from tests.corpus import TURNS, tree
 
 Recipes = Callable[..., Recipe]
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -182,6 +183,24 @@ def test_takes_multiply_the_rows_and_no_speech(built: dict[str, Path], recipe: R
 def prepared(out: Path, recipe: Recipes) -> Build:
     made = recipe(timing={"scenario": "turn_taking", "takes": 2})
     return prepare(made, Path("/"), out.parent / "work", None, Display())
+
+
+def test_rows_that_are_left_out_are_in_the_ledger_and_the_plan(recipe: Recipes, tmp_path: Path) -> None:
+    corpus = tmp_path / "talk.jsonl"
+    lines = [{"id": id_, "lang": lang, "data": TURNS[:2]} for id_, lang in (("a", "zh"), ("b", "en"), ("c", "zh"))]
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    source = {"name": "talk", "shape": "ultrachat", "path": str(corpus), "where": {"lang": "en"}, "id_key": "id"}
+    made = recipe(sources=[source])
+    out = make(made, tmp_path)
+    assert failures(out) == []
+    assert [row["dialogue_id"] for row in Dataset(out).rows()] == ["talk-b"]
+    first = Dataset(out).manifest.ledger[0]
+    assert (first.planned, first.emitted, first.notes) == (1, 1, {"left_out_by_where": 2})
+    plan = describe_plan(prepare(made, Path("/"), tmp_path / "work", None, Display())).splitlines()
+    assert plan[1:3] == [
+        "dialogues    1 (0 rows of the sources rejected)",
+        "left out     2 rows of the sources, by `where`",
+    ]
 
 
 def test_audio_can_be_left_out(recipe: Recipes, tmp_path: Path) -> None:

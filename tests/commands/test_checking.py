@@ -144,6 +144,13 @@ layout:
         (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
         (("path: talk.jsonl", "path: talk.jsonl\n    join: 7"), "6: sources[0].join: expected at most rewriting.max_"),
         (("path: talk.jsonl", "path: talk.jsonl\n    join: 0"), "6: sources[0].join: "),
+        (("path: talk.jsonl", "path: talk.jsonl\n    where: {lang: no}"), "6: sources[0].where.lang: "),
+        (
+            ("path: talk.jsonl", "path: talk.jsonl\n    where: {lang: [en, zh]}"),
+            "where.lang: expected text or a number",
+        ),
+        (("path: talk.jsonl", "path: talk.jsonl\n    where: en"), "6: sources[0].where: "),
+        (("path: talk.jsonl", "path: talk.jsonl\n    id_key: ''"), "6: sources[0].id_key: "),
         (("turn_taking", "turn_taking\n  takes: 0"), "11: timing.takes: "),
         (("timing:", "timing:\n  reply-delay-s: 1"), "10: timing.reply-delay-s: is not a key of a recipe here"),
     ],

@@ -200,6 +200,56 @@ def test_sources_without_anything(plan: Callable[..., Plan], tmp_path: Path, lin
     assert ids(plan(lines, rows("a"))) == [["a"]]
 
 
+@pytest.fixture
+def plan_where(tmp_path: Path) -> Callable[..., Plan]:
+    """Plan over one source, whose rows are `plan_where("a en", "b zh")`: ids and languages; only English is planned."""
+
+    def make(*rows: str, **source: Any) -> Plan:
+        lines = [dict(zip(("id", "lang"), row.split(), strict=True)) for row in rows]
+        (tmp_path / "talk.jsonl").write_text("".join(json.dumps(GOOD | line) + "\n" for line in lines))
+        listed = [{"name": "talk", "shape": "ultrachat", "path": "talk.jsonl", "where": {"lang": "en"}} | source]
+        recipe = Recipe.model_validate(recipe_dict(tmp_path) | {"sources": listed, "partition_size": 2})
+        return make_plan(recipe, tmp_path, tmp_path / "work", None, lambda _: None)
+
+    return make
+
+
+def notes(made: Plan) -> list[dict[str, int]]:
+    return [record.outcome.notes for record in made.folder.records(made.partitions)]
+
+
+def test_rows_that_are_left_out_are_counted_and_not_planned(plan_where: Callable[..., Plan]) -> None:
+    made = plan_where("a zh", "b en", "b zh", "c en", "d en", "c zh", "d en", "e de")
+    assert ids(made) == [["b", "c"], ["d"]]
+    assert rejected(made) == [("d", "duplicate_id", "d was there before")]  # of those that are not left out
+    assert notes(made) == [{"left_out_by_where": 2}, {"left_out_by_where": 2}]
+    assert [record.outcome.planned for record in made.folder.records(made.partitions)] == [2, 2]
+    assert plan_where("a zh", "b en", "b zh", "c en", "d en", "c zh", "d en", "e de") == made
+
+
+def test_rows_that_are_left_out_behind_a_full_partition_are_counted(plan_where: Callable[..., Plan]) -> None:
+    made = plan_where("a en", "b en", "c zh")
+    assert (ids(made), notes(made)) == ([["a", "b"], []], [{}, {"left_out_by_where": 1}])
+    assert plan_where("a en", "b en", "c zh") == made  # its numbers of rows agree
+
+
+def test_a_limit_counts_rows_that_are_not_left_out(plan_where: Callable[..., Plan]) -> None:
+    assert ids(plan_where("a zh", "b zh", "c en", "d zh", "e en", "f en", limit=2)) == [["c", "e"]]
+
+
+def test_a_source_whose_rows_are_all_left_out(plan_where: Callable[..., Plan], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Expected at least one row that has the values of `where`"):
+        plan_where("a zh", "b zh", "c de")
+    assert not (tmp_path / "work").exists()
+
+
+def test_what_says_nothing_of_rows_and_ids_shapes_no_plan(plan_where: Callable[..., Plan]) -> None:
+    (plain,) = plan_where("a en", where={}).shape["sources"]
+    assert plain == {"name": "talk", "shape": "ultrachat"}  # the keys of plans stay those from before `where`
+    changes: list[dict[str, Any]] = [{}, {"where": {}}, {"id_key": "id"}, {"where": {"id": "a"}}]
+    assert len({plan_where("a en", **change).key for change in changes}) == 4
+
+
 GROWN = json.dumps(GOOD | {"id": "late"}) + "\n"
 
 

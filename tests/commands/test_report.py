@@ -1,13 +1,15 @@
 """What `inspect` shows of one dialogue: who speaks when, what is cut, and its rows as the layout shows them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from duplexgen.pipeline.commands.build import build, prepare
-from duplexgen.pipeline.commands.report import describe_dialogue
+from duplexgen.pipeline.commands.report import IDS_PER_WORD, describe_dialogue, describe_plan
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.errors import UserError
@@ -54,3 +56,30 @@ def test_a_dialogue_that_is_not_there(data_sets: Sets) -> None:
     dataset = Dataset(data_sets("turn_taking"))
     with pytest.raises(UserError, match=r"has no dialogue '7': expected an id, or a number from 0 to 2"):
         describe_dialogue(dataset, "7")
+
+
+USER_WORDS, REPLY_WORDS = (sum(len(turn.split()) for turn in TURNS[side::2]) for side in (0, 1))
+USER_IDS, REPLY_IDS = (round(words * IDS_PER_WORD) for words in (USER_WORDS, REPLY_WORDS))
+
+
+@pytest.mark.parametrize(
+    ("timing", "pauses_s"),
+    [
+        ({"scenario": "turn_taking", "next_turn_gap_s": [1.0, 4.0]}, 3 * (0.8 + 2.5)),
+        ({"scenario": "interruption"}, 3 * (0.8 + 1.75)),
+        ({"scenario": "free_input"}, 3 * (0.24 + 1.75)),
+        ({"scenario": "semi_duplex", "reply_delay_s": 50.0}, 3 * (4.5 * 0.08 + 1.75) + USER_IDS * 0.08),
+        ({"scenario": "pieces", "reply_delay_s": 50.0, "next_turn_gap_s": [9.0, 9.0]}, 6 * 1.25),
+        ({"scenario": "pieces", "channel": "user"}, 6 * 1.25 + (USER_IDS + REPLY_IDS) * 0.08),
+    ],
+)
+def test_a_plan_counts_the_pauses_of_its_scenario(tmp_path: Path, timing: dict[str, Any], pauses_s: float) -> None:
+    corpus, takes = tmp_path / "talk.jsonl", 10_000  # so many that the two decimals show a difference
+    corpus.write_text(json.dumps({"id": "one", "data": TURNS}) + "\n", encoding="utf-8")
+    recipe = Recipe.model_validate(recipe_dict(corpus, timing=timing | {"takes": takes}))
+    shown = describe_plan(prepare(recipe, Path("/"), tmp_path / "work", None, Display()))
+    found = re.search(r"hours +about ([\d.]+), of which speech ([\d.]+)", shown)
+    assert found
+    hours, speech = map(float, found.groups())
+    assert speech == pytest.approx((USER_WORDS + REPLY_WORDS) / 2.5 * takes / 3600, abs=0.01)
+    assert hours - speech == pytest.approx(pauses_s * takes / 3600, abs=0.02)

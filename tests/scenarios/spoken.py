@@ -7,19 +7,38 @@ from hypothesis import strategies as st
 
 from duplexgen.pipeline.dialogue import CHANNELS, Event, Timeline
 from duplexgen.pipeline.randomness import generator
-from duplexgen.pipeline.scenarios.scenario import Clock, Scenario, Spoken
+from duplexgen.pipeline.scenarios.scenario import Clock, Grid, Scenario, Spoken
 
 RATES = st.sampled_from([8000, 16000, 22050, 24000])
 SEEDS = st.integers(0, 2**31)
 exchanges = st.lists(st.floats(0.3, 20), min_size=2, max_size=12).map(lambda items: items[: len(items) // 2 * 2])
 
 
-def spoken(lengths_s: Sequence[float], rate: int) -> list[Spoken]:
-    return [Spoken(CHANNELS[index % 2], round(length * rate)) for index, length in enumerate(lengths_s)]
+TextIds = Sequence[int]
+text_ids = st.lists(st.integers(0, 120), min_size=12, max_size=12)
+"""Of as many utterances as a dialogue may have here."""
 
 
-def lay(scenario: Scenario, lengths_s: Sequence[float], rate: int, seed: int) -> Timeline:
-    return scenario.lay_out(spoken(lengths_s, rate), Clock(generator(seed, "dialogue", "timing"), rate))
+def frame(rate: int) -> int:
+    """Samples of 80 ms."""
+    return rate * 2 // 25
+
+
+def spoken(lengths_s: Sequence[float], rate: int, ids: TextIds | None = None) -> list[Spoken]:
+    return [
+        Spoken(CHANNELS[index % 2], round(length * rate), text_ids=None if ids is None else ids[index])
+        for index, length in enumerate(lengths_s)
+    ]
+
+
+def lay(scenario: Scenario, lengths_s: Sequence[float], rate: int, seed: int, ids: TextIds | None = None) -> Timeline:
+    clock = Clock(rate, frame(rate), generator(seed, "dialogue", "timing"))
+    return scenario.lay_out(spoken(lengths_s, rate, ids), clock)
+
+
+def wrong(scenario: Scenario, events: Sequence[Event], rate: int, ids: TextIds | None = None) -> list[str]:
+    """What a scenario finds wrong with events."""
+    return list(scenario.check(events, ids if scenario.needs_text_ids else None, Grid(rate, frame(rate))))
 
 
 def changed(events: Sequence[Event], index: int, **fields: object) -> list[Event]:

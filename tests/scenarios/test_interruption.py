@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from duplexgen.pipeline.dialogue import BARGE_IN, TURN, Event, Timeline
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.recipe.sections import Range
-from duplexgen.pipeline.scenarios.interruption import SILENCE_AFTER_STOP_S, Interruption, InterruptionTiming
+from duplexgen.pipeline.scenarios.barge_in import SILENCE_AFTER_STOP_S
+from duplexgen.pipeline.scenarios.interruption import Interruption, InterruptionTiming
 from duplexgen.pipeline.scenarios.scenario import Late, Scenario
-from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, lay, moved, spoken
+from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, lay, moved, spoken, wrong
 
 SCENARIO: Scenario = Interruption(InterruptionTiming(scenario="interruption"))
 
@@ -61,7 +62,7 @@ def test_every_cut_is_as_the_paper_has_it(lengths_s: list[float], rate: int, see
     kinds = [TURN, *(BARGE_IN if before.is_cut else TURN for before in events[:-1])]
     assert [event.kind for event in events] == kinds
     assert [event.answers for event in events] == [index - 1 if index % 2 else None for index in range(len(events))]
-    assert [*SCENARIO.check(events, rate)] == []
+    assert wrong(SCENARIO, events, rate) == []
 
 
 @given(exchanges, RATES, SEEDS)
@@ -80,7 +81,7 @@ def test_each_change_is_found(lengths_s: list[float], rate: int, seed: int, data
         for one in events
     ]
     reaction = reply.end_sample - barge_in.start_sample
-    wrong = {
+    changes = {
         "whole": whole,
         "cut by nobody": changed(events, index, cut_by=None),
         "cut by its question": changed(events, index, cut_by=index - 1),
@@ -94,8 +95,8 @@ def test_each_change_is_found(lengths_s: list[float], rate: int, seed: int, data
         "answered late": moved(events, index + 2, 1),
         "lost": [*events[:index], *events[index + 1 :]],
     }  # fmt: skip
-    for what, changed_events in wrong.items():
-        assert [*SCENARIO.check(changed_events, rate)], what
+    for what, changed_events in changes.items():
+        assert wrong(SCENARIO, changed_events, rate), what
 
 
 @given(exchanges, RATES, SEEDS)
@@ -129,7 +130,7 @@ def test_slow_reactions_still_cut_something(lengths_s: list[float], rate: int, s
     events = lay(Interruption(timing), [*(length + 2.0 for length in lengths_s), 4.0, 4.0], rate, seed).events
     assert any(event.is_cut for event in events)
     assert all(event.end_sample < event.whole_end_sample for event in events if event.cut_by is not None)
-    assert [*Interruption(timing).check(events, rate)] == []
+    assert wrong(Interruption(timing), events, rate) == []
 
 
 def test_probability_chooses_some_and_at_least_one() -> None:

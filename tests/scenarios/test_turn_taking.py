@@ -11,7 +11,7 @@ from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.recipe.sections import Range
 from duplexgen.pipeline.scenarios.scenario import Late, Scenario
 from duplexgen.pipeline.scenarios.turn_taking import TurnTaking, TurnTakingTiming
-from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, lay, moved, spoken
+from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, lay, moved, spoken, wrong
 
 SCENARIO: Scenario = TurnTaking(TurnTakingTiming(scenario="turn_taking"))
 
@@ -39,7 +39,7 @@ def test_replies_answer_and_nothing_is_cut(lengths_s: list[float], rate: int, se
     events = lay(SCENARIO, lengths_s, rate, seed).events
     assert [event.answers for event in events] == [index - 1 if index % 2 else None for index in range(len(events))]
     assert {(event.kind, event.cut_by, event.is_cut) for event in events} == {(TURN, None, False)}
-    assert [*SCENARIO.check(events, rate)] == []
+    assert wrong(SCENARIO, events, rate) == []
 
 
 @given(exchanges, RATES, SEEDS, st.data())
@@ -47,7 +47,7 @@ def test_each_change_is_found(lengths_s: list[float], rate: int, seed: int, data
     events = lay(SCENARIO, lengths_s, rate, seed).events
     index = data.draw(st.integers(0, len(events) - 1))
     event = events[index]
-    wrong = {
+    changes = {
         "channel": changed(events, index, channel="assistant" if event.channel == "user" else "user"),
         "kind": changed(events, index, kind=BARGE_IN),
         "answers": changed(events, index, answers=index - 2 if event.answers is not None else 0),
@@ -58,12 +58,12 @@ def test_each_change_is_found(lengths_s: list[float], rate: int, seed: int, data
         "early": moved(events, index, -round(4.0 * rate)),
     }
     if event.channel == "user":
-        wrong["ends elsewhere"] = changed(events, index, end_sample=event.end_sample + 1)
-    for what, changed_events in wrong.items():
-        messages = [*SCENARIO.check(changed_events, rate)]
+        changes["ends elsewhere"] = changed(events, index, end_sample=event.end_sample + 1)
+    for what, changed_events in changes.items():
+        messages = wrong(SCENARIO, changed_events, rate)
         assert messages, what
         assert all(message.isprintable() for message in messages)
-    assert [*SCENARIO.check([], rate)] == ["turns do not alternate from user to assistant"]
+    assert wrong(SCENARIO, [], rate) == ["turns do not alternate from user to assistant"]
 
 
 @given(exchanges, RATES, SEEDS)
@@ -112,6 +112,6 @@ def test_same_seed_same_timeline_and_other_purposes_do_not_matter() -> None:
 def test_edges_of_a_range_are_in_it(gap: int) -> None:
     scenario = TurnTaking(TurnTakingTiming(scenario="turn_taking", next_turn_gap_s=Range(low=1.0, high=1.0)))
     events = lay(scenario, [1.0] * 4, 16000, 0).events
-    assert [*scenario.check(events, 16000)] == []
-    (message,) = scenario.check(moved(events, 2, gap), 16000)
+    assert wrong(scenario, events, 16000) == []
+    (message,) = wrong(scenario, moved(events, 2, gap), 16000)
     assert message == f"event 2 starts {16000 + gap} samples after the assistant's end, outside next_turn_gap_s"

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from duplexgen.pipeline.dialogue import TURN, Event, Timeline
-from duplexgen.pipeline.scenarios.scenario import Clock, Late, Lateness, Spoken
+from duplexgen.pipeline.dialogue import TURN, Event, Role, Timeline
+from duplexgen.pipeline.scenarios.scenario import Amount, Clock, Grid, Late, Lateness, Spoken
 from duplexgen.pipeline.scenarios.section import Timing
 
 
@@ -21,6 +21,7 @@ class Overlapping:
     name: ClassVar[str] = "overlapping"
     Spec: ClassVar[type[Timing]] = OverlappingTiming
     LATENESS: ClassVar[tuple[Lateness, ...]] = ("starts",)
+    needs_text_ids: ClassVar[bool] = False
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         events: list[Event] = []
@@ -34,10 +35,16 @@ class Overlapping:
             start = start + until_reply if is_user else max(event.end_sample for event in events) + 16000
         return Timeline(tuple(events), max(event.end_sample for event in events) + clock.samples(self.timing.tail_s))
 
-    def check(self, events: Sequence[Event], sample_rate: int) -> Iterator[str]:
+    def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         for index, event in enumerate(events):
             if event.answers is not None and not event.start_sample < events[event.answers].end_sample:
                 yield f"event {index} does not start during the event that it answers"
+
+    def speakers(self, events: Sequence[Event]) -> Sequence[Role]:
+        return [event.channel for event in events]
+
+    def pauses_s(self, amount: Amount) -> float:
+        return amount.exchanges * 1.0
 
     @staticmethod
     def measure(events: Sequence[Event], sample_rate: int) -> Iterator[tuple[str, float]]:
@@ -50,6 +57,6 @@ class Overlapping:
             if event.answers is not None
         ]
 
-    def check_late(self, late: Late, number: int, sample_rate: int) -> Iterator[str]:
+    def check_late(self, late: Late, number: int, grid: Grid) -> Iterator[str]:
         if late.stops or late.delay_samples >= 0:
             yield "the chosen reply does not start during the event that it answers"

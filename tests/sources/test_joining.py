@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplexgen.pipeline.dialogue import CHANNELS, Dialogue, Rejection, Turn
-from duplexgen.pipeline.sources.reading import JOINED, Read, joined
+from duplexgen.pipeline.sources.reading import JOINED, Item, LeftOut, Read, joined
 
 REJECTED = Rejection("s.jsonl:1", "source", "no_reply", "")
 
@@ -18,8 +18,8 @@ def read(name: str, exchanges: int = 1, *notes: str) -> Read:
     return Read(Dialogue(name, "s", "en", tuple(turns)), notes)
 
 
-def shown(items: Sequence[Read | Rejection]) -> list[str]:
-    return [item.dialogue.id if isinstance(item, Read) else "rejected" for item in items]
+def shown(items: Sequence[Item]) -> list[str]:
+    return [item.dialogue.id if isinstance(item, Read) else type(item).__name__ for item in items]
 
 
 def test_neighbours_become_one_dialogue() -> None:
@@ -39,9 +39,9 @@ def test_what_is_left_over_is_a_shorter_dialogue(exchanges: int, expected: list[
     assert shown(list(joined([read(name) for name in "abc"], exchanges))) == expected
 
 
-def test_longer_dialogues_and_rejections_pass_between_neighbours() -> None:
-    items: list[Read | Rejection] = [read("a"), read("long", 2), REJECTED, read("b"), read("c")]
-    assert shown(list(joined(items, 2))) == ["long", "rejected", "a+b", "c"]
+def test_all_but_dialogues_of_one_exchange_pass_between_neighbours() -> None:
+    items: list[Item] = [read("a"), read("long", 2), REJECTED, LeftOut(), read("b"), read("c")]
+    assert shown(list(joined(items, 2))) == ["long", "Rejection", "LeftOut", "a+b", "c"]
     assert list(joined([read("long", 3)], 2)) == [read("long", 3)]
 
 

@@ -13,7 +13,7 @@ from .judge import Judge, Reply
 from .metrics import figure
 
 LARGEST_ANSWERS = 1 << 27  # bytes of a file
-S2S = {"turn_taking": "s2s", "interruption": "q2_s2s"}  # the figure of a scenario; of two questions, that of the second
+S2S = {False: "s2s", True: "q2_s2s"}  # the figure, by whether a question interrupts a reply; then it is the second one
 
 
 def read_answers(path: Path) -> dict[str, list[str]]:
@@ -52,8 +52,8 @@ def scored(
                 verdicts = judge.verdicts(replies, report)
             for row, verdict in zip(rows, verdicts, strict=True):
                 row["judge"] = asdict(verdict)
-            for scenario, key in S2S.items():
-                scores = [row["judge"]["score"] for row in rows if row["scenario"] == scenario]
+            for interrupts, key in S2S.items():
+                scores = [row["judge"]["score"] for row in rows if (row["barge_in_sample"] is not None) == interrupts]
                 if scores:
                     figures[key] = figure([score for score in scores if score is not None], seed, key)
         if answers:

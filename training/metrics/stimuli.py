@@ -26,24 +26,27 @@ class Stimulus:
     """What one user says, and then silence."""
 
     dialogue_id: str
-    scenario: str  # turn_taking: one question. interruption: two, the second one during a reply
-    questions: tuple[str, ...]
+    scenario: str
+    questions: tuple[str, ...]  # one; or two and more, the last one during a reply
     samples: NDArray[np.int16]  # [samples] at the model's rate, whole blocks
     user_end_sample: int  # as it was laid out
     barge_in_sample: int | None  # where the second question starts; None: nothing is interrupted
 
 
 def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
-    """Raise UserError unless the data set is whole and a model of this format can be evaluated on it."""
+    """Raise UserError unless the data set is whole and a model of this format can hear its users.
+
+    Its layout and its tokenizers may be others than the model's: only the audio is used.
+    """
     if failures := check_whole(dataset):
         listed = "\n".join(f"  {failure}" for failure in failures[:5])
         raise UserError(f"{dataset.path} is not a whole data set, as `duplexgen verify` says:\n{listed}")
-    theirs, ours = dataset.described, sequence_format.described
-    if differing := theirs.unlike(ours):
-        of_set, of_model = theirs.model_dump(), ours.model_dump()
-        listed = "; ".join(f"{key}: {of_set[key]}, the model's {of_model[key]}" for key in differing)
-        advice = "Build the evaluation set with the tokenizers and the layout that the model was trained with."
-        raise UserError(f"{dataset.path} is not in the model's format: vocabulary.json differs in {listed}. {advice}")
+    theirs, ours = dataset.described.sample_rate, sequence_format.sample_rate
+    if theirs != ours:
+        raise UserError(
+            f"{dataset.path} has audio of {theirs} Hz, and the model hears {ours} Hz. Build the evaluation set with "
+            f"`output: {{sample_rate: {ours}}}`."
+        )
     if missing := [column for column in COLUMNS if column not in dataset.columns.names]:
         raise UserError(
             f"{dataset.path} has no column {', '.join(missing)}. An evaluation set is built by `duplexgen build` with "
@@ -63,7 +66,8 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     """The user's channel to the end of the first question; if a reply is cut, to the end of the event that cuts it.
 
-    Raises DialogueRejected if the row has no audio, or if its scenario cuts replies and none is cut.
+    Raises DialogueRejected if the row has no audio, if its scenario cuts a reply in each row and none is cut, or if
+    nothing is answered, so that the model would have to answer what is no question.
     """
     events = read_events(row["events"])
     last, barge_in = _last_question(events, row["scenario"])
@@ -71,6 +75,8 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     end = last.end_sample
     if not 0 <= last.start_sample <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
         raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
+    if all(event.answers is None for event in events):
+        raise DialogueRejected("nothing_answered", f"nobody is answered in the scenario {row['scenario']}")
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples

@@ -124,7 +124,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
 
 def check_origin(data: TrainingData, model: DuplexModel) -> None:
     """Raise UserError unless the pairs were made of data sets that the model was trained on."""
-    if data.format != model.format:
+    if data.format.described.unlike(model.format.described):
         raise UserError(
             f"the pairs in {data.folders[0]} have another vocabulary or layout than the model. "
             "Make pairs of the data set that it was trained on, with `duplexgen dpo-pairs`."

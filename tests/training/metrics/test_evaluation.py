@@ -66,6 +66,27 @@ def test_an_interruption_stimulus_is_both_questions_at_their_places(
         assert one.questions[-1] == second["text"]
 
 
+def test_a_row_of_any_scenario_is_an_interruption_if_a_reply_is_cut(
+    data_sets: Callable[..., Dataset], model: DuplexModel
+) -> None:
+    """In free_input, some rows have a reply that is cut, and others none."""
+    cut, whole = (next(data_sets(name).rows()) for name in ("interruption", "turn_taking"))
+    for scenario in ("free_input", "semi_duplex"):
+        barging, asking = (stimulus(row | {"scenario": scenario}, model.format) for row in (cut, whole))
+        assert barging == replace(stimulus(cut, model.format), scenario=scenario, samples=barging.samples)
+        assert barging.barge_in_sample is not None and len(barging.questions) > 1
+        assert asking == replace(stimulus(whole, model.format), scenario=scenario, samples=asking.samples)
+        assert asking.barge_in_sample is None and len(asking.questions) == 1
+
+
+def test_pieces_are_no_questions(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
+    row = next(data_sets("turn_taking").rows())
+    for channel, says in (("user", "nothing_answered"), ("assistant", "no_turns")):
+        events = [event | {"channel": channel, "answers": None} for event in row["events"]]
+        with pytest.raises(DialogueRejected, match=says):
+            stimulus(row | {"scenario": "pieces", "events": events}, model.format)
+
+
 def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     row = next(data_sets("turn_taking").rows())
     with pytest.raises(DialogueRejected, match="no_audio"):

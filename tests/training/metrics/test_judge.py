@@ -118,7 +118,7 @@ def test_scores_become_figures(endpoint: Endpoint, judge: Callable[..., Judge]) 
     scores = {"In Paris.": "4", "In Rome.": "2", "Nowhere.": "?"}
     endpoint.says = lambda body: chat(next(scores[one] for one in scores if one in body["messages"][0]["content"]))
     rows: list[dict[str, Any]] = [
-        {"set": "s", "dialogue_id": id_, "scenario": "turn_taking", "questions": ["?"], "reply": reply}
+        {"set": "s", "dialogue_id": id_, "barge_in_sample": None, "questions": ["?"], "reply": reply}
         for id_, reply in (("a", "In Paris."), ("b", "In Rome."), ("c", "Nowhere."))
     ]
     result: dict[str, Any] = {"figures": {"s": {}}, "items": rows}
@@ -127,3 +127,18 @@ def test_scores_become_figures(endpoint: Endpoint, judge: Callable[..., Judge]) 
     assert isinstance(result["figures"]["s"]["qa_accuracy"], Figure)
     assert (result["figures"]["s"]["qa_accuracy"].value, result["figures"]["s"]["qa_accuracy"].items) == (0.5, 2)
     assert [row["judge"]["score"] for row in rows] == [4, 2, None]
+    assert "q2_s2s" not in result["figures"]["s"]
+
+
+def test_a_set_may_have_scores_of_both_kinds(endpoint: Endpoint, judge: Callable[..., Judge]) -> None:
+    """As in free_input: in some rows a question interrupts a reply, in others none does."""
+    endpoint.says = lambda body: chat("5" if "In Paris." in body["messages"][0]["content"] else "1")
+    rows: list[dict[str, Any]] = [
+        {"set": "s", "dialogue_id": id_, "barge_in_sample": barge_in, "questions": ["?"], "reply": reply}
+        for id_, barge_in, reply in (("a", None, "In Paris."), ("b", 0, "In Rome."), ("c", 9, "In Rome."))
+    ]
+    result: dict[str, Any] = {"figures": {"s": {}}, "items": rows}
+    scored(result, judge(), None, 0, Display())
+    figures = result["figures"]["s"]
+    assert (figures["s2s"].value, figures["s2s"].items) == (5, 1)
+    assert (figures["q2_s2s"].value, figures["q2_s2s"].items) == (1, 2)

@@ -16,7 +16,11 @@ from typing import Protocol
 import torch
 from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
-from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
+from transformers import (
+    PreTrainedModel,
+    get_cosine_schedule_with_warmup,
+    get_cosine_with_min_lr_schedule_with_warmup,
+)
 
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.show.progress import Display
@@ -61,7 +65,8 @@ class Loop:
 
     @property
     def steps(self) -> int:
-        return self.optimization.steps or (self.optimization.epochs or 0) * self.batches.steps_per_epoch
+        epochs = self.optimization.epochs or 0
+        return self.optimization.steps or max(1, round(epochs * self.batches.steps_per_epoch))
 
     def run(self, network: PreTrainedModel, objective: Objective, display: Display) -> None:
         """Train, starting at the newest checkpoint. `network` comes from `put_on_devices`."""
@@ -69,8 +74,7 @@ class Loop:
         optimizer = self.accelerator.prepare(_optimizer(network, settings))
         checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator)
         start = checkpoints.restore()
-        warmup = round(settings.warmup_share * self.steps)
-        schedule = get_cosine_schedule_with_warmup(optimizer, warmup, self.steps, last_epoch=start - 1)
+        schedule = self._schedule(optimizer, start)
         network.train()
         rows = self.batches.from_step(start)
         with _Log(self.folder, start, self.accelerator) as log, display.training(self.steps, start) as report:
@@ -90,6 +94,17 @@ class Loop:
                 report(step + 1, f"loss {figures['loss']:.3f}  {speed:,.0f} tokens/s")
                 if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
                     checkpoints.save(step + 1)
+
+    def _schedule(self, optimizer: torch.optim.Optimizer, start: int) -> torch.optim.lr_scheduler.LambdaLR:
+        """The learning rate from step `start` on."""
+        warmup = round(self.optimization.warmup_share * self.steps)
+        options = {"num_warmup_steps": warmup, "num_training_steps": self.steps, "last_epoch": start - 1}
+        schedule: torch.optim.lr_scheduler.LambdaLR
+        if final := self.optimization.final_learning_rate:
+            schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, min_lr=final, **options)
+        else:
+            schedule = get_cosine_schedule_with_warmup(optimizer, **options)
+        return schedule
 
     def _backward(self, network: nn.Module, objective: Objective, batch: list[Row]) -> dict[str, float]:
         """Compute the gradients of one batch; returns the loss and the objective's figures, over all devices."""

@@ -90,10 +90,11 @@ class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
     learning_rate: Annotated[float, Field(gt=0)]
+    final_learning_rate: NotNegative = 0.0  # that of the last step
     batch_size: Batch = 32  # per step, over all devices
     micro_batch_size: Batch = 8  # of these, how many a device takes at once: as its memory allows
     pack_columns: Count | None = None  # parallel streams: rows are packed in sequences of up to so many columns
-    epochs: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     steps: Count | None = None
     warmup_share: Share = 0.1
     weight_decay: NotNegative = 0.0
@@ -116,6 +117,8 @@ class Optimization(Section):
     def one_end(self) -> "Optimization":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("expected exactly one of `epochs` and `steps`")
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(f"expected final_learning_rate to be at most learning_rate, {self.learning_rate:g}")
         return self
 
 

@@ -85,7 +85,7 @@ class Loop:
                     figures = self._backward(network, objective, batch)
                     figures["gradient_norm"] = self._clip(network)
                     _stop_unless_finite(figures, step, batch, self.folder)
-                    figures["learning_rate"] = schedule.get_last_lr()[0]
+                    figures["learning_rate"] = float(schedule.get_last_lr()[0])
                     optimizer.step()  # the first step allocates AdamW's state
                 schedule.step()
                 optimizer.zero_grad()

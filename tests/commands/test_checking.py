@@ -45,20 +45,57 @@ def test_recipes_that_ship_are_right() -> None:
         assert (base / str(recipe.sources[0].path)).exists()
 
 
-def test_recipes_of_the_paper_lack_nothing_but_what_must_be_had_elsewhere() -> None:
-    papers = [name for name in shipped() if name.startswith("paper/")]
-    assert papers == ["paper/bayling_interruption", "paper/bayling_turn_taking"]
-    models = {"speech.cosyvoice.model", "speech.cosyvoice.bank", "speech.cosyvoice.source"}
-    models |= {"speech.gate", "tokens.glm4voice.checkpoint", "tokens.pretrained.folder"}
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [
+        ("bayling", ["bayling_interruption", "bayling_turn_taking"]),
+        ("flm", ["flm_asr", "flm_fine_tuning_1", "flm_fine_tuning_2", "flm_tts"]),
+    ],
+)
+def test_recipes_of_papers_lack_nothing_but_what_must_be_had_elsewhere(family: str, names: list[str]) -> None:
+    papers = [name for name in shipped() if name.startswith(f"paper/{family}")]
+    assert papers == [f"paper/{name}" for name in names]
+    models = {"speech.cosyvoice.model", "speech.cosyvoice.bank", "speech.cosyvoice.source", "speech.gate"}
+    models |= {"tokens.glm4voice.checkpoint", "tokens.mimi.checkpoint", "tokens.pretrained.folder"}
     recipes = []
     for name in papers:
         _, recipe, mistakes = checking.examine(name)
         assert {mistake.key for mistake in mistakes if not mistake.key.startswith("speech.gate")} <= models
-        assert recipe is not None and f"paper/{recipe.name}" == name
+        assert recipe is not None and recipe.name in (name.removeprefix("paper/"), name.replace("/", "_"))
         recipes.append(recipe)
-    one, other = recipes
     shared = {"sources", "rewriting", "speech", "seed", "partition_size"}
-    assert one.model_dump(include=shared) == other.model_dump(include=shared), "speech is shared by both"
+    one, *others = [recipe.model_dump(include=shared) for recipe in recipes]
+    assert others == [one] * len(others), "speech is shared by all"
+
+
+def test_recipes_that_ship_have_different_names() -> None:
+    """A build without --out writes to a folder of this name."""
+    names = [recipe.name for name in shipped() if (recipe := checking.examine(name)[1])]
+    assert len(set(names)) == len(names) == len(shipped())
+
+
+def test_recipes_of_flm_audio_say_what_its_paper_says() -> None:
+    """arXiv 2509.02521: sections 3.1, 3.2.1 and 3.2.2."""
+    recipes = {
+        name: recipe for name in shipped() if name.startswith("paper/flm") and (recipe := checking.examine(name)[1])
+    }
+    for recipe in recipes.values():
+        assert {source.language for source in recipe.sources} == {"en", "zh"}
+        publishers = {str(source.hub).split("/")[0] for source in recipe.sources}
+        assert publishers == {"Magpie-Align", "BelleGroup", "BAAI", "WizardLMTeam", "HuggingFaceH4"}
+        assert sum(source.limit or 0 for source in recipe.sources) == 200_000
+        assert recipe.rewriting.llm and recipe.rewriting.llm.rewrites == "replies"
+        assert (recipe.rewriting.max_exchanges, recipe.speech.renditions) == (10, 2)
+        assert (recipe.tokens.speech_tokenizer, recipe.output.sample_rate) == ("mimi", 24_000)
+    styles = {name.removeprefix("paper/flm_"): recipe.layout.model_dump() for name, recipe in recipes.items()}
+    assert {name: style["format"] for name, style in styles.items()} == {
+        "tts": "tts", "asr": "asr", "fine_tuning_1": "asr_response_tts", "fine_tuning_2": "response_tts",
+    }  # fmt: skip
+    assert {(style["text_lead"], style["acoustic_delay"], style["audio_pad"]) for style in styles.values()} == {
+        (2, 1, 2048)
+    }
+    free = recipes["paper/flm_fine_tuning_2"].timing.model_dump()
+    assert (free["interruption_probability"], free["reaction_delay_s"]) == (0.7, {"low": 0.5, "high": 0.5})
 
 
 def test_defaults(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from duplexgen.training.models.model import ABOUT, DuplexModel, load_model, save
 from duplexgen.training.sequences import SequenceFormat
 from tests.corpus import recipe_dict, run_stages
 
-TINY = {
+TINY: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 32,
     "intermediate_size": 64,

@@ -15,8 +15,13 @@ from duplexgen.training.models.streams import StreamsConfig, StreamsForCausalLM
 from duplexgen.training.sequences import SequenceFormat
 from tests.layouts.streams import CODES, SPF, TEXT_SIZE, event, word
 
-BACKBONE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-LLAMA = BACKBONE | {"model_type": "llama", "max_position_embeddings": 200}
+BACKBONE: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+LLAMA: dict[str, Any] = BACKBONE | {"model_type": "llama", "max_position_embeddings": 200}
 DEPTH: dict[str, Any] = {"hidden_size": 16, "num_layers": 2, "num_heads": 2}
 
 
@@ -54,12 +59,16 @@ def ids_of(layout: Streams, frames: int, seed: int) -> NDArray[np.int32]:
 def network_of(layout: Streams, backbone: dict[str, Any] = LLAMA, seed: int = 0, **depth: Any) -> StreamsForCausalLM:
     """A model whose weights are all drawn, also those of norms, and so large that each counts."""
     vocabulary, width = layout.vocabulary, backbone.get("word_embed_proj_dim", backbone["hidden_size"])
-    audio = {"codebooks": layout.codebooks, "codes": vocabulary.audio.codes, "audio_size": vocabulary.audio_size}
+    audio: dict[str, Any] = {
+        "codebooks": layout.codebooks,
+        "codes": vocabulary.audio.codes,
+        "audio_size": vocabulary.audio_size,
+    }
     shape = DepthShape(input_size=width, **audio, **DEPTH | depth)
     torch.manual_seed(seed)
     config = StreamsConfig(text_config=backbone | {"vocab_size": vocabulary.size}, depth=asdict(shape))
     network = StreamsForCausalLM(config)
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.2)
-    network.eval()  # type: ignore[no-untyped-call]
+    network.eval()
     return network

@@ -25,7 +25,7 @@ from tests.corpus import run_stages
 from tests.training.conftest import TINY
 from tests.training.objectives.test_sft import StopAt, launch, log
 
-SMALL = {"config": TINY, "depth": {"hidden_size": 32, "num_layers": 1, "num_heads": 2}}
+SMALL: dict[str, Any] = {"config": TINY, "depth": {"hidden_size": 32, "num_layers": 1, "num_heads": 2}}
 LAYOUTS: dict[str, dict[str, Any]] = {"flm": {"name": "flm"}, "moshi": {"name": "moshi"}}
 
 
@@ -111,13 +111,15 @@ def test_a_plain_language_model_gets_streams(folder: Path, tmp_path: Path) -> No
     network = start(Model(pretrained=str(tmp_path)), folder, sequence_format, seed=0)
     assert isinstance(network, StreamsForCausalLM)
     weight = network.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
     assert weight.shape[0] == sequence_format.size > text_size
     assert torch.equal(weight[:text_size], plain.get_input_embeddings().weight)
 
 
 def test_pairs_of_streams_are_aligned(folder: Path, alone: Path, tmp_path: Path) -> None:
     recipe = PairsRecipe(name="timing", seed=2)
-    run_stages(prepare(recipe, folder, tmp_path / "work"))
+    pairs: Any = prepare(recipe, folder, tmp_path / "work")
+    run_stages(pairs)
     build(recipe, folder, tmp_path / "pairs", tmp_path / "work", Display())
     settings = {"learning_rate": 1e-3, "batch_size": 4, "micro_batch_size": 2, "steps": 4, "precision": "fp32"}
     keys: dict[str, Any] = {"name": "dpo", "model": str(alone), "data": [str(tmp_path / "pairs")]}

@@ -171,7 +171,10 @@ layout:
         ),
         (("timing:", "layout: {user_tokens: 21}\ntiming:"), "tokens.margin_frames: expected at least what the layout"),
         (("timing:", "output: {sample_rate: 11026}\ntiming:"), "9: output.sample_rate: a frame of"),
-        (("timing:", "layout: {name: moshi}\ntiming:"), "9: layout.name: expected one of bayling, got 'moshi'"),
+        (
+            ("timing:", "layout: {name: streams}\ntiming:"),
+            "9: layout.name: expected one of bayling, flm, moshi, got 'streams'",
+        ),
         (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
         (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
         (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from duplexgen.pipeline.dialogue import CodedTrack, Event, Role
+from duplexgen.pipeline.dialogue import CodedTrack, Event, Role, Word
 from tests.layouts.public import examples as ex
 
 DELAY = 1
@@ -76,7 +76,7 @@ def moshi_text(example: ex.MoshiExample, channel: Role) -> np.ndarray:
     return text
 
 
-def spoken(track: CodedTrack, channel: Role) -> list:
+def spoken(track: CodedTrack, channel: Role) -> list[Word]:
     events: list[Event] = [event for event in track.events if event.channel == channel]
     return [word for event in events for word in event.words or ()]
 

@@ -109,8 +109,8 @@ class MoshiExample:
         """The track as the user sees it: each is the other."""
         other: dict[Role, Role] = {"user": "assistant", "assistant": "user"}
         events = tuple(replace(event, channel=other[event.channel]) for event in self.track.events)
-        sides = {"user_codes": self.track.assistant_codes, "assistant_codes": self.track.user_codes}
-        return replace(self.track, events=events, **sides)
+        user, assistant = self.track.assistant_codes, self.track.user_codes
+        return replace(self.track, events=events, user_codes=user, assistant_codes=assistant)
 
 
 MOSHI_TEXT, PAD, EPAD = 200, 3, 0

@@ -30,7 +30,7 @@ def clones(*names: str) -> Path:
     return folder
 
 
-def run(program: str, tmp_path: Path, given: Any, *needs: str) -> Any:
+def run(program: str, tmp_path: Path, given: Any, *needs: str) -> dict[str, Any]:
     """What `run_PROGRAM.py` returns in the environment of the clones. given: what it gets, as JSON has it."""
     folder = clones(*needs)
     question, answer = tmp_path / "given.json", tmp_path / "returned.json"
@@ -40,7 +40,8 @@ def run(program: str, tmp_path: Path, given: Any, *needs: str) -> Any:
     offline = environment | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(command, cwd=tmp_path, env=offline, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
-    return json.loads(answer.read_text())
+    returned: dict[str, Any] = json.loads(answer.read_text())
+    return returned
 
 
 def numbers(program: str) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["recorded", "now"])
 def seen(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return request.getfixturevalue("now") if request.param == "now" else numbers("flm_audio")
+    found: dict[str, Any] = request.getfixturevalue("now") if request.param == "now" else numbers("flm_audio")
+    return found
 
 
 def test_the_model_is_fed_the_row_in_every_cell(seen: dict[str, Any]) -> None:

@@ -84,7 +84,10 @@ def finetune_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["recorded", "now"])
 def finetune(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return request.getfixturevalue("finetune_now") if request.param == "now" else numbers("moshi_finetune")
+    found: dict[str, Any] = (
+        request.getfixturevalue("finetune_now") if request.param == "now" else numbers("moshi_finetune")
+    )
+    return found
 
 
 def test_moshi_finetune_reads_our_row_from_our_audio_and_words(finetune: dict[str, Any]) -> None:
@@ -161,7 +164,8 @@ def moshi_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["recorded", "now"])
 def moshi(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return request.getfixturevalue("moshi_now") if request.param == "now" else numbers("moshi")
+    found: dict[str, Any] = request.getfixturevalue("moshi_now") if request.param == "now" else numbers("moshi")
+    return found
 
 
 def test_the_delays_of_moshi_give_our_row(moshi: dict[str, Any]) -> None:
@@ -190,13 +194,16 @@ def test_the_recorded_rows_of_moshi_are_what_it_reads_now(moshi_now: dict[str, A
 # -- nu-dialogue ------------------------------------------------------------------------------------------------------
 
 
+SPEAKERS: dict[str, Role] = {"A": "assistant", "B": "user"}
+
+
 def side(name: str, channel: Role) -> np.ndarray:
     """[9, frames]: text and codes of one speaker, of the track alone."""
     return whole(name, channel)[: 1 + ex.CODEBOOKS, : ex.MOSHI[name].track.frames]
 
 
 def asked_of_nu_dialogue() -> dict[str, Any]:
-    examples = {name: {"A": side(name, "assistant"), "B": side(name, "user")} for name in ex.MOSHI}
+    examples = {name: {speaker: side(name, channel) for speaker, channel in SPEAKERS.items()} for name in ex.MOSHI}
     return {"initial": ex.INITIAL, "audio_pad": ex.AUDIO_PAD, "pad": ex.PAD, "examples": examples}
 
 
@@ -208,13 +215,16 @@ def nu_dialogue_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["recorded", "now"])
 def nu_dialogue(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return request.getfixturevalue("nu_dialogue_now") if request.param == "now" else numbers("nu_dialogue")
+    found: dict[str, Any] = (
+        request.getfixturevalue("nu_dialogue_now") if request.param == "now" else numbers("nu_dialogue")
+    )
+    return found
 
 
 def test_nu_dialogue_reads_both_sides_as_our_rows(nu_dialogue: dict[str, Any]) -> None:
     """In its last column, codebook 0 is empty and the text PAD: it knows no margin. The rest is equal."""
     for name in ex.MOSHI:
-        for speaker, channel in zip("AB", ("assistant", "user"), strict=True):
+        for speaker, channel in SPEAKERS.items():
             row = ours.moshi(ex.MOSHI[name], channel).copy()
             row[[1, 1 + ex.CODEBOOKS], -1] = ex.AUDIO_PAD
             row[0, -1] = ex.PAD

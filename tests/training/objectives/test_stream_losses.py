@@ -135,8 +135,8 @@ def test_a_pack_costs_what_its_rows_cost_apart(normalize: str) -> None:
     layout = flm()
     network, rows = network_of(layout), rows_of(layout, 14, 9, 20, 6)
     packs = [
-        Row(number, "", (np.concatenate([row.sequences[0] for row in own]),), tuple(len(row.sequences[0]) for row in own))
-        for number, own in enumerate((rows[:3], rows[3:]))
+        Row(number, "", (np.concatenate(own),), tuple(map(len, own)))
+        for number, own in enumerate([[row.sequences[0] for row in part] for part in (rows[:3], rows[3:])])
     ]
     objective = sft_of(layout, normalize=normalize)
     assert torch.equal(objective.totals(packs), objective.totals(rows))

@@ -72,6 +72,7 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
 
     weights: its whole state, also if it is sharded. data_set: its vocabulary is the network's.
     """
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     with saved(folder):
         network.save_pretrained(folder, state_dict=weights)
         for name, content in read_vocabulary(data_set).items():

@@ -28,7 +28,7 @@ from duplexgen.training.metrics.items import Item, Settings, answers, keep, run
 from duplexgen.training.metrics.metrics import Figure
 from duplexgen.training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe, JudgeModel, Transcripts
 from duplexgen.training.metrics.scores import is_answered, read_answers
-from duplexgen.training.metrics.stimuli import check, opened, stimulus
+from duplexgen.training.metrics.stimuli import Stimulus, check, opened, read, stimulus
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
 from tests.serving import chat, serving
@@ -205,10 +205,16 @@ def test_rows_that_are_not_measured_do_not_count(
     assert figures([item.measured for item in results if isinstance(item, Item)], 0)["tt_sr_3s"].items == 2
 
 
-def test_sets_of_another_vocabulary_are_refused(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
-    other = data_sets("turn_taking", "smaller_blocks", layout={"user_tokens": 8, "text_tokens": 4})
-    with pytest.raises(UserError, match=r"layout: \{.*'user_tokens': 8,.*\}, the model's \{.*'user_tokens': 10,"):
-        check(other, model.format)
+def test_only_what_is_heard_has_to_fit(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
+    """A set of another layout has the same users; audio of another rate is refused."""
+    other = data_sets("turn_taking", "streams", layout={"name": "flm"})
+    check(other, model.format)
+    own = [one.samples for one in read(data_sets("turn_taking"), model.format) if isinstance(one, Stimulus)]
+    theirs = [one.samples for one in read(other, model.format) if isinstance(one, Stimulus)]
+    assert len(own) == 4 and all(map(np.array_equal, own, theirs))
+    faster = data_sets("turn_taking", "faster", output={"sample_rate": 24000})
+    with pytest.raises(UserError, match=r"has audio of 24000 Hz, and the model hears 16000 Hz.*sample_rate: 16000"):
+        check(faster, model.format)
 
 
 def test_sets_without_audio_are_refused(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:

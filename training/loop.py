@@ -16,11 +16,7 @@ from typing import Protocol
 import torch
 from accelerate import Accelerator, DistributedType
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedModel,
-    get_cosine_schedule_with_warmup,
-    get_cosine_with_min_lr_schedule_with_warmup,
-)
+from transformers import PreTrainedModel, get_cosine_with_min_lr_schedule_with_warmup
 
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.show.progress import Display
@@ -99,11 +95,9 @@ class Loop:
         """The learning rate from step `start` on."""
         warmup = round(self.optimization.warmup_share * self.steps)
         options = {"num_warmup_steps": warmup, "num_training_steps": self.steps, "last_epoch": start - 1}
+        final = self.optimization.final_learning_rate
         schedule: torch.optim.lr_scheduler.LambdaLR
-        if final := self.optimization.final_learning_rate:
-            schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, min_lr=final, **options)
-        else:
-            schedule = get_cosine_schedule_with_warmup(optimizer, **options)
+        schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, min_lr=final, **options)
         return schedule
 
     def _backward(self, network: nn.Module, objective: Objective, batch: list[Row]) -> dict[str, float]:

@@ -57,7 +57,6 @@ class FLM(Streams):
     VOCABULARY: ClassVar[type[Vocabulary]] = FLMVocabulary
     KINDS: ClassVar[tuple[str, ...]] = ("user", "empty", "text", "wait", "semantic", "acoustic")
     SIGNS: ClassVar[dict[str, str]] = {"wait": "·", "asr": "?", "answer": "!"}
-
     LONGEST_PAUSE: ClassVar[int] = 0
 
     @property
@@ -67,7 +66,7 @@ class FLM(Streams):
     def texts(self, track: CodedTrack) -> list[str]:
         return list(track.texts)
 
-    def is_left_out(self, track: CodedTrack, channel: Role) -> bool:
+    def is_left_out(self, channel: Role) -> bool:
         return LEFT_OUT.get(self.section.format) == channel
 
     def text_stream(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> Ids:
@@ -82,12 +81,13 @@ class FLM(Streams):
         for event, ids in self._in_order(track, texts):
             if not self.vocabulary.is_text(ids).all():
                 raise DialogueRejected("text_is_special", "a text has the id of a special token of the layout")
+            first = self._first_column(event)
             if event.channel == "assistant":
-                first, last = self._first_column(event), self.past_frame(event)
+                last = self.past_frame(event)
                 self._write(stream, first, ids[: max(0, last - first + 1)] if event.is_cut else ids, free, last)
                 free = last + 2  # the stream waits until the speech ends, and once more
             else:
-                first, written = self._first_column(event), self._transcript(ids)
+                written = self._transcript(ids)
                 self._write(stream, first, written, free, len(stream) - 1)
                 free = first + len(written) + (self.section.format == "asr")
         return stream
@@ -127,15 +127,17 @@ class FLM(Streams):
         """Where the text of an event starts."""
         if event.channel == "user":
             return 1 + self.past_frame(event)
-        return 1 + self.first_frame(event) - self.section.text_lead
+        return self._reply_column(event.start_sample)
+
+    def _reply_column(self, start_sample: int) -> int:
+        """Where the text of a reply starts whose speech starts at this sample."""
+        return 1 + start_sample // self.samples_per_frame - self.section.text_lead
 
     def announces(self, frames: int, start_sample: int) -> bool:
-        first = 1 + start_sample // self.samples_per_frame - self.section.text_lead
-        return first < self.columns(frames)
+        return self._reply_column(start_sample) < self.columns(frames)
 
     def may_follow(self, end_sample: int, start_sample: int) -> bool:
-        first = 1 + start_sample // self.samples_per_frame - self.section.text_lead
-        return first > -(-end_sample // self.samples_per_frame) + 1
+        return self._reply_column(start_sample) > -(-end_sample // self.samples_per_frame) + 1
 
     def _written_reply(self, text: Ids, first_frame: int, past_frame: int, limit: int) -> WrittenReply:
         first = max(0, 1 + first_frame - self.section.text_lead)

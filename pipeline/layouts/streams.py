@@ -128,7 +128,7 @@ class Streams(ABC):
             REPLIES: [[self.first_frame(event), self.past_frame(event)] for event in replies],
         }
 
-    def is_left_out(self, track: CodedTrack, channel: Role) -> bool:
+    def is_left_out(self, channel: Role) -> bool:
         """Whether a row has no codes of a channel at all."""
         return False
 
@@ -136,7 +136,7 @@ class Streams(ABC):
         """The streams of one channel, [Q, T]."""
         delay, columns = self.section.acoustic_delay, self.columns(track.frames)
         ids = np.full((self.codebooks, columns), self.vocabulary.audio.pad, np.int32)
-        if self.is_left_out(track, channel):
+        if self.is_left_out(channel):
             return ids
         codes = track.user_codes if channel == "user" else track.assistant_codes
         if len(codes) < self.codebooks or track.margin_frames < delay:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from duplexgen.pipeline.dialogue import CHANNELS, Event, Timeline
+from duplexgen.pipeline.dialogue import BARGE_IN, CHANNELS, TURN, Event, Timeline
 from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.scenarios.scenario import Clock, Grid, Scenario, Spoken
 
@@ -59,3 +59,14 @@ def moved(events: Sequence[Event], first: int, by: int) -> list[Event]:
         )
         for at, event in enumerate(events)
     ]
+
+
+def assert_turns_are_whole(timeline: Timeline, lengths_s: Sequence[float], rate: int) -> None:
+    """Every utterance has its length, its kind and what it answers, and silence follows the last one."""
+    events = timeline.events
+    wholes = [event.whole_end_sample - event.start_sample for event in events]
+    assert wholes == [one.num_samples for one in spoken(lengths_s, rate)]
+    assert timeline.num_samples == max(event.end_sample for event in events) + round(0.8 * rate)
+    kinds = [TURN, *(BARGE_IN if before.is_cut else TURN for before in events[:-1])]
+    assert [event.kind for event in events] == kinds
+    assert [event.answers for event in events] == [index - 1 if index % 2 else None for index in range(len(events))]

@@ -7,12 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplexgen.pipeline.dialogue import BARGE_IN, TURN
+from duplexgen.pipeline.dialogue import TURN
 from duplexgen.pipeline.scenarios.barge_in import SILENCE_AFTER_STOP_S
 from duplexgen.pipeline.scenarios.free_input import FreeInput, FreeInputTiming
 from duplexgen.pipeline.scenarios.interruption import Interruption, InterruptionTiming
 from duplexgen.pipeline.scenarios.scenario import Grid, Late, Scenario
-from tests.scenarios.spoken import RATES, SEEDS, changed, exchanges, frame, lay, moved, spoken, wrong
+from tests.scenarios.spoken import (
+    RATES,
+    SEEDS,
+    assert_turns_are_whole,
+    changed,
+    exchanges,
+    frame,
+    lay,
+    moved,
+    wrong,
+)
 
 SCENARIO: Scenario = FreeInput(FreeInputTiming())
 
@@ -32,12 +42,7 @@ def test_every_cut_is_as_the_paper_has_it(lengths_s: list[float], rate: int, see
         assert event.end_sample < event.whole_end_sample
         assert answer.answers == index + 1
         assert answer.start_sample - event.end_sample >= round(SILENCE_AFTER_STOP_S * rate)
-    wholes = [event.whole_end_sample - event.start_sample for event in events]
-    assert wholes == [one.num_samples for one in spoken(lengths_s, rate)]
-    assert timeline.num_samples == max(event.end_sample for event in events) + round(0.8 * rate)
-    kinds = [TURN, *(BARGE_IN if before.is_cut else TURN for before in events[:-1])]
-    assert [event.kind for event in events] == kinds
-    assert [event.answers for event in events] == [index - 1 if index % 2 else None for index in range(len(events))]
+    assert_turns_are_whole(timeline, lengths_s, rate)
     assert wrong(SCENARIO, events, rate) == []
 
 

@@ -67,8 +67,7 @@ def make_targets(batch: Batch, sequence_format: SequenceFormat) -> Targets:
 def token_losses(network: nn.Module, batch: Batch, targets: Targets) -> Tensor:
     """ℓ of each target (equation 4), float32 [rows, targets, cells]; of any value for what no model learns.
 
-    No mask is needed: padding is on the
-    right, where the earlier positions of a causal model cannot see it.
+    No mask is needed: padding is on the right, where the earlier positions of a causal model cannot see it.
     """
     if batch.has_streams:
         speaks = targets.inside[..., 1:].any(dim=2)

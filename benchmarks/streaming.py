@@ -2,10 +2,11 @@
 
     python -m benchmarks.streaming [--batch 1 16] [--seconds 40] [--codecs-only]
 
-A small Llama with random weights, which never stops speaking: it has more to decode than a trained one. One thread.
-Processor time is printed beside the clock's, for machines that others use too. Then each speech tokenizer alone, with
-random weights (those of GLM-4-Voice and Mimi small): processor time to encode and to decode a block, at 1 s,
-29 s, 31 s and 600 s of a conversation.
+The small models that ship, of each layout that talks, with random weights. They never stop speaking, so they have more
+to decode than trained ones. One thread. A block is 800 ms of the layout bayling, and 80 ms of the others. Processor
+time is printed beside the clock's, for machines that others use too. Then each speech tokenizer alone, with random
+weights (those of GLM-4-Voice and Mimi small): processor time to encode and to decode a block, at 1 s, 29 s, 31 s and
+600 s of a conversation.
 """
 
 import argparse
@@ -26,14 +27,15 @@ from numpy.typing import NDArray
 
 from benchmarks import replay
 from benchmarks.speech_tokenizers import write_glm4voice, write_mimi
-from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.layouts.described import Described, describe
-from duplexgen.pipeline.layouts.shared import SharedVocabulary
+from duplexgen.pipeline.layouts.layouts import LAYOUTS
+from duplexgen.pipeline.recipe.file import load
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder
 from duplexgen.training.live.modes import mode_of
 from duplexgen.training.models.model import DuplexModel, start_from_config
+from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 from duplexgen.training.sequences import SequenceFormat
 
 SAMPLE_RATE = 16000
@@ -47,23 +49,18 @@ COMPARED_S = ((30, 60), (600, 630))  # seconds of a conversation; both are a seg
 PERIOD_S = 10  # of a sentence and its pause: both spans that are compared hold the same sound
 REPEATS = 3  # conversations
 WANTED_CHANGE = 0.1
-SMALL: dict[str, Any] = {
-    "model_type": "llama",
-    "hidden_size": 256,
-    "intermediate_size": 704,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 4096,
-}
+SMALL = {"bayling": "sft_small", "flm": "flm_small_post_training", "moshi": "flm_small_post_training"}
+"""By layout, the training recipe that describes the model."""
 
 
-def small_model() -> DuplexModel:
+def small_model(layout: str) -> DuplexModel:
     speech, text = SPEECH_TOKENIZERS["melvq"](Tokens()), TEXT_TOKENIZERS["bpe"](Tokens())
-    vocabulary = SharedVocabulary.build(BaylingSection(), text, speech)
-    layout = BaylingSection()
-    description = describe(vocabulary, layout, speech, text, SAMPLE_RATE, layout.margin_frames)
+    section = LAYOUTS[layout].Spec(name=layout)
+    vocabulary = LAYOUTS[layout].VOCABULARY.build(section, text, speech)
+    description = describe(vocabulary, section, speech, text, SAMPLE_RATE, section.margin_frames)
     sequence_format = SequenceFormat(Described.model_validate(description))
-    network = start_from_config(SMALL, sequence_format, seed=0)
+    shipped = load(SMALL[layout], SFTRecipe, TRAINING_RECIPES)[0].model
+    network = start_from_config(shipped.config or {}, sequence_format, seed=0, depth=shipped.depth)
     network.train(False)
     return DuplexModel(network, sequence_format, {})
 
@@ -99,12 +96,12 @@ def times(model: DuplexModel, batch: int, seconds: float) -> Iterator[NDArray[np
         yield np.diff(np.stack(marks), axis=0)
 
 
-def answering(batches: list[int], seconds: float) -> None:
-    """Print what a block of streaming inference takes."""
-    model = small_model()
+def answering(layout: str, batches: list[int], seconds: float) -> None:
+    """Print what a block of streaming inference takes with the small model of a layout."""
+    model = small_model(layout)
     block_s = model.format.block_samples / SAMPLE_RATE
     parameters = sum(weights.numel() for weights in model.network.parameters())
-    print(f"{parameters / 1e6:.1f} M parameters, float32, one thread; a block covers {block_s * 1000:.0f} ms")
+    print(f"{layout}: {parameters / 1e6:.1f} M parameters, float32, one thread; a block covers {block_s * 1000:.0f} ms")
     for batch in batches:
         measured = np.stack(list(times(model, batch, seconds)))[WARM_UP_BLOCKS:]
         whole, processor = measured.sum(axis=1).T
@@ -186,8 +183,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="measure tokenizers on this many conversations")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if not arguments.codecs_only:
-        answering(arguments.batch, arguments.seconds)
+    for layout in () if arguments.codecs_only else SMALL:
+        answering(layout, arguments.batch, arguments.seconds)
     with tempfile.TemporaryDirectory() as work:
         lasting(Path(work), arguments.repeats)
 

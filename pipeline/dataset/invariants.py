@@ -33,6 +33,8 @@ and at least 20 % for a signal that was moved by one frame.
 """
 
 LONGEST_TRACK_S = 4 * 3600
+LEAST_CONTRAST = 2
+"""How many times the mean power within the words of a channel is that of the rest, at least."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ class Checker:
             return
         for channel, role in enumerate(CHANNELS):
             yield from self._check_silence(samples[:, channel], role, track.events)
+            yield from self._check_contrast(samples[:, channel], role, track.events)
         codes = tokenize(samples.T, rate, self.speech_tokenizer, self.margin_frames)
         for role, stored, of_audio in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
             frames = self._speech_frames(track.events, role) + self.margin_frames
@@ -205,6 +208,22 @@ class Checker:
                     yield f"the {role}'s event at sample {event.start_sample} is silent"
         if samples[silent].any() and not (role == "user" and self.recipe.acoustics):
             yield f"the {role}'s channel is not silent between events"
+
+    def _check_contrast(self, samples: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
+        """Whether a channel is louder within its words than elsewhere; events without word times are neither."""
+        within, elsewhere = np.zeros(len(samples), np.bool_), np.ones(len(samples), np.bool_)
+        for event in events:
+            if event.channel == role:
+                elsewhere[event.start_sample : event.end_sample] &= event.words is not None
+                for word in event.words or ():
+                    within[word.start_sample : word.end_sample] = True
+        power = np.square(samples, dtype=np.float32)
+        elsewhere &= ~within
+        if within.any() and elsewhere.any() and power[within].mean() <= LEAST_CONTRAST * power[elsewhere].mean():
+            yield (
+                f"the {role}'s channel is not louder within its words than elsewhere: expected more than "
+                f"{LEAST_CONTRAST} times the mean power"
+            )
 
     def _differing(self, message: str, stored: NDArray[Any], of_audio: NDArray[Any], frames: int) -> Iterator[str]:
         """The message, if stored codes [codebooks, frames] are not those of the audio, except for rounding.

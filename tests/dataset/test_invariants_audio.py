@@ -65,6 +65,17 @@ def test_sound_between_turns(row_with_audio: Row, check: Check) -> None:
     assert check(row_with_audio)[0] == "the user's channel is not silent between events"
 
 
+def test_words_where_nothing_is_heard(row_with_audio: Row, check: Check) -> None:
+    track = samples(row_with_audio)
+    for event in row_with_audio["events"][1::2]:
+        words = {"start_sample": event["start_sample"], "end_sample": event["start_sample"] + 400}
+        event["words"] = [word | words for word in event["words"]]
+        track[event["start_sample"] : words["end_sample"], 1] = 0
+    put(row_with_audio, track)
+    expected = "the assistant's channel is not louder within its words than elsewhere"
+    assert check(row_with_audio)[0] == f"{expected}: expected more than 2 times the mean power"
+
+
 def test_channels_the_other_way_round(row_with_audio: Row, check: Check) -> None:
     put(row_with_audio, samples(row_with_audio)[:, ::-1])
     messages = check(row_with_audio)

@@ -12,6 +12,8 @@ from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find,
 from ..recipe.sections import Section
 from ..rewriting.rewriters import REWRITERS
 from ..rewriting.section import Rewriting
+from ..scenarios.scenarios import TimingSection
+from ..scenarios.section import Timing
 from ..sources import reading as sources
 from ..sources.section import Source
 from ..speech import engines as speech
@@ -92,6 +94,9 @@ def _check_parts(raw: dict[str, Any]) -> list[Problem]:
         problems += _check_tokenizers(tokens)
     if of_layout and tokens:
         problems += _check_blocks(of_layout.layout, tokens)
+    of_timing = _section(_OfTiming, {key: raw[key] for key in _OfTiming.model_fields if key in raw})
+    if of_layout and of_timing:
+        problems += _check_lead(of_layout.layout, of_timing.timing)
     output = _section(Output, raw.get("output", {}))
     if tokens and output and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
         problems += _check_time(SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output)
@@ -102,6 +107,19 @@ class _OfLayout(Section):
     """Only the layout of a recipe: pydantic chooses its section by the name."""
 
     layout: AnyLayoutSection = DEFAULT
+
+
+class _OfTiming(Section):
+    """Only the timing of a recipe: pydantic chooses its section by the scenario."""
+
+    timing: TimingSection
+
+
+def _check_lead(layout: LayoutSection, timing: Timing) -> list[Problem]:
+    if timing.lead_frames is None or timing.lead_frames >= layout.lead_frames:
+        return []
+    message = f"expected at least the lead of the layout, {layout.lead_frames} frames, got {timing.lead_frames}"
+    return [(("timing", "text_lead_frames"), f"{message}: no reply would have room for its text after the transcript")]
 
 
 def _check_blocks(layout: LayoutSection, tokens: Tokens) -> list[Problem]:

@@ -42,6 +42,10 @@ class FLMSection(StreamsSection):
 
     TRAINED_TOGETHER: ClassVar[frozenset[str]] = frozenset({"format"})
 
+    @property
+    def lead_frames(self) -> int:
+        return self.text_lead if self.format == "asr_response_tts" else 0
+
 
 @dataclass(frozen=True)
 class FLMVocabulary(StreamVocabulary):

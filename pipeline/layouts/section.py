@@ -28,6 +28,11 @@ class LayoutSection(Section):
         return 1
 
     @property
+    def lead_frames(self) -> int:
+        """Frames before the speech of a reply in which its text starts, where that text follows a transcript."""
+        return 0
+
+    @property
     def margin_frames(self) -> int:
         """Silence that a row may take from behind the track, at most."""
         return 0

@@ -19,3 +19,8 @@ class Timing(Section):
     fade_s: Annotated[float, Field(gt=0, le=0.2)] = 0.03  # at the end of an utterance that is cut
 
     PART: ClassVar[str | None] = "scenario"
+
+    @property
+    def lead_frames(self) -> int | None:
+        """Frames between the transcript of a turn and the reply's speech; None: the scenario leaves none for it."""
+        return None

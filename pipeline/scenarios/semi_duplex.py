@@ -29,6 +29,10 @@ class SemiDuplexTiming(Timing):
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"reply_delay_s", "fade_s"})
 
+    @property
+    def lead_frames(self) -> int:
+        return self.text_lead_frames
+
 
 @dataclass(frozen=True)
 class SemiDuplex(Turns):

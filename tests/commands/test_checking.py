@@ -170,6 +170,10 @@ layout:
             "9: tokens.margin_frames: expected at least what the layout",
         ),
         (("timing:", "layout: {user_tokens: 21}\ntiming:"), "tokens.margin_frames: expected at least what the layout"),
+        (
+            ("turn_taking\n", "semi_duplex\n  text_lead_frames: 1\nlayout: {name: flm, format: asr_response_tts}\n"),
+            "11: timing.text_lead_frames: expected at least the lead of the layout, 2 frames, got 1",
+        ),
         (("timing:", "output: {sample_rate: 11026}\ntiming:"), "9: output.sample_rate: a frame of"),
         (
             ("timing:", "layout: {name: streams}\ntiming:"),

@@ -20,38 +20,47 @@ from .streams import ANSWER, ASR, AUDIO_PAD, EPAD, PAD, SPF, WAIT, event, flm, m
 
 Texts = list[list[int]]
 IDS = st.lists(st.integers(0, 199), min_size=1, max_size=6)
+TEXTS = ((("one", "two", "three"), "one two three"), (("你", "好", "吗？"), "你好吗？"))
+"""Words, and the text of a turn that has them."""
+LARGEST_LEAD, LARGEST_DELAY = 12, 8
 
 
 @st.composite
 def turn_tracks(draw: st.DrawFn, codebooks: int = 3) -> tuple[CodedTrack, Texts]:
-    """Turns that alternate, some of the replies cut, at any sample; each with room for its text."""
+    """Turns that alternate, some of the replies cut, at any sample; each with room for its text and the largest lead.
+
+    In words of English or of Chinese.
+    """
+    words, of_turn = draw(st.sampled_from(TEXTS))
     events: list[Event] = []
     texts: Texts = []
     at = draw(st.integers(0, 2 * SPF))
     for _ in range(draw(st.integers(1, 3))):
         question, reply = draw(IDS), draw(IDS)
         end = at + draw(st.integers(SPF, 5 * SPF))
-        start = end + draw(st.integers((len(question) + 6) * SPF, (len(question) + 9) * SPF))
+        room = len(question) + 4 + LARGEST_LEAD
+        start = end + draw(st.integers(room * SPF, (room + 3) * SPF))
         stop = start + draw(st.integers(len(reply) * SPF, 12 * SPF))
         whole = stop + draw(st.sampled_from([0, 0, 1, 3 * SPF]))
         cut_by = len(events) + 2 if whole > stop else None
         events.append(Event(0, "user", "turn", at, end, end))
         events.append(
-            Event(0, "assistant", "turn", start, stop, whole, len(events) - 1, cut_by, _words(draw, start, stop))
+            Event(0, "assistant", "turn", start, stop, whole, len(events) - 1, cut_by, _words(draw, words, start, stop))
         )
         texts += [question, reply]
         at = stop + draw(st.integers(4 * SPF, 7 * SPF))
     frames = -(-events[-1].end_sample // SPF) + draw(st.integers(1, 8))
-    coded = track(events, frames, codebooks, draw(st.integers(2, 4)), ["?", "one two three"] * (len(events) // 2))
+    margin = draw(st.integers(LARGEST_DELAY, LARGEST_DELAY + 2))
+    coded = track(events, frames, codebooks, margin, ["?", of_turn] * (len(events) // 2))
     rng = np.random.default_rng(draw(st.integers(0, 9)))
     shape = coded.user_codes.shape
     user, assistant = (rng.integers(0, 100, shape).astype(np.int16) for _ in range(2))
     return CodedTrack(user, assistant, coded.margin_frames, SPF, coded.events, coded.texts), texts
 
 
-def _words(draw: st.DrawFn, start: int, stop: int) -> tuple[Word, ...]:
-    edges = sorted(draw(st.lists(st.integers(start, stop), min_size=3, max_size=3)))
-    return tuple(Word(text, edge, stop) for text, edge in zip(("one", "two", "three"), edges, strict=True))
+def _words(draw: st.DrawFn, words: Sequence[str], start: int, stop: int) -> tuple[Word, ...]:
+    edges = sorted(draw(st.lists(st.integers(start, stop), min_size=len(words), max_size=len(words))))
+    return tuple(Word(text, edge, stop) for text, edge in zip(words, edges, strict=True))
 
 
 def texts_of(layout: Streams, coded: CodedTrack, texts: Texts) -> Texts:
@@ -64,10 +73,10 @@ LAYOUTS = st.one_of(
         flm,
         st.sampled_from(["response_tts", "asr_response_tts"]),
         st.just(3),
-        st.integers(0, 3),
-        st.integers(0, 2),
+        st.integers(0, LARGEST_LEAD),
+        st.integers(0, LARGEST_DELAY),
     ),
-    st.builds(moshi, st.just(3), st.integers(0, 2), st.booleans()),
+    st.builds(moshi, st.just(3), st.integers(0, LARGEST_DELAY), st.booleans()),
 )
 
 

@@ -29,20 +29,12 @@ NEXT_REPLY, OWN_END = "next_reply_too_soon", "reply_ends_too_soon"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """A track of a pair, and which events of the dialogue it has."""
-
-    track: CodedTrack
-    kept: tuple[int, ...]  # for each event of the track, its index in the dialogue
-
-
-@dataclass(frozen=True, slots=True)
 class Pair:
     """Two tracks of equal length. They differ in when the assistant starts or stops one reply."""
 
     event: int  # index of that reply in the dialogue
-    chosen: Side
-    rejected: Side
+    chosen: CodedTrack
+    rejected: CodedTrack
     chosen_delay_samples: int  # user's end to the reply's start; if it was cut, barge-in to its stop
     rejected_delay_samples: int
     capped: bool  # the rejected delay is shorter than the drawn one: there was no room for more
@@ -150,19 +142,19 @@ class PairMaker:
             frames -= 1
         return frames
 
-    def _starting_late(self, track: CodedTrack, late: Late, later: int) -> tuple[Side, Side]:
+    def _starting_late(self, track: CodedTrack, late: Late, later: int) -> tuple[CodedTrack, CodedTrack]:
         """Put silence before the reply: it and all that the assistant says later moves. Both sides end after it."""
         frame, event = track.samples_per_frame, track.events[late.event]
         first, frames = max(0, event.start_sample // frame - LEAK_FRAMES), later // frame
         end = -(-event.end_sample // frame) + frames + LEAK_FRAMES
         chosen = self._ending(track, end)
-        silence = self._silence(chosen.track, "assistant", end, frames)
+        silence = self._silence(chosen, "assistant", end, frames)
         codes = track.assistant_codes
         moved = np.concatenate([codes[:, :first], silence, codes[:, first:]], axis=1)
         events = _moved(track.events, late.event, later)
         return chosen, self._ending(replace(track, assistant_codes=moved, events=events), end)
 
-    def _stopping_late(self, track: CodedTrack, late: Late, later: int) -> tuple[Side, Side]:
+    def _stopping_late(self, track: CodedTrack, late: Late, later: int) -> tuple[CodedTrack, CodedTrack]:
         """Let the reply go on as if it had not been cut. What the assistant says later moves if there is no room.
 
         Both sides end after the answer, or before the user's next turn, but not before the late stop.
@@ -183,7 +175,7 @@ class PairMaker:
         codes = track.assistant_codes
         waiting = codes[:, past:again]
         missing = again + pause // frame - past - waiting.shape[1] if answers else 0
-        silence = self._silence(chosen.track, "assistant", end, missing)
+        silence = self._silence(chosen, "assistant", end, missing)
         whole = np.concatenate([codes[:, : uncut.first_frame], talking, waiting, silence, codes[:, again:]], axis=1)
         cut_by = reply.cut_by if stop < reply.whole_end_sample else None
         events = [*_moved(track.events, answers[0], pause)] if answers else [*track.events]
@@ -217,7 +209,7 @@ class PairMaker:
         ends += [self._last_end(track, answers[1])] if len(answers) > 1 else []
         return max(stopped, min(ends))
 
-    def _ending(self, track: CodedTrack, end: int) -> Side:
+    def _ending(self, track: CodedTrack, end: int) -> CodedTrack:
         """A track of `end` frames: its first ones, and its own silence if it has fewer.
 
         Later events are dropped, and an event that goes on is cut. The margin has the user's codes as they are, and the
@@ -232,7 +224,7 @@ class PairMaker:
         )
         place: dict[int | None, int] = {index: new for new, index in enumerate(indices)}
         events = (track.events[index] for index in indices)
-        side_track = replace(
+        return replace(
             track,
             user_codes=self._filled(track, "user", end, length, length),
             assistant_codes=self._filled(track, "assistant", end, own, length),
@@ -243,7 +235,6 @@ class PairMaker:
             texts=tuple(track.texts[index] for index in indices),
             uncut=(),
         )
-        return Side(side_track, tuple(indices))
 
     def _filled(self, track: CodedTrack, channel: Role, end: int, own: int, length: int) -> Codes:
         """The first `own` frames of a channel, or as many as it has, and then silence up to `length` frames."""

@@ -19,9 +19,9 @@ def retokenized(pair: Pair, track: CodedTrack, flac: bytes, sample_rate: int, to
     """
     assistant = read_audio(flac, sample_rate)[:, CHANNELS.index("assistant")]
     event, later = track.events[pair.event], pair.difference_samples
-    rejected = pair.rejected.track
+    rejected = pair.rejected
     channel = np.zeros(rejected.frames * rejected.samples_per_frame, np.int16)
     channel[: event.start_sample] = assistant[: event.start_sample]
     channel[event.start_sample + later : event.end_sample + later] = assistant[event.start_sample : event.end_sample]
     codes = tokenize(channel[np.newaxis], sample_rate, tokenizer, rejected.margin_frames)[0]
-    return replace(pair, rejected=replace(pair.rejected, track=replace(rejected, assistant_codes=codes)))
+    return replace(pair, rejected=replace(rejected, assistant_codes=codes))

@@ -84,7 +84,7 @@ class PreferencesStage:
             "capped": pair.capped,
         }
         for name, side in zip(SIDES, (pair.chosen, pair.rejected), strict=True):
-            columns = self.layout.encode(side.track, [encode(text) for text in self.layout.texts(side.track)])
+            columns = self.layout.encode(side, [encode(text) for text in self.layout.texts(side)])
             pair_row |= {f"{name}_{column}": value for column, value in columns.items()}
         if pair.capped:
             account.note(CAPPED)

@@ -18,7 +18,7 @@ from duplexgen.pipeline.layouts.layout import Layout
 from duplexgen.pipeline.layouts.layouts import LAYOUTS
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.pairs.checks import PairChecker
-from duplexgen.pipeline.pairs.lateness import Pair, PairMaker, Side
+from duplexgen.pipeline.pairs.lateness import Pair, PairMaker
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.scenarios.scenarios import make_scenario
 from duplexgen.pipeline.tokens.section import Tokens
@@ -143,23 +143,23 @@ def interrupted_twice(question: int, into_answer: int) -> list[Event]:
     ]
 
 
-def channel(side: Side) -> list[int]:
+def channel(side: CodedTrack) -> list[int]:
     """The assistant's codes, without the margin."""
-    codes: list[int] = side.track.assistant_codes[0, : side.track.frames].tolist()
+    codes: list[int] = side.assistant_codes[0, : side.frames].tolist()
     return codes
 
 
-def rows(pair: Pair, layout: Layout, given_track: CodedTrack) -> dict[str, Any]:
+def rows(pair: Pair, layout: Layout) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-        texts = [ENCODE(given_track.texts[index]) for index in side.kept]
-        row |= {f"{name}_{column}": value for column, value in layout.encode(side.track, texts).items()}
+        texts = [ENCODE(text) for text in side.texts]
+        row |= {f"{name}_{column}": value for column, value in layout.encode(side, texts).items()}
     return row
 
 
-def complaints(pair: Pair, layout: Layout, given_track: CodedTrack, scenario: str, **changes: Any) -> list[str]:
+def complaints(pair: Pair, layout: Layout, scenario: str, **changes: Any) -> list[str]:
     """What `PairChecker` finds in the row of a pair."""
-    row = rows(pair, layout, given_track) | {
+    row = rows(pair, layout) | {
         "scenario": scenario,
         "event": pair.event,
         "chosen_delay_s": pair.chosen_delay_samples / RATE,
@@ -172,26 +172,25 @@ def complaints(pair: Pair, layout: Layout, given_track: CodedTrack, scenario: st
 
 def check_sides(pair: Pair, given_track: CodedTrack) -> None:
     """Both sides have the same user and the same length, and events name each other by their new indices."""
-    assert pair.chosen.track.user_codes.tolist() == pair.rejected.track.user_codes.tolist()
-    for side in (pair.chosen, pair.rejected):
-        own_track = side.track
+    assert pair.chosen.user_codes.tolist() == pair.rejected.user_codes.tolist()
+    for own_track in (pair.chosen, pair.rejected):
         assert own_track.assistant_codes.shape == own_track.user_codes.shape
         common = min(own_track.user_codes.shape[1], given_track.user_codes.shape[1])
         assert own_track.user_codes[:, :common].tolist() == given_track.user_codes[:, :common].tolist()
         assert [event.start_sample for event in own_track.events] == sorted(
             event.start_sample for event in own_track.events
         )
-        assert len(side.kept) == len(own_track.events) == len(own_track.texts)
-        for index, event in zip(side.kept, own_track.events, strict=True):
-            given_event = given_track.events[index]
+        assert len(own_track.events) == len(own_track.texts)
+        for event in own_track.events:
+            given_event = given_track.events[event.utterance]
             assert 0 <= event.start_sample < event.end_sample <= own_track.frames * SPF
             for ours, theirs in ((event.answers, given_event.answers), (event.cut_by, given_event.cut_by)):
                 if ours is not None:
-                    assert side.kept[ours] == theirs
+                    assert own_track.events[ours].utterance == theirs
             if event.channel == "user":
                 assert (event.start_sample, event.utterance) == (given_event.start_sample, given_event.utterance)
                 assert event.end_sample == min(given_event.end_sample, own_track.frames * SPF)
-    own = [event for event in pair.chosen.track.events if event.channel == "assistant"]
+    own = [event for event in pair.chosen.events if event.channel == "assistant"]
     for event in own:
         assert event.start_sample == given_track.events[event.utterance].start_sample
 
@@ -203,7 +202,7 @@ def seeds(events: list[Event], number: int = 40, layout: Layout = LAYOUT, **chan
         given_track = track(events)
         pairs.append(maker(layout, scenario, seed=seed, **changes).pair("talk/0", given_track))
         check_sides(pairs[-1], given_track)
-        assert complaints(pairs[-1], layout, given_track, scenario, **changes) == []
+        assert complaints(pairs[-1], layout, scenario, **changes) == []
     return pairs
 
 
@@ -212,13 +211,13 @@ def test_late_reply_by_hand() -> None:
     given_track = track(two_exchanges()[:2])
     pair = maker(reply_delay_s=[2.08, 2.08]).pair("talk/0", given_track)
     assert (pair.event, pair.chosen_delay_samples, pair.rejected_delay_samples) == (1, 12800, 33280)
-    assert pair.chosen.track.frames == pair.rejected.track.frames == 85 + 16 + 1  # ceil(108800 / 1280) = 85
+    assert pair.chosen.frames == pair.rejected.frames == 85 + 16 + 1  # ceil(108800 / 1280) = 85
     words = speech_codes(1)[:50].tolist()
     assert channel(pair.chosen) == [0] * 35 + words + [0] * 17
     assert channel(pair.rejected) == [0] * 51 + words + [0]
-    late, chosen = pair.rejected.track.events[1], pair.chosen.track.events[1]
+    late, chosen = pair.rejected.events[1], pair.chosen.events[1]
     assert (late.start_sample, late.end_sample) == (chosen.start_sample + 20480, chosen.end_sample + 20480)
-    row = rows(pair, LAYOUT, given_track)
+    row = rows(pair, LAYOUT)
     text, late_text = (
         np.reshape(row[f"{side}_input_ids"], (-1, 25))[:, 10:15].reshape(-1) for side in ("chosen", "rejected")
     )
@@ -249,7 +248,7 @@ def test_starting_late(layout: Layout, turn_: str) -> None:
 def test_after_the_end_both_sides_go_on_with_silence_of_their_own() -> None:
     given_track = track(two_exchanges())
     pairs = [maker(seed=seed, turn="last").pair("talk/0", given_track) for seed in range(20)]
-    longest = max(pairs, key=lambda pair: pair.chosen.track.frames).chosen.track
+    longest = max(pairs, key=lambda pair: pair.chosen.frames).chosen
     assert longest.frames > given_track.frames
     for codes, own in (
         (longest.user_codes, given_track.user_codes),
@@ -264,8 +263,8 @@ def test_neither_side_holds_anything_of_the_next_reply(layout: Layout) -> None:
     for gap in range(8000, 2 * SECOND, 1234):
         for pair in seeds(two_exchanges(gap), 10, layout):
             for side in (pair.chosen, pair.rejected):
-                assert (3 in side.kept) == (pair.event == 3)
-                assert pair.event == 3 or not np.isin(speech_codes(3)[:50], side.track.assistant_codes).any()
+                assert any(event.utterance == 3 for event in side.events) == (pair.event == 3)
+                assert pair.event == 3 or not np.isin(speech_codes(3)[:50], side.assistant_codes).any()
 
 
 def test_nothing_is_to_be_said_of_a_reply_that_is_not_there() -> None:
@@ -273,7 +272,7 @@ def test_nothing_is_to_be_said_of_a_reply_that_is_not_there() -> None:
     for gap in range(8000, 3 * SECOND, 777):
         start = two_exchanges(gap)[3].start_sample
         for pair in seeds(two_exchanges(gap), 5):
-            assert pair.event == 3 or not LAYOUT.announces(pair.chosen.track.frames, start)
+            assert pair.event == 3 or not LAYOUT.announces(pair.chosen.frames, start)
 
 
 def test_first_reply_is_left_alone_where_the_next_comes_too_soon() -> None:
@@ -299,9 +298,9 @@ def test_talking_on(layout: Layout) -> None:
         assert chosen == given_track.assistant_codes[0, : len(chosen)].tolist()
         assert late[:first] == chosen[:first] and late[past:] == chosen[past:]
         assert late[first:past] == given_track.uncut[0].codes[0, : past - first].tolist()
-        event = pair.rejected.track.events[1]
+        event = pair.rejected.events[1]
         assert (event.end_sample, event.cut_by, event.is_cut) == (stop, 2, True)
-        assert pair.rejected.track.events[3] == pair.chosen.track.events[3]
+        assert pair.rejected.events[3] == pair.chosen.events[3]
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, PLAIN], ids=["bayling", "plain"])
@@ -311,8 +310,8 @@ def test_an_answer_that_would_come_too_soon_moves(layout: Layout) -> None:
         events = interrupted(question)
         for pair in seeds(events, 8, layout):
             assert not pair.capped
-            stop = pair.rejected.track.events[1].end_sample
-            answer, own = pair.rejected.track.events[3], pair.chosen.track.events[3]
+            stop = pair.rejected.events[1].end_sample
+            answer, own = pair.rejected.events[3], pair.chosen.events[3]
             moved = answer.start_sample - own.start_sample
             assert moved % (layout.step_frames * SPF) == 0
             assert answer.start_sample >= stop + 2560 and layout.may_follow(stop, answer.start_sample)
@@ -331,17 +330,17 @@ def test_text_of_a_reply_that_was_cut_in_the_middle_goes_on() -> None:
     given_track = track(events, text=TEXT * 6)
     for seed in range(10):
         pair = maker(scenario="interruption", seed=seed).pair("talk/0", given_track)
-        row = rows(pair, LAYOUT, given_track)
+        row = rows(pair, LAYOUT)
         chosen, late = (LAYOUT.decode(row[f"{side}_input_ids"]).replies[0] for side in ("chosen", "rejected"))
         assert late.text_ids == tuple(ENCODE(TEXT * 6))[: late.room]
         assert late.text_ids[: chosen.room] == chosen.text_ids and len(late.text_ids) > chosen.room
-        assert complaints(pair, LAYOUT, given_track, "interruption") == []
+        assert complaints(pair, LAYOUT, "interruption") == []
 
 
 def test_a_reply_that_ends_by_itself_is_capped_there() -> None:
     for pair in seeds(interrupted(uncut=2 * SECOND + 100)):
         assert (pair.capped, pair.rejected_delay_samples) == (True, 2 * SECOND + 100)
-        event = pair.rejected.track.events[1]
+        event = pair.rejected.events[1]
         assert (event.is_cut, event.cut_by) == (False, None)
 
 
@@ -354,16 +353,14 @@ def test_an_answer_that_is_cut_itself(layout: Layout, into_answer: int) -> None:
         pairs = [pair for pair in seeds(events, 20, layout) if pair.event == 1]
         assert pairs
         for pair in pairs:
-            end, stop = pair.chosen.track.frames, pair.rejected.track.events[1].end_sample
+            end, stop = pair.chosen.frames, pair.rejected.events[1].end_sample
             past = -(-stop // SPF) + 1
             assert end in (past, events[4].start_sample // SPF) and end >= past
-            assert 5 not in pair.chosen.kept + pair.rejected.kept
+            assert all(event.utterance != 5 for side in (pair.chosen, pair.rejected) for event in side.events)
             for side in (pair.chosen, pair.rejected):
-                talks = [event for event in side.track.events if event.channel == "assistant"]
+                talks = [event for event in side.events if event.channel == "assistant"]
                 assert all(left.end_sample <= right.start_sample for left, right in pairwise(talks))
-                assert not np.isin(side.track.assistant_codes[:, end:], speech_codes(3)[:50]).any(), (
-                    "no more than the event"
-                )
+                assert not np.isin(side.assistant_codes[:, end:], speech_codes(3)[:50]).any(), "no more than the event"
 
 
 def test_no_room() -> None:
@@ -425,7 +422,7 @@ def test_starting_late_in_any_blocks(
         pair = maker(own, seed=seed).pair("talk/0", given_track)
         check_sides(pair, given_track)
         assert pair.difference_samples % (own.step_frames * SPF) == 0
-        assert complaints(pair, own, given_track, "turn_taking") == []
+        assert complaints(pair, own, "turn_taking") == []
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -455,7 +452,7 @@ def test_stopping_late_in_any_blocks(
     for own in (layout, PLAIN):
         pair = maker(own, "interruption", seed=seed).pair("talk/0", given_track)
         check_sides(pair, given_track)
-        assert complaints(pair, own, given_track, "interruption") == []
+        assert complaints(pair, own, "interruption") == []
 
 
 @given(st.booleans(), st.booleans(), st.integers(0, 99), st.data())
@@ -471,14 +468,14 @@ def test_no_code_of_either_side_changes_unseen(cut: bool, plain: bool, seed: int
     side = data.draw(st.sampled_from(["chosen", "rejected"]))
     changed = getattr(pair, side)
     role = data.draw(st.sampled_from(["user", "assistant"]))
-    stops = [one.track.events[1].end_sample // SPF for one in (pair.chosen, pair.rejected)]
+    stops = [one.events[1].end_sample // SPF for one in (pair.chosen, pair.rejected)]
     alone = range(stops[0] - 2, stops[1] + 3) if cut and role == "assistant" else range(0)
-    columns = layout.encode(changed.track, [ENCODE(given_track.texts[index]) for index in changed.kept])
+    columns = layout.encode(changed, [ENCODE(text) for text in changed.texts])
     ends = layout.written(columns).replies[-1].end_frames
-    silence = range(ends[-1], changed.track.frames) if side == "rejected" else range(0)
-    shown = [*range(10, ends.start), *silence] if role == "assistant" else range(changed.track.frames)
+    silence = range(ends[-1], changed.frames) if side == "rejected" else range(0)
+    shown = [*range(10, ends.start), *silence] if role == "assistant" else range(changed.frames)
     frame = data.draw(st.sampled_from([frame for frame in shown if frame not in alone]))
-    codes = getattr(changed.track, f"{role}_codes").copy()
+    codes = getattr(changed, f"{role}_codes").copy()
     codes[0, frame] = 1999
-    damaged = replace(changed, track=replace(changed.track, **{f"{role}_codes": codes}))
-    assert complaints(replace(pair, **{side: damaged}), layout, given_track, scenario)
+    damaged = replace(changed, **{f"{role}_codes": codes})
+    assert complaints(replace(pair, **{side: damaged}), layout, scenario)

@@ -34,6 +34,7 @@ class Replay:
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})
     uses_seed: ClassVar[bool] = False
+    times_words: ClassVar[bool] = False
     num_gpus: ClassVar[float] = 0.0
 
     def __init__(self, spec: Speech | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ..dataset.recipe import Output, Recipe
-from ..layouts.layouts import DEFAULT, AnyLayoutSection
+from ..layouts.layouts import DEFAULT, LAYOUTS, AnyLayoutSection
 from ..layouts.section import LayoutSection
 from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
 from ..recipe.sections import Section
@@ -61,6 +61,7 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
                 problems.append((("sources", index, "join"), message))
     if section := _section(Speech, file.raw.get("speech", {})):
         problems += speech.check(section, frozenset(source.language for source in read_sources.values()))
+        problems += _check_words(section, file.raw)
     problems += _check_parts(file.raw)
     problems += _check_unused(file.raw)
     return [file.mistake(location, message) for location, message in problems]
@@ -96,10 +97,14 @@ def _check_parts(raw: dict[str, Any]) -> list[Problem]:
         problems += _check_blocks(of_layout.layout, tokens)
     of_timing = _section(_OfTiming, {key: raw[key] for key in _OfTiming.model_fields if key in raw})
     if of_layout and of_timing:
-        problems += _check_lead(of_layout.layout, of_timing.timing)
+        problems += _check_channels(of_layout.layout, of_timing.timing)
     output = _section(Output, raw.get("output", {}))
     if tokens and output and tokens.speech_tokenizer in SPEECH_TOKENIZERS:
-        problems += _check_time(SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens), output)
+        tokenizer = SPEECH_TOKENIZERS[tokens.speech_tokenizer](tokens)
+        problems += _check_time(tokenizer, output)
+        if of_layout and of_timing:
+            frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
+            problems += _check_lead(of_layout.layout, of_timing.timing, frame_s, output.sample_rate)
     return problems
 
 
@@ -109,17 +114,51 @@ class _OfLayout(Section):
     layout: AnyLayoutSection = DEFAULT
 
 
+def _check_words(speech_section: Speech, raw: dict[str, Any]) -> list[Problem]:
+    of_layout = _section(_OfLayout, {key: raw[key] for key in _OfLayout.model_fields if key in raw})
+    if not of_layout or speech_section.engine not in speech.ENGINES or not LAYOUTS[of_layout.layout.name].NEEDS_WORDS:
+        return []
+    if speech.times_words(speech_section):
+        return []
+    message = f"the layout {of_layout.layout.name} needs the times of words, and {speech_section.engine} does not tell"
+    return [(("speech", "gate"), f"{message} them. Expected a gate that listens, such as gate: {{max_wer: 0.1}}")]
+
+
 class _OfTiming(Section):
     """Only the timing of a recipe: pydantic chooses its section by the scenario."""
 
     timing: TimingSection
 
 
-def _check_lead(layout: LayoutSection, timing: Timing) -> list[Problem]:
-    if timing.lead_frames is None or timing.lead_frames >= layout.lead_frames:
+def _check_channels(layout: LayoutSection, timing: Timing) -> list[Problem]:
+    if layout.channels == timing.channels:
         return []
-    message = f"expected at least the lead of the layout, {layout.lead_frames} frames, got {timing.lead_frames}"
-    return [(("timing", "text_lead_frames"), f"{message}: no reply would have room for its text after the transcript")]
+    needed, used = (" and ".join(sorted(channels)) for channels in (layout.channels, timing.channels))
+    message = f"has speech on the channel of {used}, and the layout {layout.name} is for speech on that of {needed}"
+    return [(("timing", "scenario"), f"{message}. Change the layout or the scenario")]
+
+
+def _check_lead(layout: LayoutSection, timing: Timing, frame_s: float, sample_rate: int) -> list[Problem]:
+    """Whether the text of each reply has a place between the turn that it answers, or its transcript, and its speech.
+
+    sample_rate: of the tracks, Hz.
+    """
+    lead = layout.text_lead_frames
+    if lead is None:
+        return []
+    if layout.writes_transcripts:
+        if timing.frames_after_transcript is None:
+            message = "leaves no time for a transcript, and the layout writes one before each reply"
+            return [(("timing", "scenario"), f"{message}. Expected semi_duplex")]
+        if timing.frames_after_transcript < lead:
+            message = f"expected at least layout.text_lead, {lead} frames, got {timing.frames_after_transcript}"
+            return [(("timing", "text_lead_frames"), f"{message}: the text of a reply starts after the transcript")]
+    elif "reply_delay_s" not in timing.SHAPELESS and timing.reply_delay_s * sample_rate < (
+        (lead + 1) * frame_s * sample_rate - 1
+    ):
+        message = f"expected at least {(lead + 1) * frame_s:g}, layout.text_lead and one frame more"
+        return [(("timing", "reply_delay_s"), f"{message}: the text of a reply starts after the user's last frame")]
+    return []
 
 
 def _check_blocks(layout: LayoutSection, tokens: Tokens) -> list[Problem]:

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..dialogue import CodedTrack, Event, Role
+from ..dialogue import CHANNELS, CodedTrack, Event, Role
 from ..errors import DialogueRejected
 from ..tokens.described import Id
 from .layout import Ids, WrittenReply
@@ -43,8 +43,16 @@ class FLMSection(StreamsSection):
     TRAINED_TOGETHER: ClassVar[frozenset[str]] = frozenset({"format"})
 
     @property
-    def lead_frames(self) -> int:
-        return self.text_lead if self.format == "asr_response_tts" else 0
+    def channels(self) -> frozenset[Role]:
+        return frozenset(CHANNELS) - {LEFT_OUT.get(self.format)}
+
+    @property
+    def text_lead_frames(self) -> int | None:
+        return None if self.format in LEFT_OUT else self.text_lead
+
+    @property
+    def writes_transcripts(self) -> bool:
+        return self.format == "asr_response_tts"
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class FLM(Streams):
         return LEFT_OUT.get(self.section.format) == channel
 
     def text_stream(self, track: CodedTrack, texts: Sequence[Sequence[int]]) -> Ids:
-        """Raises DialogueRejected if the track has the wrong channels for the format, or a text has no room."""
+        """Raises DialogueRejected if the track has the wrong channels for the format, or a text no place in it."""
         left_out = LEFT_OUT.get(self.section.format)
         if any(event.channel == left_out for event in track.events):
             raise DialogueRejected(
@@ -88,6 +96,12 @@ class FLM(Streams):
             first = self._first_column(event)
             if event.channel == "assistant":
                 last = self.past_frame(event)
+                if event.answers is not None and first <= (heard := self.past_frame(track.events[event.answers])):
+                    raise DialogueRejected(
+                        "answers_too_soon",
+                        f"the text of a reply starts in column {first}, and the turn that it answers is heard up to "
+                        f"column {heard}",
+                    )
                 self._write(stream, first, ids[: max(0, last - first + 1)] if event.is_cut else ids, free, last)
                 free = last + 2  # the stream waits until the speech ends, and once more
             else:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+from ..dialogue import CHANNELS, Role
 from ..recipe.sections import Section
 
 
@@ -28,9 +29,19 @@ class LayoutSection(Section):
         return 1
 
     @property
-    def lead_frames(self) -> int:
-        """Frames before the speech of a reply in which its text starts, where that text follows a transcript."""
-        return 0
+    def channels(self) -> frozenset[Role]:
+        """Those on which somebody has to speak."""
+        return frozenset(CHANNELS)
+
+    @property
+    def text_lead_frames(self) -> int | None:
+        """Frames before its speech in which the text of a reply starts, after the turn that it answers; None: any."""
+        return None
+
+    @property
+    def writes_transcripts(self) -> bool:
+        """Whether a turn of the user's is written down before the reply."""
+        return False
 
     @property
     def margin_frames(self) -> int:

@@ -25,6 +25,10 @@ class PiecesTiming(Timing):
 
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"reply_delay_s", "next_turn_gap_s", "fade_s"})
 
+    @property
+    def channels(self) -> frozenset[Role]:
+        return frozenset({self.channel})
+
 
 @dataclass(frozen=True)
 class Pieces:

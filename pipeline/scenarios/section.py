@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from ..dialogue import CHANNELS, Role
 from ..recipe.sections import Many, Range, Seconds, Section
 
 
@@ -21,6 +22,11 @@ class Timing(Section):
     PART: ClassVar[str | None] = "scenario"
 
     @property
-    def lead_frames(self) -> int | None:
-        """Frames between the transcript of a turn and the reply's speech; None: the scenario leaves none for it."""
+    def channels(self) -> frozenset[Role]:
+        """Those on which somebody speaks."""
+        return frozenset(CHANNELS)
+
+    @property
+    def frames_after_transcript(self) -> int | None:
+        """From the transcript of a turn to the reply's speech; None: replies do not wait for a transcript."""
         return None

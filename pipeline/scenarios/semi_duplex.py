@@ -30,7 +30,7 @@ class SemiDuplexTiming(Timing):
     SHAPELESS: ClassVar[frozenset[str]] = frozenset({"reply_delay_s", "fade_s"})
 
     @property
-    def lead_frames(self) -> int:
+    def frames_after_transcript(self) -> int:
         return self.text_lead_frames
 
 

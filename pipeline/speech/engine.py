@@ -77,6 +77,11 @@ class SpeechEngine(Protocol):
         ...
 
     @property
+    def times_words(self) -> bool:
+        """Whether its speech comes with the times of its words."""
+        ...
+
+    @property
     def num_gpus(self) -> float:
         """GPUs, or the share of one, of an actor that speaks."""
         ...

@@ -20,6 +20,7 @@ __all__ = [
     "fingerprint",
     "rendition_id",
     "speak_all",
+    "times_words",
     "user_voices",
 ]
 
@@ -39,6 +40,11 @@ def check(spec: Speech, languages: frozenset[str]) -> list[Problem]:
         has_prompts = bool(problems) or engine.prompt(spec.assistant_voice) is not None
         problems = [*problems, *Gate(spec.gate).check(languages, has_prompts)]
     return problems
+
+
+def times_words(spec: Speech) -> bool:
+    """Whether the times of words will be known: the engine tells them, or the gate hears them."""
+    return ENGINES[spec.engine](spec).times_words or (spec.gate is not None and Gate(spec.gate).listens)
 
 
 def fingerprint(engine: SpeechEngine) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Kokoro:
     sample_rate: ClassVar[int] = 24000
     languages: ClassVar[frozenset[str]] = frozenset({"en"})
     uses_seed: ClassVar[bool] = False
+    times_words: ClassVar[bool] = True
     num_gpus: ClassVar[float] = 0.0
 
     def __init__(self, spec: Speech | None = None) -> None:

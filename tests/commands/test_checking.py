@@ -111,6 +111,18 @@ def test_defaults(tmp_path: Path) -> None:
     assert isinstance(timing, InterruptionTiming) and timing.reaction_delay_s.high == 2.0
 
 
+def test_a_layout_that_needs_times_of_words_gets_them_from_the_engine_or_the_gate(tmp_path: Path) -> None:
+    moshi = GOOD.replace("timing:", "layout: {name: moshi}\ntiming:")
+    (tmp_path / "moshi.yaml").write_text(moshi)
+    (tmp_path / "talk.jsonl").write_text("")
+    checking.load(str(tmp_path / "moshi.yaml"))
+    says = "speech.gate: the layout moshi needs the times of words, and cosyvoice does not tell them."
+    cloned = moshi.replace("kokoro", "cosyvoice")
+    assert any(says in line for line in mistakes(tmp_path, cloned))
+    heard = cloned.replace("engine:", "gate: {max_wer: 0.1}\n  engine:")
+    assert not any(says in line for line in mistakes(tmp_path, heard))
+
+
 def test_six_mistakes_at_once(tmp_path: Path) -> None:
     text = """\
 name: talk
@@ -172,7 +184,30 @@ layout:
         (("timing:", "layout: {user_tokens: 21}\ntiming:"), "tokens.margin_frames: expected at least what the layout"),
         (
             ("turn_taking\n", "semi_duplex\n  text_lead_frames: 1\nlayout: {name: flm, format: asr_response_tts}\n"),
-            "11: timing.text_lead_frames: expected at least the lead of the layout, 2 frames, got 1",
+            "11: timing.text_lead_frames: expected at least layout.text_lead, 2 frames, got 1",
+        ),
+        (
+            ("turn_taking\n", "turn_taking\nlayout: {name: flm, format: asr_response_tts}\n"),
+            "10: timing.scenario: leaves no time for a transcript",
+        ),
+        (
+            ("turn_taking\n", "turn_taking\nlayout: {name: flm, format: tts}\n"),
+            "10: timing.scenario: has speech on the channel of assistant and user, and the layout flm is for speech on "
+            "that of assistant.",
+        ),
+        (
+            ("turn_taking\n", "pieces\n  channel: user\nlayout: {name: flm, format: response_tts}\n"),
+            "10: timing.scenario: has speech on the channel of user, and the layout flm is for speech on that of "
+            "assistant and user.",
+        ),
+        (("turn_taking\n", "pieces\n"), "10: timing.scenario: has speech on the channel of assistant, "),
+        (
+            ("turn_taking\n", "free_input\n  reply_delay_s: 0.2\nlayout: {name: flm}\n"),
+            "11: timing.reply_delay_s: expected at least 0.24, layout.text_lead and one frame more",
+        ),
+        (
+            ("turn_taking\n", "turn_taking\nlayout: {name: flm, text_lead: 10}\n"),
+            "timing.reply_delay_s: expected at least 0.88, layout.text_lead and one frame more",
         ),
         (("timing:", "output: {sample_rate: 11026}\ntiming:"), "9: output.sample_rate: a frame of"),
         (

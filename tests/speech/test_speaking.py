@@ -51,6 +51,7 @@ class Unsteady(Counting):
     """Kokoro that stops short the first times it is asked for a text, as sampled engines do at times."""
 
     uses_seed: ClassVar[bool] = True
+    times_words: ClassVar[bool] = False
     failures = 2
 
     def speak(self, requests: Sequence[SpeechRequest]) -> list[RawSpeech | DialogueRejected]:

@@ -42,6 +42,7 @@ class CosyVoiceEngine:
     name = "cosyvoice"
     languages = frozenset({"en", "zh"})
     uses_seed = True
+    times_words = False
 
     def __init__(self, spec: Speech) -> None:
         self._spec = spec.cosyvoice and _absolute(spec.cosyvoice)

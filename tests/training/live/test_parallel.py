@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.streams import Streams
 from duplexgen.training.live.modes import check_length, mode_of
-from duplexgen.training.live.stream import Said
+from duplexgen.training.live.stream import Said, Span
+from duplexgen.training.live.talk import heard_at_s
 from duplexgen.training.models.model import DuplexModel
 from duplexgen.training.models.streams import StreamsForCausalLM
 from tests.layouts.streams import ANSWER, ASR, AUDIO_PAD, CODES, EPAD, PAD, TEXT_SIZE, WAIT, flm, moshi
@@ -64,7 +65,7 @@ def test_what_it_reads_is_a_row(layout: Streams) -> None:
     whole = row[2 : 1 + q, 1 + delay :]
     assert np.array_equal(frames[0, : STEPS - delay - lost], row[1, 1 + lost : 1 + STEPS - delay])
     assert np.array_equal(frames[1:, : STEPS - delay - lost], whole[:, lost:])
-    assert np.array_equal([one.text_ids[0, 0] for one in said[:-1]], row[0, 2:])
+    assert np.array_equal([one.text_ids[0, 0] for one in said], row[0, 1:])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.name} {layout.section.acoustic_delay}")
@@ -78,7 +79,7 @@ def test_the_cache_gives_what_the_full_pass_gives(layout: Streams) -> None:
         full = network(columns)
         special = [WAIT, ASR, ANSWER] if layout.name == "flm" else [PAD, EPAD]
         allowed = torch.tensor([*range(TEXT_SIZE), *special])
-        text = allowed[full.text_logits[0, 1:, allowed].argmax(dim=1)]
+        text = allowed[full.text_logits[0, :-1, allowed].argmax(dim=1)]
         assert text.tolist() == [one.text_ids[0, 0] for one in said]
         spoken = columns[0, 2:, 1 : 1 + layout.codebooks]
         logits = network.depth(full.hidden[0, 1:-1], spoken.clamp(max=CODES), columns[0, 2:, 0])
@@ -107,14 +108,27 @@ def test_only_what_may_be_said_is_said(layout: Streams) -> None:
     assert codes.min() >= 0 and codes.max() == CODES - 1
 
 
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.name} {layout.section.acoustic_delay}")
+def test_a_text_is_timed_with_the_speech_that_it_leads(layout: Streams) -> None:
+    """Text of column c goes with frame c - 1, or in FLM-Audio with a later one, and is heard when that is."""
+    model = model_of(layout)
+    said, columns = columns_read(model, layout)
+    frames = [(step, frame) for step, one in enumerate(said) for frame in one.codes[0].T.tolist()]
+    speech = columns[0, :, 1].tolist()  # codebook 0 of frame f is in column f + 1
+    lead, slot = layout.section.text_lead_frames or 0, 3
+    step = next(step for step, frame in frames if frame[0] == speech[slot + lead + 1])
+    assert speech.count(speech[slot + lead + 1]) == 1
+    assert heard_at_s(slot, model.format) == pytest.approx((step + 1) * 0.08)
+
+
 def test_replies() -> None:
     mode = mode_of(format_of(flm()))
     ids = [WAIT, ASR, 11, 12, ANSWER, 1, 2, WAIT, 3, WAIT]
     assert [(span.start, span.end, span.ids) for span in mode.replies(ids)] == [
-        (2, 4, [11, 12]),
         (5, 7, [1, 2]),
         (8, 9, [3]),
     ]
+    assert mode.replies([ASR, 11, WAIT, 1, ANSWER, 2]) == [Span(3, 4, [1]), Span(5, 6, [2])]
     mode = mode_of(format_of(moshi()))
     ids = [PAD, EPAD, 1, 2, PAD, PAD, EPAD, 3, *[PAD] * 13, 4]
     assert [(span.start, span.end, span.ids) for span in mode.replies(ids)] == [(2, 8, [1, 2, 3]), (21, 22, [4])]

@@ -15,10 +15,10 @@ import numpy as np
 from ..dialogue import CodedTrack, Word
 from ..errors import DialogueRejected
 from ..tokens.described import Id
-from .layout import Ids, WrittenReply
+from .layout import Ids, Row, WrittenReply
 from .section import LayoutSection
 from .stream_ids import StreamVocabulary
-from .streams import Streams, StreamsSection
+from .streams import STREAMS, TEXT, Streams, StreamsSection
 from .vocabulary import Vocabulary
 
 
@@ -96,6 +96,28 @@ class Moshi(Streams):
             if written and first > 1 and stream[first - 1] == special["pad"].id:
                 stream[first - 1] = special["epad"].id
         return stream
+
+    def check(self, row: Row, track: CodedTrack, texts: Sequence[Sequence[int]]) -> Iterator[str]:
+        failures = [*super().check(row, track, texts)]
+        yield from failures or self._check_onsets(np.asarray(row[STREAMS][TEXT]), track, texts)
+
+    def _check_onsets(self, text: Ids, track: CodedTrack, texts: Sequence[Sequence[int]]) -> Iterator[str]:
+        """The rules of the public fine-tuning code, without the code that writes a row: a loss shows none of them."""
+        words = (word for of_event in self._words(track) for word in of_event)
+        onsets = {1 + word.start_sample // self.samples_per_frame: ids for word, ids in zip(words, texts, strict=True)}
+        first_ids = {column: ids[0] for column, ids in onsets.items() if len(ids)}
+        pad, epad = (self.vocabulary.special[name].id for name in ("pad", "epad"))
+        for column, id_ in first_ids.items():
+            if text[column] != id_:
+                yield f"a word is spoken from column {column} on, and the text stream has {text[column]} there"
+            if column > 1 and text[column - 1] == pad:
+                yield f"a word starts in column {column}, and no EPAD is before it"
+        for column in np.flatnonzero(text == epad).tolist():
+            if column + 1 not in first_ids:
+                yield f"EPAD is in column {column}, and no word starts after it"
+        written = 1 + np.flatnonzero(self._kind_of_text(text[1:]) == self.KINDS.index("text"))
+        if len(written) and written[0] < min(first_ids, default=len(text)):
+            yield f"the text stream has a word in column {written[0]}, before any is spoken"
 
     def announces(self, frames: int, start_sample: int) -> bool:
         return start_sample // self.samples_per_frame < self.columns(frames)

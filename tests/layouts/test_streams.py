@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from duplexgen.pipeline.dialogue import CodedTrack, Event, Word
 from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.layouts.flm import FLMSection, FLMVocabulary
-from duplexgen.pipeline.layouts.moshi import MoshiSection, MoshiVocabulary
+from duplexgen.pipeline.layouts.layout import Ids
+from duplexgen.pipeline.layouts.moshi import Moshi, MoshiSection, MoshiVocabulary
 from duplexgen.pipeline.layouts.stream_ids import StreamIds, StreamVocabulary
 from duplexgen.pipeline.layouts.streams import STREAMS, Streams
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
@@ -149,6 +150,32 @@ def test_words_of_moshi(given_track: tuple[CodedTrack, Texts]) -> None:
         if not replaced:
             assert onset <= 1 or text[onset - 1] != PAD
     assert np.count_nonzero(text == EPAD) <= len(words)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({6: 7, 5: EPAD, 4: PAD}, "spoken from column 5 on, and the text stream has"),
+        ({4: PAD}, "no EPAD is before it"),
+        ({7: EPAD}, "EPAD is in column 7, and no word starts after it"),
+        ({2: 9}, "a word in column 2, before any is spoken"),
+    ],
+)
+def test_faults_of_words_that_no_loss_shows(fault: dict[int, int], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layout that writes such rows is found by the check of its own rows."""
+    layout = moshi()
+    coded = track([event("assistant", 4, 8, words=[word("hello", 4.9, 8)])], 12, texts=["hello"])
+    assert [*layout.check(layout.encode(coded, [[7]]), coded, [[7]])] == []
+    text_stream = Moshi.text_stream
+
+    def faulty(self: Moshi, given: CodedTrack, texts: Sequence[Sequence[int]]) -> Ids:
+        stream = text_stream(self, given, texts)
+        stream[list(fault)] = list(fault.values())
+        return stream
+
+    monkeypatch.setattr(Moshi, "text_stream", faulty)
+    found = [*layout.check(layout.encode(coded, [[7]]), coded, [[7]])]
+    assert any(says in message for message in found)
 
 
 def test_words_without_times_are_refused() -> None:

@@ -22,7 +22,7 @@ from benchmarks.paper_tables import MEASURED_ON, TRAINED_ON, WEIGHTS, Bench, Row
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.data import TrainingData
-from duplexgen.training.models.model import load_model
+from duplexgen.training.models.model import load_model, start
 from duplexgen.training.objectives.sft import SFT
 from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
@@ -56,7 +56,13 @@ HELD_OUT: dict[str, tuple[str, dict[str, Any], str]] = {
     "held_out_fine_tuning_1": ("held_out_turn_taking", {"scenario": "semi_duplex"}, "asr_response_tts"),
     "held_out_fine_tuning_2": (
         "held_out_interruption",
-        {"scenario": "free_input", "reply_delay_s": 0.24, "reaction_delay_s": [0.5, 0.5]},
+        {  # as in training
+            "scenario": "free_input",
+            "reply_delay_s": 0.24,
+            "reaction_delay_s": [0.5, 0.5],
+            "interruption_probability": 0.7,
+            "heard_before_barge_in_s": 0.5,
+        },
         "response_tts",
     ),
 }
@@ -128,16 +134,21 @@ def train(bench: Bench, stage: Stage) -> None:
 
 
 @torch.no_grad()
-def losses(model_folder: Path, data_sets: list[Path]) -> dict[str, float]:
-    """The mean loss of each kind over all rows of held-out data sets, in nats."""
-    data, model = TrainingData(data_sets, DIALOGUES), load_model(model_folder)
-    recipe, _ = load("flm_small_post_training", SFTRecipe, TRAINING_RECIPES)
+def losses(model_folder: Path | None, data_sets: list[Path]) -> dict[str, float]:
+    """The mean loss of each kind over all rows of held-out data sets, in nats. model_folder: None is no training."""
+    data = TrainingData(data_sets, DIALOGUES)
+    recipe, _ = load(POST.recipe, SFTRecipe, TRAINING_RECIPES)
+    if model_folder is None:
+        network = start(recipe.model, data_sets[0], data.format, recipe.seed)
+    else:
+        network = load_model(model_folder).network
+    network.train(False)
     objective = SFT(recipe, data.format, torch.device("cpu"))
     rows = [row for groups in data.groups for group in groups for row in data.read(group)]
     sums = torch.zeros(2, len(objective.names))
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        batch = rows[start : start + ROWS_AT_ONCE]
-        sums += objective.loss(model.network, batch, objective.totals(batch))[1]
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        batch = rows[first : first + ROWS_AT_ONCE]
+        sums += objective.loss(network, batch, objective.totals(batch))[1]
     return {
         name: float(total / count) for name, total, count in zip(objective.names, *sums.tolist(), strict=True) if count
     }
@@ -148,8 +159,8 @@ def print_losses(bench: Bench) -> None:
     for stage in STAGES:
         sets = [bench.out / name for name in stage.held_out]
         after = losses(bench.out / stage.folder, sets)
-        before = losses(bench.out / stage.after, sets) if stage.after else {}
-        listed = (f"{kind} {f'{before[kind]:.2f} → ' if before else ''}{value:.2f}" for kind, value in after.items())
+        before = losses(bench.out / stage.after if stage.after else None, sets)
+        listed = (f"{kind} {before[kind]:.2f} → {value:.2f}" for kind, value in after.items())
         print(f"  {stage.folder:22} {', '.join(listed)}")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio import flac
 from ..dialogue import CHANNELS, CodedTrack, Event, Uncut
 from ..errors import DialogueRejected
 from ..layouts.layout import Layout
@@ -19,6 +18,7 @@ from ..scenarios.scenarios import make_scenario
 from ..sources.section import Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.track import tokenize
+from .audio import read_audio
 from .recipe import Recipe
 from .rows import audio_name, read_events, read_track, read_words, word_row
 
@@ -32,9 +32,14 @@ of random weights, 30 s per signal, over all codebooks: no code differed with an
 and at least 20 % for a signal that was moved by one frame.
 """
 
-LONGEST_TRACK_S = 4 * 3600
 LEAST_CONTRAST = 2
 """How many times the mean power within the words of a channel is that of the rest, at least."""
+PAUSE_S, PAUSES_S = 0.1, 0.5
+"""Pauses between words are compared with words if they last so long each, and so long together.
+
+Measured on 469 channels that Kokoro spoke: words had at least 1.1 times the power of pauses. With times that were wrong
+by 0.1 to 0.3 s it was less than that of pauses in nearly all.
+"""
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,7 @@ class Checker:
         for channel, role in enumerate(CHANNELS):
             yield from self._check_silence(samples[:, channel], role, track.events)
             yield from self._check_contrast(samples[:, channel], role, track.events)
+            yield from self._check_pauses(samples[:, channel], role, track.events)
         codes = tokenize(samples.T, rate, self.speech_tokenizer, self.margin_frames)
         for role, stored, of_audio in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
             frames = self._speech_frames(track.events, role) + self.margin_frames
@@ -224,6 +230,25 @@ class Checker:
                 f"the {role}'s channel is not louder within its words than elsewhere: expected more than "
                 f"{LEAST_CONTRAST} times the mean power"
             )
+
+    def _check_pauses(self, samples: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
+        """Whether words are louder than the pauses between them; else the times of words are wrong.
+
+        Only where the engine told these times: those that the gate's recogniser hears are not exact enough.
+        """
+        if self.recipe.speech.gate is not None:
+            return
+        power = np.square(samples, dtype=np.float32)
+        words, pauses = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+        for event in (event for event in events if event.channel == role and event.words):
+            ends = [event.start_sample, *(word.end_sample for word in event.words or ())]
+            starts = [*(word.start_sample for word in event.words or ()), event.end_sample]
+            words += [power[start:end] for start, end in zip(starts, ends[1:], strict=False)]
+            gaps = [power[end:start] for end, start in zip(ends, starts, strict=True)]
+            pauses += [gap for gap in gaps if len(gap) >= PAUSE_S * self.recipe.output.sample_rate]
+        spoken, silent = np.concatenate(words), np.concatenate(pauses)
+        if len(silent) >= PAUSES_S * self.recipe.output.sample_rate and spoken.mean() <= silent.mean():
+            yield f"the {role}'s channel is louder between its words than within them: their times are wrong"
 
     def _differing(self, message: str, stored: NDArray[Any], of_audio: NDArray[Any], frames: int) -> Iterator[str]:
         """The message, if stored codes [codebooks, frames] are not those of the audio, except for rounding.
@@ -270,12 +295,3 @@ class RowOrder:
             if row["language"] != (language := self.sources[number].language):
                 yield f"language is {reprlib.repr(row['language'])}, expected that of its source, {language!r}"
         yield from self.checker.check(row)
-
-
-def read_audio(data: bytes | None, rate: int, num_samples: int | None = None) -> NDArray[np.int16]:
-    """Samples [samples, channels] of the FLAC of a row.
-
-    num_samples: per channel; None: any length up to LONGEST_TRACK_S. Raises ValueError if the audio has another rate,
-    number of channels or length; a wrong header is found before anything is decoded.
-    """
-    return flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S, num_samples)

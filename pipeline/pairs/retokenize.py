@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..dataset.invariants import read_audio
+from ..dataset.audio import read_audio
 from ..dialogue import CHANNELS, CodedTrack
 from ..tokens.protocols import SpeechTokenizer
 from ..tokens.track import tokenize

@@ -76,6 +76,15 @@ def test_words_where_nothing_is_heard(row_with_audio: Row, check: Check) -> None
     assert check(row_with_audio)[0] == f"{expected}: expected more than 2 times the mean power"
 
 
+def test_words_that_are_late(row_with_audio: Row, check: Check) -> None:
+    """Every word but the first starts and ends 0.3 s later, within its event: pauses of the texts then hold speech."""
+    for event in row_with_audio["events"]:
+        for word in event["words"][1:]:
+            word["start_sample"] = min(word["start_sample"] + 4800, event["end_sample"])
+            word["end_sample"] = min(word["end_sample"] + 4800, event["end_sample"])
+    assert any("is louder between its words than within them" in message for message in check(row_with_audio))
+
+
 def test_channels_the_other_way_round(row_with_audio: Row, check: Check) -> None:
     put(row_with_audio, samples(row_with_audio)[:, ::-1])
     messages = check(row_with_audio)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pipeline.dataset.invariants import LONGEST_TRACK_S, read_audio
+from ...pipeline.dataset.audio import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dataset.rows import read_events
 from ...pipeline.dialogue import CHANNELS, Event

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from duplexgen.pipeline.speech.cosyvoice import compiling, configuration
+from duplexgen.pipeline.speech.cosyvoice import configuration
 from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
@@ -176,7 +176,6 @@ def main() -> None:
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
     parser.add_argument("--device", choices=("cpu", "cuda"))
     parser.add_argument("--source", help="use this clone of CosyVoice (default: the installed package)")
-    parser.add_argument("--compile", action="store_true", help="measure ours with torch.compile")
     parser.add_argument(
         "--soak", type=int, metavar="UTTERANCES", help="print the memory over this many utterances, and no speeds"
     )
@@ -204,7 +203,7 @@ def soak(arguments: argparse.Namespace) -> None:
         Code.find(arguments.source).make_importable()
         folder = folders.make_folder(Path(name) / "model", arguments.version, size_of(arguments))
         bank = folders.make_bank(Path(name) / "bank", voices=VOICES)
-        fields = {"source": arguments.source, "precision": arguments.precision, "compile": arguments.compile}
+        fields = {"source": arguments.source, "precision": arguments.precision}
         section = CosyVoice(model=str(folder), bank=str(bank), num_gpus=1.0 if on_gpu else 0.0, **fields)
         engine = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section))
         engine.load()
@@ -241,8 +240,6 @@ def run(arguments: argparse.Namespace) -> None:
         assemble(modules, None, arguments.version, configurations.RATE_HZ[arguments.version], device, kind)
         for modules, kind in ((package_modules, own_precision), (our_modules, precision))
     )
-    if arguments.compile:
-        compiling.speed_up(parts)
     prompt = random_prompt(arguments.version, 5.0)
     utterances = arguments.utterances or max(arguments.batch)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"

@@ -10,12 +10,12 @@ import numpy as np
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
 from ...recipe.file import Location, Problem
-from ...storage.model_files import checksum, place
+from ...storage.model_files import place
 from ..engine import Prompt, RawSpeech, SpeechRequest, Voice
 from ..guard import BadSpeechError, check_raw
 from ..recorded import RecordedBank
 from ..section import CosyVoice, Speech
-from . import clips, compiling, trt
+from . import clips
 from .batches import batches, halving
 from .decoding import DecodedRow, decode
 from .folder import ModelFolder
@@ -89,25 +89,9 @@ class CosyVoiceEngine:
                 attempt()
             except UserError as error:
                 problems.append((("speech", "cosyvoice", field), str(error)))
-        if self.spec.tensorrt:
-            problems += self._check_tensorrt()
         if self.spec.precision == "fp16" and not self.spec.num_gpus:
             problems.append((("speech", "cosyvoice", "precision"), "fp16 needs a GPU: expected fp32 with num_gpus 0"))
         return problems or clips.check(self._too_long, self._named)
-
-    def _check_tensorrt(self) -> list[Problem]:
-        location = ("speech", "cosyvoice", "tensorrt")
-        if not self.spec.num_gpus:
-            return [(location, "TensorRT needs a GPU: expected num_gpus above 0")]
-        try:
-            folder, code = self._folder, Code.find(self.spec.source)
-        except UserError:
-            return []  # `check` reports it
-        try:
-            trt.check(folder, code)
-        except UserError as error:
-            return [(location, str(error))]
-        return []
 
     @property
     def _version_or_1(self) -> int:
@@ -141,16 +125,8 @@ class CosyVoiceEngine:
             "device": f"cuda, adapter {GPU_VERSION}" if self.spec.num_gpus else "cpu",
             "precision": self.spec.precision if fp32 else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
             **({"never_drawn": " ".join(sorted(self._too_long))} if self._too_long else {}),
-            **self._faster(),
             **versions(self._folder.version),
         }
-
-    def _faster(self) -> dict[str, str]:
-        """The settings in use that are faster and round differently."""
-        chosen = {"compile": "yes"} if self.spec.compile else {}
-        if self.spec.tensorrt:
-            chosen |= {"tensorrt": trt.installed_version(), "estimator": checksum(self._folder.estimator)}
-        return chosen
 
     def load(self) -> None:
         """Raises UserError if the model's files, the code and the machine do not fit each other."""
@@ -161,10 +137,6 @@ class CosyVoiceEngine:
             raise UserError("torch sees no GPU here: set speech.cosyvoice.num_gpus to 0 to run on the processor")
         code = Code.find(self.spec.source)
         self._parts = load(self._folder, code, torch.device("cuda" if on_gpu else "cpu"), self.spec.precision)
-        if self.spec.tensorrt:
-            trt.speed_up(self._parts, self._folder, code)
-        if self.spec.compile:
-            compiling.speed_up(self._parts)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
         self._clone = lru_cache(maxsize=VOICES)(self._new_prompt)
 

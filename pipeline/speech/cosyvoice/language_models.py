@@ -6,7 +6,6 @@ then sees no earlier position, and speech is noise, without an error. CosyVoice'
 such a mask.)
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -49,8 +48,6 @@ class QwenLM:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._causal = model.llm.model  # Qwen2ForCausalLM
-        # The inner model: the head over Qwen's own vocabulary would be most of a step's work, and is never used.
-        self._one_position: Any = self._causal.model
         self.speech_tokens = int(model.speech_token_size)
 
     def prefix(
@@ -72,15 +69,11 @@ class QwenLM:
         embedded: torch.Tensor = self._model.speech_embedding(tokens[:, None])
         return embedded
 
-    def speed_up(self, faster: Callable[[Any], Any]) -> None:
-        """Run steps of one position (all but the first) by the module that `faster` makes of the present one."""
-        self._one_position = faster(self._causal.model)
-
     def step(self, inputs: "torch.Tensor", seen: "torch.Tensor", cache: Any) -> tuple["torch.Tensor", Any]:
         # Positions as without padding: only their differences matter, but in half precision others round differently.
         positions = (seen.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -inputs.shape[1] :]
-        forward = self._one_position if inputs.shape[1] == 1 else self._causal.model
-        out = forward(
+        # The inner model: the head over Qwen's own vocabulary would be most of a step's work, and is never used.
+        out = self._causal.model(
             inputs_embeds=inputs,
             attention_mask=seen.long(),
             position_ids=positions,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...dialogue import Waveform
 from ...errors import UserError
+from ...kernels import leave_out_cudnn_attention
 from . import configuration
 from .folder import GET, WEIGHTS, ModelFolder
 from .language_models import QwenLM, RelativeLM, SpeechLM
@@ -160,12 +161,11 @@ def assemble(
 def choose_kernels(precision: Precision) -> None:
     """Make a GPU compute the same bits of the same input each time. This is set for the whole process.
 
-    cuDNN's attention, which torch chooses in half precision, gives other bits, and is planned again for each length,
-    that is, at each step of decoding. The convolutions that cuDNN chooses without TF32 give other bits, too.
+    The convolutions that cuDNN chooses without TF32 may give other bits.
     """
     import torch
 
-    torch.backends.cuda.enable_cudnn_sdp(False)
+    leave_out_cudnn_attention()
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .rounding import round_weights
 from .utterances import Utterance
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ class Flow:
 
     def __init__(self, module: Any, version: int, device: "torch.device", dtype: "torch.dtype") -> None:
         self._module, self._version, self._device, self._dtype = module, version, device, dtype
-        for parameter in module.decoder.estimator.parameters():  # no buffer: positions and times need all their digits
-            parameter.data = parameter.data.to(dtype)
+        round_weights(module.decoder.estimator, dtype)
 
     def frames(self, utterance: Utterance) -> int:
         """Frames of mel that are computed for an utterance, those of its prompt among them."""

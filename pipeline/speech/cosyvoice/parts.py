@@ -15,6 +15,7 @@ from .decoding import MOST, SHORTEST, SIZES, Decoder
 from .flow import Flow
 from .folder import GET, WEIGHTS, ModelFolder
 from .language_models import QwenLM, RelativeLM, SpeechLM
+from .rounding import round_weights
 from .sampling import sampling_of
 from .upstream import Code, contained
 from .utterances import Utterance, VoicePrompt
@@ -110,7 +111,8 @@ def assemble(
     choose_kernels(precision)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     # Half precision is for what takes the time: the language model and the flow's solver, not for the vocoder.
-    llm = parts["llm"].to(device, dtype)
+    llm = parts["llm"].to(device)
+    round_weights(llm, dtype)
     language_model: SpeechLM = RelativeLM(llm) if version == 1 else QwenLM(llm)
     return Parts(
         llm=language_model,

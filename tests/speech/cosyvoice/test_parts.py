@@ -64,6 +64,17 @@ def test_half_precision_speaks(folder, code, engine_of):
     assert np.isfinite(wave).all()
 
 
+def test_half_precision_rounds_weights_and_no_positions(folder, code):
+    whole, half = (load(ModelFolder.read(folder), code, WHERE, precision) for precision in ("fp32", "bf16"))
+    for name in ("llm", "flow"):
+        modules = [getattr(parts, name)._module if name == "flow" else parts.llm._model for parts in (whole, half)]
+        kept, rounded = (dict(module.named_buffers()) for module in modules)
+        assert all(torch.equal(buffer, rounded[key]) for key, buffer in kept.items())
+        types = {parameter.dtype for parameter in modules[1].parameters()}
+        assert types == ({torch.bfloat16} if name == "llm" else {torch.bfloat16, torch.float32})
+    assert {parameter.dtype for parameter in half.vocoder._module.parameters()} <= {torch.float32, torch.float64}
+
+
 def test_the_vocoder_is_seeded(engine):
     prompt = engine._prompts.make(engine._bank.prompt("voice0"))
     parts, tokens = engine._parts, [5, 6, 7, 8, 9, 10]

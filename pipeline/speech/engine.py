@@ -53,7 +53,8 @@ class SpeechEngine(Protocol):
     """Text to waveform. Made of a recipe's section and pickled to workers before `load`, which happens there.
 
     The command line and the planner use everything but `load` and `speak`, which therefore loads no model and imports
-    nothing heavy. Two engines of one fingerprint give the same waveform for the same request, in any batch.
+    nothing heavy. Two engines of one fingerprint give the same waveforms for the same requests, and for one request the
+    same in any batch, but for rounding that the engine's own documentation states.
     """
 
     def __init__(self, spec: Speech) -> None: ...

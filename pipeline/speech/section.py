@@ -17,11 +17,10 @@ class CosyVoice(Section):
         None  # a clone of the CosyVoice repository; None: the package `cosyvoice` that is installed
     )
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    compile: bool = False  # torch.compile of the language model's steps (v2, v3) and the flow's blocks; slower to start
-    tensorrt: bool = False  # the flow's estimator as a TensorRT engine, made on first use; needs a GPU and the package
-    # Positions that are decoded together and take memory: the utterances of a batch times the longest of them. A second
-    # of an utterance or of its voice's clip has 25 (v1: 50), and each token of the texts of both has one.
-    batch_tokens: Annotated[int, Field(gt=0, le=10_000_000)] = 8192
+    # Positions that are decoded together and take memory: the utterances of a batch times the longest of them, rounded
+    # up. A second of an utterance or of its voice's clip has 25 (v1: 50), and each token of the texts of both has one.
+    # None: as many as the memory of the actor's share of a GPU allows.
+    batch_tokens: Annotated[int, Field(gt=0, le=10_000_000)] | None = None
     num_gpus: GPUs = 1.0  # of an actor: 0.5 puts two on a GPU, 0 runs on the processor
 
 

@@ -19,13 +19,14 @@ from ...pipeline.dataset.manifest import VOCABULARY, VOCABULARY_FOLDER
 from ...pipeline.dataset.reader import read_json
 from ...pipeline.dataset.vocabulary import read_vocabulary
 from ...pipeline.errors import UserError, enough_memory
+from ...pipeline.kernels import leave_out_cudnn_attention
 from ...pipeline.layouts.stream_ids import StreamVocabulary
 from ...pipeline.recipe.file import described
 from ...pipeline.storage.atomic import canonical_json
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
-from ..devices import DTYPES, leave_out_cudnn_attention
+from ..devices import DTYPES
 from ..recipe import Depth, Model, Precision
 from ..sequences import SequenceFormat
 from .depth import DepthShape

@@ -1,49 +1,97 @@
-"""Groups utterances into batches, and splits a batch that does not fit into memory."""
+"""Groups utterances into batches that fit into memory, and splits one that does not."""
 
 import logging
+import operator
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import UserError
 
+if TYPE_CHECKING:
+    import torch
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Cost = Callable[[int, int], int]  # of so many items, the longest of which has this length
 
 LOG = logging.getLogger(__name__)
+RESERVED = 2**30  # bytes of an actor on a GPU: CUDA itself, libraries, holes
 
 
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in batches of similar length, longest first: items times the longest stay within the budget.
+class Batches:
+    """Runs work in batches of items of similar length, whose cost stays within a budget."""
 
-    A length may have two parts that are padded one by one (what a model reads and what it writes): such a batch may
-    take up to twice the budget. An item that is longer than the budget is a batch of its own.
-    """
-    groups: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= budget:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups
+    def __init__(self, budget: int, most: int, cost: Cost = operator.mul) -> None:
+        """most: items of a batch. An item that costs more than the budget is a batch of its own."""
+        self.budget, self._most, self._cost = budget, most, cost
+        self._is_known_short = False
+
+    def run(
+        self, work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], lengths: Sequence[int]
+    ) -> list[Result]:
+        """The result of each item, in order. Raises UserError for an item that does not fit into memory alone."""
+        found: dict[int, Result] = {}
+        waiting = self.groups(lengths)[::-1]
+        while waiting:
+            batch = waiting.pop()
+            results = _attempt(work, [items[index] for index in batch])
+            if results is None:
+                half = self._halve(batch, lengths)
+                waiting += [batch[half:], batch[:half]]
+            else:
+                found.update(zip(batch, results, strict=True))
+        return [found[index] for index in range(len(items))]
+
+    def groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Indices of items, longest first."""
+        groups: list[list[int]] = []
+        for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+            rows = len(groups[-1]) + 1 if groups else 1
+            if groups and rows <= self._most and self._cost(rows, lengths[groups[-1][0]]) <= self.budget:
+                groups[-1].append(index)
+            else:
+                groups.append([index])
+        return groups
+
+    def _halve(self, batch: Sequence[int], lengths: Sequence[int]) -> int:
+        """How many of a batch that did not fit to try instead; the next batches are no larger. It is said once."""
+        if len(batch) == 1:
+            raise UserError(
+                "one utterance alone does not fit into the free memory of the GPU. Put fewer actors on a GPU (a larger "
+                "speech.cosyvoice.num_gpus), or end other programs on it; committed partitions are safe."
+            )
+        half = -(-len(batch) // 2)
+        self.budget = min(self.budget, self._cost(half, max(lengths[index] for index in batch)))
+        if not self._is_known_short:
+            self._is_known_short = True
+            LOG.warning(
+                "out of memory with %d utterances together, going on with %d; a smaller batch_tokens, fewer actors on "
+                "a GPU or no other programs on it avoid this",
+                len(batch),
+                half,
+            )
+        return half
 
 
-def halving(run: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result]:
-    """Run a batch; if memory is short, its halves, and so on. Raises UserError for one that does not fit alone."""
+def _attempt(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result] | None:
+    """The results of a batch; None: memory is short."""
     import torch
 
     try:
-        return list(run(items))
+        return list(work(items))
     except torch.OutOfMemoryError:
         pass  # the rest is outside of the handler, whose traceback keeps the tensors
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if len(items) == 1:
-        raise UserError(
-            "one utterance alone does not fit into the free memory of the GPU. Put fewer actors on a GPU (a larger "
-            "speech.cosyvoice.num_gpus), or end other programs on it; committed partitions are safe."
-        )
-    half = len(items) // 2
-    LOG.warning(
-        "out of memory with %d utterances together, trying %d; a smaller batch_tokens avoids this", len(items), half
-    )
-    return halving(run, items[:half]) + halving(run, items[half:])
+    return None
+
+
+def room(device: "torch.device", share: float) -> int:
+    """Bytes for batches, beside the model that is loaded, in an actor with this share of a GPU.
+
+    What is free at the moment does not count: the same actor on the same kind of GPU always has the same batches.
+    """
+    import torch
+
+    whole = torch.cuda.get_device_properties(device).total_memory
+    return max(0, int(whole * min(share, 1.0)) - torch.cuda.memory_allocated(device) - RESERVED)

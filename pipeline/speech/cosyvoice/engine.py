@@ -10,22 +10,23 @@ import numpy as np
 from ...dialogue import Waveform
 from ...errors import DialogueRejected, UserError
 from ...recipe.file import Location, Problem
-from ...storage.model_files import checksum, place
+from ...storage.model_files import place
 from ..engine import Prompt, RawSpeech, SpeechRequest, Voice
 from ..guard import BadSpeechError, check_raw
 from ..recorded import RecordedBank
 from ..section import CosyVoice, Speech
-from . import clips, compiling, trt
-from .batches import batches, halving
-from .decoding import DecodedRow, decode
+from . import clips
+from .batches import Batches
+from .decoding import DecodedRow
 from .folder import ModelFolder
 from .guards import check_start, check_tokens
-from .parts import Parts, VoicePrompt, load
+from .parts import Parts, budgets, load
 from .prompts import Prompts
-from .segments import Segment, kept_tokens, split
+from .segments import Segment, split
 from .upstream import Code, versions
+from .utterances import VoicePrompt
 
-VERSION = "1"  # raise it if the same request gives other speech
+VERSION = "2"  # raise it if the same request gives other speech
 GPU_VERSION = "2"  # raise it if that is so on a GPU alone
 VOICES = 256  # prompts in memory, about 0.2 MB each; the disk has all
 Result = RawSpeech | DialogueRejected | BadSpeechError
@@ -52,6 +53,8 @@ class CosyVoiceEngine:
             *((("speech", "user_voices", index), name) for index, name in enumerate(listed)),
         ]
         self._parts: Parts | None = None
+        self._decoding: Batches | None = None
+        self._sounding: Batches | None = None
         self._prompts: Prompts | None = None
         self._clone: Callable[[str], VoicePrompt | DialogueRejected] | None = None
 
@@ -90,25 +93,9 @@ class CosyVoiceEngine:
                 attempt()
             except UserError as error:
                 problems.append((("speech", "cosyvoice", field), str(error)))
-        if self.spec.tensorrt:
-            problems += self._check_tensorrt()
         if self.spec.precision == "fp16" and not self.spec.num_gpus:
             problems.append((("speech", "cosyvoice", "precision"), "fp16 needs a GPU: expected fp32 with num_gpus 0"))
         return problems or clips.check(self._too_long, self._named)
-
-    def _check_tensorrt(self) -> list[Problem]:
-        location = ("speech", "cosyvoice", "tensorrt")
-        if not self.spec.num_gpus:
-            return [(location, "TensorRT needs a GPU: expected num_gpus above 0")]
-        try:
-            folder, code = self._folder, Code.find(self.spec.source)
-        except UserError:
-            return []  # `check` reports it
-        try:
-            trt.check(folder, code)
-        except UserError as error:
-            return [(location, str(error))]
-        return []
 
     @property
     def _version_or_1(self) -> int:
@@ -131,27 +118,20 @@ class CosyVoiceEngine:
         return self._bank.prompt(voice)
 
     def fingerprint(self) -> Mapping[str, str]:
-        """In half precision, the size of batches is part of it: by rounding, a row's tokens may depend on its batch."""
-        fp32 = self.spec.precision == "fp32"
+        """In half precision, how batches are made is part of it: by rounding, speech depends on its batch."""
+        spec, fp32 = self.spec, self.spec.precision == "fp32"
+        batched = f"{spec.batch_tokens} positions" if spec.batch_tokens else "positions by memory"
         return {
             "adapter": VERSION,
-            "code": Code.find(self.spec.source).checksum(),
+            "code": Code.find(spec.source).checksum(),
             "model": self._folder.checksum(),
             "bank": self._bank.checksum(),
             # Devices draw different noise from one seed.
-            "device": f"cuda, adapter {GPU_VERSION}" if self.spec.num_gpus else "cpu",
-            "precision": self.spec.precision if fp32 else f"{self.spec.precision}, {self.spec.batch_tokens} positions",
+            "device": f"cuda, adapter {GPU_VERSION}" if spec.num_gpus else "cpu",
+            "precision": spec.precision if fp32 else f"{spec.precision}, {batched}",
             **({"never_drawn": " ".join(sorted(self._too_long))} if self._too_long else {}),
-            **self._faster(),
             **versions(self._folder.version),
         }
-
-    def _faster(self) -> dict[str, str]:
-        """The settings in use that are faster and round differently."""
-        chosen = {"compile": "yes"} if self.spec.compile else {}
-        if self.spec.tensorrt:
-            chosen |= {"tensorrt": trt.installed_version(), "estimator": checksum(self._folder.estimator)}
-        return chosen
 
     def load(self) -> None:
         """Raises UserError if the model's files, the code and the machine do not fit each other."""
@@ -162,10 +142,7 @@ class CosyVoiceEngine:
             raise UserError("torch sees no GPU here: set speech.cosyvoice.num_gpus to 0 to run on the processor")
         code = Code.find(self.spec.source)
         self._parts = load(self._folder, code, torch.device("cuda" if on_gpu else "cpu"), self.spec.precision)
-        if self.spec.tensorrt:
-            trt.speed_up(self._parts, self._folder, code)
-        if self.spec.compile:
-            compiling.speed_up(self._parts)
+        self._decoding, self._sounding = budgets(self._parts, self.spec.num_gpus, self.spec.batch_tokens)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
         self._clone = lru_cache(maxsize=VOICES)(self._new_prompt)
 
@@ -182,14 +159,14 @@ class CosyVoiceEngine:
             except DialogueRejected as rejected:
                 results[index] = rejected
         decoded = self._decode(segments)
-        for index in range(len(requests)):
-            if index not in results:
-                own = [
-                    (segment, tokens)
-                    for segment, tokens in zip(segments, decoded, strict=True)
-                    if segment.request == index
-                ]
-                results[index] = self._join(own)
+        results |= _bad(segments, decoded)
+        good = [
+            (segment, row) for segment, row in zip(segments, decoded, strict=True) if segment.request not in results
+        ]
+        sounds: dict[int, list[Waveform]] = {}
+        for (segment, _), waveform in zip(good, self._sounds(good), strict=True):
+            sounds.setdefault(segment.request, []).append(waveform)
+        results |= {index: self._joined(waveforms) for index, waveforms in sounds.items()}
         return [results[index] for index in range(len(requests))]
 
     def _segments(self, index: int, request: SpeechRequest) -> list[Segment]:
@@ -219,40 +196,41 @@ class CosyVoiceEngine:
         parts = self._loaded
 
         def run(chosen: Sequence[Segment]) -> list[DecodedRow]:
-            return decode(parts.llm, [segment.row(parts) for segment in chosen], parts.sampling)
+            return parts.decoder.decode([segment.row(parts) for segment in chosen])
 
-        decoded: dict[int, DecodedRow] = {}
-        for batch in batches([segment.positions for segment in segments], self.spec.batch_tokens):
-            results = halving(run, [segments[index] for index in batch])
-            decoded.update(zip(batch, results, strict=True))
-        return [decoded[index] for index in range(len(segments))]
+        assert self._decoding is not None  # load() has made it
+        return self._decoding.run(run, segments, [segment.positions for segment in segments])
 
-    def _join(self, own: Sequence[tuple[Segment, DecodedRow]]) -> Result:
+    def _sounds(self, chosen: Sequence[tuple[Segment, DecodedRow]]) -> list[Waveform]:
+        """f32 [samples] each."""
+        parts = self._loaded
+        assert self._sounding is not None
+        utterances = [segment.utterance(row.tokens, parts.version) for segment, row in chosen]
+        return self._sounding.run(parts.speech, utterances, [parts.flow.frames(utterance) for utterance in utterances])
+
+    def _joined(self, waveforms: Sequence[Waveform]) -> Result:
         """The waveforms of an utterance's segments, one after the other."""
-        waveforms: list[Waveform] = []
         try:
-            for segment, decoded in own:
-                check_tokens(decoded, len(segment.text))
-            for segment, decoded in own:
-                waveform = halving(self._speech, [(segment, decoded)])[0]
+            for waveform in waveforms:
                 check_raw(waveform)
                 check_start(waveform, self._loaded.sample_rate)
-                waveforms.append(waveform)
         except BadSpeechError as error:
             return error
         return RawSpeech(np.concatenate(waveforms))
-
-    def _speech(self, chosen: Sequence[tuple[Segment, DecodedRow]]) -> list[Waveform]:
-        """One by one: in a batch, flow and vocoder would draw random numbers and pad for all of it at once."""
-        parts = self._loaded
-        seeds = [int(segment.randomness("waveform").integers(2**63)) for segment, _ in chosen]
-        return [
-            parts.speech(kept_tokens(decoded.tokens, parts.version), segment.prompt, seed)
-            for (segment, decoded), seed in zip(chosen, seeds, strict=True)
-        ]
 
     @property
     def _loaded(self) -> Parts:
         if self._parts is None:
             raise RuntimeError("load() comes before speak()")
         return self._parts
+
+
+def _bad(segments: Sequence[Segment], decoded: Sequence[DecodedRow]) -> dict[int, Result]:
+    """What is wrong with the tokens of a request, by its index, for those that have to be spoken again."""
+    found: dict[int, Result] = {}
+    for segment, row in zip(segments, decoded, strict=True):
+        try:
+            check_tokens(row, len(segment.text))
+        except BadSpeechError as error:
+            found.setdefault(segment.request, error)
+    return found

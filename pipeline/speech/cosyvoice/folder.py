@@ -16,7 +16,6 @@ WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")
 SPEAKER = "campplus.onnx"
 QWEN = "CosyVoice-BlankEN"
 GET = "Download the folder again, as a whole, from https://huggingface.co/FunAudioLLM"
-ESTIMATOR = "flow.decoder.estimator.fp32.onnx"  # read by TensorRT alone
 LFS = b"version https://git-lfs"
 
 
@@ -70,13 +69,6 @@ class ModelFolder:
     def checksum(self) -> str:
         """sha256 over `files`."""
         return folder_checksum(self.path, self.files)
-
-    @property
-    def estimator(self) -> Path:
-        """The flow's estimator as ONNX. Raises UserError if the folder lacks it."""
-        if problem := _problem(self.path / ESTIMATOR):
-            raise UserError(f"{self.path / ESTIMATOR}, which TensorRT reads, {problem}. {GET}")
-        return self.path / ESTIMATOR
 
     @property
     def sample_rate(self) -> int:

@@ -1,20 +1,25 @@
 """CosyVoice from its parts: no thread, no front end, nothing that hides an error."""
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...dialogue import Waveform
 from ...errors import UserError
+from ...kernels import leave_out_cudnn_attention
 from . import configuration
+from .batches import Batches, room
+from .decoding import MOST, SHORTEST, SIZES, Decoder
+from .flow import Flow
 from .folder import GET, WEIGHTS, ModelFolder
 from .language_models import QwenLM, RelativeLM, SpeechLM
-from .sampling import Sampling, sampling_of
+from .rounding import round_weights
+from .sampling import sampling_of
 from .upstream import Code, contained
+from .utterances import Utterance, VoicePrompt
+from .vocoder import Vocoder
 
 if TYPE_CHECKING:
     import torch
@@ -22,16 +27,10 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "fp16", "bf16"]
 SEED = 1986  # CosyVoice's own, for values that are drawn when a model is built and that no file has (v3's vocoder)
-
-
-@dataclass(frozen=True, slots=True)
-class VoicePrompt:
-    """What the model needs of a voice's clip."""
-
-    text: tuple[int, ...]  # ids of what is said in the clip
-    tokens: NDArray[np.int64]  # [tokens], the clip as speech tokens
-    mel: NDArray[np.float32]  # [frames, 80]
-    embedding: NDArray[np.float32]  # [192], of the speaker
+POSITIONS_ON_CPU, FRAMES_ON_CPU = 8192, 2048  # of a batch; there larger ones are no faster
+MOST_POSITIONS, MOST_FRAMES = 2**17, 2**14  # of a batch on a GPU, which larger ones would not keep any busier
+ROWS = 16  # of a batch that becomes sound
+FRAME_BYTES = 2**20  # that flow and vocoder want for a frame of a batch, reckoned from their layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,9 @@ class Parts:
     """A loaded model."""
 
     llm: SpeechLM
-    sampling: Sampling
-    flow: Any
-    hift: Any
+    decoder: Decoder
+    flow: Flow
+    vocoder: Vocoder
     tokenizer: Any
     feat_extractor: Any  # f32 [1, samples] to log-mel f32 [1, 80, frames], at the rate of the speech
     allowed_special: Any
@@ -63,52 +62,27 @@ class Parts:
             tokens = torch.from_numpy(prompt.tokens).to(self.device)
             return self.llm.prefix(text, list(prompt.text), tokens, torch.from_numpy(prompt.embedding).to(self.device))
 
-    def mel(self, tokens: list[int], prompt: VoicePrompt) -> "torch.Tensor":
-        """Speech tokens to log-mel, f32 [1, 80, frames]."""
-        import torch
+    def speech(self, utterances: Sequence[Utterance]) -> list[Waveform]:
+        """Speech tokens to f32 [samples] each, which depends on that utterance alone, its seed included.
 
-        def length(count: int) -> torch.Tensor:
-            return torch.tensor([count], dtype=torch.int32, device=self.device)
-
-        prompt_mel = torch.from_numpy(prompt.mel)[None].to(self.device)  # [1, frames, 80]
-        inputs: dict[str, Any] = {
-            "token": torch.tensor([tokens], dtype=torch.int32, device=self.device),
-            "token_len": length(len(tokens)),
-            "prompt_token": torch.from_numpy(prompt.tokens)[None].to(self.device, torch.int32),
-            "prompt_token_len": length(len(prompt.tokens)),
-            "prompt_feat": prompt_mel,
-            "prompt_feat_len": length(prompt_mel.shape[1]),
-            "embedding": torch.from_numpy(prompt.embedding)[None].to(self.device),
-        }
-        if self.version == 1:
-            inputs["flow_cache"] = torch.zeros(1, 80, 0, 2, device=self.device)
-        else:
-            inputs |= {"streaming": False, "finalize": True}
-        half = self.dtype is not torch.float32
-        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=half):
-            spectrum: torch.Tensor = self.flow.inference(**inputs)[0]
-        return spectrum.float()
-
-    def wave(self, mel: "torch.Tensor") -> Waveform:
-        """Log-mel to f32 [samples]."""
-        import torch
-
-        with torch.inference_mode():
-            samples, _ = self.hift.inference(speech_feat=mel, **({"finalize": True} if self.version == 3 else {}))
-        return np.asarray(samples[0].float().cpu(), dtype=np.float32)
-
-    def speech(self, tokens: list[int], prompt: VoicePrompt, seed: int) -> Waveform:
-        """Speech tokens to f32 [samples]: v1's flow and every vocoder draw from the global generator, seeded here."""
-        import torch
-
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            return self.wave(self.mel(tokens, prompt))
+        For other companions and other lengths, kernels round differently: in fp32 in the last bits of a sample.
+        """
+        return self.vocoder.waves(self.flow.mels(utterances), [utterance.seed for utterance in utterances])
 
 
 def load(folder: ModelFolder, code: Code, device: "torch.device", precision: Precision = "fp32") -> Parts:
     """Build and load a model. Raises UserError if its files do not fit each other or the code."""
+    parts = read(folder, code)
+    try:
+        with contained():
+            tokenizer = parts["get_tokenizer"]()
+    except Exception as error:  # the tokenizers package raises nothing narrower
+        raise UserError(f"the text tokenizer in {folder.path} cannot be read: {error}. {GET}") from error
+    return assemble(parts, tokenizer, folder.version, folder.sample_rate, device, precision)
+
+
+def read(folder: ModelFolder, code: Code) -> dict[str, Any]:
+    """The package's modules with the folder's weights, and its functions. Raises UserError as `load` does."""
     import torch
 
     code.make_importable()
@@ -125,11 +99,7 @@ def load(folder: ModelFolder, code: Code, device: "torch.device", precision: Pre
         modules = [parts[name].float().eval() for name in ("llm", "flow", "hift")]
         for module, file in zip(modules, WEIGHTS, strict=True):
             _read(module, folder.path / file)
-        try:
-            tokenizer = parts["get_tokenizer"]()
-        except Exception as error:  # the tokenizers package raises nothing narrower
-            raise UserError(f"the text tokenizer in {folder.path} cannot be read: {error}. {GET}") from error
-    return assemble(parts, tokenizer, folder.version, folder.sample_rate, device, precision)
+    return parts
 
 
 def assemble(
@@ -140,13 +110,15 @@ def assemble(
 
     choose_kernels(precision)
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    # Only the language model is kept in half precision: the flow is rounded as it goes, the vocoder not at all.
-    llm = parts["llm"].to(device, dtype)
+    # Half precision is for what takes the time: the language model and the flow's solver, not for the vocoder.
+    llm = parts["llm"].to(device)
+    round_weights(llm, dtype)
+    language_model: SpeechLM = RelativeLM(llm) if version == 1 else QwenLM(llm)
     return Parts(
-        llm=RelativeLM(llm) if version == 1 else QwenLM(llm),
-        sampling=sampling_of(llm.sampling),
-        flow=parts["flow"].to(device),
-        hift=parts["hift"].to(device),
+        llm=language_model,
+        decoder=Decoder(language_model, sampling_of(llm.sampling), SIZES if device.type == "cuda" else ()),
+        flow=Flow(parts["flow"].to(device), version, device, dtype),
+        vocoder=Vocoder(parts["hift"].to(device), version),
         tokenizer=tokenizer,
         feat_extractor=parts["feat_extractor"],
         allowed_special=parts["allowed_special"],
@@ -157,15 +129,30 @@ def assemble(
     )
 
 
+def budgets(parts: Parts, share: float, positions: int | None, most: int = MOST) -> tuple[Batches, Batches]:
+    """Batches to decode, by positions of the cache, and to make sound of, by frames of mel.
+
+    share: of a GPU, the actor's; positions: what the recipe says of a batch, None: as many as memory allows; most: rows
+    of a batch.
+    """
+    at_once, frames = positions or POSITIONS_ON_CPU, FRAMES_ON_CPU
+    if parts.device.type == "cuda":
+        for_each = room(parts.device, share) // 2
+        # A cache, the copy of it from which a longer one is made, and the longer one's other half.
+        fitting = for_each // (3 * parts.llm.cached_bytes)
+        at_once = positions or max(SHORTEST, min(MOST_POSITIONS, fitting))
+        frames = max(SHORTEST, min(MOST_FRAMES, for_each // FRAME_BYTES))
+    return Batches(at_once, most, parts.decoder.cost), Batches(frames, min(most, ROWS))
+
+
 def choose_kernels(precision: Precision) -> None:
     """Make a GPU compute the same bits of the same input each time. This is set for the whole process.
 
-    cuDNN's attention, which torch chooses in half precision, gives other bits, and is planned again for each length,
-    that is, at each step of decoding. The convolutions that cuDNN chooses without TF32 give other bits, too.
+    The convolutions that cuDNN chooses without TF32 may give other bits.
     """
     import torch
 
-    torch.backends.cuda.enable_cudnn_sdp(False)
+    leave_out_cudnn_attention()
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
 

@@ -19,8 +19,9 @@ from ...errors import DialogueRejected, UserError
 from ...storage.atomic import atomic_path, canonical_json
 from ...storage.model_files import checksum
 from .folder import SPEAKER, ModelFolder
-from .parts import Parts, VoicePrompt
+from .parts import Parts
 from .upstream import versions
+from .utterances import VoicePrompt
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,10 @@ from ...errors import DialogueRejected
 from ...randomness import generator
 from .decoding import Row
 from .guards import FEWEST_PER_TEXT_TOKEN, MOST_PER_TEXT_TOKEN
+from .utterances import Utterance, VoicePrompt
 
 if TYPE_CHECKING:
-    from .parts import Parts, VoicePrompt
+    from .parts import Parts
 
 # As CosyVoice splits: in tokens of text, for Chinese in characters.
 MOST, FEWEST, MERGED_BELOW = 80, 60, 20
@@ -26,7 +27,7 @@ class Segment:
 
     request: int
     text: tuple[int, ...]  # ids
-    prompt: "VoicePrompt"
+    prompt: VoicePrompt
     seed: int
     number: int  # within its utterance
 
@@ -46,6 +47,11 @@ class Segment:
         longest = MOST_PER_TEXT_TOKEN * len(self.text)
         draws = self.randomness("tokens").random((longest, 2), dtype=np.float32)
         return Row(parts.prefix(list(self.text), self.prompt), FEWEST_PER_TEXT_TOKEN * len(self.text), longest, draws)
+
+    def utterance(self, tokens: Sequence[int], version: int) -> Utterance:
+        """What becomes sound of the tokens that were decoded."""
+        seed = int(self.randomness("waveform").integers(2**63))
+        return Utterance(kept_tokens(tokens, version), self.prompt, seed)
 
     def randomness(self, purpose: str) -> np.random.Generator:
         return generator(self.seed, str(self.number), f"cosyvoice/{purpose}")

@@ -1,6 +1,6 @@
 """A tiny model folder of each version, and the code to load it: installed, or COSYVOICE_SOURCE names a clone.
 
-With COSYVOICE_DEVICE=cuda engines and parts are put on a GPU.
+With DUPLEXGEN_DEVICE=cuda (or COSYVOICE_DEVICE) engines and parts are put on a GPU: `make gpu` does it.
 """
 
 import os
@@ -15,10 +15,11 @@ import pytest
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code
 from duplexgen.pipeline.speech.section import CosyVoice, Speech
+from tests.devices import device
 from tests.speech.cosyvoice.folders import make_bank, make_folder
 
 SOURCE = os.environ.get("COSYVOICE_SOURCE")
-DEVICE = os.environ.get("COSYVOICE_DEVICE", "cpu")
+DEVICE = device()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +37,8 @@ def code() -> Code:
         pytest.skip("the extra `cosyvoice` names the package; or set COSYVOICE_SOURCE to a clone")
     import torch
 
+    if DEVICE == "cuda" and not torch.cuda.is_available():
+        pytest.skip("tests are to run on a GPU (DUPLEXGEN_DEVICE=cuda), and torch sees none")
     torch.set_num_threads(1)
     found = Code.find(SOURCE)
     found.make_importable()

@@ -78,9 +78,9 @@ class Reference:
     def speak(
         self, text: str, clip: Path, clip_text: str, draws: np.ndarray, shortest: int, seed: int
     ) -> tuple[list[int], np.ndarray]:
-        """The speech tokens that the flow is given and the waveform, the vocoder being seeded."""
+        """The speech tokens that the flow is given and the waveform, flow and vocoder being seeded."""
         given: list[list[int]] = []
-        own, wave = self.model.model.llm.sampling, self.model.model.token2wav
+        own, wave, vocoder = self.model.model.llm.sampling, self.model.model.token2wav, self.model.model.hift.inference
 
         def sampling(scores: torch.Tensor, decoded: list[int], count: int) -> torch.Tensor:
             if len(decoded) < shortest:
@@ -91,13 +91,18 @@ class Reference:
 
         def token2wav(token: torch.Tensor, **rest: Any) -> torch.Tensor:
             given.append(token[0].tolist())
-            torch.manual_seed(seed)
+            torch.manual_seed(seed + 1)
             heard: torch.Tensor = wave(token=token, **rest)
             return heard
+
+        def seeded(**inputs: Any) -> Any:
+            torch.manual_seed(seed)
+            return vocoder(**inputs)
 
         with self.monkeypatch.context() as patch, contained():
             patch.setattr(self.model.model.llm, "sampling", sampling)
             patch.setattr(self.model.model, "token2wav", token2wav)
+            patch.setattr(self.model.model.hift, "inference", seeded)
             forget_windows()
             names = inspect.signature(self.model.inference_zero_shot).parameters
             prompt = str(clip) if "prompt_wav" in names else _load_wav(str(clip), 16000)

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.speech.cosyvoice.configuration import only_parts
+from duplexgen.pipeline.speech.section import CosyVoice
 from tests.speech.cosyvoice.configurations import TINY, configuration
 
 PATH = Path("cosyvoice2.yaml")
@@ -37,3 +39,9 @@ def test_names_what_is_missing():
         only_parts("a: [", PATH)
     with pytest.raises(UserError, match="mapping"):
         only_parts("- a", PATH)
+
+
+@pytest.mark.parametrize("key", ["compile", "tensorrt"])
+def test_a_recipe_may_not_ask_for_what_is_no_longer_there(key):
+    with pytest.raises(ValidationError, match=f"{key}\n.*extra_forbidden|{key}\n.*not permitted"):
+        CosyVoice.model_validate({"model": "models/CosyVoice2-0.5B", "bank": "voices/bank", key: True})

@@ -14,9 +14,11 @@ torch = pytest.importorskip("torch", reason="torch comes with the extra `train`"
 from duplexgen.pipeline.errors import DialogueRejected, UserError  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice import engine as engine_module  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice import segments as segments_module  # noqa: E402
-from duplexgen.pipeline.speech.cosyvoice.decoding import decode  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.batches import Batches  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.decoding import DecodedRow, Decoder  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.segments import Segment  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.utterances import Utterance  # noqa: E402
 from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest  # noqa: E402
 from duplexgen.pipeline.speech.guard import BadSpeechError  # noqa: E402
 from duplexgen.pipeline.speech.recorded import RecordedBank  # noqa: E402
@@ -63,11 +65,11 @@ def test_speaks_as_inference_zero_shot_does(engine, monkeypatch):
     for seed in (1, 2):
         segment = Segment(0, ids, prompt, seed, 0)
         row = segment.row(parts)
-        decoded = decode(parts.llm, [row], parts.sampling)[0]
+        decoded = parts.decoder.decode([row])[0]
         file = Path(engine.spec.bank) / "clips" / "voice1.wav"
         tokens, waveform = reference.speak(text, file, said, row.draws, row.shortest, seed)
-        assert engine_module.kept_tokens(decoded.tokens, parts.version) == tokens
-        assert np.allclose(parts.speech(tokens, prompt, seed), waveform, atol=1e-3)
+        assert segments_module.kept_tokens(decoded.tokens, parts.version) == tokens
+        assert np.allclose(parts.speech([Utterance(tokens, prompt, seed)])[0], waveform, atol=1e-3)
         lengths.add(len(tokens))
     assert min(lengths) >= 2 * len(ids)
 
@@ -111,36 +113,39 @@ def test_too_little_memory_halves_the_batch_and_says_so(engine_of, monkeypatch, 
     engine = engine_of(2)
     batch = requests(5)
     expected = engine.speak(batch)
-    sizes = []
+    sizes, decode = [], Decoder.decode
 
-    def scarce(model, rows, sampling):
+    def scarce(self, rows):
         sizes.append(len(rows))
         if len(rows) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return decode(model, rows, sampling)
+        return decode(self, rows)
 
-    monkeypatch.setattr(engine_module, "decode", scarce)
+    monkeypatch.setattr(Decoder, "decode", scarce)
+    monkeypatch.setattr(engine, "_decoding", Batches(8192, 256, engine._parts.decoder.cost))
     with caplog.at_level(logging.WARNING):
         said = engine.speak(batch)
+        assert all(same(*pair) for pair in zip(engine.speak(batch), said, strict=True))
     assert all(same(*pair) for pair in zip(said, expected, strict=True))
-    assert max(sizes) == 5
+    assert sizes == [5, 3, 2, 1, 2, 2, 2, 1]  # what did not fit once is not tried again
+    assert caplog.text.count("out of memory") == 1
     assert "batch_tokens" in caplog.text
 
 
 def test_an_utterance_that_does_not_fit_alone_stops_the_command(engine_of, monkeypatch):
     engine = engine_of(2)
 
-    def none(model, rows, sampling):
+    def none(self, rows):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(engine_module, "decode", none)
+    monkeypatch.setattr(Decoder, "decode", none)
     with pytest.raises(UserError, match="one utterance alone"):
         engine.speak(requests(2))
 
 
 def test_broken_weights_are_no_silence(engine_of):
     engine = engine_of(2)
-    bias = engine._loaded.hift.conv_post.bias
+    bias = engine._loaded.vocoder._module.conv_post.bias
     kept = bias.detach().clone()
     try:
         with torch.no_grad():
@@ -168,8 +173,8 @@ def test_what_cannot_be_spoken_leaves_the_rest_alone(engine_of):
 
 def test_babble_is_for_another_seed(engine_of, monkeypatch):
     engine = engine_of(2)
-    loop = engine_module.DecodedRow([7] * 30, ended=True)
-    monkeypatch.setattr(engine_module, "decode", lambda model, rows, sampling: [loop for _ in rows])
+    loop = DecodedRow([7] * 30, ended=True)
+    monkeypatch.setattr(Decoder, "decode", lambda self, rows: [loop for _ in rows])
     said = engine.speak(requests(2))
     assert all(isinstance(result, BadSpeechError) for result in said)
 
@@ -207,22 +212,29 @@ def test_few_voices_are_kept_in_memory_and_all_speak_as_before(folder_of, bank, 
 
 def test_a_row_takes_its_prompt_and_its_text_of_the_batch(engine_of, monkeypatch):
     engine = engine_of(2)
-    sizes = []
+    sizes, decode = [], Decoder.decode
 
-    def counted(model, rows, sampling):
+    def counted(self, rows):
         sizes.append([len(row.prefix) for row in rows])
-        return decode(model, rows, sampling)
+        return decode(self, rows)
 
-    monkeypatch.setattr(engine_module, "decode", counted)
+    monkeypatch.setattr(Decoder, "decode", counted)
     engine.speak(requests(12))
     assert [len(prefixes) for prefixes in sizes] == [12]
     sizes.clear()
-    budget = 500
-    monkeypatch.setattr(engine, "_spec", engine.spec.model_copy(update={"batch_tokens": budget}))
+    monkeypatch.setattr(engine, "_decoding", Batches(1100, 256, engine._parts.decoder.cost))
     engine.speak(requests(12))
-    assert sum(map(len, sizes)) == 12
-    assert all(sum(prefixes) <= budget for prefixes in sizes)
-    assert max(map(len, sizes)) > 1
+    assert [len(prefixes) for prefixes in sizes] == [4, 4, 4]  # each has a cache of 256 positions
+    sizes.clear()
+    monkeypatch.setattr(engine, "_decoding", Batches(1100, 3, engine._parts.decoder.cost))
+    engine.speak(requests(12))
+    assert [len(prefixes) for prefixes in sizes] == [3, 3, 3, 3]
+
+
+def test_a_batch_is_as_large_as_the_recipe_says(folder_of, bank):
+    engine = CosyVoiceEngine(spec(folder_of(2), bank, batch_tokens=777))
+    engine.load()
+    assert engine._decoding.budget == 777
 
 
 def long_clips(bank: Path, path: Path, *names: str) -> Path:
@@ -272,7 +284,7 @@ def test_fingerprint_names_contents_and_no_places(folder_of, bank, tmp_path):
     half = CosyVoiceEngine(spec(folder_of(2), bank, precision="bf16"))
     assert half.fingerprint() != here
     smaller = CosyVoiceEngine(spec(folder_of(2), bank, precision="bf16", batch_tokens=7))
-    assert smaller.fingerprint() != half.fingerprint()
+    assert smaller.fingerprint() != half.fingerprint() != here  # there, speech depends on its batch
     with (tmp_path / "elsewhere" / "campplus.onnx").open("ab") as file:
         file.write(b" ")
     assert CosyVoiceEngine(spec(tmp_path / "elsewhere", bank)).fingerprint() != here

@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
 from duplexgen.pipeline.errors import UserError  # noqa: E402
-from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.decoding import Row  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.parts import load  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.utterances import Utterance  # noqa: E402
 from tests.speech.cosyvoice.conftest import DEVICE  # noqa: E402
 
 WHERE = torch.device(DEVICE)
@@ -47,11 +48,8 @@ def test_what_is_drawn_while_loading_is_always_the_same(folder, code):
     one = load(ModelFolder.read(folder), code, WHERE)
     torch.manual_seed(2)
     other = load(ModelFolder.read(folder), code, WHERE)
-    mel = torch.zeros(1, 80, 20, device=WHERE)
-    waves = []
-    for parts in (one, other):
-        torch.manual_seed(5)
-        waves.append(parts.wave(mel))
+    mel = torch.zeros(80, 20, device=WHERE)
+    waves = [parts.vocoder.waves([mel], [5])[0] for parts in (one, other)]
     assert np.array_equal(*waves)
 
 
@@ -61,15 +59,26 @@ def test_half_precision_speaks(folder, code, engine_of):
     prompt = engine._prompts.make(engine._bank.prompt("voice0"))
     row = Row(parts.prefix([1, 2], prompt), 8, 20, np.random.default_rng(0).random((20, 2), dtype=np.float32))
     assert row.prefix.dtype == torch.bfloat16
-    wave = parts.speech(decode(parts.llm, [row, row], parts.sampling)[0].tokens, prompt, 1)
+    [wave] = parts.speech([Utterance(parts.decoder.decode([row, row])[0].tokens, prompt, 1)])
     assert wave.dtype == np.float32
     assert np.isfinite(wave).all()
+
+
+def test_half_precision_rounds_weights_and_no_positions(folder, code):
+    whole, half = (load(ModelFolder.read(folder), code, WHERE, precision) for precision in ("fp32", "bf16"))
+    for name in ("llm", "flow"):
+        modules = [getattr(parts, name)._module if name == "flow" else parts.llm._model for parts in (whole, half)]
+        kept, rounded = (dict(module.named_buffers()) for module in modules)
+        assert all(torch.equal(buffer, rounded[key]) for key, buffer in kept.items())
+        types = {parameter.dtype for parameter in modules[1].parameters()}
+        assert types == ({torch.bfloat16} if name == "llm" else {torch.bfloat16, torch.float32})
+    assert {parameter.dtype for parameter in half.vocoder._module.parameters()} <= {torch.float32, torch.float64}
 
 
 def test_the_vocoder_is_seeded(engine):
     prompt = engine._prompts.make(engine._bank.prompt("voice0"))
     parts, tokens = engine._parts, [5, 6, 7, 8, 9, 10]
-    one, again, other = (parts.speech(tokens, prompt, seed) for seed in (1, 1, 2))
+    one, again, other = (parts.speech([Utterance(tokens, prompt, seed)])[0] for seed in (1, 1, 2))
     assert np.array_equal(one, again)
     if parts.version < 3:  # v3's vocoder draws nothing when it speaks
         assert not np.array_equal(one, other)

@@ -1,6 +1,6 @@
 """The same input twice is the same speech, to the last bit.
 
-On a GPU (COSYVOICE_DEVICE=cuda) this hangs on the kernels that are taken, which sizes and lengths decide: there the
+On a GPU (`make gpu`) this hangs on the kernels that are taken, which sizes and lengths decide: there the
 model is as wide as the published ones, and less deep.
 """
 
@@ -11,9 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch comes with the extra `train`")
 
-from duplexgen.pipeline.speech.cosyvoice.decoding import Row, decode  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.decoding import Row  # noqa: E402
 from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder  # noqa: E402
-from duplexgen.pipeline.speech.cosyvoice.parts import VoicePrompt, choose_kernels, load  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.parts import choose_kernels, load  # noqa: E402
+from duplexgen.pipeline.speech.cosyvoice.utterances import Utterance, VoicePrompt  # noqa: E402
 from tests.speech.cosyvoice.configurations import FULL, SPEECH_TOKENS, TINY  # noqa: E402
 from tests.speech.cosyvoice.conftest import DEVICE  # noqa: E402
 from tests.speech.cosyvoice.folders import make_folder  # noqa: E402
@@ -67,8 +68,8 @@ def rows(parts) -> list[Row]:
 
 def test_a_batch_is_the_same_tokens_each_time(parts):
     batch = rows(parts)
-    first = decode(parts.llm, batch, parts.sampling)
-    assert all(decode(parts.llm, batch, parts.sampling) == first for _ in range(2))
+    first = parts.decoder.decode(batch)
+    assert all(parts.decoder.decode(batch) == first for _ in range(2))
     assert len({tuple(row.tokens) for row in first}) == len(batch)
 
 
@@ -76,14 +77,14 @@ def test_in_fp32_a_row_alone_is_the_row_among_others(parts_of):
     parts = parts_of("fp32")
     choose_kernels("fp32")
     batch = rows(parts)
-    together = decode(parts.llm, batch, parts.sampling)
-    assert [decode(parts.llm, [row], parts.sampling)[0] for row in batch] == together
+    together = parts.decoder.decode(batch)
+    assert [parts.decoder.decode([row])[0] for row in batch] == together
 
 
 def test_tokens_are_the_same_sound_each_time(parts):
     for number, count in enumerate(LENGTHS):
         tokens = np.random.default_rng(number).integers(0, SPEECH_TOKENS[VERSION], count).tolist()
-        first, *others = (parts.speech(tokens, prompt(number), seed=number) for _ in range(3))
+        first, *others = (parts.speech([Utterance(tokens, prompt(number), number)])[0] for _ in range(3))
         assert np.isfinite(first).all() and first.any()
         assert all(np.array_equal(first, other) for other in others), f"{count} tokens"
 

@@ -23,6 +23,10 @@ def fit_vocoder(folder: Path, version: int, bank: Path) -> None:
     import torchaudio
 
     from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
+    from duplexgen.pipeline.speech.cosyvoice.folder import ModelFolder
+    from duplexgen.pipeline.speech.cosyvoice.parts import read
+    from duplexgen.pipeline.speech.cosyvoice.upstream import Code
+    from duplexgen.pipeline.speech.cosyvoice.utterances import Utterance
 
     engine = CosyVoiceEngine(spec(folder, bank))
     engine.load()
@@ -30,8 +34,9 @@ def fit_vocoder(folder: Path, version: int, bank: Path) -> None:
     rng = np.random.default_rng(0)
     voices = [engine._voice(name) for name in sorted(engine.voices())]
     tokens = rng.integers(0, 4000, (SPECTRA, FRAMES // 2)).tolist()
-    spectra = [parts.mel(row, voices[number % len(voices)]).clone() for number, row in enumerate(tokens)]
-    hift = parts.hift
+    spoken = [Utterance(row, voices[number % len(voices)], number) for number, row in enumerate(tokens)]
+    spectra = [mel[None].clone() for mel in parts.flow.mels(spoken)]
+    hift = read(ModelFolder.read(folder), Code.find(engine.spec.source))["hift"].to(parts.device)
     hift.conv_post.register_forward_hook(_bounded)
     speak = unwrap(type(hift).inference)  # it forbids gradients
     detector = torch.jit.load(str(files("silero_vad") / "data" / "silero_vad.jit"))

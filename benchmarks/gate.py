@@ -1,10 +1,11 @@
 """What the quality gate takes, what it rejects, and what it costs beside synthesis by Kokoro.
 
-    python -m benchmarks.gate SHAPE:FILE [SHAPE:FILE ...] --work WORK --whisper FOLDER [--judge FOLDER]
+    python -m benchmarks.gate SHAPE:FILE [SHAPE:FILE ...] --work WORK --whisper FOLDER [--judge FOLDER] [--device cuda]
 
 Turns of each source, read out by the rules, are spoken by the training voices in turn. A recogniser that rejects what
 it does not understand lowers its own word error rate in any case: `--judge` is a second one, which only listens.
-WORK stores the speech, so that other thresholds can be tried on it. Processor time, one thread.
+WORK stores the speech, so that other thresholds can be tried on it. Processor time, one thread; `--batches` also prints
+the clock's.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from duplexgen.pipeline.audio.trim import trim
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import DialogueRejected, UserError
 from duplexgen.pipeline.measures.judge import MEASURE_HZ, at_measure_rate
-from duplexgen.pipeline.measures.transcript import Recogniser
+from duplexgen.pipeline.measures.transcript import Device, Recogniser
 from duplexgen.pipeline.measures.words import error_rate, words
 from duplexgen.pipeline.rewriting.rewriters import Rewritten
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
@@ -133,9 +134,9 @@ def heard_clip(waveform: Waveform) -> tuple[Waveform, int]:
     return at_measure_rate(trim(waveform, Kokoro.sample_rate), Kokoro.sample_rate), MEASURE_HZ
 
 
-def show_batches(spoken: Sequence[tuple[SpeechRequest, Waveform]], whisper: str) -> None:
+def show_batches(spoken: Sequence[tuple[SpeechRequest, Waveform]], whisper: str, device: Device) -> None:
     """Whisper's time on some clips in batches of several sizes, and whether a text depends on its batch."""
-    recogniser = Recogniser(whisper, "en")
+    recogniser = Recogniser(whisper, "en", device=device)
     clips = [heard_clip(waveform) for _, waveform in spoken[:: max(1, len(spoken) // BATCHED)][:BATCHED]]
     audio_s = sum(len(samples) for samples, _ in clips) / MEASURE_HZ
     print(f"\ntranscripts of {len(clips)} clips ({audio_s:.0f} s), {recogniser.device}")
@@ -213,7 +214,7 @@ def cost(spoken: Sequence[tuple[SpeechRequest, Waveform]], spec: section.Gate) -
     for name, threshold in spec:
         if name not in THRESHOLDS or threshold is None:
             continue
-        gate = Gate(section.Gate.model_validate({"whisper": spec.whisper, name: threshold}))
+        gate = Gate(spec.model_copy(update={other: None for other in THRESHOLDS if other != name}))
         gate.load()
         gate.judge_all(utterances[:1])
         started = time.process_time()
@@ -235,21 +236,24 @@ def main() -> int:
     parser.add_argument("--max-silence-s", type=float, default=1.0)
     parser.add_argument("--max-repeats", type=int, default=2)
     parser.add_argument("--batches", action="store_true", help="time Whisper alone and in batches, and nothing else")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="run Whisper there, as `speech.gate.num_gpus` does"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every utterance's figures there")
     arguments = parser.parse_args()
     thresholds = {name: getattr(arguments, name) for name in ("max_wer", "min_dnsmos", "max_silence_s", "max_repeats")}
-    spec = section.Gate(whisper=arguments.whisper, **thresholds)
+    spec = section.Gate(whisper=arguments.whisper, num_gpus=float(arguments.device == "cuda"), **thresholds)
     try:
         gate = Gate(spec)
         if mistakes := gate.check(frozenset({"en"})):
             raise UserError("\n".join(message for _, message in mistakes))
         gate.load()
-        judge = Recogniser(arguments.judge, "en") if arguments.judge else None
+        judge = Recogniser(arguments.judge, "en", device=arguments.device) if arguments.judge else None
         each = -(-arguments.count // len(arguments.source))
         turns = [text for place in arguments.source for text in islice(texts(place), each)]
         spoken, refused, synthesis_s = speak(turns[: arguments.count], arguments.work)
         if arguments.batches:
-            show_batches(spoken, arguments.whisper)
+            show_batches(spoken, arguments.whisper, arguments.device)
             return 0
         judged, gate_s = listen(spoken, gate, judge)
     except UserError as error:

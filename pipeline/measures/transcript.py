@@ -92,6 +92,7 @@ class Recogniser:
                 "large-v3, or a folder with a model that faster-whisper reads."
             ) from error
         self._batched: Any = package.BatchedInferencePipeline(self._model)
+        self._most: int | None = None  # clips that the memory has room for, once it had none for more
         if self.device == "cuda":
             self._try()
 
@@ -143,15 +144,19 @@ class Recogniser:
             elif len(samples):
                 short.append(number)
         short.sort(key=lambda number: len(signals[number]))  # a batch takes as long as its longest text
-        for first in range(0, len(short), batch):
-            numbers = short[first : first + batch]
+        while short:
+            numbers = short[: min(batch, self._most or batch)]
             together = self._wordings([signals[number] for number in numbers], language, timed)
-            for number, wording in zip(numbers, together, strict=True):
+            for number, wording in zip(numbers, together, strict=False):
                 wordings[number] = wording
+            short = short[len(together) :]
         return wordings
 
     def _wordings(self, clips: Sequence[Waveform], language: str, timed: bool) -> list[Wording]:
-        """Wordings of clips [samples] at 16 kHz, none empty or longer than 30 s; in two halves, if memory is short."""
+        """Wordings of clips [samples] at 16 kHz, none empty or longer than 30 s; of none, if memory is short.
+
+        Then fewer clips are given together from now on.
+        """
         try:
             return self._wordings_together(clips, language, timed)
         except RuntimeError as error:
@@ -159,9 +164,9 @@ class Recogniser:
                 raise
             if len(clips) == 1:
                 raise UserError(NO_MEMORY) from error
-        half = len(clips) // 2
-        LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), half)
-        return self._wordings(clips[:half], language, timed) + self._wordings(clips[half:], language, timed)
+        self._most = len(clips) // 2
+        LOG.warning("out of memory with %d clips together in Whisper, trying %d", len(clips), self._most)
+        return []
 
     def _wordings_together(self, clips: Sequence[Waveform], language: str, timed: bool) -> list[Wording]:
         rows = np.zeros((len(clips), (GAP_S + LONGEST_S) * MEASURE_HZ), dtype=np.float32)

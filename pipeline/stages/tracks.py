@@ -1,13 +1,14 @@
 """Turns utterances into tracks: their times, two channels of sound, and their speech tokens. Knows no layout."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from ..acoustics.effects import make_effects
 from ..audio import flac
@@ -17,6 +18,7 @@ from ..dataset.recipe import Recipe
 from ..dataset.rows import audio_name, event_row, uncut_row
 from ..dataset.schema import track_schema
 from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
+from ..errors import is_of_the_machine
 from ..making.stage import Account, Row
 from ..randomness import generator
 from ..recipe.sections import shape_of
@@ -24,12 +26,51 @@ from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
-from ..tokens.track import frame_samples, tokenize
+from ..tokens.track import frame_samples, tokenize_all, with_margin
 from .heard import heard_text
 from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
+SLICE_S = 1200  # of channels that are held until they are tokenized together: a few large batches of a GPU
+
+
+@dataclass(frozen=True)
+class WholeReply:
+    """A reply that was cut, on the assistant's channel as if it had not been."""
+
+    event: int
+    samples: NDArray[np.int16]  # [1, samples]
+    first_frame: int  # of the track, that differs
+    skipped: int  # frames of the samples before it
+    words: tuple[Word, ...] | None
+
+    def uncut(self, codes: NDArray[np.int16]) -> Uncut:
+        """codes: [codebooks, frames] of the samples."""
+        return Uncut(self.event, self.first_frame, np.ascontiguousarray(codes[:, self.skipped :]), self.words)
+
+
+@dataclass(frozen=True)
+class MixedTrack:
+    """A track that waits to be tokenized."""
+
+    row: Row  # all but the codes
+    samples: NDArray[np.int16]  # [2, samples], with the margin
+    replies: tuple[WholeReply, ...]
+
+    @property
+    def signals(self) -> list[NDArray[np.int16]]:
+        return [self.samples, *(reply.samples for reply in self.replies)]
+
+    def coded(self, codes: Sequence[NDArray[np.int16]]) -> Row:
+        """codes: [channels, codebooks, frames] of each of `signals`."""
+        (user, assistant), *of_replies = codes
+        uncut = [uncut_row(reply.uncut(each[0])) for reply, each in zip(self.replies, of_replies, strict=True)]
+        return self.row | {
+            "user_codes": list(user),
+            "assistant_codes": list(assistant),
+            "assistant_uncut_codes": uncut or None,
+        }
 
 
 class TracksStage:
@@ -85,24 +126,56 @@ class TracksStage:
         return self.timing.takes
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        tracks = []
+        made: list[Row] = []
+        waiting: list[MixedTrack] = []
+        for track in self._mixed(rows, account):
+            waiting.append(track)
+            if sum(signal.size for each in waiting for signal in each.signals) >= SLICE_S * self.sample_rate:
+                made += self._tokenized(waiting, account)
+                waiting = []
+        return made + self._tokenized(waiting, account)
+
+    def _mixed(self, rows: Sequence[Row], account: Account) -> Iterator[MixedTrack]:
+        """The tracks of a partition; rejects in `account` the dialogues that cannot be one."""
         for row in rows:
             ids = [take_id(row["dialogue_id"], take) for take in range(self.fan_out)]
+            read = None
             with account.each(*ids):
                 dialogue = read_speech_row(row)
                 waveforms = [resampled(utterance, self.sample_rate) for utterance in dialogue.utterances]
                 spoken = [self._spoken(*each) for each in zip(dialogue.utterances, waveforms, strict=True)]
-                for id_ in ids:
-                    with account.each(id_):
-                        tracks.append(self._row(replace(dialogue, id=id_), waveforms, spoken))
-        return tracks
+                read = dialogue, waveforms, spoken
+            for id_ in ids if read else []:
+                track = None
+                with account.each(id_):
+                    track = self._mix(replace(dialogue, id=id_), waveforms, spoken)
+                if track:
+                    yield track
+
+    def _tokenized(self, tracks: Sequence[MixedTrack], account: Account) -> list[Row]:
+        """The rows of tracks, in their order. One that cannot be tokenized is rejected alone."""
+        try:
+            return self._coded(tracks)
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
+        rows: list[Row] = []
+        for track in tracks:
+            with account.each(track.row["dialogue_id"]):
+                rows += self._coded([track])
+        return rows
+
+    def _coded(self, tracks: Sequence[MixedTrack]) -> list[Row]:
+        signals = [signal for track in tracks for signal in track.signals]
+        codes = iter(tokenize_all(signals, self.sample_rate, self.tokenizer))
+        return [track.coded([next(codes) for _ in track.signals]) for track in tracks]
 
     def _spoken(self, utterance: Utterance, waveform: Waveform) -> Spoken:
         text_ids = len(self.text_tokenizer.encode(utterance.text)) if self.text_tokenizer else None
         return Spoken(utterance.role, len(waveform), words_at(utterance, self.sample_rate), text_ids)
 
-    def _row(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform], spoken: Sequence[Spoken]) -> Row:
-        """The row of one track. Raises DialogueRejected if the dialogue does not fit the scenario.
+    def _mix(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform], spoken: Sequence[Spoken]) -> MixedTrack:
+        """One track. Raises DialogueRejected if the dialogue does not fit the scenario.
 
         waveforms: of the utterances, f32 [samples] at the rate of the track. spoken: what the scenario sees of them.
         """
@@ -112,24 +185,21 @@ class TracksStage:
         timeline = replace(timeline, num_samples=frames * self.samples_per_frame)
         clean = mix(waveforms, timeline, self.sample_rate, self.timing.fade_s)
         track, draws = self._apply_effects(clean, timeline, dialogue.id)
-        codes = tokenize(track.samples, self.sample_rate, self.tokenizer, self.tokens.margin_frames)
         cuts = (index for index, event in enumerate(timeline.events) if event.is_cut)
-        uncut = [uncut_row(self._uncut(index, dialogue, timeline, waveforms, track)) for index in cuts]
+        replies = tuple(self._whole_reply(index, dialogue, timeline, waveforms, track) for index in cuts)
         row: Row = {
             "dialogue_id": dialogue.id,
             "source": dialogue.source,
             "language": dialogue.language,
             "scenario": self.scenario.name,
             "events": [self._event(event, dialogue, waveforms) for event in timeline.events],
-            "user_codes": list(codes[0]),
-            "assistant_codes": list(codes[1]),
-            "assistant_uncut_codes": uncut or None,
             "acoustics": draws or None,
         }
         if self.with_audio:
             sound = flac.encode(track.samples.T, track.sample_rate)
             row["audio"] = {"bytes": sound, "path": audio_name(dialogue.id)}
-        return row
+        samples = with_margin(track.samples, self.sample_rate, self.tokenizer, self.tokens.margin_frames)
+        return MixedTrack(row, samples, replies)
 
     def _apply_effects(self, track: Track, timeline: Timeline, dialogue_id: str) -> tuple[Track, list[Row]]:
         """The track as the microphone hears it, and the values that were drawn for the effects."""
@@ -152,10 +222,10 @@ class TracksStage:
             )
         return event_row(event, utterance, spoken_text, words and placed(words, spoken_text, event))
 
-    def _uncut(
+    def _whole_reply(
         self, index: int, dialogue: SpokenDialogue, timeline: Timeline, waveforms: Sequence[Waveform], track: Track
-    ) -> Uncut:
-        """Codes of the assistant's channel as if a reply had not been cut, from the first frame that this changes.
+    ) -> WholeReply:
+        """The assistant's channel as if a reply had not been cut, and the first frame that this changes.
 
         index: of the cut reply among the events. If codes depend on the frames around them, or if the tokenizer
         resamples, the channel is tokenized from its start. After the reply there is silence.
@@ -173,15 +243,10 @@ class TracksStage:
         whole = to_int16(waveforms[event.utterance])
         reply_start = max(start, origin)
         channel[reply_start - origin : event.whole_end_sample - origin] = whole[reply_start - start :]
-        codes = tokenize(channel[np.newaxis], self.sample_rate, self.tokenizer, 0)[0]
         words = words_at(utterance, self.sample_rate)
         whole_event = replace(event, end_sample=event.whole_end_sample)
-        return Uncut(
-            index,
-            first,
-            np.ascontiguousarray(codes[:, first - origin // frame :]),
-            words and tuple(placed(words, utterance.text, whole_event)),
-        )
+        placed_words = words and tuple(placed(words, utterance.text, whole_event))
+        return WholeReply(index, channel[np.newaxis], first, first - origin // frame, placed_words)
 
 
 def words_at(utterance: Utterance, sample_rate: int) -> tuple[Word, ...] | None:

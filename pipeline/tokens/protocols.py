@@ -1,6 +1,6 @@
 """What a speech tokenizer and a text tokenizer must offer, so that a recipe can name any of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,7 +39,7 @@ class SpeechTokenizer(Protocol):
     """Waveforms to codes and back, one frame of codes every `samples_per_frame` samples.
 
     Made of a recipe's section and pickled to workers before `load`, which happens there; all but `load`, `encode`,
-    `decode` and the streams loads no weights, so that a build can be planned anywhere.
+    `encode_all`, `decode` and the streams loads no weights, so that a build can be planned anywhere.
     """
 
     def __init__(self, tokens: Tokens) -> None: ...
@@ -100,6 +100,14 @@ class SpeechTokenizer(Protocol):
 
         Each channel is encoded by itself, so any number of signals of equal length makes a batch.
         Raises ValueError unless the number of samples is a multiple of `samples_per_frame`.
+        """
+        ...
+
+    def encode_all(self, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        """Codes of tracks of any lengths and numbers of channels, each as `encode` gives them.
+
+        A model computes channels and tracks together, within bounded memory. Rounding may then change a code where two
+        entries of a codebook are about equally near, as another machine may; nothing else of a track depends on others.
         """
         ...
 

@@ -83,7 +83,7 @@ def test_a_clip_of_thirty_seconds_is_heard_to_its_end(recogniser: Recogniser, sp
     assert recogniser.texts([(clip, 16000), (at_16k, 16000)], "en")[0].endswith("we will talk.")
 
 
-def test_a_batch_that_does_not_fit_is_halved(
+def test_a_batch_that_does_not_fit_is_halved_and_not_tried_again(
     recogniser: Recogniser, spoken: Waveform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real, sizes = recogniser._wordings_together, []
@@ -96,11 +96,14 @@ def test_a_batch_that_does_not_fit_is_halved(
 
     fitting = 1
     monkeypatch.setattr(recogniser, "_wordings_together", narrow)
+    monkeypatch.setattr(recogniser, "_most", None)
     half = spoken[: len(spoken) // 2]
     found = recogniser.texts([(spoken, 24000), (half, 24000), (spoken, 24000)], "en")
-    assert sizes == [3, 1, 2, 1, 1]
+    assert sizes == [3, 1, 1, 1]
     assert found[0] == found[2] == "Put the kettle on and we will talk."
-    assert "trying 1" in caplog.text
+    assert caplog.text.count("trying 1") == 1
+    assert recogniser.texts([(half, 24000), (spoken, 24000)], "en") == [found[1], found[0]]
+    assert sizes[4:] == [1, 1]
     fitting = 0
     with pytest.raises(UserError, match=r"not even one clip .*num_gpus: 0"):
         recogniser.texts([(half, 24000)], "en")

@@ -1,7 +1,7 @@
 """Utterances to tracks, without Ray: what is heard where, its codes, and nothing of a layout."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,8 @@ from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.dataset.rows import read_events
 from duplexgen.pipeline.dataset.schema import track_schema
 from duplexgen.pipeline.dialogue import FIGURES, Event, Timeline, Track
+from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.stages import tracks
 from duplexgen.pipeline.stages.rows import SPEECH, read_speech_row
 from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.stages.tracks import TracksStage, resampled
@@ -122,6 +124,59 @@ def test_uncut_codes_of_a_codec_that_looks_around_start_from_the_track_as_it_is(
     assert np.array_equal(uncut["codes"], Swell().encode(track.samples[1:])[0][:, first:])
     alone = Swell().encode(track.samples[1:, first * 1280 :])[0]
     assert not np.array_equal(uncut["codes"], alone), "what was before is heard"
+
+
+class Together(MelVQ):
+    """Remembers what it gets at once, and cannot encode signals of a length."""
+
+    def __init__(self, failing: int = -1, error: Exception | None = None) -> None:
+        super().__init__()
+        self.failing, self.error = failing, error or ValueError("no such sound")
+        self.seconds: list[list[float]] = []
+
+    def encode_all(self, tracks: Sequence[Any]) -> Any:
+        self.seconds.append([samples.size / 16000 for samples in tracks])
+        if any(samples.shape[1] == self.failing for samples in tracks):
+            raise self.error
+        return super().encode_all(tracks)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("slice_s", [0, 50, 1200])
+def test_tracks_of_a_partition_are_tokenized_together(
+    said: pa.Table, monkeypatch: pytest.MonkeyPatch, scenario: str, slice_s: int
+) -> None:
+    """With the replies that are whole, a slice of some length at a time, and the rows are those of each alone."""
+    monkeypatch.setattr(tracks, "SLICE_S", slice_s)
+    made = stage(scenario, timing={"takes": 3})
+    made.tokenizer = together = Together()
+    rows, outcome = through([made], said)
+    assert rows.equals(through([stage(scenario, timing={"takes": 3})], said)[0]) and outcome.emitted == 6
+    assert len(together.seconds) == {0: 6 + 1, 50: len(together.seconds), 1200: 1}[slice_s]
+    signals = sum(len(seconds) for seconds in together.seconds)
+    assert signals == 6 + sum(len(row["assistant_uncut_codes"] or []) for row in rows.to_pylist())
+    longest = max(len(row["user_codes"][0]) * 0.08 * 2 for row in rows.to_pylist())
+    for seconds in together.seconds:
+        assert sum(seconds) < slice_s + 3 * longest
+
+
+def test_a_track_that_cannot_be_tokenized_is_rejected_alone(said: pa.Table) -> None:
+    whole, _ = through([stage(timing={"takes": 2})], said)
+    failing = len(whole["user_codes"][2].as_py()[0]) * 1280
+    made = stage(timing={"takes": 2})
+    made.tokenizer = Together(failing)
+    rows, outcome = through([made], said)
+    assert reasons(outcome) == [(whole["dialogue_id"][2].as_py(), "internal_error")]
+    assert "no such sound" in outcome.rejections[0].detail
+    assert rows.equals(whole.take([0, 1, 3]))
+
+
+def test_a_gpu_that_fails_rejects_nobody(said: pa.Table) -> None:
+    whole, _ = through([stage()], said)
+    made = stage()
+    made.tokenizer = Together(len(whole["user_codes"][0].as_py()[0]) * 1280, UserError("the device has no memory left"))
+    with pytest.raises(UserError, match="no memory left"):
+        through([made], said)
 
 
 def test_nothing_is_cut_when_all_take_turns(said: pa.Table) -> None:

@@ -4,11 +4,13 @@
 the features of a segment depend on its loudest moment. So the codes of joined pieces are not those of the
 whole, and only composed tracks are tokenized.
 
-Everything is computed in float32, on processors and GPUs alike, one segment of one channel at a time. So codes cannot
-depend on other channels; those of two machines may differ where two entries are about equally near.
+Everything is computed in float32, on processors and GPUs alike. Segments, channels and dialogues are computed together,
+and none is an input of another. Still, rounding may depend on what else is in the batch, as it does on the machine:
+codes may differ where two entries are about equally near, and nowhere else.
 """
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,6 +28,7 @@ from . import neural
 from .shapes import check_samples
 
 if TYPE_CHECKING:
+    from .glm4voice_batches import Batches
     from .glm4voice_stream import Encoder, GLM4VoiceStream
 
 CONFIG, FEATURES = "config.json", "preprocessor_config.json"
@@ -69,6 +72,7 @@ class GLM4VoiceTokenizer:
         self._section = tokens.glm4voice
         self._folder = place(tokens.glm4voice.checkpoint if tokens.glm4voice else "")
         self._encoder: Encoder
+        self._batches: Batches
 
     @property
     def version(self) -> str:
@@ -110,6 +114,7 @@ class GLM4VoiceTokenizer:
             from safetensors.torch import load_file
             from transformers import WhisperFeatureExtractor
 
+            from .glm4voice_batches import Batches
             from .glm4voice_stream import Encoder
             from .whisper_vq import WhisperVQ
         device = neural.torch_device(self._section.device)
@@ -122,22 +127,30 @@ class GLM4VoiceTokenizer:
             network.eval().requires_grad_(False).to(device)
             filters = WhisperFeatureExtractor.from_pretrained(self._folder).mel_filters
             self._encoder = Encoder(network, torch.from_numpy(filters).to(device, torch.float32), self.segment_frames)
+            self._batches = Batches(self._encoder)
 
     def encode(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, 1, frames] of samples [channels, samples] at 16 kHz.
 
         Raises ValueError unless the samples are int16 and a whole number of frames of 1280.
         """
-        check_samples(samples, self.samples_per_frame)
-        if self._block_frames:
-            stream = self.stream(len(samples))
-            return np.concatenate([stream.push(samples), stream.finish()], axis=2)
-        codes = np.empty((len(samples), 1, samples.shape[1] // self.samples_per_frame), np.int16)
-        for channel, signal in enumerate(samples):
-            for start in range(0, codes.shape[2], self.segment_frames):
-                end = start + self.segment_frames
-                piece = signal[start * self.samples_per_frame : end * self.samples_per_frame]
-                codes[channel, 0, start:end] = self._encoder.whole(piece)
+        return self.encode_all([samples])[0]
+
+    def encode_all(self, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        """Codes [channels, 1, frames] of each track [channels, samples], as `encode` gives them, in large batches."""
+        from .glm4voice_batches import Task
+
+        for samples in tracks:
+            check_samples(samples, self.samples_per_frame)
+        codes = [
+            np.empty((len(samples), 1, samples.shape[1] // self.samples_per_frame), np.int16) for samples in tracks
+        ]
+        tasks = [
+            Task(signal, row[0])
+            for samples, rows in zip(tracks, codes, strict=True)
+            for signal, row in zip(samples, rows, strict=True)
+        ]
+        self._batches.encode(tasks, self._block_frames)
         return codes
 
     def stream(self, channels: int) -> "GLM4VoiceStream":

@@ -42,7 +42,7 @@ class Encoder:
         return HOP * STRIDE * int(self.network.pooled)
 
     def log_mel(self, signal: Tensor) -> Tensor:
-        """Log powers [mels, n] of samples [MARGIN + n * HOP + MARGIN]."""
+        """Log powers [..., mels, n] of samples [..., MARGIN + n * HOP + MARGIN]."""
         window = torch.hann_window(FFT, device=signal.device)
         spectrum = torch.stft(signal, FFT, HOP, window=window, center=False, return_complex=True)[..., :-1]
         powers = self.filters.T @ (spectrum.abs() ** 2).contiguous()
@@ -53,21 +53,18 @@ class Encoder:
         codes: Tensor = self.network((log_mel.clamp(min=loudest - RANGE) + 4) / 4, past)
         return codes
 
-    def whole(self, segment: NDArray[np.int16]) -> NDArray[np.int64]:
-        """Codes [frames] of a segment that is heard at once, int16 [frames * frame_samples]."""
-        with torch.inference_mode(), neural.enough_memory(NAME):
-            log_mel = self.log_mel(mirrored(self.signal(segment), at_start=True))
-            codes: NDArray[np.int64] = self.codes(log_mel, float(log_mel.max())).cpu().numpy()
-        return codes
-
     def signal(self, samples: NDArray[np.int16]) -> Tensor:
         """Samples [samples] as floats on the network's device."""
         return torch.from_numpy(to_float(samples)).to(self.filters.device)
 
 
 def mirrored(signal: Tensor, at_start: bool) -> Tensor:
-    """Samples and a margin that mirrors them at the end, and at the start if `at_start`, as Whisper's features do."""
-    return functional.pad(signal[None], (MARGIN if at_start else 0, MARGIN), mode="reflect")[0]
+    """Samples [..., samples] and a margin that mirrors them at the end, and at the start if `at_start`.
+
+    Whisper's features do so.
+    """
+    padded = functional.pad(signal.view(-1, signal.shape[-1]), (MARGIN if at_start else 0, MARGIN), mode="reflect")
+    return padded.view(*signal.shape[:-1], -1)
 
 
 class Segment:
@@ -88,7 +85,7 @@ class Segment:
         return self._mels * HOP // self._encoder.frame_samples
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int64]:
-        """Codes [frames] of the next samples, [frames * frame_samples], as `Encoder.whole` has them for all so far."""
+        """Codes [frames] of the next samples, [frames * frame_samples]: the last of those of all that was heard."""
         self._hear(self._encoder.signal(samples))
         log_mel = self._log_mel[:, : self._mels]
         loudest = float(log_mel.max())
@@ -97,8 +94,8 @@ class Segment:
             self._past = Past()
         first = max(0, self._past.positions * STRIDE - CONTEXT)
         codes = self._encoder.codes(log_mel[:, first:], loudest, self._past)
-        whole_units = (self._mels - 1) // STRIDE // self._unit  # the last mel frame still mirrors what was before it
-        self._past.keep(whole_units * self._unit)
+        # the last mel frame still mirrors what was before it, and reaches no position yet
+        self._past.keep(self._mels // STRIDE // self._unit * self._unit)
         self._loudest = loudest
         new_codes: NDArray[np.int64] = codes[-(len(samples) // self._encoder.frame_samples) :].cpu().numpy()
         return new_codes

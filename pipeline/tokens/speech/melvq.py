@@ -9,6 +9,7 @@ entry is a whole number below 2^24: exact in float32, in any order of summation.
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +78,10 @@ class MelVQ:
             block[: len(where)] = frames[where]
             codes[where] = quantize(self._projector(block)[: len(where)], self._books)
         return np.ascontiguousarray(codes.reshape(len(samples), -1, self.codebooks).transpose(0, 2, 1))
+
+    def encode_all(self, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        """Codes of tracks, one after the other: frames are computed in small blocks in any case."""
+        return [self.encode(samples) for samples in tracks]
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         """Waveform [frames * 1280] of codes [1 … 8, frames]; silent codes give digital silence.

@@ -4,11 +4,12 @@
 codes depend on its samples and on those before it. So a signal is encoded as it would be live, window by window,
 and memory does not grow with its length.
 
-Everything is computed in float32, on processors and GPUs alike, one channel at a time: codes cannot depend on
-other channels. Those of two machines, or of windows of two sizes, may differ where two entries are about
-equally near.
+Everything is computed in float32, on processors and GPUs alike. Channels are rows of a batch, and none is an input of
+another. Still, rounding may depend on the number of rows, as it does on the machine and the size of the windows: codes
+may differ where two entries are about equally near, and nowhere else.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +31,8 @@ STRUCTURE = {"model_type": "mimi", "sampling_rate": 24000, "codebook_size": 2048
 LOOKING_BACK = {"use_causal_conv": True, "pad_mode": "constant", "trim_right_ratio": 1.0}  # which streams need
 RATIOS = (8, 6, 5, 4)  # of the encoder's strides; another 2 follows, which makes 1920
 WINDOW_FRAMES = 125  # of one pass: 10 s
+# Frames of all rows in one pass; the widest layers have half a MB of each. On a processor, a second row gains nothing.
+MOST_FRAMES = {"cpu": WINDOW_FRAMES, "cuda": 16 * WINDOW_FRAMES}
 
 
 class MimiTokenizer:
@@ -48,6 +51,7 @@ class MimiTokenizer:
         self.codebooks = self._section.codebooks if self._section else 8
         self._path = place(self._section.checkpoint if self._section else "")
         self._model: Any
+        self._room: neural.Room
 
     @property
     def num_gpus(self) -> float:
@@ -92,6 +96,7 @@ class MimiTokenizer:
             )
         with neural.enough_memory(self.name):
             self._model = model.eval().requires_grad_(False).to(device)
+        self._room = neural.Room(MOST_FRAMES[device], f"{self.name}: frames")
 
     def stream(self, channels: int) -> "MimiStream":
         """Codes are those of `encode`, up to rounding: Mimi's convolutions and its transformer only look back."""
@@ -106,10 +111,43 @@ class MimiTokenizer:
 
         Raises ValueError unless the samples are int16 and a whole number of frames of 1920.
         """
-        check_samples(samples, self.samples_per_frame)
-        stream, window = self.stream(len(samples)), WINDOW_FRAMES * self.samples_per_frame
-        windows = [stream.push(samples[:, at : at + window]) for at in range(0, samples.shape[1], window)]
-        return np.concatenate([np.empty((len(samples), self.codebooks, 0), np.int16), *windows], axis=2)
+        return self.encode_all([samples])[0]
+
+    def encode_all(self, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        """Codes [channels, codebooks, frames] of each track [channels, samples], as `encode` gives them.
+
+        Channels of all tracks that are about equally long are rows of a batch.
+        """
+        for samples in tracks:
+            check_samples(samples, self.samples_per_frame)
+        frame = self.samples_per_frame
+        codes = [np.empty((len(samples), self.codebooks, samples.shape[1] // frame), np.int16) for samples in tracks]
+        signals, rows = ([row for track in of for row in track] for of in (tracks, codes))
+        order = sorted(range(len(signals)), key=lambda number: len(signals[number]))
+        with neural.enough_memory(self.name):
+            in_order = self._room.run([signals[number] for number in order], self._cost, self._rows)
+        for number, coded in zip(order, in_order, strict=True):
+            rows[number][:] = coded
+        return codes
+
+    def _cost(self, signals: Sequence[NDArray[np.int16]]) -> int:
+        """Frames of a pass over these signals: shorter ones are padded."""
+        longest = max(len(signal) for signal in signals) // self.samples_per_frame
+        return len(signals) * min(WINDOW_FRAMES, longest)
+
+    def _rows(self, signals: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        """Codes [codebooks, frames] of each signal. No code looks ahead: what follows a shorter one changes nothing."""
+        longest, window = max(len(signal) for signal in signals), WINDOW_FRAMES * self.samples_per_frame
+        stream = MimiStream(self._model, len(signals), self.codebooks)
+        codes = [np.empty((len(signals), self.codebooks, 0), np.int16)]
+        for at in range(0, longest, window):
+            heard = np.zeros((len(signals), min(window, longest - at)), np.int16)
+            for row, signal in zip(heard, signals, strict=True):
+                piece = signal[at : at + window]
+                row[: len(piece)] = piece
+            codes.append(stream.codes(heard))
+        whole = np.concatenate(codes, axis=2)
+        return [row[:, : len(signal) // self.samples_per_frame] for row, signal in zip(whole, signals, strict=True)]
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         """Waveform [frames * 1920] of codes [1 … codebooks, frames]. Raises ValueError on codes outside 0 … 2047."""
@@ -161,39 +199,42 @@ class MimiTokenizer:
 
 
 class MimiStream:
-    """Encodes channels, each by itself.
+    """Encodes channels as rows of a batch, each by itself.
 
     It keeps the ends of the convolutions' inputs, and the keys and values of the transformer's sliding window.
     """
 
     def __init__(self, model: Any, channels: int, codebooks: int) -> None:
-        self._model, self._codebooks = model, codebooks
-        self._states: list[dict[str, Any]] = [{} for _ in range(channels)]
+        self._model, self._channels, self._codebooks = model, channels, codebooks
+        self._state: dict[str, Any] = {}
 
     def push(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         """Codes [channels, codebooks, frames] of the next samples, int16 [channels, frames * 1920].
 
         Raises ValueError at another number of channels, or at samples that do not fill whole frames.
         """
-        check_samples(samples, MimiTokenizer.samples_per_frame, len(self._states))
-        if not samples.size:
-            return np.empty((len(samples), self._codebooks, 0), np.int16)
-        return np.stack([self._push(channel, signal) for channel, signal in enumerate(samples)])
+        check_samples(samples, MimiTokenizer.samples_per_frame, self._channels)
+        with neural.enough_memory(MimiTokenizer.name):
+            return self.codes(samples)
 
-    def _push(self, channel: int, signal: NDArray[np.int16]) -> NDArray[np.int16]:
+    def codes(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """As `push`, of samples that fit. Raises torch.OutOfMemoryError if the device has no memory for them."""
         import torch
 
-        with torch.inference_mode(), neural.enough_memory(MimiTokenizer.name):
+        if not samples.size:
+            frames = samples.shape[1] // MimiTokenizer.samples_per_frame
+            return np.empty((len(samples), self._codebooks, frames), np.int16)
+        with torch.inference_mode():
             output = self._model.encode(
-                torch.from_numpy(to_float(signal)).to(self._model.device)[None, None],
+                torch.from_numpy(to_float(samples)).to(self._model.device)[:, None],
                 num_quantizers=self._codebooks,
                 use_streaming=True,
-                **self._states[channel],
+                **self._state,
             )
             # the longer name is that of transformers until 5.23
             cache = "encoder_cache" if hasattr(output, "encoder_cache") else "encoder_past_key_values"
-            self._states[channel] = {cache: output[cache], "padding_cache": output.padding_cache}
-            codes: NDArray[np.int16] = output.audio_codes[0].cpu().numpy().astype(np.int16)
+            self._state = {cache: output[cache], "padding_cache": output.padding_cache}
+            codes: NDArray[np.int16] = output.audio_codes.cpu().numpy().astype(np.int16)
         return codes
 
 

@@ -1,18 +1,24 @@
 """Shared by speech tokenizers that load a model: checks without loading a weight, versions, devices, errors."""
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ... import errors
 from ...errors import UserError
 
 EXTRA = "codecs"  # of duplexgen, with the packages that load a model
 PACKAGES = ("torch", "transformers")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOG = logging.getLogger(__name__)
 
 
 def unlike(config: Mapping[str, Any], wanted: Mapping[str, Any], where: Path) -> list[str]:
@@ -54,6 +60,7 @@ def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     import torch
 
     torch.backends.cudnn.allow_tf32 = False  # codes are those of float32
+    torch.backends.cudnn.deterministic = True  # some of the kernels without TF32 round in another way each time
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -64,7 +71,50 @@ def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     return wanted
 
 
+class Room:
+    """How much a model computes at once. After a device had no memory for it, that is half as much, and stays so."""
+
+    def __init__(self, most: int, unit: str) -> None:
+        """unit: of `most`, for a message."""
+        self.most, self._unit = most, unit
+
+    def run(
+        self,
+        items: Sequence[Item],
+        cost: Callable[[Sequence[Item]], int],
+        compute: Callable[[Sequence[Item]], list[Result]],
+    ) -> list[Result]:
+        """The result of each item, computed in batches of neighbours that cost at most `most`, or of one item.
+
+        Raises torch.OutOfMemoryError if the device has no memory for one item.
+        """
+        import torch
+
+        results: list[Result] = []
+        while waiting := items[len(results) :]:
+            batch = waiting[: self._fitting(waiting, cost)]
+            try:
+                results += compute(batch)
+                continue
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+            # outside of the handler, whose traceback keeps the tensors
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self.most = cost(batch) // 2
+            LOG.warning("out of memory with %d %s at once, trying %d", cost(batch), self._unit, self.most)
+        return results
+
+    def _fitting(self, items: Sequence[Item], cost: Callable[[Sequence[Item]], int]) -> int:
+        """How many of the first items fit, at least one."""
+        fitting = 1
+        while fitting < len(items) and cost(items[: fitting + 1]) <= self.most:
+            fitting += 1
+        return fitting
+
+
 def enough_memory(tokenizer: str) -> AbstractContextManager[None]:
-    """Turn the error of a GPU without free memory into a UserError. Signals are tokenized one by one already."""
+    """Turn the error of a GPU without memory for a single signal into a UserError."""
     fewer = f"Put fewer actors on a GPU (a larger tokens.{tokenizer}.num_gpus), or say device: cpu."
     return errors.enough_memory(f"for {tokenizer}. {fewer}")

@@ -4,7 +4,8 @@ Written from the technical report (Zeng et al. 2024, section 2.1) and the publis
 the encoder layers of transformers. Parameters are named as in the checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,15 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
 STRIDE = 2  # of conv2: mel frames per position
 CONTEXT = 2 * STRIDE  # mel frames before a position that it depends on: two of conv2's inputs, and two of conv1's each
+CODES_AT_ONCE = 2048  # each of which is compared with all entries
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Queries that attend to equally many keys, by their places in a list of copies of positions."""
+
+    queries: Tensor  # int64 [n, positions]
+    keys: Tensor  # int64 [n, positions that are seen]
 
 
 class CausalConv1d(nn.Conv1d):
@@ -52,8 +62,7 @@ class WhisperVQ(nn.Module):
 
         past: of the positions before, if there are any; then the features start `CONTEXT` frames earlier.
         """
-        hidden = functional.gelu(self.conv1(features.unsqueeze(0)))
-        hidden = functional.gelu(self.conv2(hidden)).transpose(1, 2)
+        hidden = self.convolved(features.unsqueeze(0))
         first = past.positions if past else 0
         if first:
             hidden = hidden[:, CONTEXT // STRIDE :]
@@ -65,11 +74,52 @@ class WhisperVQ(nn.Module):
         hidden = functional.avg_pool1d(hidden.transpose(1, 2), self.pooled).squeeze(0).T
         return nearest(hidden, self.codebook.weight)
 
+    def convolved(self, features: Tensor) -> Tensor:
+        """Positions [rows, n, width] of log-mel features [rows, mels, n * STRIDE].
+
+        Position p depends on the frames up to p * STRIDE, so the last frame of all reaches none.
+        """
+        hidden = functional.gelu(self.conv1(features))
+        return functional.gelu(self.conv2(hidden)).transpose(1, 2)
+
+    def together(self, hidden: Tensor, attention: Sequence[Attention], frames: Tensor) -> Tensor:
+        """Codes int64 [n] of copies of positions, [copies, width] with their embeddings, in one pass.
+
+        A position has a copy for each prefix that ends inside its block, as there it sees less. attention: of all
+        copies. frames: the copies that a code is pooled of, int64 [n, pooled].
+        """
+        for layer in self.layers:
+            hidden = _attended(layer, hidden, attention)
+            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
+        pooled = (hidden[some].mean(dim=1) for some in frames.split(CODES_AT_ONCE))
+        return torch.cat([nearest(vectors, self.codebook.weight) for vectors in pooled])
+
     def _seen(self, positions: int) -> Tensor:
         """Which position may attend to which, bool [1, 1, positions, positions]."""
         blocks = torch.arange(positions, device=self.codebook.weight.device) // self.block
         seen: Tensor = blocks.unsqueeze(0) <= blocks.unsqueeze(1)
         return seen[None, None]
+
+
+def _attended(layer: Any, hidden: Tensor, attention: Sequence[Attention]) -> Tensor:
+    """Copies [copies, width] after the attention of a layer of transformers."""
+    part = layer.self_attn
+    normed = layer.self_attn_layer_norm(hidden)
+    queries, keys, values = (
+        project(normed).view(len(hidden), part.num_heads, part.head_dim)
+        for project in (part.q_proj, part.k_proj, part.v_proj)
+    )
+    mixed = torch.empty_like(hidden)
+    for group in attention:
+        seen = functional.scaled_dot_product_attention(
+            queries[group.queries].transpose(1, 2),
+            keys[group.keys].transpose(1, 2),
+            values[group.keys].transpose(1, 2),
+            scale=part.scaling,
+        )
+        mixed[group.queries] = seen.transpose(1, 2).flatten(2)
+    attended: Tensor = hidden + part.out_proj(mixed)
+    return attended
 
 
 class Past:

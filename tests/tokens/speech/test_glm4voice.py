@@ -4,11 +4,15 @@ float32, one signal at a time, segments of 30 s) on the weights and sounds that 
 import json
 import pickle
 import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,6 +22,9 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.tokens.section import GLM4Voice, Tokens
 from duplexgen.pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
+from duplexgen.pipeline.tokens.speech.glm4voice_batches import Batches, Task
+from duplexgen.pipeline.tokens.speech.glm4voice_stream import Encoder, GLM4VoiceStream
+from tests.devices import Device, device
 from tests.tokens import tiny
 
 REFERENCE: dict[str, list[list[int]]] = json.loads(
@@ -26,6 +33,7 @@ REFERENCE: dict[str, list[list[int]]] = json.loads(
 Mode = Literal["offline", "streaming"]
 SPF = GLM4VoiceTokenizer.samples_per_frame
 BLOCK = 10
+SHORT_SEGMENT = 115  # frames, for tests of many segments: two blocks of attention and a part of one
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_glm4voice(tmp_path_factory.mktemp("glm-4-voice-tokenizer"))
 
 
-def tokenizer(folder: Path, mode: Mode = "offline", loaded: bool = True) -> GLM4VoiceTokenizer:
-    made = GLM4VoiceTokenizer(Tokens(glm4voice=GLM4Voice(checkpoint=str(folder), mode=mode, device="cpu")))
+def tokenizer(
+    folder: Path, mode: Mode = "offline", loaded: bool = True, on: Device | None = None
+) -> GLM4VoiceTokenizer:
+    section = GLM4Voice(checkpoint=str(folder), mode=mode, device=on or device())
+    made = GLM4VoiceTokenizer(Tokens(glm4voice=section))
     if loaded:
         made.load()
     return made
@@ -120,7 +131,7 @@ def test_every_block_of_a_stream_is_what_offline_says_of_the_prefix(
     offline: GLM4VoiceTokenizer, folder: Path, block_frames: int
 ) -> None:
     """Silence, then ever louder, so that what was kept has to be made again; two segments, cut anywhere."""
-    section = GLM4Voice(checkpoint=str(folder), mode="streaming", block_frames=block_frames, device="cpu")
+    section = GLM4Voice(checkpoint=str(folder), mode="streaming", block_frames=block_frames, device=device())
     made = GLM4VoiceTokenizer(Tokens(glm4voice=section))
     made.load()
     samples = sounds(430, channels=1, seed=3)
@@ -146,23 +157,147 @@ def test_a_stream_of_offline_hears_what_offline_would_if_it_ended_there(
 
 
 def test_a_push_encodes_a_block_again_and_not_what_was_before_it(streaming: GLM4VoiceTokenizer) -> None:
-    """Positions that go through the layers: at most an open block of 4 s and the pushed 0.8 s, wherever it stands."""
+    """Positions that go through the layers: at most those of a block of 4 s, wherever the push stands."""
     passed: list[int] = []
     layer = streaming._encoder.network.layers[0]
     hook = layer.register_forward_hook(lambda module, given, out: passed.append(given[0].shape[1]))
-    noise = generator(0, "noise", "test").integers(-9000, 9000, (1, 800 * SPF)).astype(np.int16)  # nothing is clamped
     stream = streaming.stream(1)
     for at in range(0, 800, BLOCK):
-        stream.push(noise[:, at * SPF : (at + BLOCK) * SPF])
+        stream.push(noise(800)[:, at * SPF : (at + BLOCK) * SPF])
     hook.remove()
     assert len(passed) == 81  # one push meets the end of a segment
-    assert max(passed) <= 200 + 4 * BLOCK
+    assert max(passed) == 200
     in_four_s = np.convolve(passed, np.ones(5, int), "valid")  # as many as open a block and end it
     assert in_four_s[60:].max() <= in_four_s[5:20].max()
 
 
-def test_features_are_those_of_transformers(offline: GLM4VoiceTokenizer, folder: Path) -> None:
-    import torch
+def noise(frames: int, channels: int = 1) -> NDArray[np.int16]:
+    """Of which nothing is clamped."""
+    drawn = generator(0, "noise", "test").integers(-9000, 9000, (channels, frames * SPF))
+    return drawn.astype(np.int16)
+
+
+def course(kind: str, frames: int, seed: int) -> NDArray[np.int16]:
+    """Two channels that grow from silence, fall silent, or go on: what is clamped changes with the loudest moment."""
+    samples = sounds(frames, seed=seed)
+    if kind == "growing":
+        samples = np.rint(samples * 10 ** np.linspace(-4, 0, samples.shape[1])).astype(np.int16)
+    if kind in ("growing", "pausing"):
+        samples[1, : frames // 3 * SPF] = 0
+        samples[0, frames // 2 * SPF : frames * 2 // 3 * SPF] = 0
+    return samples
+
+
+def at_once(
+    encoder: Encoder, tracks: Sequence[NDArray[np.int16]], block_frames: int | None, most: int | None = None
+) -> list[NDArray[np.int16]]:
+    codes = [np.empty((len(samples), samples.shape[1] // SPF), np.int16) for samples in tracks]
+    signals, rows = ([row for track in of for row in track] for of in (tracks, codes))
+    Batches(encoder, most).encode([Task(*each) for each in zip(signals, rows, strict=True)], block_frames)
+    return codes
+
+
+def streamed(encoder: Encoder, samples: NDArray[np.int16], block_frames: int) -> NDArray[np.int16]:
+    stream = GLM4VoiceStream(encoder, len(samples), block_frames)
+    return np.concatenate([stream.push(samples), stream.finish()], axis=2)[:, 0]
+
+
+TRACKS = st.lists(
+    st.tuples(st.sampled_from(["steady", "pausing", "growing"]), st.integers(0, 180), st.integers(0, 99)),
+    min_size=1, max_size=3,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=15)
+@given(tracks=TRACKS, block_frames=st.sampled_from([3, 7, 10, 50, 60, 200]), most=st.sampled_from([100, 700, 9000]))
+def test_signals_known_as_a_whole_have_the_codes_of_their_streams(
+    streaming: GLM4VoiceTokenizer, tracks: list[tuple[str, int, int]], block_frames: int, most: int
+) -> None:
+    """However many positions are computed at once; segments are short, so that tracks have some."""
+    encoder = replace(streaming._encoder, segment_frames=SHORT_SEGMENT)
+    whole = [course(*track) for track in tracks]
+    for samples, codes in zip(whole, at_once(encoder, whole, block_frames, most), strict=True):
+        assert (codes == streamed(encoder, samples, block_frames)).all()
+
+
+@settings(deadline=None, max_examples=15)
+@given(tracks=TRACKS, most=st.sampled_from([100, 700, 9000]))
+def test_offline_too_a_track_has_the_codes_it_has_alone(
+    offline: GLM4VoiceTokenizer, tracks: list[tuple[str, int, int]], most: int
+) -> None:
+    encoder = replace(offline._encoder, segment_frames=SHORT_SEGMENT)
+    whole = [course(*track) for track in tracks]
+    for samples, codes in zip(whole, at_once(encoder, whole, None, most), strict=True):
+        assert (codes == at_once(encoder, [samples], None)[0]).all()
+
+
+def test_the_last_mel_frame_reaches_no_position(offline: GLM4VoiceTokenizer) -> None:
+    """So what it mirrors at the end of a prefix changes nothing but the loudest moment."""
+    network = offline._encoder.network
+    features = torch.rand(1, 128, 80, device=network.codebook.weight.device)
+    other = features.clone()
+    other[..., -1] = 9
+    assert torch.equal(network.convolved(features), network.convolved(other))
+    other[..., -2] = 9
+    assert not torch.equal(network.convolved(features), network.convolved(other))
+
+
+@contextmanager
+def passes(encoder: Encoder, watch: Callable[[int], None]) -> Iterator[None]:
+    """Calls `watch` with the positions of each pass."""
+
+    def see(module: Any, given: Any) -> None:
+        watch(given[0].shape[-2])
+
+    hook = encoder.network.layers[0].fc1.register_forward_pre_hook(see)
+    yield
+    hook.remove()
+
+
+def test_all_blocks_of_a_segment_are_one_pass_and_three_times_what_offline_costs(streaming: GLM4VoiceTokenizer) -> None:
+    """Both channels and two tracks of 30 s; block by block that would be 152 passes."""
+    positions: list[int] = []
+    tracks = [noise(375, channels=2), noise(375, channels=2)[::-1]]
+    with passes(streaming._encoder, positions.append):
+        at_once(streaming._encoder, tracks, BLOCK, most=100_000)
+    assert len(positions) == 1 and positions[0] <= 4 * 3 * 1500
+
+
+@pytest.mark.parametrize("block_frames", [None, 1, BLOCK])
+def test_a_pass_has_a_bounded_number_of_positions(offline: GLM4VoiceTokenizer, block_frames: int | None) -> None:
+    """But for the whole blocks of a segment, 1400 at most, which are needed together."""
+    positions: list[int] = []
+    with passes(offline._encoder, positions.append):
+        at_once(offline._encoder, [noise(400, channels=3)], block_frames, most=2000)
+    assert max(positions) <= 2000 + 1400 and sum(positions) >= 3 * 1600
+
+
+def test_what_does_not_fit_into_memory_is_halved_and_stays_so(
+    offline: GLM4VoiceTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracks = [sounds(50 + 10 * number) for number in range(6)]
+    expected, tried = at_once(offline._encoder, tracks, None), []
+    codes = [np.empty(samples.shape[1] // SPF, np.int16) for samples in tracks]
+    tasks = [Task(samples[0], row) for samples, row in zip(tracks, codes, strict=True)]
+
+    def fail(positions: int) -> None:
+        tried.append(positions)
+        if positions > fitting:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    batches, fitting = Batches(offline._encoder, 5000), 700
+    with passes(offline._encoder, fail):
+        batches.encode(tasks, None)
+        assert sum(positions > fitting for positions in tried) == caplog.text.count("out of memory with") == 2
+        batches.encode(tasks, None)
+        assert caplog.text.count("out of memory with") == 2, "it is not tried again"
+        assert all((row == of[0]).all() for row, of in zip(codes, expected, strict=True))
+        fitting = 100
+        with pytest.raises(UserError, match="Put fewer actors on a GPU"):
+            batches.encode(tasks, None)
+
+
+def test_features_are_those_of_transformers(folder: Path) -> None:
     from transformers import WhisperFeatureExtractor
 
     from duplexgen.pipeline.tokens.speech.glm4voice_stream import mirrored
@@ -170,7 +305,7 @@ def test_features_are_those_of_transformers(offline: GLM4VoiceTokenizer, folder:
     samples = sounds(30, channels=1)[0]
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
     theirs = extractor(samples / np.float32(32768), sampling_rate=16000, padding="longest", return_tensors="pt")
-    encoder = offline._encoder
+    encoder = tokenizer(folder, on="cpu")._encoder
     log_mel = encoder.log_mel(mirrored(encoder.signal(samples), at_start=True))
     ours = (log_mel.clamp(min=log_mel.max() - 8) + 4) / 4
     assert torch.equal(ours, theirs["input_features"][0])
@@ -182,8 +317,6 @@ def test_names_with_and_without_prefix_are_the_same_model(offline: GLM4VoiceToke
 
 
 def test_nothing_is_left_to_the_global_generator(folder: Path) -> None:
-    import torch
-
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     first = tokenizer(folder).encode(sounds(20))

@@ -15,6 +15,7 @@ from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.tokens.protocols import EncodingStream, SpeechTokenizer
 from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS
+from tests.devices import device
 from tests.tokens import tiny
 
 NAMES = sorted(SPEECH_TOKENIZERS)
@@ -28,7 +29,8 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SpeechToke
     glm = str(tiny.write_glm4voice(tmp_path_factory.mktemp("glm-4-voice-tokenizer")))
     mimi = str(tiny.write_mimi(tmp_path_factory.mktemp("mimi")))
     tokens = Tokens(
-        glm4voice=GLM4Voice(checkpoint=glm, mode="streaming", device="cpu"), mimi=Mimi(checkpoint=mimi, device="cpu")
+        glm4voice=GLM4Voice(checkpoint=glm, mode="streaming", device=device()),
+        mimi=Mimi(checkpoint=mimi, device=device()),
     )
     made = {name: tokenizer(tokens) for name, tokenizer in SPEECH_TOKENIZERS.items()}
     for tokenizer in made.values():
@@ -120,6 +122,51 @@ def test_what_is_kept_does_not_grow(tokenizers: dict[str, SpeechTokenizer], name
         stream.push(samples[:, at * tokenizer.samples_per_frame : (at + 25) * tokenizer.samples_per_frame])
         kept.append(held_bytes(stream))
     assert kept[3] == kept[33] and (name == "melvq" or kept[3] > 0)
+
+
+@pytest.mark.parametrize("together", [1, 30, 10_000])
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=5)
+@given(tracks=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), max_size=5), seed=st.integers(0, 99))
+def test_a_track_among_others_has_the_codes_it_has_alone(
+    tokenizers: dict[str, SpeechTokenizer], name: str, together: int, tracks: list[tuple[int, int]], seed: int
+) -> None:
+    """together: frames or positions that a model may compute at once."""
+    tokenizer = tokenizers[name]
+    whole = [
+        sounds(tokenizer, frames, channels, seed + number) if channels else np.empty((0, 0), np.int16)
+        for number, (channels, frames) in enumerate(tracks)
+    ]
+    room = getattr(tokenizer, "_room", None) or getattr(getattr(tokenizer, "_batches", None), "_room", None)
+    before = room and room.most
+    if room:
+        room.most = together
+    codes = tokenizer.encode_all(whole)
+    if room:
+        room.most = before
+    assert len(codes) == len(whole)
+    for samples, coded in zip(whole, codes, strict=True):
+        alone = tokenizer.encode(samples)
+        assert coded.dtype == np.int16 and coded.shape == alone.shape and (coded == alone).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_tracks_have_the_same_codes_again(tokenizers: dict[str, SpeechTokenizer], name: str) -> None:
+    """On a GPU that is a matter of the kernels, which shapes decide."""
+    tokenizer = tokenizers[name]
+    tracks = [sounds(tokenizer, frames, seed=frames) for frames in (130, 60, 400)]
+    first = tokenizer.encode_all(tracks)
+    for _ in range(2):
+        for codes, again in zip(first, tokenizer.encode_all(tracks), strict=True):
+            assert (codes == again).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_wrong_track_is_refused_with_all(tokenizers: dict[str, SpeechTokenizer], name: str) -> None:
+    tokenizer = tokenizers[name]
+    right = sounds(tokenizer, 2)
+    with pytest.raises(ValueError, match="not a whole number of frames"):
+        tokenizer.encode_all([right, right[:, 1:]])
 
 
 def held_bytes(thing: Any) -> int:

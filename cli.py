@@ -1,16 +1,14 @@
 """The command `duplexgen`."""
 
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .pipeline import __version__
+from .pipeline.commands.signals import stops
 from .pipeline.errors import UserError
 from .pipeline.show.terminal import Console, say, say_line
 from .pipeline.storage.paths import path, problem
@@ -457,7 +455,7 @@ def main() -> None:
 
     SIGTERM and SIGHUP stop it as Ctrl-C does.
     """
-    with _stops() as status:
+    with stops() as status:
         try:
             app()
         except UserError as error:
@@ -469,33 +467,6 @@ def main() -> None:
             with suppress(OSError):
                 say(STOPPED, error=True)
             sys.exit(status())
-
-
-@contextmanager
-def _stops() -> Iterator[Callable[[], int]]:
-    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. Yields a function that returns the exit status.
-
-    The status is 0 before a signal. After it, the block may raise another exception: a library was interrupted, or the
-    terminal is gone. A signal that was ignored before, as under nohup, stays ignored.
-    """
-    status = 0
-
-    def stop(number: int, _: object) -> None:
-        nonlocal status
-        status = 128 + number
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    handled = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        handled = []
-    for number in handled:
-        signal.signal(number, stop)
-    try:
-        yield lambda: status
-    finally:
-        for number in handled:
-            signal.signal(number, before[number])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From GLM-4-Voice as it is published, over a data set of ours, to a trained model and back to the published programs."""
+"""From GLM-4-Voice as it is published, over a data set of ours, to a trained model and back to its programs."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.training.convert.glm4voice import convert, export
@@ -64,6 +65,12 @@ def test_training_changes_the_weights_and_nothing_else_of_the_published_folder(c
     assert all(f'"{id_}"' in names for id_ in states.values())
     config = (chain.published / "config.json").read_text()
     assert sorted((chain.exported / "config.json").read_text().split()) == sorted(config.split())
+
+
+def test_who_trains_from_the_published_folder_is_told_to_convert_it(chain: Chain, tmp_path: Path) -> None:
+    recipe = sft_recipe(chain.data.path, model={"pretrained": str(chain.published)})
+    with pytest.raises(UserError, match=r"`duplexgen models convert glm-4-voice-9b .*published --out NEW_FOLDER`"):
+        train_sft(recipe, tmp_path / "model", Display(quiet=True))
 
 
 def test_the_published_loop_runs_the_trained_model_over_the_whole_data_set(chain: Chain, tmp_path: Path) -> None:

@@ -232,6 +232,14 @@ def talk(
     temperature: Temperature = 0.8,
     seed: Seed = 0,
     precision: Precision = "fp32",
+    decoder: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            help="Decode codes of GLM-4-Voice with this folder. Default: the one that the data's recipe names.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Let a trained model listen to a recording and answer, block by block.
 
@@ -248,7 +256,7 @@ def talk(
     folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
     if folder.exists():
         raise UserError(f"{folder} is there already. Choose another folder with --out, or remove it.")
-    duplex = load_model(model, inference_device(), precision)
+    duplex = load_model(model, inference_device(), precision, decoder)
     rate, block_samples = duplex.format.sample_rate, duplex.format.block_samples
     block_s = block_samples / rate
     recording, own_rate = read_recording(user, rate, channel)
@@ -299,8 +307,9 @@ def evaluate(
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
 
     Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
-    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `precision`, `keep_audio`, `transcripts`,
-    `judge` and `answers`. Two recipes ship: `timing`, and `content`, which also rates the words of the replies.
+    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `precision`, `decoder`, `keep_audio`,
+    `transcripts`, `judge` and `answers`. Two recipes ship: `timing`, and `content`, which also rates the words of the
+    replies.
     """
     _needs_training()
     from .pipeline.recipe.file import load

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from .paths import read_bytes
 
 HEADER_LENGTH_BYTES = 8  # of a safetensors file
 LONGEST_HEADER_BYTES = 100_000_000  # the limit of safetensors itself
+GIT_LFS = b"version https://git-lfs"  # how a pointer to a file begins that git keeps elsewhere
 LARGEST_JSON_BYTES = 1 << 26  # tokenizers of large vocabularies have 10 to 30 MB
 LARGEST_INTEGER = 10**12
 MOST_LAYERS = 10_000  # of anything that a configuration repeats
@@ -159,3 +161,31 @@ def _stored(path: Path, described: Mapping[str, Any], data: int) -> StoredTensor
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a safetensors file; see `stored_tensors`."""
     return {name: tensor.shape for name, tensor in stored_tensors(path).items()}
+
+
+def incomplete(path: Path) -> str | None:
+    """Why a file of a model is missing or not whole, as far as it can be seen without loading it; None: it is whole."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(len(GIT_LFS))
+        if not size:
+            return "is empty"
+        if start == GIT_LFS:
+            return "is a pointer of Git LFS, not the file it stands for"
+        return _cut_off(path)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _cut_off(path: Path) -> str | None:
+    if path.suffix == ".pt" and not zipfile.is_zipfile(path):  # the directory of a zip file is its end
+        return "is cut off: its end is missing"
+    if path.suffix == ".safetensors":
+        try:
+            tensor_shapes(path)
+        except ValueError as error:
+            return f"is cut off: {error}"
+    return None

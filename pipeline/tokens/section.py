@@ -12,6 +12,7 @@ class GLM4Voice(Section):
     """The speech tokenizer of GLM-4-Voice."""
 
     checkpoint: PathText  # a folder as it is published, glm-4-voice-tokenizer, relative to the working folder
+    decoder: PathText | None = None  # glm-4-voice-decoder, as published, for `talk` and `evaluate`: no build reads it
     mode: Literal["offline", "streaming"] = "offline"  # streaming: a block's codes do not depend on later blocks
     block_frames: Annotated[int, Field(gt=0, le=1000)] = (
         10  # whose codes streaming gives at once; layout.user_tokens is a multiple of it

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,13 +20,16 @@ from duplexgen.pipeline.dataset.schema import track_schema
 from duplexgen.pipeline.dialogue import FIGURES, Event, Timeline, Track
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.stages import tracks
+from duplexgen.pipeline.making.stage import stage_key
 from duplexgen.pipeline.stages.rows import SPEECH, read_speech_row
+from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.stages.tracks import TracksStage, resampled
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.track import tokenize
 from tests.corpus import TURNS
 from tests.stages.running import dialogue, reasons, recipe, texts, through
+from tests.tokens import tiny
 
 SCENARIOS = ["turn_taking", "interruption"]
 RATES = [16000, 22050, 24000]
@@ -342,3 +346,16 @@ def test_what_is_too_short_to_be_answered_is_still_a_track() -> None:
     hi = through([SpeechStage(recipe().speech, seed=1)], texts(dialogue("hi", "Hi.", TURNS[1])))[0]
     made, outcome = through([stage(timing={"takes": 40, "reply_delay_s": 0.0})], hi)
     assert (made.num_rows, outcome.rejections) == (40, ())
+
+
+@pytest.mark.parametrize("kind", [TracksStage, SequencesStage])
+def test_naming_a_decoder_makes_no_stage_run_again(tmp_path: Path, kind: type[TracksStage | SequencesStage]) -> None:
+    """A decoder is for what a trained model says. Its folder need not be where the data set is built."""
+    section: dict[str, Any] = {"checkpoint": str(tiny.write_glm4voice(tmp_path)), "device": "cpu"}
+
+    def key(**changes: Any) -> str:
+        tokens = {"speech_tokenizer": "glm4voice", "glm4voice": section | changes}
+        return stage_key(kind(recipe(tokens=tokens)), ["what came before"])
+
+    assert key(decoder=str(tmp_path / "nowhere")) == key(decoder=None) == key()
+    assert kind is SequencesStage or key(mode="streaming") != key()

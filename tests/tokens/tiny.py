@@ -1,6 +1,7 @@
 """Folders of tiny models with random weights, the same wherever they are made, and sounds to tokenize."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,128 @@ def write_glm4voice(folder: Path, prefix: str = "", codes: int = 512, **changed:
     (folder / "config.json").write_text(json.dumps(GLM4VOICE | {"quantize_vocab_size": codes} | changed))
     (folder / "preprocessor_config.json").write_text(json.dumps(FEATURES))
     return folder
+
+
+DECODER = """\
+# set random seed, so that you may reproduce your result.
+__set_seed1: !apply:random.seed [1986]
+sample_rate: 22050
+spk_embed_dim: 12
+flow: !new:cosyvoice.flow.flow.MaskedDiffWithXvec
+    input_size: 16
+    output_size: 80
+    spk_embed_dim: !ref <spk_embed_dim>
+    output_type: 'mel'
+    vocab_size: 512
+    input_frame_rate: 12.5
+    only_mask_loss: True
+    encoder: !new:cosyvoice.transformer.encoder.BlockConformerEncoder
+        output_size: 24
+        attention_heads: 2
+        linear_units: 32
+        num_blocks: 2
+        dropout_rate: 0.1
+        normalize_before: True
+        input_layer: 'linear'
+        pos_enc_layer_type: 'rel_pos_espnet'
+        selfattention_layer_type: 'block_rel_selfattn'
+        block_size: 10
+        input_size: 16
+        use_cnn_module: False
+        macaron_style: False
+    length_regulator: !new:cosyvoice.flow.length_regulator.InterpolateRegulator
+        channels: 80
+        sampling_ratios: [1, 1, 1, 1]
+    decoder: !new:cosyvoice.flow.flow_matching.ConditionalCFM
+        in_channels: 240
+        n_spks: 1
+        spk_emb_dim: 80
+        cfm_params: !new:omegaconf.DictConfig
+            content:
+                sigma_min: 1e-06
+                solver: 'euler'
+                t_scheduler: 'cosine'
+                training_cfg_rate: 0.2
+                inference_cfg_rate: 0.7
+                reg_loss_type: 'l1'
+        estimator: !new:cosyvoice.flow.decoder.ConditionalDecoder
+            in_channels: 320
+            out_channels: 80
+            channels: [16, 24]
+            dropout: 0
+            attention_head_dim: 8
+            n_blocks: 1
+            num_mid_blocks: 1
+            num_heads: 2
+            act_fn: 'gelu'
+hift: !new:cosyvoice.hifigan.generator.HiFTGenerator
+    in_channels: 80
+    base_channels: 16
+    nb_harmonics: 8
+    sampling_rate: !ref <sample_rate>
+    nsf_alpha: 0.1
+    nsf_sigma: 0.003
+    nsf_voiced_threshold: 10
+    upsample_rates: [8, 8]
+    upsample_kernel_sizes: [16, 16]
+    istft_params:
+        n_fft: 16
+        hop_len: 4
+    resblock_kernel_sizes: [3, 7, 11]
+    resblock_dilation_sizes: [[1, 3, 5], [1, 3, 5], [1, 3, 5]]
+    source_resblock_kernel_sizes: [7, 11]
+    source_resblock_dilation_sizes: [[1, 3, 5], [1, 3, 5]]
+    lrelu_slope: 0.1
+    audio_limit: 0.99
+    f0_predictor: !new:cosyvoice.hifigan.f0_predictor.ConvRNNF0Predictor
+        num_class: 1
+        in_channels: 80
+        cond_channels: 16
+"""
+UNNORMED = ("source_downs", "m_source")  # layers of the vocoder without weight norm
+
+
+def write_glm4voice_decoder(folder: Path, changed: Mapping[str, str] | None = None) -> Path:
+    """A folder as `glm-4-voice-decoder` is published; the official code loads it, too.
+
+    changed: texts of config.yaml, and what they are replaced with; the weights stay as they are.
+    """
+    from duplexgen.pipeline.tokens.speech import glm4voice_decoder_config
+    from duplexgen.pipeline.tokens.speech.glm4voice_flow import Flow
+    from duplexgen.pipeline.tokens.speech.glm4voice_vocoder import Vocoder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(DECODER)
+    config = glm4voice_decoder_config.read(folder / "config.yaml")
+    with torch.device("meta"):
+        flow, vocoder = Flow(config).state_dict(), Vocoder(config).state_dict()
+    torch.save({name: _decoder_tensor(name, tuple(value.shape)) for name, value in flow.items()}, folder / "flow.pt")
+    saved: dict[str, torch.Tensor] = {}
+    for name, value in vocoder.items():
+        tensor = _decoder_tensor(name, tuple(value.shape))
+        if tensor.dim() == 3 and not name.startswith(UNNORMED):
+            lengths = tensor.flatten(1).norm(dim=1).view(-1, 1, 1)
+            saved |= {f"{name}_g": lengths, f"{name}_v": 3 * tensor}
+        else:
+            saved[name] = tensor
+    torch.save(saved, folder / "hift.pt")
+    text = DECODER
+    for old, new in (changed or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "config.yaml").write_text(text)
+    return folder
+
+
+def _decoder_tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    if name == "f0_predictor.classifier.bias":
+        return torch.full(shape, 60.0)
+    if name == "conv_post.bias":
+        return uniform(name, shape, 0.2) - 2.0  # not too loud
+    if len(shape) == 1:
+        return uniform(name, shape, 0.2) + (1 if name.endswith(("weight", "alpha")) else 0)
+    spread = (3 / np.prod(shape[1:])) ** 0.5 * (100 if name == "f0_predictor.classifier.weight" else 1)
+    return uniform(name, shape, float(spread))
 
 
 def write_mimi(folder: Path, **changed: Any) -> Path:

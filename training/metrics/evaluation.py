@@ -11,6 +11,9 @@ from ...pipeline.errors import UserError
 from ...pipeline.measures.transcript import Recogniser
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import file_sha256, write_json
+from ...pipeline.storage.model_files import place
+from ...pipeline.tokens.section import Tokens
+from ...pipeline.tokens.speech.glm4voice_decoder import GLM4VoiceDecoder
 from ..models.model import DuplexModel, load_model
 from . import items
 from .evaluation_report import write_plot
@@ -59,7 +62,8 @@ def evaluate(
     """
     if (out / RESULT).exists():
         raise UserError(f"{out / RESULT} is there already. Choose another folder with --out, or remove it.")
-    model = load_model(folder, settings.device, settings.recipe.precision)
+    decoder = settings.recipe.decoder
+    model = load_model(folder, settings.device, settings.recipe.precision, place(decoder) if decoder else None)
     data_sets = opened(list(sets), model.format)
     content = Content.of(settings.recipe, out)
     result: dict[str, Any] = about(model, folder, data_sets, settings)
@@ -109,7 +113,7 @@ def figures(timings: Sequence[TurnTaking | Interruption], seed: int) -> dict[str
 
 
 def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: Settings) -> dict[str, Any]:
-    """What was evaluated, and how: the recipe, the limit, and checksums of the model and of each set."""
+    """What was evaluated, and how: the recipe, the limit, and checksums of the model, its decoder and each set."""
     files = sorted(path for pattern in ("*.safetensors", "*.json") for path in folder.glob(pattern))
     return {
         "format_version": FORMAT_VERSION,
@@ -118,10 +122,19 @@ def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: S
         "limit": settings.limit,
         "device": settings.device,
         "model": {"name": folder.resolve().name, "files": {path.name: file_sha256(path) for path in files}},
+        "decoder_sha256": decoder_checksum(model.format.tokens),
         "sets": {
             dataset.path.resolve().name: {"manifest_sha256": file_sha256(dataset.path / MANIFEST)} for dataset in sets
         },
     }
+
+
+def decoder_checksum(tokens: Tokens) -> str | None:
+    """Of GLM-4-Voice's decoder; None if the tokenizer needs none. Raises UserError if its folder is not whole."""
+    section = tokens.glm4voice
+    if section is None or section.decoder is None:
+        return None
+    return GLM4VoiceDecoder(place(section.decoder), section.device).checksum()
 
 
 def as_json(result: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class EvaluationRecipe(Section):
     seed: Seed = 0  # of sampling, and of the bootstrap
     temperature: Annotated[float, Field(ge=0, le=100)] = TEMPERATURE  # of sampling; 0 takes the likeliest
     precision: Precision = "fp32"  # of the weights
+    decoder: PathText | None = None  # glm-4-voice-decoder, if the data's recipe does not say where it is
     keep_audio: bool = False  # both channels of each item as .wav
     transcripts: Transcripts | None = None
     judge: JudgeModel | None = None

@@ -25,6 +25,7 @@ from ...pipeline.recipe.file import described
 from ...pipeline.storage.atomic import canonical_json
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
+from ...pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
 from ..convert import chatglm
 from ..devices import DTYPES
@@ -47,12 +48,18 @@ class DuplexModel:
     about: dict[str, Any]  # the training recipe, the data and their checksums
 
 
-def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32") -> DuplexModel:
-    """A model of `duplexgen train`. Raises UserError if the folder holds none, or one that is damaged or too large."""
+def load_model(
+    folder: Path, device: str = "cpu", precision: Precision = "fp32", decoder: Path | None = None
+) -> DuplexModel:
+    """A model of `duplexgen train`.
+
+    decoder: the folder of GLM-4-Voice's decoder; None: what the recipe of the data says. Raises UserError if the folder
+    holds no model, or one that is damaged or too large, or if its speech tokenizer takes no decoder.
+    """
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
     about = read_json(folder / ABOUT)
-    sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about))
+    sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about, decoder))
     network = _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
     leave_out_cudnn_attention()
@@ -61,12 +68,19 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
 
 
-def _tokens(path: Path, about: dict[str, Any]) -> Tokens:
-    """The section `tokens` of the data's recipe: where the tokenizers are."""
+def _tokens(path: Path, about: dict[str, Any], decoder: Path | None) -> Tokens:
+    """The section `tokens` of the data's recipe: where the tokenizers are. decoder: in place of that of the section."""
     try:
-        return Tokens.model_validate(about.get("tokens", {}))
+        tokens = Tokens.model_validate(about.get("tokens", {}))
     except ValidationError as error:
         raise UserError(f"{path} is damaged, or of another version: tokens: {described(error)}") from error
+    if decoder is None:
+        return tokens
+    if tokens.speech_tokenizer != GLM4VoiceTokenizer.name or tokens.glm4voice is None:
+        tokenizer = f"and the speech tokenizer of {path.parent} is {tokens.speech_tokenizer}"
+        raise UserError(f"{decoder} is to decode codes of GLM-4-Voice, {tokenizer}. Name no decoder.")
+    section = tokens.glm4voice.model_copy(update={"decoder": str(decoder)})
+    return tokens.model_copy(update={"glm4voice": section})
 
 
 def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Model folders as they are published: their version, and whether they are whole."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import yaml
 
 from ...errors import UserError
 from ...recipe.yaml_file import compose
-from ...storage.model_files import folder_checksum, tensor_shapes
+from ...storage.model_files import folder_checksum, incomplete
 from ...storage.paths import read_text, shortened
 
 CONFIGURATIONS = {"cosyvoice.yaml": 1, "cosyvoice2.yaml": 2, "cosyvoice3.yaml": 3}
@@ -16,7 +15,6 @@ WEIGHTS = ("llm.pt", "flow.pt", "hift.pt")
 SPEAKER = "campplus.onnx"
 QWEN = "CosyVoice-BlankEN"
 GET = "Download the folder again, as a whole, from https://huggingface.co/FunAudioLLM"
-LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class ModelFolder:
             raise UserError(f"{path} is not a CosyVoice model: {expected}. {GET}")
         folder = cls(path, present[0], CONFIGURATIONS[present[0]])
         for name in folder.files:
-            if problem := _problem(path / name):
+            if problem := incomplete(path / name):
                 raise UserError(f"{path / name} {problem}. {GET}")
         return folder
 
@@ -89,31 +87,3 @@ def _scalar(path: Path, key: str) -> str:
         raise UserError(f"{error}. {GET}") from error
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
     return next((str(node.value) for name, node in pairs if name.value == key), "")
-
-
-def _problem(path: Path) -> str | None:
-    """Why a file is missing or not whole, as far as it can be seen without loading it."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(len(LFS))
-        if not size:
-            return "is empty"
-        if start == LFS:
-            return "is a pointer of Git LFS, not the file it stands for"
-        return _cut_off(path)
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-
-
-def _cut_off(path: Path) -> str | None:
-    if path.suffix == ".pt" and not zipfile.is_zipfile(path):  # the directory of a zip file is its end
-        return "is cut off: its end is missing"
-    if path.suffix == ".safetensors":
-        try:
-            tensor_shapes(path)
-        except ValueError as error:
-            return f"is cut off: {error}"
-    return None

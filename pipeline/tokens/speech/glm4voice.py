@@ -25,7 +25,8 @@ from ...storage.paths import shortened
 from ..protocols import DecodingStream
 from ..section import Tokens
 from . import neural
-from .shapes import check_samples
+from .glm4voice_decoder import GLM4VoiceDecoder
+from .shapes import check_codes, check_samples
 
 if TYPE_CHECKING:
     from .glm4voice_batches import Batches
@@ -47,9 +48,9 @@ SIZES = (
 )  # fmt: skip
 INPUT = {"sampling_rate": 16000, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
 NO_DECODER = (
-    "speech tokens of GLM-4-Voice are turned into sound by its own flow-matching decoder (glm-4-voice-decoder), which "
-    "duplexgen does not carry. Use the code that is published with GLM-4-Voice, or a speech tokenizer that decodes "
-    "(melvq, mimi)."
+    "speech tokens of GLM-4-Voice are turned into sound by a model of its own, whose folder is not named. Download it: "
+    "hf download THUDM/glm-4-voice-decoder --local-dir models/glm-4-voice-decoder, and name the folder: --decoder of "
+    "`talk`, `decoder` in a recipe of `evaluate`, or tokens.glm4voice.decoder in the recipe of a data set."
 )
 
 
@@ -65,14 +66,21 @@ class GLM4VoiceTokenizer:
     samples_per_frame: ClassVar[int] = 1280
     codebooks: ClassVar[int] = 1
     frame_by_frame: ClassVar[bool] = False
-    decodes: ClassVar[bool] = False
     segment_frames: ClassVar[int] = 375  # 30 s
 
     def __init__(self, tokens: Tokens) -> None:
-        self._section = tokens.glm4voice
-        self._folder = place(tokens.glm4voice.checkpoint if tokens.glm4voice else "")
+        self._section = section = tokens.glm4voice
+        self._folder = place(section.checkpoint if section else "")
         self._encoder: Encoder
         self._batches: Batches
+        self._decoder = (
+            GLM4VoiceDecoder(place(section.decoder), section.device) if section and section.decoder else None
+        )
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the recipe names a decoder. Nothing that only encodes looks at its folder."""
+        return self._decoder is not None
 
     @property
     def version(self) -> str:
@@ -165,12 +173,24 @@ class GLM4VoiceTokenizer:
         return GLM4VoiceStream(self._encoder, channels, self._block_frames)
 
     def decode(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Raises UserError: these tokens need the decoder of GLM-4-Voice, which is another model."""
-        raise UserError(NO_DECODER)
+        """Waveform [frames * 1280] at 16 kHz of codes [1, frames].
+
+        Raises UserError if the recipe names no decoder, or one that cannot be loaded.
+        """
+        decoder = self._speaking()
+        check_codes(codes, self.codebooks, self.codebook_size)
+        return decoder.decode(codes)
 
     def decoding_stream(self, channels: int) -> DecodingStream:
-        """Raises UserError, as `decode` does."""
-        raise UserError(NO_DECODER)
+        """Its sound is late, and not that of `decode`: see GLM4VoiceDecodingStream. Raises UserError as `decode`."""
+        return self._speaking().stream(channels, self.codebook_size)
+
+    def _speaking(self) -> GLM4VoiceDecoder:
+        if self._decoder is None:
+            raise UserError(NO_DECODER)
+        if mistakes := self._decoder.mistakes(self.codebook_size):
+            raise UserError("; ".join(mistakes))
+        return self._decoder
 
     @property
     def _block_frames(self) -> int | None:

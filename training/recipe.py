@@ -86,6 +86,17 @@ class Weights(Section):
         return self
 
 
+class Lora(Section):
+    """Low-rank changes of linear layers are trained, not all weights, and added to them when the model is written.
+
+    The rows of states and codes in the embedding and the head are trained whole, because they are new to the model.
+    """
+
+    rank: Annotated[int, Field(gt=0, le=10_000)] = 16
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = 32.0  # a change counts alpha / rank times
+    targets: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None  # layers; null: all linear ones
+
+
 class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
@@ -102,6 +113,9 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
+    sharded: bool = (
+        False  # several devices: each has a part of weights, gradients and AdamW's figures (FSDP 2), not all
+    )
     repeatable: bool = True  # the same bits each time; false for a model with an operation that has no such kernel
     checkpoint_every: Count = 200  # steps
     shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
@@ -137,7 +151,14 @@ class Common(Section):
     mix: Literal["all", "equal"] = "all"  # rows per epoch: all, or of each data set as many as the smallest has
     weights: Weights = Weights()
     normalize: Normalization = "by_weight"
+    lora: Lora | None = None  # null: all weights are trained
     optimization: Optimization
+
+    @model_validator(mode="after")
+    def one_way_to_save_memory(self) -> "Common":
+        if self.lora and self.optimization.sharded:
+            raise ValueError("lora trains few weights, and each device has them all: set optimization.sharded: false")
+        return self
 
     @property
     def data_folders(self) -> list[Path]:

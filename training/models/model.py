@@ -21,7 +21,7 @@ from ...pipeline.dataset.vocabulary import read_vocabulary
 from ...pipeline.errors import UserError, enough_memory
 from ...pipeline.layouts.stream_ids import StreamVocabulary
 from ...pipeline.recipe.file import described
-from ...pipeline.storage.atomic import canonical_json
+from ...pipeline.storage.atomic import canonical_json, file_sha256
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
@@ -57,6 +57,13 @@ def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32")
     with enough_memory(f"for the model. {HALF}"):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
+
+
+def model_files(name: str) -> list[dict[str, str]]:
+    """The checksums of a model's files, by their names; none if it is not a folder."""
+    folder = Path(name).expanduser()
+    files = [path for path in (folder / ABOUT, *sorted(folder.glob("*.safetensors"))) if path.is_file()]
+    return [{path.name: file_sha256(path) for path in files}] if files else []
 
 
 def _tokens(path: Path, about: dict[str, Any]) -> Tokens:

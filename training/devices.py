@@ -17,6 +17,11 @@ def inference_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def machine_bytes() -> int:
+    """The memory of this machine, without that of GPUs."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def check_precision(precision: Precision, instead: str) -> None:
     """Raise UserError if there is a GPU and it has no bf16 of its own: torch would imitate it, many times as slow.
 

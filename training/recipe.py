@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..pipeline.recipe.file import RECIPES
+from ..pipeline.errors import UserError
+from ..pipeline.recipe.file import RECIPES, RecipeFile, find, read
 from ..pipeline.recipe.sections import Name, Section, Seed, Share
 from ..pipeline.storage.model_files import check_numbers
 from ..pipeline.storage.paths import PathText
@@ -183,3 +184,21 @@ class DPORecipe(Common):
         if value.pack_columns is not None:
             raise ValueError("pairs are not packed, because each has a likelihood of its own: remove pack_columns")
         return value
+
+
+def is_training(name: str) -> bool:
+    """Whether a recipe, by its file or by the name of one that ships, is one of training."""
+    return _keys(name, RECIPES) is None and (file := _keys(name, TRAINING_RECIPES)) is not None and _trains(file)
+
+
+def _keys(name: str, folder: Path) -> RecipeFile | None:
+    """The recipe as one of those that ship in `folder`, or None."""
+    try:
+        file = read(find(name, folder), folder)
+    except UserError:
+        return None
+    return None if folder == RECIPES and _trains(file) else file
+
+
+def _trains(file: RecipeFile) -> bool:
+    return "optimization" in file.raw

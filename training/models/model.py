@@ -3,7 +3,6 @@
 A trained model is a folder: the files of `save_pretrained`, the vocabulary of its sequences, and its origin.
 """
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from ...pipeline.storage.atomic import canonical_json, file_sha256
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
-from ..devices import DTYPES, leave_out_cudnn_attention
+from ..devices import DTYPES, leave_out_cudnn_attention, machine_bytes
 from ..recipe import Depth, Model, Precision
 from ..sequences import SequenceFormat
 from .depth import DepthShape
@@ -200,20 +199,26 @@ def start_from_config(
 ) -> PreTrainedModel:
     """A model with random weights. config: what `AutoConfig.for_model` takes, with `model_type`."""
     try:
-        configuration: Any = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        shape = outline(AutoConfig.for_model(**config, vocab_size=sequence_format.size), sequence_format, depth)
+        _check_size(sum(weight.numel() for weight in shape.parameters()))
         from_config: Any = AutoModelForCausalLM.from_config
-        with torch.device("meta"):  # no memory is taken
-            outline = from_config(configuration, dtype=torch.float32)
-            if sequence_format.streams > 1:
-                shape = _depth_shape(depth or Depth(), sequence_format, _width(outline))
-                configuration = StreamsConfig(text_config=configuration, depth=asdict(shape))
-                outline = from_config(configuration, dtype=torch.float32)
-        _check_size(sum(weight.numel() for weight in outline.parameters()))
         torch.manual_seed(seed)
-        network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
+        network: PreTrainedModel = from_config(shape.config, dtype=torch.float32)
     except Exception as error:  # classes of transformers may raise any error for strange numbers
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return _ending(network, sequence_format)
+
+
+def outline(configuration: Any, sequence_format: SequenceFormat, depth: Depth | None) -> PreTrainedModel:
+    """The model of a configuration, with parallel streams if the format has them, on `meta`: it takes no memory."""
+    from_config: Any = AutoModelForCausalLM.from_config
+    with torch.device("meta"):
+        network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
+        if sequence_format.streams > 1 and not isinstance(network, StreamsForCausalLM):
+            shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
+            streams = StreamsConfig(text_config=configuration, depth=asdict(shape))
+            network = from_config(streams, dtype=torch.float32)
+    return network
 
 
 def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
@@ -227,7 +232,7 @@ def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTra
 
 def _check_size(weights: int) -> None:
     """Raise ValueError if so many weights do not fit the memory of this machine, even without their gradients."""
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory_bytes = machine_bytes()
     if weights * FLOAT32_BYTES > memory_bytes:
         raise ValueError(f"it has {weights:,} weights, and this machine has room for {memory_bytes // FLOAT32_BYTES:,}")
 

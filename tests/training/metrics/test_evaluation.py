@@ -300,7 +300,7 @@ def test_the_command(data_sets: Callable[..., Dataset], model_folder: Path, tmp_
 
 def test_what_is_a_key_of_the_recipe_is_no_option(tmp_path: Path) -> None:
     helped = duplexgen("evaluate", "--help", cwd=tmp_path).said
-    for key in ("temperature", "seed", "precision", "keep_audio", "transcripts", "judge", "answers"):
+    for key in ("temperature", "top_p", "seed", "precision", "keep_audio", "transcripts", "judge", "answers", "tables"):
         assert duplexgen("evaluate", "model", "set", f"--{key.replace('_', '-')}", "1", cwd=tmp_path).status == 2
         assert key in helped and key in EvaluationRecipe.model_fields
 

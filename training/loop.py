@@ -80,7 +80,8 @@ class Loop:
         divide_again(network)  # DPO's reference has run it
         optimizer = _optimizer(network, settings)
         checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator, network, optimizer)
-        start = checkpoints.restore()
+        with enough_memory(f"for the newest checkpoint. {LESS_MEMORY}"):
+            start = checkpoints.restore()
         schedule = self._schedule(optimizer, start)
         network.train()
         rows = self.batches.from_step(start)

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..pipeline import __version__
 from ..pipeline.dataset.reader import read_json
-from ..pipeline.errors import UserError
+from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.storage.atomic import explained, locked, sync, write_json
 from .models.model import ABOUT, save_model
 from .recipe import Common
@@ -43,9 +43,10 @@ class Run:
         accelerator = self.accelerator
         staging = self.folder / ".model.tmp"
         plain = accelerator.unwrap_model(network)
-        if merge:
-            merge()
-        state = whole_state(plain, accelerator.is_main_process)
+        with enough_memory("to put the trained model together: the last checkpoint is safe."):
+            if merge:
+                merge()
+            state = whole_state(plain, accelerator.is_main_process)
         if accelerator.is_main_process:
             shutil.rmtree(staging, ignore_errors=True)
             save_model(plain, state, data_set, staging)

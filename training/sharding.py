@@ -87,9 +87,10 @@ def whole_norm(norm: Tensor) -> Tensor:
 def whole_state(network: nn.Module, keep: bool) -> dict[str, Tensor]:
     """The state of a network, put together one tensor at a time, on the processor. keep: empty for other processes."""
     divide_again(network)
-    state = {}
-    for name, tensor in network.state_dict().items():
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        if keep:
-            state[name] = whole.cpu()
-    return state
+    wholes: dict[int, Tensor] = {}  # names that share a tensor share the whole one, too
+    named = network.state_dict(keep_vars=True)
+    for tensor in named.values():
+        if id(tensor) not in wholes:
+            whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+            wholes[id(tensor)] = whole.cpu() if keep else whole.new_empty(0)
+    return {name: wholes[id(tensor)] for name, tensor in named.items()} if keep else {}

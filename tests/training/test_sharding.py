@@ -19,6 +19,7 @@ from duplexgen.training.objectives.dpo import train_dpo
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.recipe import DPORecipe, SFTRecipe
 from tests.corpus import run_stages
+from tests.training.conftest import TINY
 from tests.training.launched import Job, launch
 from tests.training.objectives.test_dpo import dpo_recipe
 from tests.training.objectives.test_sft import log, sft_recipe
@@ -39,7 +40,8 @@ def recipes(data_sets: Callable[..., Dataset], tmp_path_factory: pytest.TempPath
     pairs = PairsRecipe(name="timing", seed=2)
     run_stages(prepare(pairs, chats, folder / "work"))
     build(pairs, chats, folder / "pairs", folder / "work", Display())
-    of_streams = sft_recipe(streams, model=SMALL, batch_size=3, micro_batch_size=1, steps=2, sharded=True)
+    tied = SMALL | {"config": TINY | {"tie_word_embeddings": True}}
+    of_streams = sft_recipe(streams, model=tied, batch_size=3, micro_batch_size=1, steps=2, sharded=True)
     dpo = dpo_recipe(folder / "sft", folder / "pairs", batch_size=3, micro_batch_size=1, steps=2, sharded=True)
     train_sft(of_streams, folder / "streams", Display())
     train_dpo(dpo, folder / "dpo", Display())
@@ -48,10 +50,13 @@ def recipes(data_sets: Callable[..., Dataset], tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def two(recipes: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two processes: one of each recipe, and `killed`, of `sft`, which SIGKILL ended after step 3."""
+    """Runs of two processes: of each recipe, `half` of `sft` in bf16, and `killed`, which SIGKILL ends after step 3."""
     folder = tmp_path_factory.mktemp("two")
     jobs = [Job.of(recipe, folder / Path(one).name) for one, recipe in recipes.items()]
-    launch([*jobs, Job.of(next(iter(recipes.values())), folder / "killed", stop_after=3, killed=True)], processes=2)
+    sft = next(iter(recipes.values()))
+    half = sft.model_copy(update={"optimization": sft.optimization.model_copy(update={"precision": "bf16"})})
+    killed = Job.of(sft, folder / "killed", stop_after=3, killed=True)
+    launch([*jobs, Job.of(half, folder / "half"), killed], processes=2)
     return folder
 
 
@@ -63,6 +68,14 @@ def test_two_devices_that_divide_a_model_learn_what_one_learns(recipes: Recipes,
     learned, expected = (load_model(folder).network.state_dict() for folder in (two / name, one))
     for weight in expected:
         torch.testing.assert_close(learned[weight], expected[weight], atol=1e-4, rtol=1e-3, msg=weight)
+
+
+def test_a_divided_model_learns_in_half_precision(recipes: Recipes, two: Path) -> None:
+    """With activations that are computed once more, as `bayling_sft` has them."""
+    for ours, theirs in zip(log(two / "half"), log(two / "sft"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=0.02)
+        assert ours["loss"] != theirs["loss"]
+    assert {weight.dtype for weight in load_file(two / "half" / "model.safetensors").values()} == {torch.float32}
 
 
 def test_each_device_keeps_half(recipes: Recipes, two: Path) -> None:
@@ -104,3 +117,5 @@ def test_a_gpu_without_bf16_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla V100")
     with pytest.raises(UserError, match=r"Tesla V100, has no bf16\. Set optimization.precision: fp32"):
         make_accelerator(tmp_path, sft_recipe("data", precision="bf16").optimization)
+    with pytest.raises(UserError, match=r"Tesla V100, has no bf16\. Set precision: fp32, of `talk`"):
+        load_model(tmp_path, "cuda", "bf16")

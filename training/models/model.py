@@ -24,7 +24,7 @@ from ...pipeline.storage.atomic import canonical_json, file_sha256
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
-from ..devices import DTYPES, leave_out_cudnn_attention, machine_bytes
+from ..devices import DTYPES, check_precision, leave_out_cudnn_attention, machine_bytes
 from ..recipe import Depth, Model, Precision
 from ..sequences import SequenceFormat
 from .depth import DepthShape
@@ -46,6 +46,8 @@ class DuplexModel:
 
 def load_model(folder: Path, device: str = "cpu", precision: Precision = "fp32") -> DuplexModel:
     """A model of `duplexgen train`. Raises UserError if the folder holds none, or one that is damaged or too large."""
+    if device == "cuda":
+        check_precision(precision, "precision: fp32, of `talk` by --precision")
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
     about = read_json(folder / ABOUT)

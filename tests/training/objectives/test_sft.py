@@ -159,18 +159,23 @@ def test_a_model_without_repeatable_kernels_is_told_what_to_do(folders, alone, t
         assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+NO_MEMORY = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"  # on a processor
+
+
 @pytest.mark.parametrize(
     ("where", "says"), [("accelerate.Accelerator.prepare", "for the model"), ("torch.optim.AdamW.step", "at step 0")]
 )
 def test_too_little_memory_is_told(folders, tmp_path, monkeypatch, where, says):
     """While the model is moved to the device, and while the first step allocates the optimizer's state."""
 
-    def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(NO_MEMORY), MemoryError()):
 
-    monkeypatch.setattr(where, full)
-    with pytest.raises(UserError, match=f"the device has no memory left .*{says}"):
-        train_sft(sft_recipe(*folders), tmp_path / "run", Display())
+        def full(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(where, full)
+        with pytest.raises(UserError, match=f"the device has no memory left .*{says}"):
+            train_sft(sft_recipe(*folders), tmp_path / "run", Display())
 
 
 def test_a_run_goes_on_with_less_memory(folders, alone, tmp_path):

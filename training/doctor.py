@@ -18,7 +18,7 @@ from ..pipeline.show.findings import Finding
 from .data import Batches, TrainingData
 from .devices import check_precision, machine_bytes
 from .memory import FP32, Sizes, memory, operations
-from .models.lora import adapt
+from .models.lora import adapt, new_ids
 from .models.model import outline
 from .packing import PackedData
 from .recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
@@ -115,8 +115,9 @@ def _outlined(recipe: Common, work: Work | None) -> PreTrainedModel:
         network = outline(configuration, work.format, depth) if work else _alone(configuration)
     except Exception as error:  # classes of transformers may raise any error for strange configurations
         raise UserError(f"{pretrained or config}: {str(error).splitlines()[0]} {MODEL_NEEDED}") from error
-    if recipe.lora and work and find_spec("peft"):
-        adapt(network, recipe.lora, work.format, recipe.seed, recipe.optimization.precision)
+    if recipe.lora and find_spec("peft"):
+        new = new_ids(work.format) if work else []
+        adapt(network, recipe.lora, new, recipe.seed, recipe.optimization.precision)
     return network
 
 

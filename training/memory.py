@@ -9,9 +9,10 @@ bf16 (e = 2). A divided model (`sharded`) has T / D where another one has T.
     working copies bf16 that is not divided: 2 T, because autocast keeps a copy of each weight that is trained.
                    Divided: what is put together at a time, e per weight of two layers and of all that is no layer
                    (embedding, head, depth transformer), and the gradients of the largest of these, e + 4 per weight
-    activations    per position: of each layer, f · hidden (f = 2 if what flows between layers is bf16: divided, or with
-                   `lora`; else 4), and what a layer keeps for its gradients, `kept` below: of all layers, or of one
-                   under gradient_checkpointing, which computes it once more
+    activations    per position and layer, what its gradients need: 2 · hidden · (4 + f + e) of its norms, of what is
+                   normed, normed and scaled (f = 2 if what flows between layers is bf16: divided, or with `lora`; else
+                   4), 2 · e · (queries + keys) of attention, and 4 · e · inner of its gated MLP. Under
+                   gradient_checkpointing, that of one layer, computed once more, and f · hidden of each
     logits         (12 + e) per id of the head and position: the logits, and in fp32 they, their softmax, and its
                    gradients; of as many positions as heads.py computes at once. The same per code and codebook of
                    streams
@@ -52,8 +53,8 @@ class Stack:
     def kept(self, compute: int, flow: int) -> int:
         """Bytes that one layer keeps per position for its gradients. compute, flow: bytes per number."""
         norms = 2 * self.hidden * (FP32 + flow + compute)
-        attention = compute * (4 * self.queries + 2 * self.keys)
-        mlp = compute * 4 * self.inner
+        attention = 2 * compute * (self.queries + self.keys)
+        mlp = 4 * compute * self.inner
         return self.steps * (norms + attention + mlp)
 
     def flow(self, flow: int) -> int:
@@ -150,7 +151,7 @@ def memory(sizes: Sizes, recipe: Common, longest: int, devices: int, sides: int 
         gradients=FP32 * sizes.trained / parts,
         optimizer=2 * FP32 * sizes.trained / parts,
         copies=_copies(sizes, compute, divided),
-        activations=positions * (of_layers + (max(kept) if settings.gradient_checkpointing else sum(kept))),
+        activations=positions * (of_layers + max(kept) if settings.gradient_checkpointing else sum(kept)),
         logits=(LOSS_COPIES * FP32 + compute) * (at_once * sizes.head + positions * sizes.codes),
     )
 

@@ -65,10 +65,11 @@ def kept_bytes(config: dict[str, Any], precision: str, flow: str, checkpointing:
     if checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
     own = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    shapes = {shape for weight in network.parameters() for shape in (weight.shape, weight.T.shape)}  # of copies in bf16
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if (place := tensor.untyped_storage().data_ptr()) not in own:
+        if (place := tensor.untyped_storage().data_ptr()) not in own and tensor.shape not in shapes:
             kept[place] = tensor  # it stays, so that no other tensor gets its place
         return tensor
 
@@ -107,8 +108,19 @@ def test_operations_are_those_that_torch_counts(checkpointing: bool) -> None:
     network = network_of(LLAMA)
     if checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
+    recipe = recipe_of(gradient_checkpointing=checkpointing)
+    without_attention = operations(Sizes.of(network), recipe, ROWS * LENGTH, mean_length=0)
+    # Of a layer that is computed once more, torch leaves out the last product.
+    assert without_attention == pytest.approx(counted(network), rel=0.1 if checkpointing else 0.01)
+    if checkpointing:
+        return
+    with_attention = operations(Sizes.of(network), recipe, ROWS * LENGTH, LENGTH)
+    # torch does not count its attention for processors; this one it counts, of all positions, not only earlier ones.
+    attention = counted(network_of(LLAMA | {"attn_implementation": "eager"})) - counted(network)
+    assert 2 * (with_attention - without_attention) == pytest.approx(attention, rel=0.01)
+
+
+def counted(network: Any) -> int:
     with FlopCounterMode(display=False) as counter:
         run(network).backward()
-    sizes = Sizes.of(network)
-    reckoned = operations(sizes, recipe_of(gradient_checkpointing=checkpointing), ROWS * LENGTH, LENGTH)
-    assert reckoned == pytest.approx(counter.get_total_flops(), rel=0.1)
+    return int(counter.get_total_flops())

@@ -20,11 +20,10 @@ from ..sequences import SequenceFormat
 from .streams import StreamsForCausalLM
 
 
-def adapt(
-    network: PreTrainedModel, lora: Lora, sequence_format: SequenceFormat, seed: int, precision: Precision
-) -> Callable[[], None]:
+def adapt(network: PreTrainedModel, lora: Lora, new: list[int], seed: int, precision: Precision) -> Callable[[], None]:
     """Freeze a network, in the precision it computes in, and add the weights that are trained, in fp32.
 
+    new: ids whose rows in the embedding and the head are trained whole, as `new_ids` gives them.
     Returns what makes it a plain network again: it adds the changes to the weights, in fp32 and on the processor.
     Raises UserError if peft is not installed, or if the model has no such layers.
     """
@@ -33,12 +32,11 @@ def adapt(
     except ImportError as error:
         raise UserError(f"`lora` needs the package peft ({error}): pip install 'duplexgen[train]'") from error
     adapted = network.backbone if isinstance(network, StreamsForCausalLM) else network
-    rows = new_ids(sequence_format)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         target_modules=lora.targets or "all-linear",
-        trainable_token_indices=dict.fromkeys(_tables(adapted), rows) if rows else None,
+        trainable_token_indices=dict.fromkeys(_tables(adapted), new) if new else None,
     )
     torch.manual_seed(seed)
     try:

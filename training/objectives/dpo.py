@@ -21,7 +21,7 @@ from ..devices import explained_kernels
 from ..live.modes import can_talk
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, put_on_devices
 from ..models.heads import allow_pieces
-from ..models.lora import adapt
+from ..models.lora import adapt, new_ids
 from ..models.model import ABOUT, DuplexModel, check_length, load_model, model_files
 from ..recipe import DPORecipe
 from ..run import open_run
@@ -112,7 +112,9 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         objective = DPO(recipe, data.format, accelerator.device)
         network = model.network
-        merge = adapt(network, recipe.lora, data.format, recipe.seed, settings.precision) if recipe.lora else None
+        merge = None
+        if recipe.lora:
+            merge = adapt(network, recipe.lora, new_ids(data.format), recipe.seed, settings.precision)
         allow_pieces(network, settings.micro_batch_size * len(SIDES) * data.longest)
         network = put_on_devices(network, accelerator, settings)
         loop = Loop(out, settings, batches, accelerator)

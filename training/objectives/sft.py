@@ -14,7 +14,7 @@ from ..data import Batches, Row, TrainingData
 from ..live.modes import can_talk
 from ..loop import Loop, Micro, make_accelerator, put_on_devices
 from ..models.heads import allow_pieces
-from ..models.lora import adapt
+from ..models.lora import adapt, new_ids
 from ..models.model import check_length, model_files, start
 from ..models.streams import StreamsForCausalLM, check_packing
 from ..packing import PackedData
@@ -78,7 +78,9 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         rows = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
         batches = Batches(rows, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         objective = SFT(recipe, sequence_format, accelerator.device)
-        merge = adapt(network, recipe.lora, data.format, recipe.seed, settings.precision) if recipe.lora else None
+        merge = None
+        if recipe.lora:
+            merge = adapt(network, recipe.lora, new_ids(data.format), recipe.seed, settings.precision)
         allow_pieces(network, settings.micro_batch_size * rows.longest)
         network = put_on_devices(network, accelerator, settings)
         Loop(out, settings, batches, accelerator).run(network, objective, display)

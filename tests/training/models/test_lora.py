@@ -76,7 +76,7 @@ def test_merging_changes_no_logits(data_sets: Any, tied: bool) -> None:
     sequence_format = SequenceFormat.read(data_sets("turn_taking").path)
     network = start_from_config(TINY | {"tie_word_embeddings": tied}, sequence_format, seed=0)
     names = set(network.state_dict())
-    merge = adapt(network, Lora(rank=2), sequence_format, 0, "fp32")
+    merge = adapt(network, Lora(rank=2), new_ids(sequence_format), 0, "fp32")
     for weight in network.parameters():
         if weight.requires_grad:
             torch.nn.init.normal_(weight, std=0.1)
@@ -91,7 +91,7 @@ def test_the_depth_transformer_of_streams_is_trained_whole(data_sets: Any) -> No
     folder = data_sets("turn_taking", name="flm", layout=LAYOUTS["flm"]).path
     sequence_format = SequenceFormat.read(folder)
     network = start(Model.model_validate(SMALL), folder, sequence_format, seed=0)
-    adapt(network, ONE, sequence_format, 0, "bf16")
+    adapt(network, ONE, new_ids(sequence_format), 0, "bf16")
     for name, weight in network.named_parameters():
         is_new = not name.startswith("backbone.") or "lora_" in name or "trainable_tokens" in name
         assert weight.requires_grad == is_new, name
@@ -102,14 +102,14 @@ def test_layers_that_are_not_there_are_told(data_sets: Any) -> None:
     sequence_format = SequenceFormat.read(data_sets("turn_taking").path)
     network = start_from_config(TINY, sequence_format, seed=0)
     with pytest.raises(UserError, match=r"lora\.targets: .*query_key_value.* Expected names of linear layers"):
-        adapt(network, Lora(targets=["query_key_value"]), sequence_format, 0, "fp32")
+        adapt(network, Lora(targets=["query_key_value"]), new_ids(sequence_format), 0, "fp32")
 
 
 def test_peft_is_asked_for_by_who_needs_it(data_sets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sequence_format = SequenceFormat.read(data_sets("turn_taking").path)
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UserError, match=r"needs the package peft .*pip install 'duplexgen\[train\]'"):
-        adapt(start_from_config(TINY, sequence_format, seed=0), ONE, sequence_format, 0, "fp32")
+        adapt(start_from_config(TINY, sequence_format, seed=0), ONE, new_ids(sequence_format), 0, "fp32")
 
 
 def test_few_weights_are_not_divided() -> None:

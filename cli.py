@@ -59,6 +59,12 @@ Model = Annotated[Path, typer.Argument(parser=path, help="Use this model, made b
 Temperature = Annotated[
     float, typer.Option(min=0, max=100, help="Sample at this temperature; 0 takes the most likely token.")
 ]
+TopP = Annotated[
+    float,
+    typer.Option(
+        min=0.001, max=1, help="Sample from the likeliest tokens that have this probability together; 1: from all."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Sample with this seed.")]
 Precision = Annotated[
     Literal["fp32", "bf16"],
@@ -123,17 +129,27 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
 def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
     """Say what a recipe needs and this machine lacks: packages, weights, voices, a GPU, an endpoint, room on the disk.
 
-    Loads no model. Exits with 1 if something is missing.
+    Of a training recipe it also says how much memory and time training takes, on 1, 8 and 32 GPUs. Loads no model.
+    Exits with 1 if something is missing.
     """
-    from .pipeline.commands.doctor import examine
+    from .training.recipe import is_training
 
     def places(name: str) -> tuple[Path, Path]:
         target = _out(out, name)
         return target, _work(work, target)
 
+    if is_training(recipe):
+        _needs_training()
+        from .training.doctor import examine as examine_training
+
+        findings = examine_training(recipe)
+    else:
+        from .pipeline.commands.doctor import examine
+
+        findings = examine(recipe, places)
     well = True
-    for finding in examine(recipe, places):
-        say_line(f"{'ok     ' if finding.is_well else 'MISSING'}  {finding.part:10} {finding.says}")
+    for finding in findings:
+        say_line(str(finding))
         well &= finding.is_well
     raise typer.Exit(0 if well else 1)
 
@@ -230,6 +246,7 @@ def talk(
         typer.Option(min=0, max=600, help="Listen to this many seconds of silence after the recording."),
     ] = 8.0,
     temperature: Temperature = 0.8,
+    top_p: TopP = 1.0,
     seed: Seed = 0,
     precision: Precision = "fp32",
     decoder: Annotated[
@@ -264,8 +281,8 @@ def talk(
         say_line(f"{user}: resampled from {own_rate} to {rate} Hz")
     samples = with_silence(recording, silence, duplex.format)
     with Display().counting("blocks", len(samples) // block_samples) as report:
-        conversation = run(duplex, samples, temperature, seed, report)
-    about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "seed": seed}
+        conversation = run(duplex, samples, temperature, seed, report, top_p)
+    about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "top_p": top_p, "seed": seed}
     for line in transcript(write(conversation, duplex, about, folder)):
         say_line(line)
     took_s = conversation.took_s
@@ -307,9 +324,9 @@ def evaluate(
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
 
     Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
-    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `precision`, `decoder`, `keep_audio`,
-    `transcripts`, `judge` and `answers`. Two recipes ship: `timing`, and `content`, which also rates the words of the
-    replies.
+    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `top_p`, `precision`, `decoder`,
+    `keep_audio`, `transcripts`, `judge`, `answers` and `tables`. Three recipes ship: `timing`, `content`, which also
+    rates the words of the replies, and `paper`, whose tables have the figures beside those of BayLing-Duplex.
     """
     _needs_training()
     from .pipeline.recipe.file import load
@@ -318,15 +335,42 @@ def evaluate(
     from .training.metrics.evaluation import evaluate as run
     from .training.metrics.evaluation_report import problems, table
     from .training.metrics.items import Settings
+    from .training.metrics.paper import tables
     from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
     content, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
     folder = _out(out, f"evaluation/{model.resolve().name}")
     result = run(model, evalset, folder, Settings(content, limit, batch, inference_device()), Display())
     Console().print(table(result))
+    for one in tables(result, content.tables) if content.tables else ():
+        Console().print(one)
     for line in problems(result):
         say_line(line)
     say_line(f"{folder}: evaluation.json, timing.png")
+
+
+@app.command()
+def questions(
+    file: Annotated[
+        Path, typer.Argument(parser=path, help="Read this question set as it is published.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path, help="Write to this folder. Default: questions/ and the file's name.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Make a published question set ready for `build` and `evaluate`: Llama Questions, Web Questions, AlpacaEval.
+
+    Reads .json, .jsonl, .parquet and .csv. Writes `questions/`, a source of the shape `alpaca`, and `answers.jsonl`,
+    which `answers:` of an evaluation recipe names.
+    """
+    from .training.metrics.questions import summary, write
+
+    folder = _out(out or Path("questions") / file.stem, "")
+    for line in summary(write(file, folder), folder):
+        say_line(line)
 
 
 def _needs_training() -> None:

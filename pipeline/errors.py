@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # which has no error of its own where the machine has no memory left
 DEVICE_WORDS = (
     "CUDA",
     "CUBLAS",
@@ -14,7 +15,7 @@ DEVICE_WORDS = (
     "cuFFT",
     "out of memory",
     "unable to find an engine to execute this computation",  # cuDNN: a convolution has no memory to work in
-    "DefaultCPUAllocator",
+    CPU_ALLOCATOR,
 )
 
 
@@ -52,10 +53,14 @@ def is_of_the_machine(error: Exception) -> bool:
 
 @contextmanager
 def enough_memory(what_to_do: str) -> Iterator[None]:
-    """Turn torch's error for a device without free memory into a UserError that says what to do."""
+    """Turn errors for a device or a machine without free memory into a UserError that says what to do."""
     import torch
 
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(f"the device has no memory left ({str(error).splitlines()[0]}) {what_to_do}") from error
+    except (RuntimeError, MemoryError) as error:
+        of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or CPU_ALLOCATOR in str(error)
+        if not of_memory:
+            raise
+        first, *_ = str(error).splitlines() or ["out of memory"]
+        raise UserError(f"the device has no memory left ({first}) {what_to_do}") from error

@@ -4,8 +4,10 @@ import re
 import shutil
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from pydantic import ValidationError
+from torch import nn
 
 from ..pipeline.dataset.reader import read_json
 from ..pipeline.errors import UserError
@@ -13,6 +15,7 @@ from ..pipeline.recipe.file import described
 from ..pipeline.recipe.sections import Section
 from ..pipeline.storage.atomic import explained, file_sha256, sync, write_json
 from .models.saving import saved
+from .states import read_random, read_state, write_random, write_state
 
 RECORD = "checkpoint.json"
 KEPT = 2
@@ -27,11 +30,18 @@ class Record(Section):
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a training run: `step-00000200` and so on, the newest two."""
+    """The folder `checkpoints/` of a training run: `step-00000200` and so on, the newest two.
 
-    def __init__(self, folder: Path, accelerator: Accelerator) -> None:
+    A run continues from them on any number of devices, whether they divide the model or not.
+    """
+
+    def __init__(
+        self, folder: Path, accelerator: Accelerator, network: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
         self.folder = folder
         self.accelerator = accelerator
+        self.network = accelerator.unwrap_model(network)
+        self.optimizer = optimizer
 
     def steps(self) -> list[int]:
         """Steps after which there is a checkpoint, ascending."""
@@ -44,9 +54,12 @@ class Checkpoints:
         temporary = target.with_name(f".{target.name}.tmp")
         if self.accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)
+            with explained(self.folder):
+                temporary.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
         with saved(temporary):
-            self.accelerator.save_state(str(temporary), safe_serialization=True)
+            write_state(self.network, self.optimizer, temporary, self._index, self.accelerator.num_processes)
+            write_random(temporary, self._index)
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 files = sorted(path for path in temporary.rglob("*") if path.is_file())
@@ -79,8 +92,19 @@ class Checkpoints:
             path = folder / name
             if not path.is_file() or file_sha256(path) != expected:
                 raise UserError(f"{path} is missing or is not what was written: {_damaged(folder)}")
-        self.accelerator.load_state(str(folder))
+        try:
+            read_state(self.network, self.optimizer, folder)
+        except KeyError as error:
+            raise UserError(
+                f"{folder} has no {error.args[0]}, or another version wrote it: {_damaged(folder)}"
+            ) from None
+        read_random(folder, self._index)
         return steps[-1]
+
+    @property
+    def _index(self) -> int:
+        index: int = self.accelerator.process_index
+        return index
 
 
 def _record(folder: Path) -> Record:

@@ -18,6 +18,24 @@ def inference_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def machine_bytes() -> int:
+    """The memory of this machine, without that of GPUs."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_precision(precision: Precision, instead: str) -> None:
+    """Raise UserError if there is a GPU and it has no bf16 of its own: torch would imitate it, many times as slow.
+
+    instead: what to set.
+    """
+    if (
+        precision == "bf16"
+        and torch.cuda.is_available()
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise UserError(f"the GPU, {torch.cuda.get_device_name()}, has no bf16. Set {instead}.")
+
+
 def choose_training_kernels(repeatable: bool) -> None:
     """Choose the kernels of this process.
 
@@ -43,6 +61,20 @@ def explained_kernels() -> Iterator[None]:
             f"this model cannot be trained repeatably on this device: {str(error).partition(', but you set')[0]}. "
             "Set optimization.repeatable: false in the recipe and run the same command again."
         ) from error
+
+
+def check_no_other_fsdp() -> None:
+    """Raise UserError if accelerate's settings ask it to divide the model: the recipe does that."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true"):
+        raise UserError(
+            "accelerate's settings ask for FSDP, and here the recipe divides a model: set optimization.sharded: true, "
+            "and start it without --use_fsdp (`accelerate launch --multi_gpu -m duplexgen train …`)."
+        )
+
+
+def num_processes() -> int:
+    """How many processes `accelerate launch` has started, on all machines."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first_process() -> bool:

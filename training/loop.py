@@ -1,6 +1,7 @@
 """Optimizes any objective over batches: accumulation, schedule, checkpoints, logs.
 
-It runs on one device, or on several if `accelerate launch` starts it (DDP, FSDP).
+It runs on one device, or on several if `accelerate launch` starts it: each has the whole model (DDP), or a part of it
+(FSDP 2, `optimization.sharded`).
 """
 
 import json
@@ -14,21 +15,30 @@ from time import monotonic
 from typing import Protocol
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from transformers import PreTrainedModel, get_cosine_with_min_lr_schedule_with_warmup
 
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.show.progress import Display
 from .checkpoints import Checkpoints
 from .data import Batches, Row
-from .devices import choose_training_kernels, explained_kernels
+from .devices import (
+    check_no_other_fsdp,
+    check_precision,
+    choose_training_kernels,
+    explained_kernels,
+    num_processes,
+)
 from .recipe import Optimization
+from .sharding import divide_again, is_sharded, shard, whole_norm
 
 LOG = "log.jsonl"
 LESS_MEMORY = (
     "A smaller micro_batch_size takes less memory and changes results only by rounding; gradient_checkpointing: true "
-    "takes still less. Change the recipe and run the same command again: it continues from the newest checkpoint."
+    "takes still less, and so does sharded: true on several devices. Change the recipe and run the same command again: "
+    "it continues from the newest checkpoint."
 )
 Micro = Sequence[Row | None]  # None fills up a device's share to the length of the others
 
@@ -67,9 +77,11 @@ class Loop:
     def run(self, network: PreTrainedModel, objective: Objective, display: Display) -> None:
         """Train, starting at the newest checkpoint. `network` comes from `put_on_devices`."""
         settings = self.optimization
-        optimizer = self.accelerator.prepare(_optimizer(network, settings))
-        checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator)
-        start = checkpoints.restore()
+        divide_again(network)  # DPO's reference has run it
+        optimizer = _optimizer(network, settings)
+        checkpoints = Checkpoints(self.folder / "checkpoints", self.accelerator, network, optimizer)
+        with enough_memory(f"for the newest checkpoint. {LESS_MEMORY}"):
+            start = checkpoints.restore()
         schedule = self._schedule(optimizer, start)
         network.train()
         rows = self.batches.from_step(start)
@@ -106,11 +118,11 @@ class Loop:
         own_rows = batch[self.accelerator.process_index :: world]
         totals = self.sum(objective.totals(own_rows))
         report = torch.zeros(2, len(objective.names) + 1, device=self.accelerator.device)
-        micros = list(self._micro_batches(own_rows))
+        micros, sharded = list(self._micro_batches(own_rows)), is_sharded(network)
         for index, micro in enumerate(micros):
-            # Under FSDP no_sync would keep whole gradients on each device.
-            last = index == len(micros) - 1 or self.accelerator.distributed_type == DistributedType.FSDP
-            with nullcontext() if last else self.accelerator.no_sync(network):
+            # A divided model would keep whole gradients on each device until they are summed.
+            summed = sharded or index == len(micros) - 1
+            with nullcontext() if summed else self.accelerator.no_sync(network):
                 loss, sums = objective.loss(network, micro, totals)
                 self.accelerator.backward(loss * world)  # devices' gradients are averaged
             report[0, -1] += loss.detach()
@@ -142,9 +154,11 @@ class Loop:
             yield from self._micro_batches(new[self.accelerator.process_index :: self.accelerator.num_processes])
 
     def _clip(self, network: nn.Module) -> float:
-        limit = self.optimization.max_grad_norm or math.inf
-        norm = self.accelerator.clip_grad_norm_(network.parameters(), limit)
-        return float(norm) if norm is not None else 0.0
+        """Scale the gradients so that their norm is at most the recipe's; returns the norm before that."""
+        weights = [weight for weight in network.parameters() if weight.grad is not None]
+        norm = whole_norm(get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
+        clip_grads_with_norm_(weights, self.optimization.max_grad_norm or math.inf, norm)
+        return float(norm)
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all devices."""
@@ -156,25 +170,37 @@ class Loop:
 def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
     """Raises UserError if the device cannot do what the recipe asks for."""
     choose_training_kernels(optimization.repeatable)
-    precision = "bf16" if optimization.precision == "bf16" else "no"
+    check_precision(optimization.precision, "optimization.precision: fp32")
+    check_no_other_fsdp()
+    sharded = optimization.sharded and num_processes() > 1
+    precision = "bf16" if optimization.precision == "bf16" and not sharded else "no"  # a divided model has its own way
     try:
         return Accelerator(mixed_precision=precision, log_with="tensorboard", project_dir=str(folder))
     except ValueError as error:
         raise UserError(f"{error}. If the device has no bf16, set optimization.precision: fp32.") from error
 
 
-def put_on_devices(network: PreTrainedModel, accelerator: Accelerator) -> PreTrainedModel:
+def put_on_devices(network: PreTrainedModel, accelerator: Accelerator, settings: Optimization) -> PreTrainedModel:
     """The network on the accelerator's devices, ready to train. Raises UserError if a device has no room for it."""
+    if settings.gradient_checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     with enough_memory(
-        "for the model: training takes four times the memory of its weights in fp32. FSDP divides it among devices."
+        "for the model: training takes four times the memory of its weights in fp32. optimization.sharded: true "
+        "divides it among devices, and `lora` trains few weights; `duplexgen doctor` tells how much each takes."
     ):
+        if settings.sharded and accelerator.num_processes > 1:
+            return shard(network, accelerator.device, settings.precision)
         prepared: PreTrainedModel = accelerator.prepare(network)
     return prepared
 
 
 def _optimizer(network: nn.Module, settings: Optimization) -> torch.optim.Optimizer:
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    groups = [
+        {"params": weights, "initial_lr": settings.learning_rate}
+    ]  # where the schedule of a run that goes on looks
     return torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        groups, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
     )
 
 

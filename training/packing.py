@@ -63,6 +63,11 @@ class PackedData:
         return self.data.columns
 
     @property
+    def longest(self) -> int:
+        """Columns of a pack, at most."""
+        return self.limit
+
+    @property
     def num_rows(self) -> int:
         return self.groups[-1][-1].rows.stop
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..pipeline.recipe.file import RECIPES
+from ..pipeline.errors import UserError
+from ..pipeline.recipe.file import RECIPES, RecipeFile, find, read
 from ..pipeline.recipe.sections import Name, Section, Seed, Share
 from ..pipeline.storage.model_files import check_numbers
 from ..pipeline.storage.paths import PathText
@@ -86,6 +87,17 @@ class Weights(Section):
         return self
 
 
+class Lora(Section):
+    """Low-rank changes of linear layers are trained, not all weights, and added to them when the model is written.
+
+    The rows of states and codes in the embedding and the head are trained whole, because they are new to the model.
+    """
+
+    rank: Annotated[int, Field(gt=0, le=10_000)] = 16
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = 32.0  # a change counts alpha / rank times
+    targets: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None  # layers; null: all linear ones
+
+
 class Optimization(Section):
     """A learning rate that rises over `warmup_share` of the steps and falls along a cosine; AdamW."""
 
@@ -102,6 +114,9 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
+    sharded: bool = (
+        False  # several devices: each has a part of weights, gradients and AdamW's figures (FSDP 2), not all
+    )
     repeatable: bool = True  # the same bits each time; false for a model with an operation that has no such kernel
     checkpoint_every: Count = 200  # steps
     shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
@@ -137,7 +152,14 @@ class Common(Section):
     mix: Literal["all", "equal"] = "all"  # rows per epoch: all, or of each data set as many as the smallest has
     weights: Weights = Weights()
     normalize: Normalization = "by_weight"
+    lora: Lora | None = None  # null: all weights are trained
     optimization: Optimization
+
+    @model_validator(mode="after")
+    def one_way_to_save_memory(self) -> "Common":
+        if self.lora and self.optimization.sharded:
+            raise ValueError("lora trains few weights, and each device has them all: set optimization.sharded: false")
+        return self
 
     @property
     def data_folders(self) -> list[Path]:
@@ -162,3 +184,21 @@ class DPORecipe(Common):
         if value.pack_columns is not None:
             raise ValueError("pairs are not packed, because each has a likelihood of its own: remove pack_columns")
         return value
+
+
+def is_training(name: str) -> bool:
+    """Whether a recipe, by its file or by the name of one that ships, is one of training."""
+    return _keys(name, RECIPES) is None and (file := _keys(name, TRAINING_RECIPES)) is not None and _trains(file)
+
+
+def _keys(name: str, folder: Path) -> RecipeFile | None:
+    """The recipe as one of those that ship in `folder`, or None."""
+    try:
+        file = read(find(name, folder), folder)
+    except UserError:
+        return None
+    return None if folder == RECIPES and _trains(file) else file
+
+
+def _trains(file: RecipeFile) -> bool:
+    return "optimization" in file.raw

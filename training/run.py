@@ -1,7 +1,7 @@
 """The folder of a training run: which recipe and data it belongs to, and the finished model."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,15 @@ from torch import nn
 
 from ..pipeline import __version__
 from ..pipeline.dataset.reader import read_json
-from ..pipeline.errors import UserError
+from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.storage.atomic import explained, locked, sync, write_json
 from .models.model import ABOUT, save_model
 from .recipe import Common
+from .sharding import whole_state
 
 RUN = "run.json"
 # Keys of `optimization` that change results only by rounding (and dropout): a run may continue with other values.
-FREE = {"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "repeatable"}
+FREE = {"micro_batch_size", "gradient_checkpointing", "sharded", "checkpoint_every", "repeatable"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,21 @@ class Run:
     def is_finished(self) -> bool:
         return (self.folder / ABOUT).exists()
 
-    def finish(self, network: nn.Module, data_set: Path) -> None:
+    def finish(self, network: nn.Module, data_set: Path, merge: Callable[[], None] | None = None) -> None:
         """Write the model beside the checkpoints; training.json, which says that it is whole, comes last.
 
-        data_set: its vocabulary is the model's.
+        data_set: its vocabulary is the model's. merge: what `lora.adapt` returned.
         """
         accelerator = self.accelerator
         staging = self.folder / ".model.tmp"
-        state = accelerator.get_state_dict(network)
+        plain = accelerator.unwrap_model(network)
+        with enough_memory("to put the trained model together: the last checkpoint is safe."):
+            if merge:
+                merge()
+            state = whole_state(plain, accelerator.is_main_process)
         if accelerator.is_main_process:
             shutil.rmtree(staging, ignore_errors=True)
-            save_model(accelerator.unwrap_model(network), state, data_set, staging)
+            save_model(plain, state, data_set, staging)
             with explained(self.folder):
                 for file in staging.iterdir():
                     file.replace(self.folder / file.name)
@@ -84,6 +89,7 @@ def _identity(about: dict[str, Any]) -> dict[str, Any]:
     recipe = about.get("recipe")
     recipe = dict(recipe) if isinstance(recipe, dict) else {}
     recipe.pop("description", None)
+    recipe = {key: value for key, value in recipe.items() if value is not None}  # a key that an older version lacks
     optimization = recipe.get("optimization")
     settings = optimization if isinstance(optimization, dict) else {}
     recipe["optimization"] = {key: value for key, value in settings.items() if key not in FREE}

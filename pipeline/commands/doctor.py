@@ -4,13 +4,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset.recipe import Recipe
 from ..errors import UserError
 from ..recipe.file import RecipeFile
 from ..rewriting.rewriters import REWRITERS
+from ..show.findings import Finding
 from ..speech.engines import ENGINES
 from ..stages.speech import SpeechStage
 from ..storage.places import check_places, deepest
@@ -22,15 +22,6 @@ SPEECH_GB_PER_HOUR = 0.1  # FLAC at 24 kHz, one channel: 61 to 96 MB measured
 AUDIO_GB_PER_HOUR = 0.06  # of dialogue as FLAC at 16 kHz, two channels: 54 to 61 MB measured
 TOKENS_GB_PER_HOUR = 0.001  # of dialogue without audio: 0.4 to 0.8 MB measured
 LEAST_FREE_GB = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check."""
-
-    part: str
-    is_well: bool
-    says: str
 
 
 def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:

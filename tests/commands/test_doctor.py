@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from benchmarks.replay import Replay
-from duplexgen.pipeline.commands.doctor import Finding, examine
+from duplexgen.pipeline.commands.doctor import examine
 from duplexgen.pipeline.recipe.file import RECIPES
+from duplexgen.pipeline.show.findings import Finding
 from duplexgen.pipeline.speech.engines import ENGINES
 from tests.command import duplexgen
 

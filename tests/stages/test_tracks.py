@@ -19,8 +19,8 @@ from duplexgen.pipeline.dataset.rows import read_events
 from duplexgen.pipeline.dataset.schema import track_schema
 from duplexgen.pipeline.dialogue import FIGURES, Event, Timeline, Track
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.stages import tracks
 from duplexgen.pipeline.making.stage import stage_key
+from duplexgen.pipeline.stages import tracks
 from duplexgen.pipeline.stages.rows import SPEECH, read_speech_row
 from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.speech import SpeechStage

@@ -62,18 +62,29 @@ class Interleaved:
         return spans
 
     def stream(
-        self, model: DuplexModel, dialogue_ids: Sequence[str], temperature: float = TEMPERATURE, seed: int = 0
+        self,
+        model: DuplexModel,
+        dialogue_ids: Sequence[str],
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        top_p: float = 1.0,
     ) -> Stream:
-        return InterleavedStream(model, self.layout, dialogue_ids, temperature, seed)
+        return InterleavedStream(model, self.layout, dialogue_ids, temperature, seed, top_p)
 
 
 class InterleavedStream:
     """See `Stream`. Text slots hold only text and states, audio slots only audio."""
 
     def __init__(
-        self, model: DuplexModel, layout: Bayling, dialogue_ids: Sequence[str], temperature: float, seed: int
+        self,
+        model: DuplexModel,
+        layout: Bayling,
+        dialogue_ids: Sequence[str],
+        temperature: float,
+        seed: int,
+        top_p: float = 1.0,
     ) -> None:
-        self.temperature = temperature
+        self.temperature, self.top_p = temperature, top_p
         self._layout, self._network = layout, model.network
         device = model.network.device
         text, audio = sampled_ids(layout.vocabulary)
@@ -97,7 +108,7 @@ class InterleavedStream:
         block = []
         for place, allowed in enumerate(self._allowed):
             logits = self._logits(pending)[:, allowed]
-            pending = allowed[choose(logits, self.temperature, uniforms[:, place])].unsqueeze(1)
+            pending = allowed[choose(logits, self.temperature, uniforms[:, place], self.top_p)].unsqueeze(1)
             block.append(pending)
         check_finite(logits)
         self._pending = pending

@@ -38,6 +38,7 @@ def converse(
     user: NDArray[np.int16],
     temperature: float = TEMPERATURE,
     seed: int = 0,
+    top_p: float = 1.0,
 ) -> Iterator[Block]:
     """The blocks of dialogues whose users say `user`, int16 [dialogues, samples] at the model's rate, whole blocks.
 
@@ -50,7 +51,7 @@ def converse(
     if user.shape[1] % size:
         raise ValueError(f"{user.shape[1]} samples are no whole number of blocks of {size}")
     check_length(model, user.shape[1] // size)
-    stream = mode.stream(model, dialogue_ids, temperature, seed)
+    stream = mode.stream(model, dialogue_ids, temperature, seed, top_p)
     return (_block(stream, encoder, decoder, user[:, at : at + size]) for at in range(0, user.shape[1], size))
 
 

@@ -67,19 +67,30 @@ class Parallel:
         return spans
 
     def stream(
-        self, model: DuplexModel, dialogue_ids: Sequence[str], temperature: float = TEMPERATURE, seed: int = 0
+        self,
+        model: DuplexModel,
+        dialogue_ids: Sequence[str],
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        top_p: float = 1.0,
     ) -> Stream:
-        return ParallelStream(model, self.layout, dialogue_ids, temperature, seed)
+        return ParallelStream(model, self.layout, dialogue_ids, temperature, seed, top_p)
 
 
 class ParallelStream:
     """See `Stream`. A block is one frame. Its text is that of the column which the frame completes."""
 
     def __init__(
-        self, model: DuplexModel, layout: Streams, dialogue_ids: Sequence[str], temperature: float, seed: int
+        self,
+        model: DuplexModel,
+        layout: Streams,
+        dialogue_ids: Sequence[str],
+        temperature: float,
+        seed: int,
+        top_p: float = 1.0,
     ) -> None:
         assert isinstance(model.network, StreamsForCausalLM), "models of streams are made as such"
-        self.temperature = temperature
+        self.temperature, self.top_p = temperature, top_p
         self._network, self._layout = model.network, layout
         self._text = sampled_text(layout).to(model.network.device)
         self._uniforms = Uniforms(seed, dialogue_ids, 1 + layout.codebooks, model.network.device)
@@ -110,11 +121,13 @@ class ParallelStream:
         logits, hidden = output.text_logits[:, -1], output.hidden[:, -1]
         check_finite(logits)
         uniforms = self._uniforms.draw()
-        self._next_text = self._text[choose(logits[:, self._text], self.temperature, uniforms[:, 0])]
+        self._next_text = self._text[choose(logits[:, self._text], self.temperature, uniforms[:, 0], self.top_p)]
         codes = self._network.depth.generate(
             hidden,
             self._next_text,
-            lambda of_book, book: choose(of_book[:, : self._codes], self.temperature, uniforms[:, 1 + book]),
+            lambda of_book, book: choose(
+                of_book[:, : self._codes], self.temperature, uniforms[:, 1 + book], self.top_p
+            ),
         )
         if self._steps < self._layout.section.acoustic_delay:  # as in column 1 of a row: no frame has ended yet
             codes[:, 1:] = self._layout.vocabulary.audio.pad

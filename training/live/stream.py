@@ -77,9 +77,14 @@ class Mode(Protocol):
         ...
 
     def stream(
-        self, model: DuplexModel, dialogue_ids: Sequence[str], temperature: float = TEMPERATURE, seed: int = 0
+        self,
+        model: DuplexModel,
+        dialogue_ids: Sequence[str],
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        top_p: float = 1.0,
     ) -> Stream:
-        """temperature: 0 takes the likeliest id."""
+        """temperature: 0 takes the likeliest id. top_p: see `choose`."""
         ...
 
 
@@ -96,17 +101,29 @@ class Uniforms:
         return torch.from_numpy(uniforms).to(self._device)
 
 
-def choose(logits: Tensor, temperature: float, uniforms: Tensor) -> Tensor:
+def choose(logits: Tensor, temperature: float, uniforms: Tensor, top_p: float = 1.0) -> Tensor:
     """Places [rows] in logits [rows, ids]: the inverse of the cumulative distribution at uniforms [rows] in [0, 1).
 
+    top_p: only the likeliest ids are drawn, as few as have this probability together; 1 draws from all.
     It computes in float64, so that a sum over a large vocabulary keeps its small terms.
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
-    cumulative = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
+    probabilities = torch.softmax(logits.double() / temperature, dim=-1)
+    if top_p < 1:
+        probabilities = _nucleus(probabilities, top_p)
+    cumulative = probabilities.cumsum(dim=-1)
     thresholds = (uniforms * cumulative[:, -1]).unsqueeze(1)
     # right=True: an id of probability 0 spans no interval and is never taken
     return torch.searchsorted(cumulative, thresholds, right=True).squeeze(1).clamp(max=logits.shape[1] - 1)
+
+
+def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+    """The probabilities [rows, ids], 0 for all but the likeliest that have `top_p` together; one at least is kept."""
+    ordered, places = probabilities.sort(dim=-1, descending=True, stable=True)
+    kept = ordered.cumsum(dim=-1) - ordered < top_p  # what the likelier ones have together
+    kept[:, 0] = True
+    return probabilities * torch.zeros_like(probabilities).scatter(-1, places, kept.double())
 
 
 def check_finite(logits: Tensor) -> None:

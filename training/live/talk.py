@@ -109,7 +109,12 @@ def with_silence(user: NDArray[np.int16], silence_s: float, sequence_format: Seq
 
 
 def talk(
-    model: DuplexModel, user: NDArray[np.int16], temperature: float, seed: int, report: Callable[[int], None]
+    model: DuplexModel,
+    user: NDArray[np.int16],
+    temperature: float,
+    seed: int,
+    report: Callable[[int], None],
+    top_p: float = 1.0,
 ) -> Talk:
     """Let a model listen to `user`, int16 [samples] at its rate, whole blocks, and answer.
 
@@ -119,7 +124,7 @@ def talk(
     text_tokenizer(model.format)  # raises now, and not after the conversation, if it is missing
     size = model.format.block_samples
     blocks: list[Block] = []
-    for block in converse(model, ["talk"], user[np.newaxis], temperature, seed):
+    for block in converse(model, ["talk"], user[np.newaxis], temperature, seed, top_p):
         blocks.append(block)
         report(len(blocks))
     assistant = np.concatenate([np.zeros(size, np.float32), *(block.waveforms[0] for block in blocks)])

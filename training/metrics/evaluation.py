@@ -42,7 +42,8 @@ class Content:
     @classmethod
     def of(cls, recipe: EvaluationRecipe, out: Path) -> "Content":
         """Raises UserError if something that the recipe needs is missing: a package, a model, an endpoint, a file."""
-        answers = read_answers(Path(recipe.answers).expanduser()) if recipe.answers else None
+        files = [read_answers(path) for path in recipe.answer_files]
+        answers = {id_: accepted for file in files for id_, accepted in file.items()} if files else None
         judge = Judge(recipe.judge, out / JUDGE_FOLDER) if recipe.judge else None
         if judge:
             judge.check()

@@ -97,7 +97,9 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
     ids, recipe = [item.dialogue_id for item in batch], settings.recipe
     with enough_memory(f"for {len(batch)} dialogues at once: use a smaller --batch."):
-        blocks = [block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed)]
+        blocks = [
+            block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed, recipe.top_p)
+        ]
     waveforms = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
     block = model.format.block_samples
     return [row[: len(item.samples) + block] for row, item in zip(waveforms, batch, strict=True)]

@@ -3,6 +3,7 @@
 Paths are relative to the working folder.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -29,6 +30,15 @@ class JudgeModel(ChatModel):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
 
 
+class Tables(Section):
+    """Names of evaluation sets that are those of the paper's tables 1, 2 and 5."""
+
+    llama_questions: Name = "llama_questions"
+    web_questions: Name = "web_questions"
+    turn_taking: Name = "instruct_s2s_turn_taking"
+    interruption: Name = "instruct_s2s_interruption"
+
+
 class EvaluationRecipe(Section):
     """How a model is evaluated."""
 
@@ -36,15 +46,23 @@ class EvaluationRecipe(Section):
     description: str = ""
     seed: Seed = 0  # of sampling, and of the bootstrap
     temperature: Annotated[float, Field(ge=0, le=100)] = TEMPERATURE  # of sampling; 0 takes the likeliest
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # sampling draws from the likeliest ids that have it together
     precision: Precision = "fp32"  # of the weights
     decoder: PathText | None = None  # glm-4-voice-decoder, if the data's recipe does not say where it is
     keep_audio: bool = False  # both channels of each item as .wav
     transcripts: Transcripts | None = None
     judge: JudgeModel | None = None
-    answers: PathText | None = None  # to spoken questions: lines of {"id": …, "answers": […]}
+    # Files of answers to spoken questions, which `duplexgen questions` writes: lines of {"id": …, "answers": […]}.
+    answers: PathText | list[PathText] | None = None
+    tables: Tables | None = None  # print the paper's tables, with figures of these evaluation sets
 
     @model_validator(mode="after")
     def texts_to_look_at(self) -> "EvaluationRecipe":
         if (self.judge or self.answers) and not self.transcripts:
             raise ValueError("judge and answers look at transcripts: expected `transcripts: {whisper: large-v3}`, too")
         return self
+
+    @property
+    def answer_files(self) -> list[Path]:
+        given = [self.answers] if isinstance(self.answers, str) else self.answers or []
+        return [Path(path).expanduser() for path in given]

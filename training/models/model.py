@@ -3,7 +3,6 @@
 A trained model is a folder: the files of `save_pretrained`, the vocabulary of its sequences, and its origin.
 """
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ from ...pipeline.errors import UserError, enough_memory
 from ...pipeline.kernels import leave_out_cudnn_attention
 from ...pipeline.layouts.stream_ids import StreamVocabulary
 from ...pipeline.recipe.file import described
-from ...pipeline.storage.atomic import canonical_json
+from ...pipeline.storage.atomic import canonical_json, file_sha256
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
 from ..convert import chatglm
-from ..devices import DTYPES
+from ..devices import DTYPES, check_precision, machine_bytes
 from ..recipe import Depth, Model, Precision
 from ..sequences import SequenceFormat
 from .depth import DepthShape
@@ -56,6 +55,8 @@ def load_model(
     decoder: the folder of GLM-4-Voice's decoder; None: what the recipe of the data says. Raises UserError if the folder
     holds no model, or one that is damaged or too large, or if its speech tokenizer takes no decoder.
     """
+    if device == "cuda":
+        check_precision(precision, "precision: fp32, of `talk` by --precision")
     if not (folder / ABOUT).exists():
         raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
     about = read_json(folder / ABOUT)
@@ -66,6 +67,13 @@ def load_model(
     with enough_memory(f"for the model. {HALF}"):
         moved = nn.Module.to(network, device)  # the type of PreTrainedModel.to is lost in a wrapper
     return DuplexModel(moved.eval(), sequence_format, about)  # type: ignore[no-untyped-call]
+
+
+def model_files(name: str) -> list[dict[str, str]]:
+    """The checksums of a model's files, by their names; none if it is not a folder."""
+    folder = Path(name).expanduser()
+    files = [path for path in (folder / ABOUT, *sorted(folder.glob("*.safetensors"))) if path.is_file()]
+    return [{path.name: file_sha256(path) for path in files}] if files else []
 
 
 def _tokens(path: Path, about: dict[str, Any], decoder: Path | None) -> Tokens:
@@ -212,20 +220,26 @@ def start_from_config(
 ) -> PreTrainedModel:
     """A model with random weights. config: what `AutoConfig.for_model` takes, with `model_type`."""
     try:
-        configuration: Any = AutoConfig.for_model(**config, vocab_size=sequence_format.size)
+        shape = outline(AutoConfig.for_model(**config, vocab_size=sequence_format.size), sequence_format, depth)
+        _check_size(sum(weight.numel() for weight in shape.parameters()))
         from_config: Any = AutoModelForCausalLM.from_config
-        with torch.device("meta"):  # no memory is taken
-            outline = from_config(configuration, dtype=torch.float32)
-            if sequence_format.streams > 1:
-                shape = _depth_shape(depth or Depth(), sequence_format, _width(outline))
-                configuration = StreamsConfig(text_config=configuration, depth=asdict(shape))
-                outline = from_config(configuration, dtype=torch.float32)
-        _check_size(sum(weight.numel() for weight in outline.parameters()))
         torch.manual_seed(seed)
-        network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
+        network: PreTrainedModel = from_config(shape.config, dtype=torch.float32)
     except Exception as error:  # classes of transformers may raise any error for strange numbers
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return _ending(network, sequence_format)
+
+
+def outline(configuration: Any, sequence_format: SequenceFormat, depth: Depth | None) -> PreTrainedModel:
+    """The model of a configuration, with parallel streams if the format has them, on `meta`: it takes no memory."""
+    from_config: Any = AutoModelForCausalLM.from_config
+    with torch.device("meta"):
+        network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
+        if sequence_format.streams > 1 and not isinstance(network, StreamsForCausalLM):
+            shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
+            streams = StreamsConfig(text_config=configuration, depth=asdict(shape))
+            network = from_config(streams, dtype=torch.float32)
+    return network
 
 
 def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTrainedModel:
@@ -239,7 +253,7 @@ def _ending(network: PreTrainedModel, sequence_format: SequenceFormat) -> PreTra
 
 def _check_size(weights: int) -> None:
     """Raise ValueError if so many weights do not fit the memory of this machine, even without their gradients."""
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory_bytes = machine_bytes()
     if weights * FLOAT32_BYTES > memory_bytes:
         raise ValueError(f"it has {weights:,} weights, and this machine has room for {memory_bytes // FLOAT32_BYTES:,}")
 

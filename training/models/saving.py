@@ -10,8 +10,6 @@ from safetensors import SafetensorError
 from ...pipeline.errors import UserError
 from ...pipeline.storage.atomic import explained, sync_all
 
-TORCH_WRITER = "inline_container"  # the source file in the errors of torch.save
-
 
 @contextmanager
 def saved(folder: Path) -> Iterator[None]:
@@ -25,14 +23,9 @@ def saved(folder: Path) -> Iterator[None]:
             sync_all(folder)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if _is_of_a_writer(error):
+        if isinstance(error, SafetensorError):  # which is no OSError
             raise UserError(
                 f"{folder}: could not be written ({error}); most likely the disk is full. It was removed, and "
                 "earlier checkpoints are safe: make room and run the same command again."
             ) from error
         raise
-
-
-def _is_of_a_writer(error: BaseException) -> bool:
-    """Whether safetensors or torch.save could not write: their errors are no OSError."""
-    return isinstance(error, SafetensorError) or (isinstance(error, RuntimeError) and TORCH_WRITER in str(error))

@@ -4,20 +4,18 @@ The backbone is any causal language model of transformers. It reads the sum of t
 column (equation 1), its head predicts the text of the next column, and a depth transformer beside it the speak codes.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, Cache, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
 from ...pipeline.errors import UserError
-from .depth import DepthShape, DepthTransformer, LinearPerCodebook
+from .depth import Block, DepthShape, DepthTransformer, LinearPerCodebook
+from .heads import cross_entropy, inputs_of, losses_at
 
 TEXT = 0  # the stream of text
 
@@ -54,6 +52,7 @@ class StreamsForCausalLM(PreTrainedModel):
 
     config_class = StreamsConfig
     supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[Any] = [Block.__name__]  # and the backbone's: what sharding puts together at a time
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # as far as the backbone does
 
     def __init__(self, config: StreamsConfig) -> None:
@@ -119,22 +118,27 @@ class StreamsForCausalLM(PreTrainedModel):
         column before it. speaks: bool [B, K], which of these have speak codes to learn: the depth transformer runs
         over no others. position_ids: [B, T]; where they start anew, a new row starts, which sees nothing before it.
         """
-        kept = torch.arange(input_ids.shape[1], device=input_ids.device) if targets is None else targets - 1
         options = {"position_ids": position_ids, "past_key_values": past_key_values, "use_cache": use_cache}
-        with _inputs_of(self.get_output_embeddings()) as seen:
-            output = self.backbone(
-                inputs_embeds=self.embed(input_ids),
-                logits_to_keep=kept,
-                **{name: value for name, value in options.items() if value is not None},
-            )
-        if len(seen) != 1:
-            raise ValueError(f"{type(self.backbone).__name__} uses its head {len(seen)} times in a pass, expected once")
+        options = {name: value for name, value in options.items() if value is not None}
         if targets is None:
-            return StreamsOutput(output.logits, seen[0], None, output.past_key_values if use_cache else None)
+            output, hidden = self._backbone(
+                input_ids, torch.arange(input_ids.shape[1], device=input_ids.device), options
+            )
+            return StreamsOutput(output.logits, hidden, None, output.past_key_values if use_cache else None)
         assert speaks is not None, "targets come with what of them speaks"
         ids = input_ids[:, targets, : 1 + self.codebooks]
-        text = _cross_entropy(output.logits, ids[..., TEXT])
-        return StreamsOutput(losses=torch.cat([text[..., None], self._speak_losses(seen[0], ids, speaks)], dim=2))
+        with losses_at(self.get_output_embeddings(), ids[..., TEXT]) as losses_of:
+            output, hidden = self._backbone(input_ids, targets - 1, options)
+        text = losses_of(output.logits)
+        return StreamsOutput(losses=torch.cat([text[..., None], self._speak_losses(hidden, ids, speaks)], dim=2))
+
+    def _backbone(self, input_ids: Tensor, kept: Tensor, options: dict[str, Any]) -> tuple[Any, Tensor]:
+        """The backbone's output, and the hidden state [B, kept, H] that its head saw."""
+        with inputs_of(self.get_output_embeddings()) as seen:
+            output = self.backbone(inputs_embeds=self.embed(input_ids), logits_to_keep=kept, **options)
+        if len(seen) != 1:
+            raise ValueError(f"{type(self.backbone).__name__} uses its head {len(seen)} times in a pass, expected once")
+        return output, seen[0]
 
     def _speak_losses(self, hidden: Tensor, ids: Tensor, speaks: Tensor) -> Tensor:
         """ℓ of the speak codes, [B, K, Q]; 0 where `speaks` is False.
@@ -146,7 +150,7 @@ class StreamsForCausalLM(PreTrainedModel):
         columns = ids.flatten(0, 1)[run]
         codes = columns[:, TEXT + 1 :]
         logits = self.depth(hidden.flatten(0, 1)[run], codes, columns[:, TEXT])
-        of_columns = _cross_entropy(logits, codes.clamp(max=logits.shape[-1] - 1))  # what pads is no target
+        of_columns = cross_entropy(logits, codes.clamp(max=logits.shape[-1] - 1))  # what pads is no target
         losses = of_columns.new_zeros(speaks.numel(), self.codebooks).index_add(0, run, of_columns)
         return losses.view(*speaks.shape, -1) * speaks[..., None]
 
@@ -169,22 +173,6 @@ def check_packing(network: StreamsForCausalLM) -> None:
             f"rows of a pack see each other in the model's class, {type(network.backbone).__name__}: remove "
             "optimization.pack_columns from the recipe, or use another model, such as Llama or Qwen."
         )
-
-
-@contextmanager
-def _inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """The inputs of a module, each time that it is called. The head's input is the hidden state, in any model."""
-    seen: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-def _cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
-    """ℓ of ids [...], float32. logits: [..., size]."""
-    return functional.cross_entropy(logits.flatten(0, -2).float(), ids.flatten(), reduction="none").view_as(ids)
 
 
 AutoConfig.register(StreamsConfig.model_type, StreamsConfig)

@@ -14,13 +14,15 @@ from ...pipeline.dataset.schema import SIDES
 from ...pipeline.errors import UserError, enough_memory
 from ...pipeline.pairs.kind import PREFERENCES
 from ...pipeline.show.progress import Display
-from ...pipeline.storage.atomic import atomic_path, file_sha256
+from ...pipeline.storage.atomic import atomic_path
 from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
 from ..devices import explained_kernels
 from ..live.modes import can_talk
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, put_on_devices
-from ..models.model import ABOUT, DuplexModel, check_length, load_model
+from ..models.heads import allow_pieces
+from ..models.lora import adapt, new_ids
+from ..models.model import ABOUT, DuplexModel, check_length, load_model, model_files
 from ..recipe import DPORecipe
 from ..run import open_run
 from ..sequences import SequenceFormat
@@ -100,8 +102,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         data.check()
     check_origin(data, model)
     accelerator = make_accelerator(out, recipe.optimization)
-    model_files = [start / ABOUT, *sorted(start.glob("*.safetensors"))]
-    provenance = [*data.provenance(), {path.name: file_sha256(path) for path in model_files}]
+    provenance = [*data.provenance(), *model_files(recipe.model)]
     with open_run(out, recipe, provenance, data.tokens, accelerator) as run:
         if run.is_finished:
             display.already_trained(out)
@@ -111,14 +112,16 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         objective = DPO(recipe, data.format, accelerator.device)
         network = model.network
-        if settings.gradient_checkpointing:
-            network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
-        network = put_on_devices(network, accelerator)
+        merge = None
+        if recipe.lora:
+            merge = adapt(network, recipe.lora, new_ids(data.format), recipe.seed, settings.precision)
+        allow_pieces(network, settings.micro_batch_size * len(SIDES) * data.longest)
+        network = put_on_devices(network, accelerator, settings)
         loop = Loop(out, settings, batches, accelerator)
         objective.reference = _reference(out / REFERENCE, objective, loop, network, display)
         torch.manual_seed(recipe.seed)  # for models with dropout
         loop.run(network, objective, display)
-        run.finish(network, data.folders[0])
+        run.finish(network, data.folders[0], merge)
         display.trained(out, can_talk(data.format))
 
 

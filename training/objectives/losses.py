@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..batch import Batch, kinds_of, learned_kinds
 from ..data import Row
+from ..models.heads import losses_at
 from ..recipe import Normalization, Weights
 from ..sequences import SequenceFormat
 
@@ -74,9 +76,10 @@ def token_losses(network: nn.Module, batch: Batch, targets: Targets) -> Tensor:
         output = network(input_ids=batch.ids, targets=targets.positions, speaks=speaks, position_ids=batch.position_ids)
         losses: Tensor = output.losses
         return losses
-    logits = network(input_ids=batch.ids[..., 0], logits_to_keep=targets.positions - 1, use_cache=False).logits
-    flat = functional.cross_entropy(logits.flatten(0, 1).float(), targets.ids.flatten(), reduction="none")
-    return flat.view_as(targets.ids)
+    head = extract_model_from_parallel(network).get_output_embeddings()
+    with losses_at(head, targets.ids[..., 0]) as losses_of:
+        logits = network(input_ids=batch.ids[..., 0], logits_to_keep=targets.positions - 1, use_cache=False).logits
+    return losses_of(logits)[..., None]
 
 
 def weighted_loss(losses: Tensor, targets: Targets, scale: Tensor) -> Tensor:

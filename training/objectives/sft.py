@@ -13,7 +13,9 @@ from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
 from ..live.modes import can_talk
 from ..loop import Loop, Micro, make_accelerator, put_on_devices
-from ..models.model import check_length, start
+from ..models.heads import allow_pieces
+from ..models.lora import adapt, new_ids
+from ..models.model import check_length, model_files, start
 from ..models.streams import StreamsForCausalLM, check_packing
 from ..packing import PackedData
 from ..recipe import Common, SFTRecipe
@@ -65,7 +67,8 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         data.check()
     sequence_format = data.format
     accelerator = make_accelerator(out, recipe.optimization)
-    with open_run(out, recipe, data.provenance(), data.tokens, accelerator) as run:
+    frozen = model_files(recipe.model.pretrained) if recipe.lora and recipe.model.pretrained else []
+    with open_run(out, recipe, [*data.provenance(), *frozen], data.tokens, accelerator) as run:
         if run.is_finished:
             display.already_trained(out)
             return
@@ -75,11 +78,13 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         rows = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
         batches = Batches(rows, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         objective = SFT(recipe, sequence_format, accelerator.device)
-        if settings.gradient_checkpointing:
-            network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
-        network = put_on_devices(network, accelerator)
+        merge = None
+        if recipe.lora:
+            merge = adapt(network, recipe.lora, new_ids(data.format), recipe.seed, settings.precision)
+        allow_pieces(network, settings.micro_batch_size * rows.longest)
+        network = put_on_devices(network, accelerator, settings)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
-        run.finish(network, data.folders[0])
+        run.finish(network, data.folders[0], merge)
         display.trained(out, can_talk(sequence_format))
 
 

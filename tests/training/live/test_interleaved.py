@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
@@ -25,9 +27,11 @@ def vocabulary(model: DuplexModel) -> SharedVocabulary:
     return model.format.vocabulary
 
 
-def run(model: DuplexModel, dialogues: list[int], temperature: float = 0.8, seed: int = 0) -> np.ndarray:
+def run(
+    model: DuplexModel, dialogues: list[int], temperature: float = 0.8, seed: int = 0, top_p: float = 1.0
+) -> np.ndarray:
     """Whole sequences [dialogues, BLOCKS * 25]."""
-    stream = mode_of(model.format).stream(model, [str(dialogue) for dialogue in dialogues], temperature, seed)
+    stream = mode_of(model.format).stream(model, [str(dialogue) for dialogue in dialogues], temperature, seed, top_p)
     blocks = []
     for block in range(BLOCKS):
         codes = np.stack([user_codes(dialogue)[block] for dialogue in dialogues])
@@ -87,6 +91,33 @@ def test_choices_follow_the_distribution() -> None:
 def test_choices_at_the_ends_of_the_unit_interval() -> None:
     logits = torch.log(torch.tensor([[0.0, 0.4, 0.6, 0.0]])).expand(2, 4)
     assert choose(logits, 1.0, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)).tolist() == [1, 2]
+
+
+@given(
+    st.lists(st.integers(-3, 3), min_size=1, max_size=8),
+    st.floats(0.001, 1.0),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_only_the_likeliest_are_chosen(scores: list[int], top_p: float, uniform: float) -> None:
+    """Of ids that are equally likely, the first ones."""
+    logits, uniforms = torch.tensor([scores], dtype=torch.float32), torch.tensor([uniform], dtype=torch.float64)
+    probabilities = torch.softmax(logits[0].double(), dim=0).tolist()
+    order = sorted(range(len(scores)), key=lambda id_: -probabilities[id_])
+    before = [sum(probabilities[id_] for id_ in order[:place]) for place in range(len(order))]
+    assume(all(abs(mass - top_p) > 1e-9 for mass in before))
+    nucleus = {id_ for id_, mass in zip(order, before, strict=True) if mass < top_p} | {order[0]}
+    chosen = int(choose(logits, 1.0, uniforms, top_p))
+    assert chosen in nucleus
+    if len(nucleus) == len(scores):
+        assert chosen == int(choose(logits, 1.0, uniforms)), "drawn as ever"
+    allowed = torch.full_like(logits, -torch.inf)
+    allowed[0, list(nucleus)] = logits[0, list(nucleus)]
+    assert chosen == int(choose(allowed, 1.0, uniforms)) or abs(uniform) < 1e-9, "in their proportions"
+
+
+def test_a_small_top_p_takes_the_likeliest(model: DuplexModel) -> None:
+    assert (run(model, [1], temperature=5.0, top_p=1e-9) == run(model, [1], temperature=0.0)).all()
+    assert (run(model, [1], temperature=5.0, top_p=1.0) == run(model, [1], temperature=5.0)).all()
 
 
 def test_a_dialogue_longer_than_the_model_is_refused_before_it_starts(model: DuplexModel) -> None:

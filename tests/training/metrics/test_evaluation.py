@@ -300,7 +300,19 @@ def test_the_command(data_sets: Callable[..., Dataset], model_folder: Path, tmp_
 
 def test_what_is_a_key_of_the_recipe_is_no_option(tmp_path: Path) -> None:
     helped = duplexgen("evaluate", "--help", cwd=tmp_path).said
-    for key in ("temperature", "seed", "precision", "decoder", "keep_audio", "transcripts", "judge", "answers"):
+    keys = (
+        "temperature",
+        "top_p",
+        "seed",
+        "precision",
+        "decoder",
+        "keep_audio",
+        "transcripts",
+        "judge",
+        "answers",
+        "tables",
+    )
+    for key in keys:
         assert duplexgen("evaluate", "model", "set", f"--{key.replace('_', '-')}", "1", cwd=tmp_path).status == 2
         assert key in helped and key in EvaluationRecipe.model_fields
 

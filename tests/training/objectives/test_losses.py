@@ -122,6 +122,9 @@ def test_user_positions_get_no_gradient(sequence_format, sequences):
     logits = torch.randn(*ids.shape, sequence_format.size, requires_grad=True)
 
     class Fixed(torch.nn.Module):
+        def get_output_embeddings(self):
+            return torch.nn.Linear(1, sequence_format.size)
+
         def forward(self, input_ids, logits_to_keep, use_cache):
             return type("Output", (), {"logits": logits[:, logits_to_keep]})
 

@@ -1,9 +1,6 @@
 """Supervised fine-tuning, whole: from shards to a model that can be loaded."""
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,9 +21,8 @@ from duplexgen.training.objectives.losses import token_losses
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.recipe import SFTRecipe
 from duplexgen.training.sequences import SequenceFormat
+from tests.training import launched
 from tests.training.conftest import TINY
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 class StopAt(Display):
@@ -61,18 +57,8 @@ def sft_recipe(*folders, model=None, **optimization):
 
 
 def launch(recipe, folder, processes, *stop):
-    """Train in `folder`/run in other processes, because a process keeps its first precision; returns their output.
-
-    stop: the step after which they end. They run on GPUs if there are enough.
-    """
-    (folder / "recipe.json").write_text(recipe.model_dump_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += ["-m", "tests.training.launched", str(folder / "recipe.json"), str(folder / "run"), *map(str, stop)]
-    on_processor = str(torch.cuda.device_count() < processes)
-    environment = {**os.environ, "ACCELERATE_USE_CPU": on_processor, "OMP_NUM_THREADS": "1"}
-    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
-    return process.stdout
+    """Train in `folder`/run in other processes. stop: the step after which they end."""
+    return launched.launch([launched.Job.of(recipe, folder / "run", *stop)], processes)
 
 
 def log(out):
@@ -173,18 +159,23 @@ def test_a_model_without_repeatable_kernels_is_told_what_to_do(folders, alone, t
         assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+NO_MEMORY = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"  # on a processor
+
+
 @pytest.mark.parametrize(
     ("where", "says"), [("accelerate.Accelerator.prepare", "for the model"), ("torch.optim.AdamW.step", "at step 0")]
 )
 def test_too_little_memory_is_told(folders, tmp_path, monkeypatch, where, says):
     """While the model is moved to the device, and while the first step allocates the optimizer's state."""
 
-    def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(NO_MEMORY), MemoryError()):
 
-    monkeypatch.setattr(where, full)
-    with pytest.raises(UserError, match=f"the device has no memory left .*{says}"):
-        train_sft(sft_recipe(*folders), tmp_path / "run", Display())
+        def full(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(where, full)
+        with pytest.raises(UserError, match=f"the device has no memory left .*{says}"):
+            train_sft(sft_recipe(*folders), tmp_path / "run", Display())
 
 
 def test_a_run_goes_on_with_less_memory(folders, alone, tmp_path):
@@ -205,26 +196,15 @@ def test_a_run_goes_on_with_less_memory(folders, alone, tmp_path):
         train_sft(sft_recipe(*folders, batch_size=2), out, Display())
 
 
-FULL = {
-    "torch.save": RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
-    "safetensors.torch.serialize_file": SafetensorError("I/O error: No space left on device (os error 28)"),
-}
-
-
-@pytest.mark.parametrize(
-    ("writer", "checkpoint_every"),
-    [("torch.save", 3), ("safetensors.torch.serialize_file", 3), ("safetensors.torch.serialize_file", 100)],
-)
-def test_a_full_disk_is_told_and_nothing_half_written_stays(
-    folders, alone, tmp_path, monkeypatch, writer, checkpoint_every
-):
+@pytest.mark.parametrize("checkpoint_every", [3, 100])
+def test_a_full_disk_is_told_and_nothing_half_written_stays(folders, alone, tmp_path, monkeypatch, checkpoint_every):
     def write_a_little(_, path, *__, **___):
         Path(path).write_bytes(b"half")
-        raise FULL[writer]
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     recipe, out = sft_recipe(*folders, checkpoint_every=checkpoint_every), tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(writer, write_a_little)
+        patch.setattr("safetensors.torch.serialize_file", write_a_little)
         with pytest.raises(UserError, match=r"disk is full.* make room and run the same command again"):
             train_sft(recipe, out, Display())
     assert not [path for path in out.rglob(".*") if path.name.endswith(".tmp")]
@@ -242,7 +222,7 @@ def test_what_was_saved_is_on_disk_before_it_counts(folders, tmp_path, monkeypat
     monkeypatch.setattr(Path, "replace", lambda path, to: (calls.append(to.name), replace(path, to)))
     train_sft(sft_recipe(*folders, steps=2, checkpoint_every=1), tmp_path / "run", Display())
     before = calls[: calls.index("step-00000001")]
-    assert {"model.safetensors", "optimizer.bin", "random_states_0.pkl", RECORD} <= set(before)
+    assert {"part-00000-of-00001.safetensors", "random-00000.safetensors", RECORD} <= set(before)
     after = calls[calls.index("step-00000001") :]
     last = after[: after.index("training.json")]
     assert last.count("model.safetensors") == 2, "once on disk, once in place"
@@ -292,9 +272,9 @@ def test_a_truncated_checkpoint_is_named(folders, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_sft(recipe, out, StopAt(5))
     newest = sorted((out / "checkpoints").iterdir())[-1]
-    weights = newest / "model.safetensors"
+    weights = newest / "part-00000-of-00001.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    says = r"model\.safetensors is missing or is not what was written: .*, or from the start if there is none"
+    says = r"00001\.safetensors is missing or is not what was written: .*, or from the start if there is none"
     with pytest.raises(UserError, match=says):
         train_sft(recipe, out, Display())
     assert (newest / RECORD).exists(), "nothing was overwritten"

@@ -99,9 +99,9 @@ def start_from_pretrained(
 ) -> PreTrainedModel:
     """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
 
-    The row of a token that the model's own tokenizer does not have is the mean of the others, also where the model has a
-    row to spare. For parallel streams, a model that does not have them gets embeddings of codes and a depth transformer.
-    Raises UserError unless the ids of the data set are those of the model.
+    The row of a token that the model's own tokenizer does not have is the mean of the others, also where the model has
+    a row to spare. For parallel streams, a model that does not have them gets embeddings of codes and a depth
+    transformer. Raises UserError unless the ids of the data set are those of the model.
     """
     torch.manual_seed(seed)
     network = _pretrained(name, torch.float32)

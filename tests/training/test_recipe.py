@@ -12,7 +12,7 @@ from duplexgen.pipeline.recipe.file import RECIPES, load, shipped
 from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
 
 PUBLISHED = {"glm-4-voice-9b": "glm", "SmolLM2-135M-Instruct": "llama", "Qwen2.5-7B-Instruct": "qwen2"}
-"""`model_type` in the config.json of what a recipe may start from; of GLM-4-Voice, that of the class its recipe names."""
+"""`model_type` in the config.json of what a recipe may start from; of GLM-4-Voice, that of the class it names."""
 
 
 def loaded(name: str) -> SFTRecipe | DPORecipe:

@@ -100,6 +100,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         data.check()
     check_origin(data, model)
     accelerator = make_accelerator(out, recipe.optimization)
+    objective = DPO(recipe, data.format, accelerator.device)
     model_files = [start / ABOUT, *sorted(start.glob("*.safetensors"))]
     provenance = [*data.provenance(), {path.name: file_sha256(path) for path in model_files}]
     with open_run(out, recipe, provenance, data.tokens, accelerator) as run:
@@ -109,7 +110,6 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         check_length(model.network, data.longest, "the longest pair")
         settings = recipe.optimization
         batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
-        objective = DPO(recipe, data.format, accelerator.device)
         network = model.network
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]

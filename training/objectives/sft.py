@@ -65,6 +65,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         data.check()
     sequence_format = data.format
     accelerator = make_accelerator(out, recipe.optimization)
+    objective = SFT(recipe, sequence_format, accelerator.device)
     with open_run(out, recipe, data.provenance(), data.tokens, accelerator) as run:
         if run.is_finished:
             display.already_trained(out)
@@ -74,7 +75,6 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         settings = recipe.optimization
         rows = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
         batches = Batches(rows, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
-        objective = SFT(recipe, sequence_format, accelerator.device)
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
         network = put_on_devices(network, accelerator)

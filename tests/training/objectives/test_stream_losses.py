@@ -9,14 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.streams import Streams
+from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.batch import make_batch
 from duplexgen.training.data import Row
 from duplexgen.training.models.streams import StreamsForCausalLM
 from duplexgen.training.objectives.dpo import DPO
 from duplexgen.training.objectives.losses import make_targets, token_losses
 from duplexgen.training.objectives.sft import SFT
-from duplexgen.training.recipe import DPORecipe, SFTRecipe
+from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
 from tests.layouts.streams import AUDIO_PAD, EPAD, PAD, WAIT, flm, moshi
 from tests.training.streams import LLAMA, format_of, ids_of, network_of
 
@@ -96,6 +98,27 @@ def test_moshis_loss_is_its_authors() -> None:
     assert {kind for kind, _ in found} == {"text", "pad", "epad", "semantic", "acoustic"}
     expected = expected_loss(found, OF_MOSHI | {"text": 1.0}, "by_weight")
     assert loss_of(sft_of(layout, weights=OF_MOSHI), network, rows, 1).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("left_out", OF_MOSHI)
+def test_a_weight_that_no_paper_means_for_a_layout_has_to_be_said(left_out: str) -> None:
+    """Moshi's [EPAD] is not BayLing-Duplex's, which weighs 10, and its codebooks are not weighed as FLM-Audio's."""
+    said = {kind: weight for kind, weight in OF_MOSHI.items() if kind != left_out}
+    with pytest.raises(UserError, match=rf"the recipe has no weights of {left_out}: .* has the layout moshi\."):
+        sft_of(moshi(), weights=said)
+    with pytest.raises(UserError, match="no weights of acoustic, epad, pad, semantic: "):
+        sft_of(moshi())
+    sft_of(flm())
+
+
+def test_the_recipe_that_ships_for_moshi_has_its_authors_loss() -> None:
+    recipe, _ = load("moshi_sft_small", SFTRecipe, TRAINING_RECIPES)
+    objective = SFT(recipe, format_of(moshi()), CPU)
+    by_kind = dict(zip(moshi().KINDS, objective.by_kind.tolist(), strict=True))
+    assert by_kind == OF_MOSHI | {"text": 1, "user": 0, "empty": 0}
+    depth = recipe.model.depth
+    assert depth is not None and recipe.normalize == "by_weight"
+    assert (depth.reads_text, depth.weights, depth.final_norm, depth.norm_eps) == (True, "all", False, 1e-8)
 
 
 def test_figures_are_the_means_of_each_kind() -> None:

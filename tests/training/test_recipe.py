@@ -72,6 +72,20 @@ def test_the_papers_hyper_parameters():
     assert (dpo.preference.beta, dpo.preference.ftx) == (0.5, 0.5)
 
 
+def test_flm_audios_stages_are_those_of_table_3():
+    """Each starts from the one before."""
+    names = ["flm_post_training", "flm_post_training_2", "flm_fine_tuning_1", "flm_fine_tuning_2"]
+    epochs, rates = (3.3, 1, 2, 6), (2e-4, 1e-5, 1e-5, 8e-6)
+    final_rates = (1e-5, 8e-6, 8e-6, 7e-6)
+    stages = [loaded(name) for name in names]
+    settings = [stage.optimization for stage in stages]
+    assert tuple(each.epochs for each in settings) == epochs
+    assert tuple(each.learning_rate for each in settings) == rates
+    assert tuple(each.final_learning_rate for each in settings) == final_rates
+    assert all((each.batch_size, each.pack_columns, each.warmup_share) == (256, 8192, 0) for each in settings)
+    assert [starts_from(stage) for stage in stages[1:]] == [f"out/{name}" for name in names[:-1]]
+
+
 def test_every_mistake_is_told(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text(

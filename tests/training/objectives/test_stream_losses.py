@@ -19,7 +19,7 @@ from duplexgen.training.objectives.dpo import DPO
 from duplexgen.training.objectives.losses import make_targets, token_losses
 from duplexgen.training.objectives.sft import SFT
 from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
-from tests.layouts.streams import AUDIO_PAD, EPAD, PAD, WAIT, flm, moshi
+from tests.layouts.streams import AUDIO_PAD, CODES, EPAD, PAD, WAIT, flm, moshi
 from tests.training.streams import LLAMA, format_of, ids_of, network_of
 
 CPU = torch.device("cpu")
@@ -73,6 +73,18 @@ def loss_of(objective: SFT, network: StreamsForCausalLM, rows: Sequence[Row], mi
     totals = objective.totals(rows)
     micros = [rows[start : start + micro] for start in range(0, len(rows), micro)]
     return torch.stack([objective.loss(network, part, totals)[0] for part in micros]).sum()
+
+
+def outputs_of(module: torch.nn.Module) -> list[Any]:
+    """What a module gives from now on, with its gradient after a backward pass."""
+    seen: list[Any] = []
+
+    def keep(_: torch.nn.Module, __: Any, output: Tensor) -> None:
+        output.retain_grad()
+        seen.append(output)
+
+    module.register_forward_hook(keep)
+    return seen
 
 
 @pytest.mark.parametrize("normalize", ["by_kind", "by_weight"])
@@ -176,14 +188,27 @@ def test_a_pack_costs_what_its_rows_cost_apart(normalize: str) -> None:
 
 
 def test_what_the_model_hears_or_does_not_say_gets_no_gradient() -> None:
-    """Column 0, the user's codes and cells without a code can be anything, and the losses of that column stay."""
+    """Logits predict text and speak codes from column 1 on, and learn nothing where there is no code or padding."""
+    layout = flm(delay=2)
+    network, rows, objective = network_of(layout), rows_of(layout, 14, 9), sft_of(layout)
+    seen = [outputs_of(module) for module in (network.get_output_embeddings(), network.depth)]
+    loss_of(objective, network, rows, 2).backward()
+    has_text, has_code = (logits.grad.any(dim=-1) for (logits,) in seen)
+    lengths = [len(row.sequences[0]) for row in rows]
+    assert lengths == [17, 12]
+    assert torch.equal(has_text, torch.arange(1, 17) < torch.tensor(lengths)[:, None]), "the second row is padded"
+    spoken = np.concatenate([row.sequences[0][1:, 1:3] != AUDIO_PAD for row in rows])
+    assert spoken[:, 0].all() and (~spoken[:, 1]).sum() == 4, "the second codebook starts two columns later"
+    assert torch.equal(has_code, torch.from_numpy(spoken))
+
+
+@pytest.mark.parametrize(("column", "counts"), [(-1, False), (-2, True), (0, True)])
+def test_what_is_heard_counts_for_what_is_said_after_it(column: int, counts: bool) -> None:
     layout = flm()
-    batch = make_batch([ids_of(layout, 14, 1)], [()], format_of(layout), CPU)
-    targets = make_targets(batch, format_of(layout))
-    assert targets.positions.tolist() == list(range(1, 16))
-    assert targets.ids.shape == (1, 15, 3)
-    assert targets.inside.all(dim=0)[1:].all()
-    assert targets.inside[0, 0].tolist() == [True, True, False], "the second codebook starts a column later"
+    network, rows, objective = network_of(layout), rows_of(layout, 14), sft_of(layout)
+    loss = loss_of(objective, network, rows, 1)
+    rows[0].sequences[0][column, 3:] = (rows[0].sequences[0][column, 3:] + 1) % CODES
+    assert (loss_of(objective, network, rows, 1).item() != loss.item()) == counts
 
 
 def test_log_likelihoods_of_pairs_are_sums_over_what_is_said() -> None:

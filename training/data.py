@@ -38,8 +38,8 @@ class Row:
     parts: tuple[int, ...] = ()  # lengths of the rows that are packed in it, in order; empty: it is no pack
 
     @property
-    def num_ids(self) -> int:
-        return sum(sequence.size for sequence in self.sequences)
+    def num_positions(self) -> int:
+        return sum(map(len, self.sequences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class TrainingData:
         for sequence, length in zip(sequences, group.lengths, strict=True):
             if len(sequence) != length:
                 raise UserError(
-                    f"{group.shard}: a row has {len(sequence)} ids in {name}, and {length} in {self.columns[0]}: "
+                    f"{group.shard}: a row has {len(sequence)} positions in {name}, and {length} in {self.columns[0]}: "
                     f"expected equal numbers. {WHAT_ELSE}"
                 )
             if len(sequence) == 0 or not vocabulary.holds(sequence.reshape(length, -1)).all():

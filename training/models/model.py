@@ -298,18 +298,19 @@ def _check_codes(shape: DepthShape, sequence_format: SequenceFormat, where: str)
 
 
 def max_positions(network: PreTrainedModel) -> int | None:
-    """How many ids the longest sequence of a model may have; None if its configuration does not say."""
+    """How many positions the longest sequence of a model may have; None if its configuration does not say."""
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     return positions if isinstance(positions, int) else None
 
 
-def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
-    """Raise UserError if a sequence of this many ids is longer than the model allows. what: names it in the message."""
+def check_length(network: PreTrainedModel, length: int, what: str) -> None:
+    """Raise UserError if a sequence has more positions than the model allows. what: names it in the message."""
     limit = max_positions(network)
-    if limit is not None and num_ids > limit:
+    if limit is not None and length > limit:
         raise UserError(
-            f"{what} has {num_ids} ids, but the model takes {limit} (max_position_embeddings of its configuration). "
-            "Use a model that takes more, or shorter dialogues (rewriting.max_exchanges, max_reply_words)."
+            f"{what} has {length} positions, but the model takes {limit} (max_position_embeddings of its "
+            "configuration). Use a model that takes more, or shorter dialogues (rewriting.max_exchanges, "
+            "max_reply_words)."
         )
 
 

@@ -73,8 +73,8 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         network = start(recipe.model, data.folders[0], sequence_format, recipe.seed)
         check_length(network, data.longest, "the longest sequence")
         settings = recipe.optimization
-        rows = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
-        batches = Batches(rows, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
+        source = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
+        batches = Batches(source, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         if settings.gradient_checkpointing:
             network.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
         network = put_on_devices(network, accelerator)

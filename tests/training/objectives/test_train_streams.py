@@ -1,6 +1,7 @@
 """Training over parallel streams, whole: from shards to a model that can be loaded, trained further and aligned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.pairs.build import build, prepare
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
+from duplexgen.training.data import TrainingData
 from duplexgen.training.models.model import load_model, start
 from duplexgen.training.models.streams import StreamsForCausalLM
 from duplexgen.training.objectives.dpo import train_dpo
@@ -134,6 +137,26 @@ def test_pairs_of_streams_are_aligned(folder: Path, alone: Path, tmp_path: Path)
     figures = log(tmp_path / "run")
     assert figures[0]["margin"] == pytest.approx(0, abs=1e-2), "the policy starts as the reference"
     assert figures[-1]["margin"] > 0.1
+
+
+def test_a_column_counts_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In what is said of a sequence that is too long, and in the speed of training: its streams are read together."""
+    data = TrainingData([folder], DIALOGUES)
+    short = SMALL | {"config": TINY | {"max_position_embeddings": 100}}
+    with pytest.raises(UserError, match=rf"has {data.longest} positions, but the model takes 100 "):
+        train_sft(recipe_of(folder, model=short), tmp_path / "short", Display())
+    seconds = iter(range(100))
+    monkeypatch.setattr("duplexgen.training.loop.monotonic", lambda: next(seconds))
+    told: list[str] = []
+
+    class Told(Display):
+        @contextmanager
+        def training(self, steps: int, start: int) -> Iterator[Any]:
+            yield lambda done, figures: told.append(figures)
+
+    train_sft(recipe_of(folder, steps=1), tmp_path / "run", Told())
+    columns = sum(int(group.lengths.sum()) for group in data.groups[0])
+    assert told[0].endswith(f"  {columns:,} positions/s")
 
 
 def test_weights_that_are_missing_leave_no_folder(data_sets: Callable[..., Dataset], tmp_path: Path) -> None:

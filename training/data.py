@@ -38,8 +38,8 @@ class Row:
     parts: tuple[int, ...] = ()  # lengths of the rows that are packed in it, in order; empty: it is no pack
 
     @property
-    def num_ids(self) -> int:
-        return sum(sequence.size for sequence in self.sequences)
+    def num_positions(self) -> int:
+        return sum(map(len, self.sequences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +155,17 @@ class TrainingData:
 
     def _check_sequences(self, group: RowGroup, name: str, sequences: list[NDArray[np.int32]]) -> None:
         """Raise UserError unless each sequence holds ids of the vocabulary, as many as the row's other sides."""
-        sizes = np.array(self.format.vocabulary.sizes)
+        vocabulary = self.format.vocabulary
         for sequence, length in zip(sequences, group.lengths, strict=True):
             if len(sequence) != length:
                 raise UserError(
-                    f"{group.shard}: a row has {len(sequence)} ids in {name}, and {length} in {self.columns[0]}: "
+                    f"{group.shard}: a row has {len(sequence)} positions in {name}, and {length} in {self.columns[0]}: "
                     f"expected equal numbers. {WHAT_ELSE}"
                 )
-            if len(sequence) == 0 or sequence.min() < 0 or (sequence.reshape(length, -1) >= sizes).any():
-                allowed = ", ".join(f"0 … {size - 1}" for size in sorted(set(sizes.tolist()), reverse=True))
-                raise UserError(f"{group.shard}: a row has no ids in {name}, or one outside {allowed}. {WHAT_ELSE}")
+            if len(sequence) == 0 or not vocabulary.holds(sequence.reshape(length, -1)).all():
+                raise UserError(
+                    f"{group.shard}: a row has no ids in {name}, or one outside {vocabulary.held}. {WHAT_ELSE}"
+                )
 
     def _sequences(self, group: RowGroup, name: str, lists: pa.ListArray) -> list[NDArray[np.int32]]:
         """Each row's ids, as `Row` has them; raises UserError if a row has other streams than the layout."""

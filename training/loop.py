@@ -98,8 +98,8 @@ class Loop:
                 schedule.step()
                 optimizer.zero_grad()
                 log.write(step, figures)
-                speed = sum(row.num_ids for row in batch) / (monotonic() - step_start)
-                report(step + 1, f"loss {figures['loss']:.3f}  {speed:,.0f} tokens/s")
+                speed = sum(row.num_positions for row in batch) / (monotonic() - step_start)
+                report(step + 1, f"loss {figures['loss']:.3f}  {speed:,.0f} positions/s")
                 if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
                     checkpoints.save(step + 1)
 

@@ -3,6 +3,7 @@
 Paths of data sets and models are relative to the working folder, where `duplexgen build` writes data sets.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,10 +65,14 @@ class Model(Section):
         return self
 
 
+OF_BAYLING = frozenset({"silence", "assistant", "pad", "epad", "audio"})  # kinds whose defaults are of its paper
+OF_FLM = frozenset({"wait", "semantic", "acoustic"})
+
+
 class Weights(Section):
     """ω of each kind of position (BayLing-Duplex, equation 5; section 4.4, table 3). That of the user's is always 0.
 
-    Moshi's streams have the kinds text, pad, epad, semantic and acoustic. Its authors use 1, 0.5, 0.5, 100 and 1.
+    The defaults are those of BayLing-Duplex and of FLM-Audio. A layout with kinds of both, such as Moshi's, has none.
     """
 
     silence: NotNegative = 0.1
@@ -85,6 +90,11 @@ class Weights(Section):
         if not any(self.model_dump().values()):
             raise ValueError("expected at least one weight above 0")
         return self
+
+    def missing(self, kinds: Collection[str]) -> list[str]:
+        """Which kinds of a layout have no weight, because no default is meant for them beside the others."""
+        mixed = all(paper.intersection(kinds) for paper in (OF_BAYLING, OF_FLM))
+        return sorted((OF_BAYLING | OF_FLM).intersection(kinds) - self.model_fields_set) if mixed else []
 
 
 class Lora(Section):

@@ -122,6 +122,17 @@ class StreamVocabulary(Vocabulary, ABC):
     def sizes(self) -> tuple[int, ...]:
         return (self.size, *[self.audio_size] * (self.streams - 1))
 
+    def holds(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """In a stream of audio only codes and what stands where there is no code: `start` and others are in no row."""
+        ids = np.asarray(ids)
+        held = super().holds(ids)
+        held[..., 1:] &= (ids[..., 1:] < self.audio.codes) | (ids[..., 1:] == self.audio.pad)
+        return held
+
+    @property
+    def held(self) -> str:
+        return f"{super().held} for text, and 0 … {self.audio.codes - 1} or {self.audio.pad} for codes"
+
     @property
     def streams(self) -> int:
         """The text, and the codebooks of both channels."""

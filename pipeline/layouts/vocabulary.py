@@ -67,6 +67,17 @@ class Vocabulary(ABC):
         """One past the largest id of each stream of a row."""
         return (self.size,)
 
+    def holds(self, ids: ArrayLike) -> NDArray[np.bool_]:
+        """Whether each id can stand in its stream of a row. ids: [..., streams]."""
+        ids = np.asarray(ids)
+        is_held: NDArray[np.bool_] = (ids >= 0) & (ids < np.array(self.sizes))
+        return is_held
+
+    @property
+    def held(self) -> str:
+        """Which ids can stand in a row, in words."""
+        return f"0 … {self.size - 1}"
+
     @abstractmethod
     def check(self, names: Mapping[int, str]) -> Iterator[str]:
         """Which ids have another name in a tokenizer than the layout gives them, in words. names: of its ids."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from itertools import islice, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.layouts.stream_ids import StreamVocabulary
 from duplexgen.training.data import Batches, TrainingData
 from tests.dataset.test_verify import rewrite, seal
 
@@ -132,3 +134,31 @@ def test_ids_that_are_none_of_the_vocabulary_stop_training(many, tmp_path, id_):
     data.check()
     with pytest.raises(UserError, match=r"a row has no ids in input_ids, or one outside 0 … \d+\."):
         list(islice(Batches(data, 0, 1, 100).from_step(0), data.num_rows))
+
+
+@pytest.mark.parametrize("stream", ["speak", "listen"])
+@pytest.mark.parametrize("pad", [None, 2100])
+@pytest.mark.parametrize("which", ["start", "between", "next"])
+def test_an_id_that_is_no_code_stops_training(data_sets, tmp_path, stream, pad, which):
+    """A loss over codes has no place for it, so nobody may learn it as another one: what a depth transformer starts
+    from, an id between the codes and a larger `audio_pad`, and one after them all."""
+    layout = {"name": "flm", "audio_pad": pad}
+    damaged = Path(
+        shutil.copytree(data_sets("turn_taking", name=f"flm_{pad}", layout=layout).path, tmp_path / "damaged")
+    )
+    vocabulary = TrainingData([damaged], DIALOGUES).format.vocabulary
+    assert isinstance(vocabulary, StreamVocabulary)
+    audio = vocabulary.audio
+    id_ = {"start": audio.start, "between": audio.pad - 1, "next": vocabulary.audio_size}[which]
+    is_code = id_ < audio.codes  # without a larger pad, the last code is before it
+    number = 1 if stream == "speak" else 1 + audio.codebooks
+    rewrite(damaged, lambda rows: rows[0]["streams"][number].__setitem__(5, id_))
+    data = TrainingData([damaged], DIALOGUES)
+    data.check()
+    rows = Batches(data, 0, 1, 100).from_step(0)
+    if is_code:
+        assert len(list(islice(rows, data.num_rows))) == data.num_rows
+        return
+    held = rf"0 … \d+ for text, and 0 … {audio.codes - 1} or {audio.pad} for codes\."
+    with pytest.raises(UserError, match=f"a row has no ids in streams, or one outside {held}"):
+        list(islice(rows, data.num_rows))

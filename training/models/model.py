@@ -123,14 +123,15 @@ def start_from_pretrained(
 ) -> PreTrainedModel:
     """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
 
-    The row of a new token is near the mean of the old ones, as transformers sets it. For parallel streams, a model that
-    does not have them gets embeddings of codes and a depth transformer. Raises UserError unless the ids of the data set
-    are those of the model.
+    The row of a token that the model's own tokenizer does not have is the mean of the others, also where the model has
+    a row to spare. For parallel streams, a model that does not have them gets embeddings of codes and a depth
+    transformer. Raises UserError unless the ids of the data set are those of the model.
     """
     torch.manual_seed(seed)
     network = _pretrained(name, torch.float32)
     text_size = sequence_format.vocabulary.text_size
-    if (unlike := _unlike_text(name, data_set, text_size)) is not None:
+    tokens = _Tokens.read(name, data_set)
+    if (unlike := tokens.unlike_text(text_size)) is not None:
         raise UserError(
             f"the text ids of {data_set} are not those of the model {name}: {unlike}. "
             "Build the data set with the model's own text tokenizer (tokens.text_tokenizer)."
@@ -145,7 +146,8 @@ def start_from_pretrained(
         _check_streams_start(network, Path(name), sequence_format, depth)
         return _ending(network, sequence_format)
     if rows < sequence_format.size:
-        network.resize_token_embeddings(sequence_format.size)
+        network.resize_token_embeddings(sequence_format.size, mean_resizing=False)
+    _set_new_rows(network, tokens)
     if sequence_format.streams > 1:
         shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
         network = StreamsForCausalLM.around(network, asdict(shape))
@@ -193,18 +195,52 @@ def _width(network: PreTrainedModel) -> int:
     return weight.shape[1]
 
 
-def _unlike_text(name: str, data_set: Path, text_size: int) -> str | None:
-    """The first text id that stands for another token in the model's own tokenizer, in words; None: there is none."""
-    ours = Tokenizer.from_file(str(data_set / VOCABULARY_FOLDER / "tokenizer.json"))
-    try:
-        theirs = _own_tokenizer(name)
-    except (OSError, ValueError, UserError) as error:
-        return f"the model's tokenizer cannot be loaded ({error})"
-    tokens = ((id_, ours.id_to_token(id_), theirs.id_to_token(id_)) for id_ in range(text_size))
-    unlike = (
-        f"id {id_} is {mine!r} in the data set and {its!r} in the model" for id_, mine, its in tokens if mine != its
-    )
-    return next(unlike, None)
+@dataclass(frozen=True)
+class _Tokens:
+    """The names of ids, in a data set's vocabulary and in the own tokenizer of a model."""
+
+    ours: Tokenizer
+    theirs: Tokenizer
+
+    @classmethod
+    def read(cls, name: str, data_set: Path) -> "_Tokens":
+        """name: of the model. Raises UserError if it has no tokenizer that can be loaded."""
+        ours = Tokenizer.from_file(str(data_set / VOCABULARY_FOLDER / "tokenizer.json"))
+        try:
+            return cls(ours, _own_tokenizer(name))
+        except (OSError, ValueError, UserError) as error:
+            raise UserError(
+                f"the model {name} cannot be extended by the tokens of {data_set}, because the model's tokenizer "
+                f"cannot be loaded: {error}"
+            ) from error
+
+    def unlike_text(self, text_size: int) -> str | None:
+        """The first text id that stands for another token in the model's tokenizer, in words; None: there is none."""
+        tokens = ((id_, self.ours.id_to_token(id_), self.theirs.id_to_token(id_)) for id_ in range(text_size))
+        unlike = (
+            f"id {id_} is {mine!r} in the data set and {its!r} in the model" for id_, mine, its in tokens if mine != its
+        )
+        return next(unlike, None)
+
+    def new(self, rows: int) -> list[int]:
+        """Ids of the data set, below `rows`, of which the model's tokenizer has no token, or another one."""
+        names = ((id_, self.ours.id_to_token(id_)) for id_ in range(rows))
+        return [id_ for id_, name in names if name not in (None, self.theirs.id_to_token(id_))]
+
+    def trained(self, rows: int) -> list[int]:
+        """Ids below `rows` of the model's own tokens."""
+        return sorted(id_ for id_ in self.theirs.get_vocab().values() if id_ < rows)
+
+
+@torch.no_grad()
+def _set_new_rows(network: PreTrainedModel, tokens: _Tokens) -> None:
+    """Set the rows of new tokens, in the embedding and in the head, to the mean of the rows of the model's own."""
+    for table in (network.get_input_embeddings(), network.get_output_embeddings()):  # type: ignore[no-untyped-call]
+        for weight in table.parameters():  # of a head also its bias
+            if not (new := tokens.new(len(weight))):
+                continue
+            own = sorted({*tokens.trained(len(weight))} - {*new})
+            weight[new] = weight[own].mean(dim=0)
 
 
 def _own_tokenizer(name: str) -> Tokenizer:
@@ -295,18 +331,19 @@ def _check_codes(shape: DepthShape, sequence_format: SequenceFormat, where: str)
 
 
 def max_positions(network: PreTrainedModel) -> int | None:
-    """How many ids the longest sequence of a model may have; None if its configuration does not say."""
+    """How many positions the longest sequence of a model may have; None if its configuration does not say."""
     positions = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     return positions if isinstance(positions, int) else None
 
 
-def check_length(network: PreTrainedModel, num_ids: int, what: str) -> None:
-    """Raise UserError if a sequence of this many ids is longer than the model allows. what: names it in the message."""
+def check_length(network: PreTrainedModel, length: int, what: str) -> None:
+    """Raise UserError if a sequence has more positions than the model allows. what: names it in the message."""
     limit = max_positions(network)
-    if limit is not None and num_ids > limit:
+    if limit is not None and length > limit:
         raise UserError(
-            f"{what} has {num_ids} ids, but the model takes {limit} (max_position_embeddings of its configuration). "
-            "Use a model that takes more, or shorter dialogues (rewriting.max_exchanges, max_reply_words)."
+            f"{what} has {length} positions, but the model takes {limit} (max_position_embeddings of its "
+            "configuration). Use a model that takes more, or shorter dialogues (rewriting.max_exchanges, "
+            "max_reply_words)."
         )
 
 

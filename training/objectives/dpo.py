@@ -102,6 +102,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         data.check()
     check_origin(data, model)
     accelerator = make_accelerator(out, recipe.optimization)
+    objective = DPO(recipe, data.format, accelerator.device)
     provenance = [*data.provenance(), *model_files(recipe.model)]
     with open_run(out, recipe, provenance, data.tokens, accelerator) as run:
         if run.is_finished:
@@ -110,7 +111,6 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
         check_length(model.network, data.longest, "the longest pair")
         settings = recipe.optimization
         batches = Batches(data, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
-        objective = DPO(recipe, data.format, accelerator.device)
         network = model.network
         merge = None
         if recipe.lora:

@@ -9,6 +9,7 @@ from accelerate.utils import extract_model_from_parallel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...pipeline.errors import UserError
 from ..batch import Batch, kinds_of, learned_kinds
 from ..data import Row
 from ..models.heads import losses_at
@@ -30,7 +31,16 @@ class Targets:
 
 
 def weight_by_kind(weights: Weights, sequence_format: SequenceFormat) -> Tensor:
-    """ω of each of the format's kinds, float32 [kinds]: 0 if no model learns it, 1 for one that no recipe knows."""
+    """ω of each of the format's kinds, float32 [kinds]: 0 if no model learns it, 1 for one that no recipe knows.
+
+    Raises UserError if the recipe has to say a weight, and does not.
+    """
+    if missing := weights.missing(sequence_format.kinds):
+        raise UserError(
+            f"the recipe has no weights of {', '.join(missing)}: the defaults are for the layouts bayling and flm, and "
+            f"the data set has the layout {sequence_format.layout.name}. Say them in the section `weights`; the recipe "
+            "moshi_sft_small has those of Moshi's authors."
+        )
     omega = weights.model_dump()
     known = torch.tensor([omega.get(kind, 1.0) for kind in sequence_format.kinds])
     return known * learned_kinds(sequence_format)

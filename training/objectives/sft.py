@@ -67,6 +67,7 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         data.check()
     sequence_format = data.format
     accelerator = make_accelerator(out, recipe.optimization)
+    objective = SFT(recipe, sequence_format, accelerator.device)
     frozen = model_files(recipe.model.pretrained) if recipe.lora and recipe.model.pretrained else []
     with open_run(out, recipe, [*data.provenance(), *frozen], data.tokens, accelerator) as run:
         if run.is_finished:
@@ -75,13 +76,12 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         network = start(recipe.model, data.folders[0], sequence_format, recipe.seed)
         check_length(network, data.longest, "the longest sequence")
         settings = recipe.optimization
-        rows = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
-        batches = Batches(rows, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
-        objective = SFT(recipe, sequence_format, accelerator.device)
+        source = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
+        batches = Batches(source, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         merge = None
         if recipe.lora:
             merge = adapt(network, recipe.lora, new_ids(data.format), recipe.seed, settings.precision)
-        allow_pieces(network, settings.micro_batch_size * rows.longest)
+        allow_pieces(network, settings.micro_batch_size * source.longest)
         network = put_on_devices(network, accelerator, settings)
         Loop(out, settings, batches, accelerator).run(network, objective, display)
         run.finish(network, data.folders[0], merge)

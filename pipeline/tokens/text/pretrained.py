@@ -10,6 +10,7 @@ from ...recipe.file import Problem
 from ...storage.model_files import folder_checksum, place
 from ..section import Tokens
 from . import tiktoken_bpe
+from .unigram import BytePieces
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -51,10 +52,9 @@ class PretrainedTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of the text. Raises DialogueRejected(`broken_text`) on a lone surrogate, which no UTF-8 has."""
         try:
-            ids: list[int] = self._read().bare.encode(text, add_special_tokens=False).ids
+            return self._read().encode(text)
         except (UnicodeEncodeError, TypeError) as error:
             raise DialogueRejected("broken_text", f"not valid Unicode: {text[:80]!a}") from error
-        return ids
 
     def decode(self, ids: list[int]) -> str:
         """Text of the ids, special tokens by their names; a character cut in half becomes U+FFFD."""
@@ -92,8 +92,16 @@ class _Tokenizers:
     """What a folder has been read to."""
 
     whole: "Tokenizer"  # as the folder has it
-    bare: "Tokenizer"  # without its added tokens: what text is encoded with
+    bare: "Tokenizer"  # without its added tokens
+    pieces: BytePieces | None  # if the tokenizer is of this kind
     vocab_size: int  # of the bare one
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of text, without special tokens."""
+        if self.pieces is not None:
+            return self.pieces.encode(text)
+        ids: list[int] = self.bare.encode(text, add_special_tokens=False).ids
+        return ids
 
 
 @lru_cache(maxsize=4)
@@ -110,10 +118,12 @@ def _read_folder(folder: Path, changed: tuple[tuple[str, int], ...]) -> _Tokeniz
         raise UserError(f"{folder / files[0]} is damaged, or not a tokenizer: {error}") from error
     bare = tiktoken_bpe.without_added_tokens(whole)
     special = {id_: token.content for id_, token in whole.get_added_tokens_decoder().items()}
+    vocab_size = max(bare.get_vocab(with_added_tokens=False).values()) + 1
+    read = _Tokenizers(whole, bare, BytePieces.hide(bare, {*special.values()}), vocab_size)
     for content in special.values():
-        if confused := [special[id_] for id_ in bare.encode(content, add_special_tokens=False).ids if id_ in special]:
+        if confused := [special[id_] for id_ in read.encode(content) if id_ in special]:
             raise UserError(
                 f"the tokenizer in {folder} reads the text {content!r} as its special token {confused[0]!r}: text and "
-                "special tokens cannot be told apart. Use a model with a byte-level tokenizer."
+                "special tokens cannot be told apart. Use a model whose tokenizer is byte-level, or has byte fallback."
             )
-    return _Tokenizers(whole, bare, max(bare.get_vocab(with_added_tokens=False).values()) + 1)
+    return read

@@ -310,6 +310,39 @@ def test_a_pretrained_model_is_extended_by_the_new_tokens(folders, tmp_path):
     assert extended.config.pad_token_id == extended.generation_config.eos_token_id == sequence_format.size - 1
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("spare", [0, 1, 3, 40, 5000], ids=lambda rows: f"{rows} spare rows")
+def test_new_tokens_get_the_mean_of_the_old_ones_in_rows_that_are_there_too(folders, tmp_path, tied, spare):
+    """A model may have more rows than its tokenizer has tokens. No training has shaped these rows."""
+    sequence_format = SequenceFormat.read(folders[0])
+    text_size, size = sequence_format.vocabulary.text_size, sequence_format.size
+    own = Tokenizer.from_str(BytePairTokenizer().to_json())
+    own.add_special_tokens(["[EPAD]"] if spare > 0 else [])  # a token that the model has, though not with the data's id
+    tokens = text_size + (spare > 0)
+    rows = text_size + spare
+    network = AutoModelForCausalLM.from_config(AutoConfig.for_model(**TINY, vocab_size=rows, tie_word_embeddings=tied))
+    for table in (network.get_input_embeddings(), network.get_output_embeddings()):
+        torch.nn.init.normal_(table.weight, mean=3.0)
+        table.weight.data[tokens:] = 1000.0
+    network.save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=own).save_pretrained(tmp_path)
+    extended = start_from_pretrained(str(tmp_path), folders[0], sequence_format, seed=0)
+    for name in ("get_input_embeddings", "get_output_embeddings"):
+        old, weight = (getattr(model, name)().weight.detach() for model in (network, extended))
+        assert len(weight) == max(rows, size)
+        assert torch.equal(weight[:text_size], old[:text_size])
+        torch.testing.assert_close(weight[text_size:size], old[:text_size].mean(dim=0).expand(size - text_size, -1))
+
+
+def test_a_model_that_has_the_tokens_keeps_their_rows(folders, tmp_path):
+    """One that we trained is such a model: its folder has the vocabulary."""
+    train_sft(sft_recipe(folders[0], steps=1), tmp_path / "run", Display())
+    trained = load_model(tmp_path / "run").network
+    again = start_from_pretrained(str(tmp_path / "run"), folders[0], SequenceFormat.read(folders[0]), seed=0)
+    for name, weight in trained.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+
+
 def test_a_model_of_another_text_tokenizer_is_refused(folders, tmp_path):
     sequence_format = SequenceFormat.read(folders[0])
     config = AutoConfig.for_model(**TINY, vocab_size=sequence_format.vocabulary.text_size)

@@ -9,15 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.streams import Streams
+from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.batch import make_batch
 from duplexgen.training.data import Row
 from duplexgen.training.models.streams import StreamsForCausalLM
 from duplexgen.training.objectives.dpo import DPO
 from duplexgen.training.objectives.losses import make_targets, token_losses
 from duplexgen.training.objectives.sft import SFT
-from duplexgen.training.recipe import DPORecipe, SFTRecipe
-from tests.layouts.streams import AUDIO_PAD, EPAD, PAD, WAIT, flm, moshi
+from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
+from tests.layouts.streams import AUDIO_PAD, CODES, EPAD, PAD, WAIT, flm, moshi
 from tests.training.streams import LLAMA, format_of, ids_of, network_of
 
 CPU = torch.device("cpu")
@@ -73,6 +75,18 @@ def loss_of(objective: SFT, network: StreamsForCausalLM, rows: Sequence[Row], mi
     return torch.stack([objective.loss(network, part, totals)[0] for part in micros]).sum()
 
 
+def outputs_of(module: torch.nn.Module) -> list[Any]:
+    """What a module gives from now on, with its gradient after a backward pass."""
+    seen: list[Any] = []
+
+    def keep(_: torch.nn.Module, __: Any, output: Tensor) -> None:
+        output.retain_grad()
+        seen.append(output)
+
+    module.register_forward_hook(keep)
+    return seen
+
+
 @pytest.mark.parametrize("normalize", ["by_kind", "by_weight"])
 @pytest.mark.parametrize("codebooks", [1, 2, 3])
 @pytest.mark.parametrize("delay", [0, 1, 2])
@@ -96,6 +110,27 @@ def test_moshis_loss_is_its_authors() -> None:
     assert {kind for kind, _ in found} == {"text", "pad", "epad", "semantic", "acoustic"}
     expected = expected_loss(found, OF_MOSHI | {"text": 1.0}, "by_weight")
     assert loss_of(sft_of(layout, weights=OF_MOSHI), network, rows, 1).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("left_out", OF_MOSHI)
+def test_a_weight_that_no_paper_means_for_a_layout_has_to_be_said(left_out: str) -> None:
+    """Moshi's [EPAD] is not BayLing-Duplex's, which weighs 10, and its codebooks are not weighed as FLM-Audio's."""
+    said = {kind: weight for kind, weight in OF_MOSHI.items() if kind != left_out}
+    with pytest.raises(UserError, match=rf"the recipe has no weights of {left_out}: .* has the layout moshi\."):
+        sft_of(moshi(), weights=said)
+    with pytest.raises(UserError, match="no weights of acoustic, epad, pad, semantic: "):
+        sft_of(moshi())
+    sft_of(flm())
+
+
+def test_the_recipe_that_ships_for_moshi_has_its_authors_loss() -> None:
+    recipe, _ = load("moshi_sft_small", SFTRecipe, TRAINING_RECIPES)
+    objective = SFT(recipe, format_of(moshi()), CPU)
+    by_kind = dict(zip(moshi().KINDS, objective.by_kind.tolist(), strict=True))
+    assert by_kind == OF_MOSHI | {"text": 1, "user": 0, "empty": 0}
+    depth = recipe.model.depth
+    assert depth is not None and recipe.normalize == "by_weight"
+    assert (depth.reads_text, depth.weights, depth.final_norm, depth.norm_eps) == (True, "all", False, 1e-8)
 
 
 def test_figures_are_the_means_of_each_kind() -> None:
@@ -153,14 +188,27 @@ def test_a_pack_costs_what_its_rows_cost_apart(normalize: str) -> None:
 
 
 def test_what_the_model_hears_or_does_not_say_gets_no_gradient() -> None:
-    """Column 0, the user's codes and cells without a code can be anything, and the losses of that column stay."""
+    """Logits predict text and speak codes from column 1 on, and learn nothing where there is no code or padding."""
+    layout = flm(delay=2)
+    network, rows, objective = network_of(layout), rows_of(layout, 14, 9), sft_of(layout)
+    seen = [outputs_of(module) for module in (network.get_output_embeddings(), network.depth)]
+    loss_of(objective, network, rows, 2).backward()
+    has_text, has_code = (logits.grad.any(dim=-1) for (logits,) in seen)
+    lengths = [len(row.sequences[0]) for row in rows]
+    assert lengths == [17, 12]
+    assert torch.equal(has_text, torch.arange(1, 17) < torch.tensor(lengths)[:, None]), "the second row is padded"
+    spoken = np.concatenate([row.sequences[0][1:, 1:3] != AUDIO_PAD for row in rows])
+    assert spoken[:, 0].all() and (~spoken[:, 1]).sum() == 4, "the second codebook starts two columns later"
+    assert torch.equal(has_code, torch.from_numpy(spoken))
+
+
+@pytest.mark.parametrize(("column", "counts"), [(-1, False), (-2, True), (0, True)])
+def test_what_is_heard_counts_for_what_is_said_after_it(column: int, counts: bool) -> None:
     layout = flm()
-    batch = make_batch([ids_of(layout, 14, 1)], [()], format_of(layout), CPU)
-    targets = make_targets(batch, format_of(layout))
-    assert targets.positions.tolist() == list(range(1, 16))
-    assert targets.ids.shape == (1, 15, 3)
-    assert targets.inside.all(dim=0)[1:].all()
-    assert targets.inside[0, 0].tolist() == [True, True, False], "the second codebook starts a column later"
+    network, rows, objective = network_of(layout), rows_of(layout, 14), sft_of(layout)
+    loss = loss_of(objective, network, rows, 1)
+    rows[0].sequences[0][column, 3:] = (rows[0].sequences[0][column, 3:] + 1) % CODES
+    assert (loss_of(objective, network, rows, 1).item() != loss.item()) == counts
 
 
 def test_log_likelihoods_of_pairs_are_sums_over_what_is_said() -> None:

@@ -1,6 +1,7 @@
 """Training over parallel streams, whole: from shards to a model that can be loaded, trained further and aligned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.pairs.build import build, prepare
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
+from duplexgen.training.data import TrainingData
 from duplexgen.training.models.model import load_model, start
 from duplexgen.training.models.streams import StreamsForCausalLM
 from duplexgen.training.objectives.dpo import train_dpo
@@ -34,9 +37,15 @@ def folder(data_sets: Callable[..., Dataset]) -> Path:
     return data_sets("turn_taking", name="flm", layout=LAYOUTS["flm"]).path
 
 
-def recipe_of(*folders: Path, model: Any = SMALL, normalize: str = "by_kind", **optimization: Any) -> SFTRecipe:
+EVEN = {"text": 1, "wait": 1, "pad": 1, "epad": 1, "semantic": 1, "acoustic": 1}
+
+
+def recipe_of(
+    *folders: Path, model: Any = SMALL, normalize: str = "by_kind", weights: Any = None, **optimization: Any
+) -> SFTRecipe:
     settings = {"learning_rate": 0.01, "batch_size": 4, "micro_batch_size": 2, "steps": 4, "precision": "fp32"}
     keys = {"name": "test", "seed": 5, "model": model, "normalize": normalize, "data": [str(path) for path in folders]}
+    keys |= {} if weights is None else {"weights": weights}
     return SFTRecipe.model_validate(keys | {"optimization": settings | optimization})
 
 
@@ -53,7 +62,8 @@ def test_one_batch_is_learned_by_heart(layout: str, data_sets: Callable[..., Dat
     """Also with Moshi's depth transformer, which reads the text."""
     depth = SMALL["depth"] | ({"reads_text": True, "weights": "all"} if layout == "moshi" else {})
     data = data_sets("turn_taking", name=layout, layout=LAYOUTS[layout]).path
-    train_sft(recipe_of(data, model=SMALL | {"depth": depth}, steps=60), tmp_path / "run", Display())
+    recipe = recipe_of(data, model=SMALL | {"depth": depth}, weights=EVEN, steps=60)
+    train_sft(recipe, tmp_path / "run", Display())
     first, last = log(tmp_path / "run")[0], log(tmp_path / "run")[-1]
     kinds = {"text", "semantic", *(("wait",) if layout == "flm" else ("pad", "epad"))}
     for kind in kinds:
@@ -146,6 +156,34 @@ def test_pairs_of_streams_are_aligned(folder: Path, alone: Path, tmp_path: Path)
     figures = log(tmp_path / "run")
     assert figures[0]["margin"] == pytest.approx(0, abs=1e-2), "the policy starts as the reference"
     assert figures[-1]["margin"] > 0.1
+
+
+def test_a_column_counts_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In what is said of a sequence that is too long, and in the speed of training: its streams are read together."""
+    data = TrainingData([folder], DIALOGUES)
+    short = SMALL | {"config": TINY | {"max_position_embeddings": 100}}
+    with pytest.raises(UserError, match=rf"has {data.longest} positions, but the model takes 100 "):
+        train_sft(recipe_of(folder, model=short), tmp_path / "short", Display())
+    seconds = iter(range(100))
+    monkeypatch.setattr("duplexgen.training.loop.monotonic", lambda: next(seconds))
+    told: list[str] = []
+
+    class Told(Display):
+        @contextmanager
+        def training(self, steps: int, start: int) -> Iterator[Any]:
+            yield lambda done, figures: told.append(figures)
+
+    train_sft(recipe_of(folder, steps=1), tmp_path / "run", Told())
+    columns = sum(int(group.lengths.sum()) for group in data.groups[0])
+    assert told[0].endswith(f"  {columns:,} positions/s")
+
+
+def test_weights_that_are_missing_leave_no_folder(data_sets: Callable[..., Dataset], tmp_path: Path) -> None:
+    """With the weights that it asks for, the same command then works."""
+    data = data_sets("turn_taking", name="moshi", layout=LAYOUTS["moshi"]).path
+    with pytest.raises(UserError, match=r"has no weights of acoustic, epad, pad, semantic: .* the layout moshi\."):
+        train_sft(recipe_of(data), tmp_path / "run", Display())
+    assert not (tmp_path / "run").exists()
 
 
 def test_settings_of_streams_are_refused_for_one_stream(data_sets: Callable[..., Dataset], tmp_path: Path) -> None:

@@ -51,24 +51,25 @@ def spectra(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     return logs
 
 
-def waveform(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Waveform [n * SPECTRUM_HOP] whose spectra are near to the given [n, TONES] (Griffin and Lim 1984).
+def waveforms(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Waveforms [signals, n * SPECTRUM_HOP] with spectra near to the given [signals, n, TONES] (Griffin and Lim 1984).
 
-    What is below the floor becomes digital silence. Nothing is drawn at random.
+    What is below the floor becomes digital silence. Nothing is drawn at random, and no signal depends on another.
     """
     import librosa
 
-    length = len(spectra) * SPECTRUM_HOP
+    length = spectra.shape[1] * SPECTRUM_HOP
     bands = np.where(spectra > np.log(2), np.expm1(spectra), 0) * _unit_power()
     filters = triangles(N_FFT // 2 + 1, TONES)
-    power = bands @ (filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-12)).T
-    magnitudes = np.append(np.sqrt(power), np.zeros((1, N_FFT // 2 + 1)), axis=0).T.astype(np.float32)
-    signal = librosa.griffinlim(
+    spread = (filters / np.maximum(filters.sum(axis=1, keepdims=True), 1e-12)).T
+    power = np.stack([of_signal @ spread for of_signal in bands])  # each alone: sums depend on the shape of a product
+    magnitudes = np.pad(np.sqrt(power), ((0, 0), (0, 1), (0, 0))).transpose(0, 2, 1).astype(np.float32)
+    signals = librosa.griffinlim(
         magnitudes, n_iter=ITERATIONS, hop_length=SPECTRUM_HOP, win_length=SPECTRUM_WINDOW, n_fft=N_FFT,
-        init=None, length=length,
+        window=librosa.filters.get_window("hann", SPECTRUM_WINDOW), init=None, length=length,
     )  # fmt: skip
     half = SPECTRUM_HOP // 2
-    delayed: NDArray[np.float32] = np.append(np.zeros(half, np.float32), signal[:-half]).astype(np.float32)
+    delayed: NDArray[np.float32] = np.pad(signals[:, :-half], ((0, 0), (half, 0))).astype(np.float32)
     return delayed
 
 

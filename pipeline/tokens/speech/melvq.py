@@ -89,14 +89,25 @@ class MelVQ:
         Each frame's spectrum is a linear function of its own and its neighbours' entries; the phase is
         Griffin and Lim's. Raises ValueError on codes outside 0 … 2047.
         """
-        check_codes(codes, self.codebooks, self.codebook_size)
-        if (codes == SILENT).all():
-            return np.zeros(codes.shape[1] * self.samples_per_frame, np.float32)
-        self.load()
+        return self.decode_all(codes[np.newaxis])[0]
+
+    def decode_all(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Waveforms [channels, frames * 1280] of codes [channels, 1 … 8, frames], each as `decode` gives it."""
+        waveforms = np.zeros((len(codes), codes.shape[2] * self.samples_per_frame), np.float32)
+        for channel in codes:
+            check_codes(channel, self.codebooks, self.codebook_size)
+        sounding = np.flatnonzero((codes != SILENT).any(axis=(1, 2)))
+        if len(sounding):
+            self.load()
+            waveforms[sounding] = mel.waveforms(np.stack([self._spectra(codes[channel]) for channel in sounding]))
+        return waveforms
+
+    def _spectra(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Log power [frames * SPECTRA, TONES] of the codes of one channel."""
         inputs = neighbourhoods(dequantize(codes.T, self._entries), silence=self._entries[0, SILENT])
-        spectra = inputs @ self._decoders[len(codes) - 1]
+        spectra: NDArray[np.float32] = inputs @ self._decoders[len(codes) - 1]
         spectra[(codes == SILENT).all(axis=0)] = 0
-        return mel.waveform(spectra.reshape(-1, mel.TONES))
+        return spectra.reshape(-1, mel.TONES)
 
     def stream(self, channels: int) -> "MelVQStream":
         """Codes are exactly those of `encode`: each depends on its own frame alone."""
@@ -137,9 +148,8 @@ class MelVQDecodingStream:
         if self._before is None:
             self._before = np.full((*codes.shape[:2], BEFORE_FRAMES), SILENT, np.int16)
         windows = np.concatenate([self._before, codes], axis=2)
-        decoded = [self._tokenizer.decode(window) for window in windows]
         self._before = windows[:, :, -BEFORE_FRAMES:]
-        return np.stack([waveform[BEFORE_FRAMES * self._tokenizer.samples_per_frame :] for waveform in decoded])
+        return self._tokenizer.decode_all(windows)[:, BEFORE_FRAMES * self._tokenizer.samples_per_frame :]
 
 
 class Projector:

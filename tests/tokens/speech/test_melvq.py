@@ -48,6 +48,13 @@ def test_shapes_and_ranges() -> None:
     assert [TOKENIZER.decode(CODES[:, 10 : 10 + frames]).shape for frames in (0, 1, 2)] == [(0,), (SPF,), (2 * SPF,)]
 
 
+def test_channels_decoded_together_are_those_decoded_alone() -> None:
+    channels = np.stack([CODES, CODES[:, ::-1], np.zeros_like(CODES), np.roll(CODES, 7, axis=1)])
+    together = TOKENIZER.decode_all(channels)
+    assert all((waveform == TOKENIZER.decode(codes)).all() for waveform, codes in zip(together, channels, strict=True))
+    assert not together[2].any() and together[[0, 1, 3]].any(axis=1).all()
+
+
 @settings(deadline=None, max_examples=30)
 @given(cuts=st.lists(st.integers(0, FRAMES), max_size=12), order=st.randoms(use_true_random=False))
 def test_joining_the_codes_of_pieces_is_encoding_the_whole(cuts: list[int], order: Random) -> None:

@@ -304,3 +304,17 @@ def test_load_without_a_gpu_says_what_to_do(folder_of, bank):
         pytest.skip("there is a GPU")
     with pytest.raises(UserError, match="num_gpus"):
         CosyVoiceEngine(spec(folder_of(2), bank, num_gpus=1.0)).load()
+
+
+def test_a_gpu_that_is_too_old_or_too_small_is_named(folder_of, bank, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    with pytest.raises(UserError, match=r"bf16.*fp16 or fp32"):
+        CosyVoiceEngine(spec(folder_of(2), bank, num_gpus=1.0, precision="bf16")).load()
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine_module, "load", full)
+    with pytest.raises(UserError, match=r"does not fit into the GPU's free memory.*num_gpus"):
+        CosyVoiceEngine(spec(folder_of(2), bank, num_gpus=1.0)).load()

@@ -33,8 +33,11 @@ def requests(count: int, first_seed: int = 0) -> list[SpeechRequest]:
 
 
 def same(one: object, other: object) -> bool:
+    """But for what rounding does in other batches: less than a step of 16 bit, which is 3e-5."""
     if isinstance(one, RawSpeech):
-        return isinstance(other, RawSpeech) and np.array_equal(one.waveform, other.waveform)
+        if not isinstance(other, RawSpeech) or one.waveform.shape != other.waveform.shape:
+            return False
+        return np.allclose(one.waveform, other.waveform, rtol=0, atol=2e-5)
     return type(one) is type(other) and str(one) == str(other)
 
 

@@ -89,12 +89,14 @@ class Decoder:
     def _run(self, rows: "_Rows") -> None:
         state = rows.read(self.sampling.window) if rows.places else None
         while state is not None:
-            state = self._go_on(rows, state)
+            step = self._step(state)
+            step.load(state)
+            state = None  # it is as large as the cache, and not needed while there are steps
+            state = self._next_state(step, rows)
+            del step  # nor is a step while a larger one is made
 
-    def _go_on(self, rows: "_Rows", state: "_State") -> "_State | None":
-        """Decode until another size or length fits the rows that are left: their state; None: all have ended."""
-        step = self._step(state)
-        step.load(state)
+    def _next_state(self, step: "_Step", rows: "_Rows") -> "_State | None":
+        """Decode until another size or length fits the rows that are left; None: all have ended."""
         while True:
             rows.take(step.run(rows.draws()))
             alive = rows.alive()
@@ -107,18 +109,20 @@ class Decoder:
     def _step(self, state: "_State") -> "_Step":
         """A step for a state's rows, with room for STEPS positions more."""
         size, length = size_for(len(state.start), self._sizes), length_for(state.at + STEPS)
-        if (size, length) not in self._steps:
-            layers, _, heads, _, numbers = state.keys.shape
-            shape = (2, layers, size, heads, length, numbers)
-            wanted = int(np.prod(shape))
-            if self._storage is None or self._storage.numel() < wanted:
-                self.forget()  # graphs hold the addresses of the memory that was there
-                self._storage = state.keys.new_zeros(wanted)
-            keys, values = self._storage[:wanted].view(shape)
-            self._steps[size, length] = step = _Step(self.model, self.sampling, keys, values, state)
-            if keys.is_cuda:
-                self._pool = step.capture(self._pool)
-        return self._steps[size, length]
+        if (size, length) in self._steps:
+            return self._steps[size, length]
+        layers, _, heads, _, numbers = state.keys.shape
+        shape = (2, layers, size, heads, length, numbers)
+        wanted = int(np.prod(shape))
+        if self._storage is None or self._storage.numel() < wanted:
+            self.forget()  # graphs hold the addresses of the memory that was there
+            self._storage = state.keys.new_zeros(wanted)
+        keys, values = self._storage[:wanted].view(shape)
+        step = _Step(self.model, self.sampling, keys, values, state)
+        if keys.is_cuda:
+            self._pool = step.capture(self._pool)
+            self._steps[size, length] = step  # without a graph it would be kept for nothing
+        return step
 
 
 class _Rows:

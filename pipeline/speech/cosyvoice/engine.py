@@ -140,8 +140,16 @@ class CosyVoiceEngine:
         on_gpu = self.spec.num_gpus > 0
         if on_gpu and not torch.cuda.is_available():
             raise UserError("torch sees no GPU here: set speech.cosyvoice.num_gpus to 0 to run on the processor")
+        if on_gpu and self.spec.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise UserError("this GPU does not compute in bf16: set speech.cosyvoice.precision to fp16 or fp32")
         code = Code.find(self.spec.source)
-        self._parts = load(self._folder, code, torch.device("cuda" if on_gpu else "cpu"), self.spec.precision)
+        try:
+            self._parts = load(self._folder, code, torch.device("cuda" if on_gpu else "cpu"), self.spec.precision)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the model in {self.spec.model} does not fit into the GPU's free memory. Put fewer actors on a GPU "
+                "(a larger speech.cosyvoice.num_gpus), end other programs on it, or set precision to bf16 or fp16."
+            ) from error
         self._decoding, self._sounding = budgets(self._parts, self.spec.num_gpus, self.spec.batch_tokens)
         self._prompts = Prompts(self._folder, self._parts, code.checksum())
         self._clone = lru_cache(maxsize=VOICES)(self._new_prompt)

@@ -88,7 +88,8 @@ class Vocoder:
             added = module.source_downs[stage](noise) * mask
             hidden = hidden * mask + _resnet(module.source_resblocks[stage], added, mask)
             blocks = module.resblocks[stage * module.num_kernels : (stage + 1) * module.num_kernels]
-            hidden = sum(_resnet(block, hidden, mask) for block in blocks) / module.num_kernels
+            first, *others = [_resnet(block, hidden, mask) for block in blocks]
+            hidden = sum(others, first) / module.num_kernels
         shaped = module.conv_post(torch.nn.functional.leaky_relu(hidden))
         return self._waves(shaped, times).clamp(-module.audio_limit, module.audio_limit)
 

@@ -84,7 +84,7 @@ class Batches:
         """most_copies: of positions in one pass; None: as the device allows. A row alone may have more: see `_cut`."""
         self._encoder = encoder
         most = MOST_COPIES[encoder.filters.device.type] if most_copies is None else most_copies
-        self._room = neural.Room(most, f"{NAME}: positions")
+        self._room = neural.Room(most, f"positions of {NAME}")
 
     def encode(self, tasks: Sequence[Task], block_frames: int | None) -> None:
         """Write the codes of signals. block_frames: whose codes are given at once; None: those of a segment."""
@@ -94,7 +94,7 @@ class Batches:
                 rows = self._rows(segments[at : at + SEGMENTS_AT_ONCE])
                 rows.sort(key=lambda row: row.ends[-1])  # their features are padded to the longest
                 for row, codes in zip(rows, self._room.run(rows, self._cost, self._codes), strict=True):
-                    row.codes[:] = codes
+                    row.codes[:] = codes.cpu().numpy()
 
     def _rows(self, segments: Sequence[Segment]) -> list[Row]:
         heard = [self._heard(segment) for segment in segments]
@@ -154,8 +154,11 @@ class Batches:
         longest = max(row.ends[-1] for row in rows) * network.pooled
         return int(-(-longest // network.block) * network.block)
 
-    def _codes(self, rows: Sequence[Row]) -> list[NDArray[np.int16]]:
-        """Codes of each row, from its first frame to its last end."""
+    def _codes(self, rows: Sequence[Row]) -> list[Tensor]:
+        """Codes [frames] of each row, from its first frame to its last end.
+
+        They stay on the device, which works on them while the next pass is prepared.
+        """
         network, padded = self._encoder.network, self._padded(rows)
         device = self._encoder.filters.device
         plan = Plan.of(rows, network)
@@ -167,8 +170,8 @@ class Batches:
             Attention(torch.from_numpy(queries).to(device), torch.from_numpy(keys).to(device))
             for queries, keys in plan.attention
         ]
-        codes = network.together(hidden, attention, torch.from_numpy(plan.frames).to(device)).cpu().numpy()
-        return np.split(codes.astype(np.int16), np.cumsum([len(row.codes) for row in rows])[:-1])
+        codes = network.together(hidden, attention, torch.from_numpy(plan.frames).to(device))
+        return list(codes.split([len(row.codes) for row in rows]))
 
     def _features(self, row: Row, padded: int) -> Tensor:
         """Of whole Whisper features [mels, padded * STRIDE] those of the row, then zeros."""

@@ -96,7 +96,7 @@ class MimiTokenizer:
             )
         with neural.enough_memory(self.name):
             self._model = model.eval().requires_grad_(False).to(device)
-        self._room = neural.Room(MOST_FRAMES[device], f"{self.name}: frames")
+        self._room = neural.Room(MOST_FRAMES[device], f"frames of {self.name}")
 
     def stream(self, channels: int) -> "MimiStream":
         """Codes are those of `encode`, up to rounding: Mimi's convolutions and its transformer only look back."""

@@ -332,8 +332,8 @@ def test_the_command_and_a_target_that_exists(source: Path, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["new"], "no lock, and nothing half written"
     status, said = _convert(tmp_path, source, "new")
     assert (status, "new exists already: name a new folder, or remove it" in said) == (2, True)
-    (tmp_path / "link").symlink_to("nowhere")
-    assert _convert(tmp_path, source, "link")[0] == 2
+    (tmp_path / "file").write_text("of the user")
+    assert _convert(tmp_path, source, "file")[0] == 2 and (tmp_path / "file").read_text() == "of the user"
     status, said = _convert(tmp_path, tmp_path / "new", "other")
     assert status == 2 and "It is converted already" in said
 

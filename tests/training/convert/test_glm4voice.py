@@ -117,6 +117,15 @@ def test_what_was_exported_goes_there_and_back_to_the_same_bytes(source: Path, c
         assert (tmp_path / "twice" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+def test_a_folder_that_names_the_states_keeps_all_its_rows(tmp_path: Path) -> None:
+    """As BayLing-Duplex's published one does, with the states in the place of the last audio token."""
+    source = published(tmp_path / "published", states=STATES)
+    read = convert(source, tmp_path / "converted", silent)
+    assert read.added == {} and read.vocabulary.audio_size == NAMED and read.vocabulary.silence == AUDIO_FIRST + NAMED
+    before, after = loaded(source), back(tmp_path / "converted", source, tmp_path / "back")
+    assert before.keys() == after.keys() and all(is_same(before[name], after[name]) for name in before)
+
+
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, Any]:
     groups = draw(st.integers(1, 3))

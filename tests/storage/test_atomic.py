@@ -209,6 +209,9 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     assert (target / "file").read_text() == "content"
     with pytest.raises(UserError, match="folder exists already"), atomic_folder(target):
         raise AssertionError("it is not entered")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UserError, match="link exists already"), atomic_folder(tmp_path / "link"):
+        raise AssertionError("it is not entered")
     with pytest.raises(UserError, match="the disk is full"), atomic_folder(tmp_path / "there" / "other") as folder:
         (folder / "file").write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")

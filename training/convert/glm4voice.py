@@ -199,7 +199,7 @@ def _added_tokens(model: Path, published: Published, rows: int) -> dict[str, Any
     Raises UserError if the model has another token at an id of the published tokenizer, or ids without a row.
     """
     names = _names_in(model / JSON)
-    for id_, token in published.names.items():
+    for id_, token in sorted(published.names.items()):
         if names.get(id_) != token:
             raise UserError(
                 f"id {id_} is {names.get(id_)!r} in {model / JSON} and {token!r} in {published.folder}: the model was "

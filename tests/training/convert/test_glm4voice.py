@@ -26,19 +26,32 @@ from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.storage.model_files import stored_tensors
 from duplexgen.pipeline.tokens.section import Pretrained, Tokens
 from duplexgen.pipeline.tokens.text.pretrained import PretrainedTokenizer
-from duplexgen.training.convert import shards
+from duplexgen.training.convert import glm4voice, shards
 from duplexgen.training.convert.glm4voice import convert, export
 from tests.command import duplexgen
-from tests.training.convert.folders import AUDIO_NAMED, CODES, CONFIG, ROWS, SPECIAL, Tensors, loaded, published, save
+from tests.training.convert import folders
+from tests.training.convert.folders import CONFIG, SPECIAL, Tensors, loaded, save
 
 EMBEDDING, HEAD = "transformer.embedding.word_embeddings.weight", "transformer.output_layer.weight"
-TEXT = 4096
+CODES = 64  # in place of 16384, so that vocabularies are small; test_chain.py has them all
+NAMED = CODES - 1
+TEXT, ROWS = 4096, 4288
 AUDIO_FIRST = TEXT + len(SPECIAL)
 ADDED = {
-    AUDIO_FIRST + AUDIO_NAMED + place: token
-    for place, token in enumerate(("<|audio_16383|>", "[SILENCE]", "[PAD]", "[EPAD]"))
+    AUDIO_FIRST + NAMED + place: token for place, token in enumerate(("<|audio_63|>", "[SILENCE]", "[PAD]", "[EPAD]"))
 }
 STATES = ("[SILENCE]", "[PAD]", "[EPAD]")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_codes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glm4voice, "CODES", CODES)
+        yield
+
+
+def published(folder: Path, *args: Any, audio: int = NAMED, **changes: Any) -> Path:
+    return folders.published(folder, *args, audio=audio, **({"padded_vocab_size": ROWS} | changes))
 
 
 @contextmanager
@@ -86,7 +99,7 @@ def test_there_and_back_all_numbers_but_the_new_rows_are_the_same(
     for name in files - {"README.md", "tokenizer_config.json"}:
         changed = name.endswith(".safetensors") or name in ("config.json", "model.safetensors.index.json")
         assert changed or (tmp_path / "back" / name).read_bytes() == (source / name).read_bytes()
-    assert json.loads((tmp_path / "back/config.json").read_text()) == CONFIG
+    assert json.loads((tmp_path / "back/config.json").read_text()) == CONFIG | {"padded_vocab_size": ROWS}
     named = json.loads((tmp_path / "back/tokenizer_config.json").read_text())["added_tokens_decoder"]
     before_named = json.loads((source / "tokenizer_config.json").read_text())["added_tokens_decoder"]
     assert named == before_named | {str(id_): named[str(id_)] for id_ in ADDED}
@@ -104,6 +117,15 @@ def test_what_was_exported_goes_there_and_back_to_the_same_bytes(source: Path, c
         assert (tmp_path / "twice" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+def test_a_folder_that_names_the_states_keeps_all_its_rows(tmp_path: Path) -> None:
+    """As BayLing-Duplex's published one does, with the states in the place of the last audio token."""
+    source = published(tmp_path / "published", states=STATES)
+    read = convert(source, tmp_path / "converted", silent)
+    assert read.added == {} and read.vocabulary.audio_size == NAMED and read.vocabulary.silence == AUDIO_FIRST + NAMED
+    before, after = loaded(source), back(tmp_path / "converted", source, tmp_path / "back")
+    assert before.keys() == after.keys() and all(is_same(before[name], after[name]) for name in before)
+
+
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, Any]:
     groups = draw(st.integers(1, 3))
@@ -115,7 +137,7 @@ def shapes(draw: st.DrawFn) -> dict[str, Any]:
         "num_attention_heads": groups * draw(st.integers(1, 3)),
         "multi_query_group_num": groups,
         "add_qkv_bias": draw(st.booleans()),
-        "padded_vocab_size": AUDIO_FIRST + AUDIO_NAMED + draw(st.integers(0, 6)),
+        "padded_vocab_size": AUDIO_FIRST + NAMED + draw(st.integers(0, 6)),
         "layernorm_epsilon": draw(st.sampled_from([1e-5, 1.5625e-07])),
         "rope_ratio": draw(st.sampled_from([1, 500, 0.5])),
     }
@@ -155,7 +177,7 @@ def test_rows_of_new_tokens_are_means_and_no_other_row_changes(source: Path, con
     for theirs, ours in ((EMBEDDING, "model.embed_tokens.weight"), (HEAD, "lm_head.weight")):
         left, right = before[theirs], after[ours]
         text = left[:TEXT].double().mean(dim=0)
-        audio = left[AUDIO_FIRST : AUDIO_FIRST + AUDIO_NAMED].double().mean(dim=0)
+        audio = left[AUDIO_FIRST : AUDIO_FIRST + NAMED].double().mean(dim=0)
         assert (text - audio).abs().max() > 1e-3, "so that one is not taken for the other"
         for id_, token in ADDED.items():
             torch.testing.assert_close(right[id_].double(), audio if "audio" in token else text, rtol=0, atol=1e-6)
@@ -283,7 +305,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no width": (says(hidden_size="wide"), 'says hidden_size "wide", expected a whole number from 1'),
     "a number that nobody has": (says(num_layers=10**13), "num_layers: expected at most"),
-    "fewer rows than tokens": (says(padded_vocab_size=20000), "is [20608, 32], and its config.json wants [20000, 32]"),
+    "fewer rows than tokens": (says(padded_vocab_size=4000), "is [4288, 32], and its config.json wants [4000, 32]"),
     "heads in unequal groups": (says(num_attention_heads=5), "5 heads in 2 groups"),
     "a path out of the folder": (
         index_says(lambda names: names.update({EMBEDDING: "../secret.safetensors"})),
@@ -315,12 +337,12 @@ def test_what_cannot_be_converted_is_said_and_nothing_is_written(what: str, sour
 
 def test_the_command_and_a_target_that_exists(source: Path, tmp_path: Path) -> None:
     status, said = _convert(tmp_path, source, "new")
-    assert status == 0 and "rows set for new tokens: <|audio_16383|>, [SILENCE], [PAD], [EPAD]" in said
+    assert status == 0 and "rows set for new tokens: <|audio_63|>, [SILENCE], [PAD], [EPAD]" in said
     assert [path.name for path in tmp_path.iterdir()] == ["new"], "no lock, and nothing half written"
     status, said = _convert(tmp_path, source, "new")
     assert (status, "new exists already: name a new folder, or remove it" in said) == (2, True)
-    (tmp_path / "link").symlink_to("nowhere")
-    assert _convert(tmp_path, source, "link")[0] == 2
+    (tmp_path / "file").write_text("of the user")
+    assert _convert(tmp_path, source, "file")[0] == 2 and (tmp_path / "file").read_text() == "of the user"
     status, said = _convert(tmp_path, tmp_path / "new", "other")
     assert status == 2 and "It is converted already" in said
 
@@ -339,9 +361,9 @@ def test_a_model_that_was_not_trained_from_it_is_not_exported(source: Path, conv
     other = published(tmp_path / "other", rope_ratio=1.0)
     status, said = _export(tmp_path, converted, other)
     assert status == 2 and "rope_parameters is" in said and f"It was not trained from {other}" in said
-    other = published(tmp_path / "named otherwise", audio=AUDIO_NAMED - 1, states=STATES)
+    other = published(tmp_path / "named otherwise", audio=NAMED - 1, states=STATES)
     status, said = _export(tmp_path, converted, other)
-    assert status == 2 and "is '<|audio_16382|>' in" in said
+    assert status == 2 and "is '<|audio_62|>' in" in said
     status, said = _export(tmp_path, source, source)
     assert status == 2 and 'says model_type "chatglm", expected "glm"' in said
     (other := Path(shutil.copytree(source, tmp_path / "without code")) / "modeling_chatglm.py").unlink()
@@ -371,7 +393,7 @@ def test_a_disk_without_room(source: Path, tmp_path: Path, monkeypatch: pytest.M
 
 KILLED = """
 import os, signal, sys
-from duplexgen.training.convert import shards
+from duplexgen.training.convert import glm4voice, shards
 shards.write_json = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 from duplexgen import cli
 sys.argv = ["duplexgen", "models", "convert", "glm-4-voice-9b", sys.argv[1], "--out", sys.argv[2]]
@@ -399,7 +421,7 @@ def test_no_more_than_a_block_is_in_memory(
     monkeypatch.setattr(shards, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(torch, "frombuffer", spied)
     convert(source, tmp_path / "in blocks", silent)
-    assert len(sizes) > 5000 and max(sizes) <= 1000
+    assert len(sizes) > 1000 and max(sizes) <= 1000
     monkeypatch.undo()
     whole, in_blocks = loaded(converted), loaded(tmp_path / "in blocks")
     for name, tensor in whole.items():

@@ -157,8 +157,8 @@ def lasting(work: Path, repeats: int) -> None:
         user, size = conversation(tokenizer), BLOCK_FRAMES * tokenizer.samples_per_frame
         measured = [block_seconds(pushes(tokenizer.stream(1), user, size)) for _ in range(repeats)]
         print_change(f"{name}, encoding", measured)
-        if name == "glm4voice":
-            continue  # it has no decoder here
+        if not tokenizer.decodes:
+            continue
         codes = tokenizer.encode(user)[:, :1]
         measured = [block_seconds(pushes(tokenizer.decoding_stream(1), codes, BLOCK_FRAMES)) for _ in range(repeats)]
         print_change(f"{name}, decoding", measured)

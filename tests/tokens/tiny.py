@@ -100,7 +100,7 @@ DECODER = """\
 # set random seed, so that you may reproduce your result.
 __set_seed1: !apply:random.seed [1986]
 sample_rate: 22050
-spk_embed_dim: 12
+spk_embed_dim: 192
 flow: !new:cosyvoice.flow.flow.MaskedDiffWithXvec
     input_size: 16
     output_size: 80

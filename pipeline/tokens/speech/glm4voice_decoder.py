@@ -19,6 +19,7 @@ from ...errors import UserError
 from ...storage.model_files import folder_checksum, incomplete
 from . import glm4voice_decoder_config as settings
 from . import neural
+from .glm4voice_decoder_config import RATE, TOKEN_SAMPLES
 from .shapes import check_codes, check_pushed_codes
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 CONFIG, FLOW, VOCODER = "config.yaml", "flow.pt", "hift.pt"
 FILES = (CONFIG, FLOW, VOCODER)
 GET = "Download the decoder: hf download THUDM/glm-4-voice-decoder --local-dir"
-RATE, TO_RATE = 22050, 16000  # Hz
-TOKEN_SAMPLES = 1764  # at RATE
+TO_RATE = 16000  # Hz, of the tokenizer
 WHOLE_TOKENS = 375  # that `decode` decodes at once: 30 s
 
 

@@ -22,6 +22,8 @@ SCALARS = frozenset(f"{YAML}{name}" for name in ("str", "int", "float", "bool", 
 LARGEST_SIZE = 100_000
 MOST_REPEATED = 100  # of anything that is repeated
 GROUPS = 8  # of the estimator's norms
+RATE = 22050  # Hz, of what the decoder says
+TOKEN_SAMPLES = 1764  # at this rate: 80 ms
 
 FLOW: dict[str, Any] = {  # of the published decoder, as are the sizes of VOCODER; SIZES may be others
     "flow": "cosyvoice.flow.flow.MaskedDiffWithXvec",
@@ -50,7 +52,7 @@ VOCODER: dict[str, Any] = {
     "hift": "cosyvoice.hifigan.generator.HiFTGenerator",
     "hift.in_channels": 80,
     "hift.nb_harmonics": 8,
-    "hift.sampling_rate": 22050,
+    "hift.sampling_rate": RATE,
     "hift.nsf_alpha": 0.1,
     "hift.nsf_sigma": 0.003,
     "hift.nsf_voiced_threshold": 10,
@@ -90,7 +92,8 @@ def read(path: Path) -> dict[str, Any]:
     Raises UserError if the file is missing, is no YAML, or has a tag where the published one has none.
     """
     root = compose(read_text(path), path)
-    top = {key.value: node for key, node in root.value} if isinstance(root, yaml.MappingNode) else {}
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    top = {key.value: node for key, node in pairs if isinstance(key, yaml.ScalarNode)}
     if missing := [part for part in PARTS if part not in top]:
         raise UserError(f"{path} lacks {' and '.join(missing)}: it is not the configuration of GLM-4-Voice's decoder")
     shared = {name: _scalar(node, path) for name, node in top.items() if node.tag in SCALARS}

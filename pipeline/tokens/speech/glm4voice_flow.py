@@ -182,11 +182,11 @@ class Estimator(nn.Module):
 
         self.time_mlp = nn.ModuleDict({"linear_1": nn.Linear(inputs, timed), "linear_2": nn.Linear(timed, timed)})
         ends = list(zip([inputs, *channels], channels, strict=False))
-        self.down_blocks = nn.ModuleList(block(width, to, down(to, i)) for i, (width, to) in enumerate(ends))
+        self.down_blocks: Any = nn.ModuleList(block(width, to, down(to, i)) for i, (width, to) in enumerate(ends))
         middle = range(config["flow.decoder.estimator.num_mid_blocks"])
-        self.mid_blocks = nn.ModuleList(block(channels[-1], channels[-1], None) for _ in middle)
+        self.mid_blocks: Any = nn.ModuleList(block(channels[-1], channels[-1], None) for _ in middle)
         back = list(pairwise([*channels[::-1], channels[0]]))
-        self.up_blocks = nn.ModuleList(block(2 * width, to, up(to, i)) for i, (width, to) in enumerate(back))
+        self.up_blocks: Any = nn.ModuleList(block(2 * width, to, up(to, i)) for i, (width, to) in enumerate(back))
         self.final_block = Smooth(channels[0], channels[0])
         self.final_proj = nn.Conv1d(channels[0], config["flow.decoder.estimator.out_channels"], 1)
 
@@ -260,10 +260,10 @@ class Transformer(nn.Module):
         inner = self.heads * config["flow.decoder.estimator.attention_head_dim"]
         self.norm1 = nn.LayerNorm(width)
         projections = {name: nn.Linear(width, inner, bias=False) for name in ("to_q", "to_k", "to_v")}
-        self.attn1 = nn.ModuleDict(projections | {"to_out": nn.ModuleList([nn.Linear(inner, width)])})
+        self.attn1: Any = nn.ModuleDict(projections | {"to_out": nn.ModuleList([nn.Linear(inner, width)])})
         self.norm3 = nn.LayerNorm(width)
         widened = nn.ModuleDict({"proj": nn.Linear(width, 4 * width)})
-        self.ff = nn.ModuleDict({"net": nn.ModuleList([widened, nn.Identity(), nn.Linear(4 * width, width)])})
+        self.ff: Any = nn.ModuleDict({"net": nn.ModuleList([widened, nn.Identity(), nn.Linear(4 * width, width)])})
 
     def forward(self, hidden: Tensor) -> Tensor:
         """hidden: [rows, frames, width]."""

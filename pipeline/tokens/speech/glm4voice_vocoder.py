@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .glm4voice_decoder_config import RATE
+
 MELS = 80
-SAMPLE_RATE = 22050
 HARMONICS = 9  # with the fundamental
 HOP = 256  # samples of a mel frame
 FFT, FFT_HOP = 16, 4
@@ -46,7 +47,8 @@ class Vocoder(nn.Module):
         self.source_resblocks = nn.ModuleList(
             ResidualBlock(width >> (i + 1), kernel) for i, kernel in enumerate(SOURCE_KERNELS)
         )
-        self.resblocks = nn.ModuleList(ResidualBlock(width >> (i + 1), kernel) for i in range(2) for kernel in KERNELS)
+        blocks = (ResidualBlock(width >> (i + 1), kernel) for i in range(2) for kernel in KERNELS)
+        self.resblocks: Any = nn.ModuleList(blocks)
         self.conv_post = nn.Conv1d(width // 4, bins, 7, padding=3)
 
     def forward(self, mel: Tensor, source_before: Tensor, phases: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,7 +63,7 @@ class Vocoder(nn.Module):
 
     def _source(self, pitch_hz: Tensor, phases: Tensor, noise: Tensor) -> Tensor:
         """Harmonics where there is a voice, noise elsewhere, [frames * 256]. pitch_hz: [frames]."""
-        turns = pitch_hz.double() / SAMPLE_RATE  # of the fundamental, per sample
+        turns = pitch_hz.double() / RATE  # of the fundamental, per sample
         before = (turns * HOP).cumsum(0) - turns * HOP
         steps = torch.arange(1, HOP + 1, device=turns.device)
         turned = (before.unsqueeze(1) + turns.unsqueeze(1) * steps).flatten()

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ...randomness import generator
+from .glm4voice_decoder_config import TOKEN_SAMPLES
 from .glm4voice_flow import MELS, Flow
 from .glm4voice_vocoder import HARMONICS, HOP, Vocoder
 
-TOKEN_SAMPLES = 1764  # 80 ms at 22,050 Hz
 OVERLAP_FRAMES = 5 * TOKEN_SAMPLES // HOP  # 5 tokens, 0.39 s
 GIVEN_TOKENS = 50  # 4 s; a few more if pushes do not fill blocks of the encoder
 NOISE_FRAMES = 4096  # after so many, the flow starts from the same noise again

@@ -84,7 +84,7 @@ def test_a_model_can_talk_if_its_tokenizer_decodes(
         decoder = AssistantDecoder(tokenizers[name], model.format, 1, 1)
         assert decoder.push(np.zeros((1, 1, 10), np.int16)).shape == (1, BLOCK)
     else:
-        with pytest.raises(UserError, match="a speech tokenizer that decodes"):
+        with pytest.raises(UserError, match="whose folder is not named"):
             AssistantDecoder(tokenizers[name], model.format, 1, 1)
 
 

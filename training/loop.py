@@ -183,7 +183,8 @@ def make_accelerator(folder: Path, optimization: Optimization) -> Accelerator:
 def put_on_devices(network: PreTrainedModel, accelerator: Accelerator, settings: Optimization) -> PreTrainedModel:
     """The network on the accelerator's devices, ready to train. Raises UserError if a device has no room for it."""
     if settings.gradient_checkpointing:
-        network.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        older = network.gradient_checkpointing_enable  # its name in older versions of transformers
+        getattr(network, "activation_checkpointing_enable", older)({"use_reentrant": False})
     with enough_memory(
         "for the model: training takes four times the memory of its weights in fp32. optimization.sharded: true "
         "divides it among devices, and `lora` trains few weights; `duplexgen doctor` tells how much each takes."

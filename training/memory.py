@@ -128,7 +128,7 @@ class Memory:
 
     @property
     def total(self) -> float:
-        return sum(vars(self).values())
+        return float(sum(vars(self).values()))
 
 
 def memory(sizes: Sizes, recipe: Common, longest: int, devices: int, sides: int = 1) -> Memory:

@@ -104,7 +104,7 @@ class Lora(Section):
     """
 
     rank: Annotated[int, Field(gt=0, le=10_000)] = 16
-    alpha: Annotated[float, Field(gt=0, le=1e6)] = 32.0  # a change counts alpha / rank times
+    alpha: Annotated[int, Field(gt=0, le=1_000_000)] = 32  # a change counts alpha / rank times
     targets: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None  # layers; null: all linear ones
 
 

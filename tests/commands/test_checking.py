@@ -49,9 +49,8 @@ def test_recipes_that_ship_are_right() -> None:
     ("family", "names"),
     [
         ("bayling", ["bayling_interruption", "bayling_turn_taking"]),
-        ("instruct_s2s", ["instruct_s2s_interruption", "instruct_s2s_turn_taking"]),
-        ("llama_questions", ["llama_questions"]),
-        ("web_questions", ["web_questions"]),
+        *((name, [name]) for name in ("instruct_s2s_interruption", "instruct_s2s_turn_taking")),
+        *((name, [name]) for name in ("llama_questions", "web_questions")),
         ("flm", ["flm_asr", "flm_fine_tuning_1", "flm_fine_tuning_2", "flm_tts"]),
     ],
 )

@@ -65,7 +65,9 @@ def kept_bytes(config: dict[str, Any], precision: str, flow: str, checkpointing:
     if checkpointing:
         network.gradient_checkpointing_enable({"use_reentrant": False})
     own = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
-    shapes = {shape for weight in network.parameters() for shape in (weight.shape, weight.T.shape)}  # of copies in bf16
+    shapes = {
+        shape for weight in network.parameters() for shape in (weight.shape, weight.shape[::-1])
+    }  # of copies in bf16
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:

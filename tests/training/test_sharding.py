@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,8 @@ def recipes(data_sets: Callable[..., Dataset], tmp_path_factory: pytest.TempPath
     sft = sft_recipe(*both, **UNEVEN, sharded=True, gradient_checkpointing=True, checkpoint_every=2)
     train_sft(sft, folder / "sft", Display())
     pairs = PairsRecipe(name="timing", seed=2)
-    run_stages(prepare(pairs, chats, folder / "work"))
+    prepared: Any = prepare(pairs, chats, folder / "work")
+    run_stages(prepared)
     build(pairs, chats, folder / "pairs", folder / "work", Display())
     tied = SMALL | {"config": TINY | {"tie_word_embeddings": True}}
     of_streams = sft_recipe(streams, model=tied, batch_size=3, micro_batch_size=1, steps=2, sharded=True)

@@ -178,4 +178,5 @@ def summary(written: Written, out: Path) -> list[str]:
     if len(written.rejected) > len(lines):
         lines.append(f"rejected: {len(written.rejected) - len(lines):,} more")
     with_answers = f", {written.answered:,} of them with answers" if written.answered else ""
-    return [*lines, f"{out}: {written.questions:,} questions{with_answers}"]
+    plural = "question" if written.questions == 1 else "questions"
+    return [*lines, f"{out}: {written.questions:,} {plural}{with_answers}"]

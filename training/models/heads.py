@@ -32,11 +32,12 @@ def allow_pieces(network: PreTrainedModel, positions: int) -> None:
     head: Any = network.get_output_embeddings()  # type: ignore[no-untyped-call]
     if positions <= _piece(head):
         return
-    streams = 1 + 2 * network.codebooks if hasattr(network, "codebooks") else 0
-    ids = torch.zeros((1, 2, streams) if streams else (1, 2), dtype=torch.long, device=network.device)
+    codebooks: Any = getattr(network, "codebooks", 0)  # of a model of parallel streams
+    shape = (1, 2, 1 + 2 * codebooks) if codebooks else (1, 2)
+    ids = torch.zeros(shape, dtype=torch.long, device=network.device)
     with torch.no_grad(), outputs_of(head) as seen:
         output = network(ids)
-    logits = output.text_logits if streams else output.logits
+    logits = output.text_logits if codebooks else output.logits
     if len(seen) == 1 and torch.equal(seen[0], logits):
         setattr(head, IN_PIECES, True)
 
@@ -57,7 +58,7 @@ def losses_at(head: nn.Module, ids: Tensor) -> Iterator[Callable[[Tensor], Tenso
         return cross_entropy(plain(hidden), targets)
 
     def forward(hidden: Tensor) -> Tensor:
-        pairs = zip(hidden.flatten(0, 1).split(piece), ids.flatten().split(piece), strict=True)
+        pairs = zip(torch.split(hidden.flatten(0, 1), piece), torch.split(ids.flatten(), piece), strict=True)
         pieces = [checkpoint(losses, *pair, use_reentrant=False, preserve_rng_state=False) for pair in pairs]
         return torch.cat(pieces).view(*ids.shape, 1)
 

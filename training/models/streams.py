@@ -52,11 +52,11 @@ class StreamsForCausalLM(PreTrainedModel):
 
     config_class = StreamsConfig
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[Any] = [Block.__name__]  # and the backbone's: what sharding puts together at a time
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # as far as the backbone does
 
     def __init__(self, config: StreamsConfig) -> None:
         super().__init__(config)
+        self._no_split_modules = [Block.__name__]  # and the backbone's: what sharding puts together at a time
         shape = config.depth_shape
         from_config: Any = AutoModelForCausalLM.from_config
         self.backbone: PreTrainedModel = from_config(config.text_config)

@@ -114,7 +114,7 @@ def test_rows_that_are_no_questions_are_told_and_the_others_kept(tmp_path: Path)
     rows: list[Any] = [{"question": "Where?", "answer": "Here"}, {"question": "Who?"}, {"q": "?"}, 7, {"question": " "}]
     ended = duplexgen("questions", plain_json(tmp_path / "odd.json", rows), cwd=tmp_path)
     assert ended.status == 0 and ended.said.count("rejected: odd.json#") == 4
-    assert "1 questions, 1 of them with answers" in ended.said
+    assert "1 question, 1 of them with answers" in ended.said
 
 
 @pytest.mark.parametrize(

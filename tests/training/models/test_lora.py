@@ -25,7 +25,7 @@ ONE = Lora(rank=4, alpha=8, targets=["q_proj", "down_proj"])
 
 @pytest.fixture(scope="module")
 def recipe(data_sets: Any) -> SFTRecipe:
-    plain = sft_recipe(data_sets("turn_taking").path, steps=4, checkpoint_every=2)
+    plain: SFTRecipe = sft_recipe(data_sets("turn_taking").path, steps=4, checkpoint_every=2)
     return plain.model_copy(update={"lora": ONE})
 
 

@@ -129,11 +129,13 @@ def test_rows_of_another_codec_or_layout_are_refused(
         start(Model(pretrained=str(alone)), folder, other, seed=0)
 
 
-def test_a_plain_language_model_gets_streams(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("spare", [0, 1, 50])
+def test_a_plain_language_model_gets_streams(folder: Path, tmp_path: Path, spare: int) -> None:
+    """Its special tokens start from the mean of its text, also in rows that the model has to spare, as Qwen2.5 has."""
     sequence_format = SequenceFormat.read(folder)
     text_size = sequence_format.vocabulary.text_size
     from_config: Any = AutoModelForCausalLM.from_config
-    plain = from_config(AutoConfig.for_model(**TINY, vocab_size=text_size))
+    plain = from_config(AutoConfig.for_model(**TINY, vocab_size=text_size + spare))
     plain.save_pretrained(tmp_path)
     bpe = Tokenizer.from_str(BytePairTokenizer().to_json())
     PreTrainedTokenizerFast(tokenizer_object=bpe).save_pretrained(tmp_path)
@@ -141,8 +143,11 @@ def test_a_plain_language_model_gets_streams(folder: Path, tmp_path: Path) -> No
     assert isinstance(network, StreamsForCausalLM)
     weight = network.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
-    assert weight.shape[0] == sequence_format.size > text_size
-    assert torch.equal(weight[:text_size], plain.get_input_embeddings().weight)
+    assert weight.shape[0] == max(sequence_format.size, text_size + spare)
+    assert torch.equal(weight[:text_size], plain.get_input_embeddings().weight[:text_size])
+    new = weight.detach()[text_size : sequence_format.size]
+    assert len(new) == 4, "wait, asr, answer and the end of text"
+    torch.testing.assert_close(new, plain.get_input_embeddings().weight.detach()[:text_size].mean(dim=0).expand(4, -1))
 
 
 def test_pairs_of_streams_are_aligned(folder: Path, alone: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def ours(data: Path, steps: int, name: str) -> dict[str, float]:
 
     def counted(self: Batches, step: int) -> Iterator[Any]:
         for batch in from_step(self, step):
-            lengths.append(sum(row.num_ids for row in batch))
+            lengths.append(sum(row.num_positions for row in batch))
             yield batch
 
     Batches.from_step = counted  # type: ignore[method-assign]

@@ -171,7 +171,7 @@ class Batches:
             for queries, keys in plan.attention
         ]
         codes = network.together(hidden, attention, torch.from_numpy(plan.frames).to(device))
-        return list(codes.split([len(row.codes) for row in rows]))
+        return list(torch.split(codes, [len(row.codes) for row in rows]))
 
     def _features(self, row: Row, padded: int) -> Tensor:
         """Of whole Whisper features [mels, padded * STRIDE] those of the row, then zeros."""
@@ -218,6 +218,9 @@ class Plan:
                 attend(opened, heard)
                 frames.append(heard[first * pooled :])
                 first = end
-        attention = [tuple(np.stack(parts) for parts in zip(*same, strict=True)) for same in shapes.values()]
+        attention = [
+            (np.stack([queries for queries, _ in same]), np.stack([keys for _, keys in same]))
+            for same in shapes.values()
+        ]
         of_codes = np.concatenate(frames).reshape(-1, pooled)
         return cls(np.concatenate(numbers), np.concatenate(places), attention, of_codes)

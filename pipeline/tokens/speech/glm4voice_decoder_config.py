@@ -154,7 +154,7 @@ def _scalar(node: yaml.Node, path: Path) -> Any:
     if not isinstance(node, yaml.ScalarNode) or node.tag not in SCALARS:
         _refuse(node, path)
     try:
-        return yaml.constructor.SafeConstructor().construct_object(node)  # type: ignore[no-untyped-call]
+        return yaml.constructor.SafeConstructor().construct_object(node)
     except (ValueError, OverflowError, KeyError) as error:  # as a number that is none
         raise UserError(f"{path}, line {node.start_mark.line + 1}: {shortened(node.value)!r} is no value") from error
 

@@ -75,6 +75,7 @@ class Voice:
         mel = torch.cat([self._frame, mel], dim=1)
         noise = self._draw.standard_normal((HARMONICS, mel.shape[1] * HOP), dtype=np.float32)
         networks = self._networks
+        waveform: Tensor
         waveform, source = networks.vocoder(mel, self._source, networks.phases, torch.from_numpy(noise).to(mel.device))
         self._frame, self._source = mel[:, -1:].clone(), source[-HOP:].clone()
         return waveform if last else waveform[:-HOP]
@@ -84,7 +85,7 @@ class Voice:
         self._tokens = torch.cat([self._tokens, tokens])
         start, end = frames_of(self._first), frames_of(self._first + len(self._tokens))
         noise = self._networks.noise[:, torch.arange(start, end, device=tokens.device) % NOISE_FRAMES]
-        mel = self._networks.flow(self._tokens, self._mel, noise)
+        mel: Tensor = self._networks.flow(self._tokens, self._mel, noise)
         if self._overlap is not None:
             mel = faded(self._overlap, mel)
         spoken = mel.shape[1] - (0 if last else OVERLAP_FRAMES)

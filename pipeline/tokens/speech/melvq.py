@@ -89,7 +89,8 @@ class MelVQ:
         Each frame's spectrum is a linear function of its own and its neighbours' entries; the phase is
         Griffin and Lim's. Raises ValueError on codes outside 0 … 2047.
         """
-        return self.decode_all(codes[np.newaxis])[0]
+        waveform: NDArray[np.float32] = self.decode_all(codes[np.newaxis])[0]
+        return waveform
 
     def decode_all(self, codes: NDArray[np.int16]) -> NDArray[np.float32]:
         """Waveforms [channels, frames * 1280] of codes [channels, 1 … 8, frames], each as `decode` gives it."""

@@ -88,10 +88,11 @@ class WhisperVQ(nn.Module):
         A position has a copy for each prefix that ends inside its block, as there it sees less. attention: of all
         copies. frames: the copies that a code is pooled of, int64 [n, pooled].
         """
-        for layer in self.layers:
+        layers: Any = self.layers
+        for layer in layers:
             hidden = _attended(layer, hidden, attention)
             hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
-        pooled = (hidden[some].mean(dim=1) for some in frames.split(CODES_AT_ONCE))
+        pooled = (hidden[some].mean(dim=1) for some in torch.split(frames, CODES_AT_ONCE))
         return torch.cat([nearest(vectors, self.codebook.weight) for vectors in pooled])
 
     def _seen(self, positions: int) -> Tensor:

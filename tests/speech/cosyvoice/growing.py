@@ -27,13 +27,14 @@ def decode(model: SpeechLM, rows: Sequence[Row], sampling: Sampling) -> list[Dec
     shortest = torch.tensor([row.shortest for row in rows], device=inputs.device)
     history = torch.full((len(rows), sampling.window), NONE, dtype=torch.int64, device=inputs.device)
     cache, drawn = None, []
+    language_model: Any = model
     for at in range(longest):
         scores, cache = step(model, inputs, seen, cache)
         scores[:, model.speech_tokens :].masked_fill_((shortest > at)[:, None], -torch.inf)
         tokens = sample(scores, history, torch.from_numpy(draws[at]).to(inputs.device), sampling)
         drawn.append(tokens.tolist())
         history = torch.cat([history[:, 1:], tokens[:, None]], dim=1)
-        inputs = model._model.speech_embedding(tokens.clamp(max=model.speech_tokens - 1)[:, None])
+        inputs = language_model._model.speech_embedding(tokens.clamp(max=model.speech_tokens - 1)[:, None])
         seen = torch.nn.functional.pad(seen, (0, 1), value=True)
     found = []
     for index, row in enumerate(rows):

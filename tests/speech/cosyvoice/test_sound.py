@@ -41,11 +41,11 @@ def package(engine, code):
 
 
 @torch.inference_mode()
-def mel_of_package(flow, version: int, utterance: Utterance) -> torch.Tensor:
+def mel_of_package(flow, version, utterance):
     """f32 [80, frames]."""
     prompt = utterance.prompt
 
-    def length(count: int) -> torch.Tensor:
+    def length(count):
         return torch.tensor([count], dtype=torch.int32, device=DEVICE)
 
     inputs = {

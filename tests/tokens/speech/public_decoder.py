@@ -135,7 +135,8 @@ def main(clone: Path, matcha: Path) -> None:
     overlap = decoder.mel_overlap_len
     sums = decoder.mel_window[:overlap] + decoder.mel_window[overlap:]
     decoder.mel_window = decoder.mel_window / np.tile(sums, 2)
-    np.savez_compressed(NUMBERS, **whole(decoder), **streamed(decoder))
+    numbers: dict[str, Any] = whole(decoder) | streamed(decoder)
+    np.savez_compressed(NUMBERS, **numbers)
 
 
 if __name__ == "__main__":

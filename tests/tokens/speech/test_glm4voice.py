@@ -250,7 +250,8 @@ def passes(encoder: Encoder, watch: Callable[[int], None]) -> Iterator[None]:
     def see(module: Any, given: Any) -> None:
         watch(given[0].shape[-2])
 
-    hook = encoder.network.layers[0].fc1.register_forward_pre_hook(see)
+    first: Any = encoder.network.layers[0]
+    hook = first.fc1.register_forward_pre_hook(see)
     yield
     hook.remove()
 

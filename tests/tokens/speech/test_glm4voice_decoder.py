@@ -30,7 +30,7 @@ from tests.tokens.speech.test_streams import held_bytes
 CODES = 512
 REFERENCE = np.load(NUMBERS)
 # The official code adds up the phase of the voice in float32, sample by sample.
-CLOSE = {"rtol": 0, "atol": 2e-3}
+CLOSE: Any = {"rtol": 0, "atol": 2e-3}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -41,7 +41,8 @@ def mimi(folder: Path) -> MimiTokenizer:
 
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> Any:
-    return MimiModel.from_pretrained(folder).to(device())
+    loaded: Any = MimiModel.from_pretrained(folder)
+    return loaded.to(device())
 
 
 def sounds(frames: int, channels: int = 1, seed: int = 0) -> NDArray[np.int16]:

@@ -50,8 +50,9 @@ def few_codes() -> Iterator[None]:
         yield
 
 
-def published(folder: Path, *args: Any, audio: int = NAMED, **changes: Any) -> Path:
-    return folders.published(folder, *args, audio=audio, **({"padded_vocab_size": ROWS} | changes))
+def published(folder: Path, dtype: str = "F32", shards: int = 3, **changes: Any) -> Path:
+    sizes: dict[str, Any] = {"audio": NAMED, "padded_vocab_size": ROWS}
+    return folders.published(folder, dtype, shards, **(sizes | changes))
 
 
 @contextmanager
@@ -192,8 +193,10 @@ def test_its_tokenizer_gives_data_sets_the_same_ids_as_the_published_one(source:
 
     made = [
         SharedVocabulary.build(
-            BaylingSection(), PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=str(folder)))), Codes()
-        )  # type: ignore[arg-type]
+            BaylingSection(),
+            PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=str(folder)))),
+            Codes(),  # type: ignore[arg-type]
+        )
         for folder in (source, converted)
     ]
     assert made[0] == made[1] and made[0].audio_size == CODES

@@ -78,7 +78,7 @@ class Flow:
         import torch
 
         if self._version > 1:
-            always = self._module.decoder.rand_noise
+            always: torch.Tensor = self._module.decoder.rand_noise
             return always[:, :, torch.arange(frames) % always.shape[2]].to(self._device)  # of 300 s, then again
         drawn = torch.Generator(self._device).manual_seed(seed + 1)  # the vocoder draws from `seed`
         return torch.randn(1, 80, frames, generator=drawn, device=self._device)

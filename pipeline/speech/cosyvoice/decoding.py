@@ -232,7 +232,7 @@ class _Step:
         """Run as a graph from now on, which works in the memory of `pool`; None: of a new one. Returns the pool."""
         import torch
 
-        side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # libraries set themselves up, which a graph cannot hold
             for _ in range(2):

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from duplexgen.pipeline.speech.cosyvoice.decoding import DecodedRow, Row
-from duplexgen.pipeline.speech.cosyvoice.language_models import QwenLM, SpeechLM
+from duplexgen.pipeline.speech.cosyvoice.language_models import QwenLM
 from duplexgen.pipeline.speech.cosyvoice.sampling import NONE, Sampling, sample
 
 
 @torch.inference_mode()
-def decode(model: SpeechLM, rows: Sequence[Row], sampling: Sampling) -> list[DecodedRow]:
+def decode(model: Any, rows: Sequence[Row], sampling: Sampling) -> list[DecodedRow]:
     width, longest = max(len(row.prefix) for row in rows), max(row.longest for row in rows)
     inputs = rows[0].prefix.new_zeros(len(rows), width, rows[0].prefix.shape[1])
     seen = torch.zeros(len(rows), width, dtype=torch.bool, device=inputs.device)

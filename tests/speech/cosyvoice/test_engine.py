@@ -142,6 +142,7 @@ def test_an_utterance_that_does_not_fit_alone_stops_the_command(engine_of, monke
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Decoder, "decode", none)
+    monkeypatch.setattr(engine, "_decoding", Batches(8192, 256, engine._parts.decoder.cost))
     with pytest.raises(UserError, match="one utterance alone"):
         engine.speak(requests(2))
 

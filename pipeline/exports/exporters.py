@@ -1,16 +1,13 @@
 """Exporters by name: each writes a data set as one consumer reads it. To add one, write a module and put it here."""
 
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from ..dataset.reader import Dataset
 from ..errors import UserError
 from ..layouts.layouts import LAYOUTS
-from ..storage.atomic import TEMPORARY_SUFFIX, explained, sync, sync_all
+from ..storage.atomic import atomic_folder
 
 AUDIO, WORDS, CODES = "audio", "words", "codes"
 ADVICE = {
@@ -49,9 +46,7 @@ def export(dataset: Dataset, name: str, out: Path, report: Report = lambda rows:
     exporter = EXPORTERS[name]()
     if missing := [*_missing(dataset, exporter.needs)]:
         raise UserError(f"{dataset.path} cannot be exported as {name}: " + "; ".join(missing) + ".")
-    if out.exists() or out.is_symlink():
-        raise UserError(f"{out} exists already: name a new folder, or remove it.")
-    with _staged(out) as staging:
+    with atomic_folder(out) as staging:
         exporter.write(dataset, staging, report)
 
 
@@ -76,19 +71,3 @@ def _has_words(dataset: Dataset) -> bool:
     if "events" not in dataset.columns.names:
         return False
     return all(event["words"] is not None for row in dataset.rows(["events"]) for event in row["events"])
-
-
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out`, which takes its name once the block ends well, and is removed otherwise."""
-    staging = out.with_name(f".{out.name}.{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
-    try:
-        with explained(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            staging.mkdir()
-            yield staging
-            sync_all(staging)
-            staging.rename(out)
-            sync(out.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -1,10 +1,11 @@
-"""Files that are either whole or not there."""
+"""Files and folders that are either whole or not there."""
 
 import errno
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,36 @@ def atomic_path(target: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target`, which takes the target's name once the block ends well, and else is removed.
+
+    All files in it are on disk before it is renamed. What a process that was killed has left there is removed first.
+    Raises UserError if there is anything at `target`, if another process writes it, or if the disk is full.
+    """
+    staging, lock = (target.with_name(f".{target.name}{suffix}") for suffix in (TEMPORARY_SUFFIX, ".lock"))
+    check_free(target)
+    with locked(lock, f"{target} is being written by another process"):
+        try:
+            with explained(target):
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir()
+                yield staging
+                sync_all(staging)
+                check_free(target)
+                staging.rename(target)
+                sync(target.parent)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+def check_free(target: Path) -> None:
+    """Raise UserError if there is anything at a path where a new folder is to be."""
+    if os.path.lexists(target):
+        raise UserError(f"{target} exists already: name a new folder, or remove it.")
 
 
 @contextmanager

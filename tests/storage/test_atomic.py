@@ -12,6 +12,7 @@ import pytest
 
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.storage.atomic import (
+    atomic_folder,
     atomic_path,
     canonical_json,
     file_sha256,
@@ -198,3 +199,36 @@ def test_lock_that_is_no_file(tmp_path: Path, kind: str) -> None:
 
 def test_lock_where_no_file_can_be_made() -> None:
     assert lock_refused(Path("/proc/.out.lock")).startswith("/proc/.out.lock: could not be written")
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "there" / "folder"
+    with atomic_folder(target) as folder:
+        (folder / "file").write_text("content")
+        assert not target.exists()
+    assert (target / "file").read_text() == "content"
+    with pytest.raises(UserError, match="folder exists already"), atomic_folder(target):
+        raise AssertionError("it is not entered")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UserError, match="link exists already"), atomic_folder(tmp_path / "link"):
+        raise AssertionError("it is not entered")
+    with pytest.raises(UserError, match="the disk is full"), atomic_folder(tmp_path / "there" / "other") as folder:
+        (folder / "file").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(UserError, match="late exists already"), atomic_folder(tmp_path / "there" / "late"):
+        (tmp_path / "there" / "late").mkdir()
+    with (
+        atomic_folder(tmp_path / "there" / "once"),
+        pytest.raises(UserError, match="once is being written by another process"),
+        atomic_folder(tmp_path / "there" / "once"),
+    ):
+        raise AssertionError("it is not entered")
+    assert sorted(path.name for path in target.parent.iterdir()) == ["folder", "late", "once"]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".folder.tmp").mkdir()
+    (tmp_path / ".folder.tmp" / "half").write_text("of another time")
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "file").write_text("content")
+    assert [*tmp_path.rglob("*")] == [tmp_path / "folder", tmp_path / "folder" / "file"]

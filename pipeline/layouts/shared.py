@@ -74,11 +74,16 @@ class SharedVocabulary(Vocabulary):
         way, they are not added, and codes without an id reject their dialogue.
         Raises UserError if the tokenizer has one of them among its text, or audio tokens in another order.
         """
+        return cls.extending(text_tokenizer, speech_tokenizer.codebook_size)
+
+    @classmethod
+    def extending(cls, text_tokenizer: TextTokenizer, codes: int) -> Self:
+        """The vocabulary that `build` makes. codes: in codebook 0."""
         from tokenizers import AddedToken, Tokenizer
 
         tokenizer = Tokenizer.from_str(text_tokenizer.to_json())
         known = tokenizer.get_vocab(with_added_tokens=True)
-        audio = [audio_token(code) for code in range(speech_tokenizer.codebook_size)]
+        audio = [audio_token(code) for code in range(codes)]
         states = list(STATE_TOKENS.values())
         if num_known := _known_codes(known, text_tokenizer.name):
             if known[audio_token(num_known - 1)] < max(known.values()):

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,19 @@ def check_numbers(config: Mapping[str, Any], path: Path | None = None, infinite:
             raise ValueError(f"{where}{key}: expected at most {MOST_LAYERS:,}, got {value}")
 
 
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a safetensors file. Only its header is read.
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor is in a safetensors file."""
+
+    path: Path
+    dtype: str  # as the file names it: F32, BF16
+    shape: tuple[int, ...]
+    start: int  # its first byte in the file
+    end: int  # one past its last byte
+
+
+def stored_tensors(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a safetensors file by their names. Only its header is read.
 
     Raises ValueError, in words, if the file is of another kind or shorter than its header says.
     """
@@ -125,13 +137,25 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         header_bytes = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
         if not 2 <= header_bytes <= min(size - HEADER_LENGTH_BYTES, LONGEST_HEADER_BYTES):
             raise ValueError(f"{path} is not a safetensors file, or only the beginning of one: copy it again")
+        data = HEADER_LENGTH_BYTES + header_bytes
         try:
             header = json.loads(file.read(header_bytes))
-            tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
-            shapes = {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
-            data_bytes = max((int(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
+            tensors = {name: _stored(path, tensor, data) for name, tensor in header.items() if name != "__metadata__"}
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    if (expected := HEADER_LENGTH_BYTES + header_bytes + data_bytes) != size:
+    if (expected := max((tensor.end for tensor in tensors.values()), default=data)) != size:
         raise ValueError(f"{path} has {size} bytes and its header says {expected}: copy it again")
-    return shapes
+    return tensors
+
+
+def _stored(path: Path, described: Mapping[str, Any], data: int) -> StoredTensor:
+    """data: the first byte of the file that is of a tensor."""
+    start, end = (int(offset) for offset in described["data_offsets"])
+    if not 0 <= start <= end:
+        raise ValueError(f"a tensor has the bytes {start} to {end}")
+    return StoredTensor(path, str(described["dtype"]), tuple(described["shape"]), data + start, data + end)
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a safetensors file; see `stored_tensors`."""
+    return {name: tensor.shape for name, tensor in stored_tensors(path).items()}

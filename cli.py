@@ -47,6 +47,8 @@ train_app = typer.Typer(no_args_is_help=True, help="Train a model that listens a
 app.add_typer(train_app, name="train")
 voices_app = typer.Typer(no_args_is_help=True, help="Make a bank of voices to speak with.")
 app.add_typer(voices_app, name="voices")
+models_app = typer.Typer(no_args_is_help=True, help="Convert a published model for `train`, and a trained one back.")
+app.add_typer(models_app, name="models")
 
 
 Recipe = Annotated[
@@ -420,6 +422,85 @@ def prepare_voices(
     say_line(f"{target}: {bank.kept} voices, {bank.held_out} of them held out")
     if not bank.kept:
         raise typer.Exit(1)
+
+
+Kind = Annotated[
+    Literal["glm-4-voice-9b"],
+    typer.Argument(help="Expect a model of this kind; its numbers of layers and heads may be others."),
+]
+NewModel = Annotated[
+    Path, typer.Option("--out", parser=path, help="Write the model to this new folder.", show_default=False)
+]
+
+
+@models_app.command("convert")
+def convert_model(
+    kind: Kind,
+    published: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            parser=path,
+            help="Read this model: a folder as `hf download` writes it, with config.json, tokenizer.model and weights "
+            "in safetensors.",
+            show_default=False,
+        ),
+    ],
+    out: NewModel,
+) -> None:
+    """Rewrite a published model so that `train` can start from it. The code that comes with the model is never run.
+
+    GLM-4-Voice is published under the names of ChatGLM, for code of its own. The new folder has the same weights under
+    the names that transformers' own class GLM loads, in the same precision, and a tokenizer with the tokens that the
+    layout `bayling` adds. A state starts as the mean of the text tokens; `<|audio_16383|>`, which GLM-4-Voice lacks,
+    starts as the mean of the other audio tokens.
+
+        hf download zai-org/glm-4-voice-9b --local-dir models/published
+        duplexgen models convert glm-4-voice-9b models/published --out models/glm-4-voice-9b
+        duplexgen train sft bayling_sft
+
+    Weights are read and written in blocks, so little memory is needed. The disk needs room for a second copy.
+    """
+    _needs_training()
+    from .pipeline.show.progress import Display
+    from .training.convert.glm4voice import convert
+
+    target = _out(out, out.name)
+    read = convert(published, target, lambda tensors: Display().counting("tensors", tensors))
+    added = ", ".join(read.added.values()) or "none"
+    say_line(f"{target}: {kind}, rows set for new tokens: {added}. Train from it: model.pretrained in a recipe.")
+
+
+@models_app.command("export")
+def export_model(
+    kind: Kind,
+    model: Annotated[
+        Path,
+        typer.Argument(parser=path, help="Read this model, trained from one that `convert` wrote.", show_default=False),
+    ],
+    published: Annotated[
+        Path,
+        typer.Option(
+            parser=path, help="Read this folder, which was converted, for all but the weights.", show_default=False
+        ),
+    ],
+    out: NewModel,
+) -> None:
+    """Rewrite a trained model as it was published, so that programs made for the published one run it.
+
+    This is `convert` backwards: the weights get ChatGLM's names, the published files and precision back. The code,
+    configuration and tokenizer are those of the published folder, with the new tokens. The published inference of
+    BayLing-Duplex takes the new folder as its `--model-path`.
+
+        duplexgen models export glm-4-voice-9b out/bayling_sft --published models/published --out models/bayling_duplex
+    """
+    _needs_training()
+    from .pipeline.show.progress import Display
+    from .training.convert.glm4voice import export
+
+    target = _out(out, out.name)
+    export(model, published, target, lambda tensors: Display().counting("tensors", tensors))
+    say_line(f"{target}: {kind} as {published} has it, with the weights and tokens of {model}")
 
 
 def _out(out: Path | None, name: str) -> Path:

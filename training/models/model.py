@@ -25,6 +25,7 @@ from ...pipeline.storage.atomic import canonical_json
 from ...pipeline.storage.model_files import check_numbers, read_json_object
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
+from ..convert import chatglm
 from ..devices import DTYPES, leave_out_cudnn_attention
 from ..recipe import Depth, Model, Precision
 from ..sequences import SequenceFormat
@@ -289,7 +290,12 @@ def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTraine
     from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
     try:
         if (config := Path(name) / CONFIG).is_file():  # a model of the Hub is read by transformers alone
-            check_numbers(read_json_object(config), config, infinite=True)
+            check_numbers(described := read_json_object(config), config, infinite=True)
+            if described.get("model_type") == chatglm.MODEL_TYPE:
+                raise ValueError(
+                    f"it has the names of ChatGLM. `duplexgen models convert glm-4-voice-9b {name} --out NEW_FOLDER` "
+                    "writes GLM-4-Voice as transformers loads it"
+                )
         network, info = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
         if unlike := sorted({*info["missing_keys"], *(info["unexpected_keys"] if whole else ())}):
             raise ValueError(

@@ -51,7 +51,7 @@ def uniform(name: str, shape: tuple[int, ...], spread: float) -> torch.Tensor:
     return torch.from_numpy((2 * spread * drawn).astype(np.float32))
 
 
-def glm4voice_weights() -> dict[str, torch.Tensor]:
+def glm4voice_weights(codes: int = 512) -> dict[str, torch.Tensor]:
     """What the network keeps, by the names of the published checkpoint."""
     width, inner = 32, 64
     weights = {
@@ -60,7 +60,7 @@ def glm4voice_weights() -> dict[str, torch.Tensor]:
         "conv2.weight": uniform("conv2.weight", (width, width, 3), 0.4),
         "conv2.bias": uniform("conv2.bias", (width,), 0.1),
         "embed_positions.weight": uniform("embed_positions.weight", (1500, width), 0.3),
-        "codebook.weight": uniform("codebook.weight", (512, width), 4.0),
+        "codebook.weight": uniform("codebook.weight", (codes, width), 4.0),
     }
     for index in range(2):
         parts = {f"self_attn.{part}_proj": (width, width) for part in ("q", "k", "v", "out")}
@@ -77,7 +77,7 @@ def glm4voice_weights() -> dict[str, torch.Tensor]:
     return weights
 
 
-def write_glm4voice(folder: Path, prefix: str = "", **changed: Any) -> Path:
+def write_glm4voice(folder: Path, prefix: str = "", codes: int = 512, **changed: Any) -> Path:
     """A folder as `glm-4-voice-tokenizer` is published, with weights that its encoder does not need among them.
 
     prefix: of the names of the weights. changed: settings of config.json that are others.
@@ -88,9 +88,9 @@ def write_glm4voice(folder: Path, prefix: str = "", **changed: Any) -> Path:
         "ema_count": torch.ones(512),
         "ema_weight": torch.zeros(512, 32),
     }
-    named = {prefix + name: value for name, value in (glm4voice_weights() | unneeded).items()}
+    named = {prefix + name: value for name, value in (glm4voice_weights(codes) | unneeded).items()}
     save_file(named, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(GLM4VOICE | changed))
+    (folder / "config.json").write_text(json.dumps(GLM4VOICE | {"quantize_vocab_size": codes} | changed))
     (folder / "preprocessor_config.json").write_text(json.dumps(FEATURES))
     return folder
 

@@ -16,7 +16,7 @@ import pytest
 
 HERE = Path(__file__).parent
 FOLDER = os.environ.get("DUPLEXGEN_PUBLIC")
-CLONES = ("flm-audio", "moshi", "moshi-finetune", "nu-dialogue")
+CLONES = ("flm-audio", "moshi", "moshi-finetune", "nu-dialogue", "bayling-duplex", "glm-4-voice-sft", "glm-4-tokenizer")
 
 
 def clones(*names: str) -> Path:
@@ -38,6 +38,7 @@ def run(program: str, tmp_path: Path, given: Any, *needs: str) -> dict[str, Any]
     command = [folder / "venv/bin/python", HERE / f"run_{program}.py", folder, question, answer]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     offline = environment | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    offline |= {"HF_MODULES_CACHE": str(tmp_path / "modules")}  # where transformers copies the code of a model
     ran = subprocess.run(command, cwd=tmp_path, env=offline, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
     returned: dict[str, Any] = json.loads(answer.read_text())

@@ -1,16 +1,18 @@
-"""Record again what the public programs consume: DUPLEXGEN_PUBLIC=FOLDER python -m tests.layouts.public.record"""
+"""Record what the public programs consume: DUPLEXGEN_PUBLIC=FOLDER python -m tests.layouts.public.record [PROGRAM…]"""
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.layouts.public import test_flm_audio, test_moshi
+from tests.layouts.public import test_bayling, test_flm_audio, test_moshi
 from tests.layouts.public.programs import HERE, run
 
 PROGRAMS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "flm_audio": (lambda _: test_flm_audio.asked(), ("flm-audio",)),
+    "bayling": (test_bayling.asked, test_bayling.CLONES),
     "moshi": (lambda _: test_moshi.asked_of_moshi(), ("moshi",)),
     "moshi_finetune": (test_moshi.asked_of_finetune, ("moshi", "moshi-finetune")),
     "nu_dialogue": (lambda _: test_moshi.asked_of_nu_dialogue(), ("nu-dialogue",)),
@@ -29,7 +31,9 @@ def lines(value: Any, indent: str = "") -> str:
 
 
 def main() -> None:
-    for program, (asked, needs) in PROGRAMS.items():
+    """Of the programs that are named, or of all."""
+    for program in sys.argv[1:] or PROGRAMS:
+        asked, needs = PROGRAMS[program]
         with tempfile.TemporaryDirectory() as folder:
             returned = run(program, Path(folder), asked(Path(folder)), *needs)
         (HERE / "numbers" / f"{program}.json").write_text(lines(returned) + "\n")

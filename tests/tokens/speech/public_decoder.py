@@ -3,8 +3,8 @@
     python -m tests.tokens.speech.public_decoder CLONE MATCHA
 
 CLONE is a clone of https://github.com/THUDM/GLM-4-Voice, and MATCHA of its submodule Matcha-TTS. They need the packages
-diffusers 0.32.2, einops 0.8.2, omegaconf 2.3.0, HyperPyYAML 1.2.3 and conformer 0.3.2. The numbers that are committed
-came from the commit eb00ce9.
+diffusers 0.32.2, einops 0.8.2, omegaconf 2.3.0, HyperPyYAML 1.2.3 and conformer 0.3.2. This is written for the commit
+eb00ce9 of the clone.
 
 Its `token2wav` is called push by push, as its demo does. What differs in ours is set from outside: the noise; no
 dropout, which the demo forgets to turn off; the weights of a fade; the tokens and frames that are given; how many

@@ -1,5 +1,5 @@
 """GLM-4-Voice's decoder on a tiny folder. data/glm4voice_decoder.npz has what the official code says of the same folder
-and codes (see public_decoder.py)."""
+and codes; public_decoder.py writes it."""
 
 import re
 import shutil
@@ -28,7 +28,6 @@ from tests.tokens.speech.public_decoder import MEL_STEP, NUMBERS, PUSHES, WAVE_S
 from tests.tokens.speech.test_streams import held_bytes
 
 CODES = 512
-REFERENCE = np.load(NUMBERS)
 # The official code adds up the phase of the voice in float32, sample by sample.
 CLOSE: Any = {"rtol": 0, "atol": 2e-3}
 
@@ -36,6 +35,11 @@ CLOSE: Any = {"rtol": 0, "atol": 2e-3}
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    return np.load(NUMBERS)
 
 
 @pytest.fixture(scope="module")
@@ -77,28 +81,28 @@ def said(voice: Voice, pushes: tuple[int, ...] = PUSHES) -> list[torch.Tensor]:
     return waveforms
 
 
-def test_a_stream_says_what_the_official_code_does_push_by_push(decoder: GLM4VoiceDecoder) -> None:
+def test_a_stream_says_what_the_official_code_does_push_by_push(decoder: GLM4VoiceDecoder, reference: Any) -> None:
     networks, _, vocoder = spied(decoder)
     waveforms = said(Voice(networks))
     for number, waveform in enumerate(waveforms):
         mel = vocoder.given[number][0][:, 1 if number else 0 :]
-        np.testing.assert_allclose(mel.flatten()[::MEL_STEP], REFERENCE[f"mel/{number}"], rtol=0, atol=1e-4)
-        np.testing.assert_allclose(waveform[::WAVE_STEP], REFERENCE[f"wave/{number}"], **CLOSE)
-        assert len(waveform[::WAVE_STEP]) == len(REFERENCE[f"wave/{number}"]) > 20
+        np.testing.assert_allclose(mel.flatten()[::MEL_STEP], reference[f"mel/{number}"], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(waveform[::WAVE_STEP], reference[f"wave/{number}"], **CLOSE)
+        assert len(waveform[::WAVE_STEP]) == len(reference[f"wave/{number}"]) > 20
 
 
-def test_a_whole_says_what_the_official_code_does(decoder: GLM4VoiceDecoder) -> None:
+def test_a_whole_says_what_the_official_code_does(decoder: GLM4VoiceDecoder, reference: Any) -> None:
     (waveform,) = said(Voice(decoder._networks), (WHOLE,))
-    np.testing.assert_allclose(waveform[::WAVE_STEP], REFERENCE["wave/whole"], **CLOSE)
+    np.testing.assert_allclose(waveform[::WAVE_STEP], reference["wave/whole"], **CLOSE)
     assert len(waveform) == 256 * frames_of(WHOLE)
     spoken = decoder.decode(codes(WHOLE))
     padded = np.pad(waveform.numpy(), (0, WHOLE * 1764 - len(waveform)))
     np.testing.assert_allclose(spoken, soxr.resample(padded, 22050, 16000), rtol=0, atol=1e-6)
 
 
-def test_the_reference_says_something() -> None:
+def test_the_reference_says_something(reference: Any) -> None:
     """A sound that no bound of the vocoder cuts off, and that is another one in each push."""
-    waves = [REFERENCE[f"wave/{number}"] for number in range(len(PUSHES))]
+    waves = [reference[f"wave/{number}"] for number in range(len(PUSHES))]
     assert all(wave.std() > 0.01 and (np.abs(wave) < 0.98).mean() > 0.95 for wave in waves)
     first = [wave[:100] for wave in waves if len(wave) >= 100]
     assert all(np.abs(one - other).max() > 0.02 for one, other in pairwise(first))

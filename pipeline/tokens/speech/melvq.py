@@ -77,7 +77,8 @@ class MelVQ:
             where = sounding[start : start + BLOCK_FRAMES]
             block[: len(where)] = frames[where]
             codes[where] = quantize(self._projector(block)[: len(where)], self._books)
-        return np.ascontiguousarray(codes.reshape(len(samples), -1, self.codebooks).transpose(0, 2, 1))
+        by_channel = codes.reshape(len(samples), samples.shape[1] // self.samples_per_frame, self.codebooks)
+        return np.ascontiguousarray(by_channel.transpose(0, 2, 1))
 
     def encode_all(self, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
         """Codes of tracks, one after the other: frames are computed in small blocks in any case."""
@@ -149,8 +150,9 @@ class MelVQDecodingStream:
         if self._before is None:
             self._before = np.full((*codes.shape[:2], BEFORE_FRAMES), SILENT, np.int16)
         windows = np.concatenate([self._before, codes], axis=2)
+        waveforms = self._tokenizer.decode_all(windows)
         self._before = windows[:, :, -BEFORE_FRAMES:]
-        return self._tokenizer.decode_all(windows)[:, BEFORE_FRAMES * self._tokenizer.samples_per_frame :]
+        return waveforms[:, BEFORE_FRAMES * self._tokenizer.samples_per_frame :]
 
 
 class Projector:

@@ -110,7 +110,7 @@ def test_a_block_that_the_tokenizer_would_not_commit_is_refused(
     model: DuplexModel, tokenizers: dict[str, SpeechTokenizer]
 ) -> None:
     encoder = UserEncoder(tokenizers["glm4voice"], model.format, 1)
-    with pytest.raises(UserError, match="block_frames to divide"):
+    with pytest.raises(UserError, match="it waits for later sound"):
         encoder.push(np.zeros((1, BLOCK // 2), np.int16))
 
 

@@ -144,7 +144,7 @@ def _write(path: Path, tensors: Mapping[str, NewTensor]) -> Iterator[str]:
         for name, tensor in ordered:
             for part in tensor.parts:
                 for block in _blocks(part) if isinstance(part, Rows) else [torch.from_numpy(part)]:
-                    file.write(block.to(DTYPES[tensor.dtype]).contiguous().view(torch.uint8).numpy())
+                    file.write(block.to(DTYPES[tensor.dtype]).contiguous().view(torch.uint8).numpy().data)
             yield name
 
 

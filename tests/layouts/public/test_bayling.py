@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from duplexgen.pipeline.dialogue import TURN, CodedTrack, Event
+from duplexgen.pipeline.dialogue import TURN, CodedTrack, Event, Role
 from duplexgen.pipeline.layouts.bayling import Bayling, BaylingSection
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.tokens.section import Pretrained, Tokens
@@ -44,7 +44,12 @@ def track() -> CodedTrack:
     """Two turns of the user and two replies. Among the codes is the last one, which the published model cannot name."""
     codes = np.random.RandomState(5).randint(0, CODES, (2, 1, FRAMES + MARGIN)).astype(np.int16)
     codes[:, :, 15:17] = [0, CODES - 1]
-    spans = (("user", 0, 12), ("assistant", 22, 38), ("user", 42, 50), ("assistant", 60, 74))
+    spans: tuple[tuple[Role, int, int], ...] = (
+        ("user", 0, 12),
+        ("assistant", 22, 38),
+        ("user", 42, 50),
+        ("assistant", 60, 74),
+    )
     events = [
         Event(0, channel, TURN, start * SPF, end * SPF, end * SPF, place - 1 if place % 2 else None)
         for place, (channel, start, end) in enumerate(spans)

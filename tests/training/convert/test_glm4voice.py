@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.storage.model_files import stored_tensors
 from duplexgen.pipeline.tokens.section import Pretrained, Tokens
@@ -50,9 +49,9 @@ def few_codes() -> Iterator[None]:
         yield
 
 
-def published(folder: Path, dtype: str = "F32", shards: int = 3, **changes: Any) -> Path:
-    sizes: dict[str, Any] = {"audio": NAMED, "padded_vocab_size": ROWS}
-    return folders.published(folder, dtype, shards, **(sizes | changes))
+def published(folder: Path, dtype: str = "F32", files: int = 3, audio: int = NAMED, **changes: Any) -> Path:
+    changes = {"padded_vocab_size": ROWS} | changes
+    return folders.published(folder, dtype, files, audio, **changes)
 
 
 @contextmanager
@@ -188,17 +187,8 @@ def test_rows_of_new_tokens_are_means_and_no_other_row_changes(source: Path, con
 
 
 def test_its_tokenizer_gives_data_sets_the_same_ids_as_the_published_one(source: Path, converted: Path) -> None:
-    class Codes:
-        codebook_size = CODES
-
-    made = [
-        SharedVocabulary.build(
-            BaylingSection(),
-            PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=str(folder)))),
-            Codes(),  # type: ignore[arg-type]
-        )
-        for folder in (source, converted)
-    ]
+    tokenizers = (PretrainedTokenizer(Tokens(pretrained=Pretrained(folder=str(one)))) for one in (source, converted))
+    made = [SharedVocabulary.extending(tokenizer, CODES) for tokenizer in tokenizers]
     assert made[0] == made[1] and made[0].audio_size == CODES
     tokenizer = AutoTokenizer.from_pretrained(converted)
     assert {id_: tokenizer.convert_ids_to_tokens(id_) for id_ in ADDED} == ADDED

@@ -244,6 +244,16 @@ def test_the_last_mel_frame_reaches_no_position(offline: GLM4VoiceTokenizer) -> 
     assert not torch.equal(network.convolved(features), network.convolved(other))
 
 
+def test_the_end_of_a_prefix_may_be_its_loudest_moment(streaming: GLM4VoiceTokenizer) -> None:
+    """Only the mel frame that mirrors it hears a click there, and all quiet moments of the prefix are clamped by it."""
+    quiet = sounds(40) // 300
+    click = quiet.copy()
+    click[:, 20 * SPF - 100 : 20 * SPF : 2] = 32767
+    ((codes,), (without,)) = (at_once(streaming._encoder, [samples], BLOCK) for samples in (click, quiet))
+    assert (codes == streamed(streaming._encoder, click, BLOCK)).all()
+    assert (codes[:, 10:19] != without[:, 10:19]).any()
+
+
 @contextmanager
 def passes(encoder: Encoder, watch: Callable[[int], None]) -> Iterator[None]:
     """Calls `watch` with the positions of each pass."""

@@ -178,9 +178,11 @@ def test_a_track_that_cannot_be_tokenized_is_rejected_alone(said: pa.Table) -> N
 def test_a_gpu_that_fails_rejects_nobody(said: pa.Table) -> None:
     whole, _ = through([stage()], said)
     made = stage()
-    made.tokenizer = Together(len(whole["user_codes"][0].as_py()[0]) * 1280, UserError("the device has no memory left"))
+    failing = len(whole["user_codes"][0].as_py()[0]) * 1280
+    made.tokenizer = together = Together(failing, UserError("the device has no memory left"))
     with pytest.raises(UserError, match="no memory left"):
         through([made], said)
+    assert len(together.seconds) == 1, "no track is tried alone"
 
 
 def test_nothing_is_cut_when_all_take_turns(said: pa.Table) -> None:

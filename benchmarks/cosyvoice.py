@@ -1,12 +1,14 @@
 """CosyVoice as a build runs it, in batches, beside the package's own one-at-a-time inference, weights random.
 
 Speed does not depend on the weights, but on lengths: each utterance is about as long as a turn of the corpus that ships
-would be, each has a length of its own, and voices have clips of 3 to 8 s. `--size full` has the dimensions of the
-published models (v2: 0.5 B), `tiny` those of the tests. `--soak 1000` speaks that many utterances of many lengths and
-voices with the whole engine instead, and prints its memory at each quarter. See benchmarks/README.md.
+would be (`--mean-s` stretches them all), each has a length of its own, and voices have clips of 3 to 8 s. Both models
+hear the clip again before each utterance, so that a second of a short utterance takes longer. `--size full` has the
+dimensions of the published models (v2: 0.5 B), `tiny` those of the tests. `--soak 1000` speaks that many utterances of
+many lengths and voices with the whole engine instead, and prints its memory at each quarter. See benchmarks/README.md.
 """
 
 import argparse
+import copy
 import gc
 import hashlib
 import json
@@ -18,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +36,9 @@ from duplexgen.pipeline.speech.cosyvoice.utterances import Utterance, VoicePromp
 from duplexgen.pipeline.speech.engine import RawSpeech, SpeechRequest
 from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.speech.cosyvoice import configurations, folders
+
+if TYPE_CHECKING:
+    import torch
 
 TOKENS_HZ = {1: 50, 2: 25, 3: 25}
 FULL_BY_VERSION = {
@@ -100,14 +105,19 @@ class Turn:
         return Row(parts.prefix(list(self.text), self.prompt), self.tokens, self.tokens, draws)
 
 
-def turns(version: int, count: int, voices: int = VOICES) -> list[Turn]:
-    """As long as the turns of the corpus that ships, one after the other, and each a bit different."""
+def turns(version: int, count: int, mean_s: float | None, voices: int = VOICES) -> list[Turn]:
+    """As long as the turns of the corpus that ships, one after the other, and each a bit different.
+
+    mean_s: stretch them to this mean.
+    """
     said = [text for line in CORPUS.read_text("utf-8").splitlines() for text in json.loads(line)["data"]]
+    said_s = np.array([len(text) for text in said]) / LETTERS_PER_S
+    said_s *= 1.0 if mean_s is None else mean_s / said_s.mean()
     prompts = [random_prompt(version, voice) for voice in range(voices)]
     made = []
     for number in range(count):
         rng = np.random.default_rng(number)
-        seconds = max(1.0, len(said[number % len(said)]) / LETTERS_PER_S * rng.uniform(0.8, 1.2))
+        seconds = max(1.0, said_s[number % len(said)] * rng.uniform(0.8, 1.2))
         text = tuple(rng.integers(0, 100, round(3.5 * seconds)).tolist())
         made.append(Turn(number, text, round(seconds * TOKENS_HZ[version]), prompts[number % voices]))
     return made
@@ -203,7 +213,8 @@ def main() -> None:
     )
     parser.add_argument("--own", type=int, default=4, help="measure the package's own inference on this many of them")
     parser.add_argument("--repeats", type=int, default=2, help="take the best of this many runs, which say the same")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), nargs="+", default=["fp32"])
+    parser.add_argument("--mean-s", type=float, help="stretch the utterances to this mean (default: as in the corpus)")
     parser.add_argument("--device", choices=("cpu", "cuda"))
     parser.add_argument("--source", help="use this clone of CosyVoice (default: the installed package)")
     parser.add_argument(
@@ -241,7 +252,7 @@ def soak(arguments: argparse.Namespace) -> None:
         Code.find(arguments.source).make_importable()
         folder = folders.make_folder(Path(name) / "model", arguments.version, size_of(arguments))
         bank = folders.make_bank(Path(name) / "bank", voices=VOICES)
-        fields = {"source": arguments.source, "precision": arguments.precision}
+        fields = {"source": arguments.source, "precision": arguments.precision[0]}
         section = CosyVoice(model=str(folder), bank=str(bank), num_gpus=1.0 if on_gpu else 0.0, **fields)
         engine = CosyVoiceEngine(Speech(engine="cosyvoice", assistant_voice="voice0", cosyvoice=section))
         engine.load()
@@ -268,27 +279,60 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    precision: Precision = arguments.precision
-    size = size_of(arguments)
-    # Two models, as each side converts its own to half precision. The package has no bf16.
-    own_precision: Precision = "fp32" if precision == "bf16" else precision
-    our_modules, package_modules = (random_model(arguments.version, size, arguments.source) for _ in range(2))
-    # Ours last: it chooses kernels for the whole process, and so for the package as well.
-    theirs, parts = (
-        assemble(modules, None, arguments.version, configurations.RATE_HZ[arguments.version], device, kind)
-        for modules, kind in ((package_modules, own_precision), (our_modules, precision))
-    )
+    modules = random_model(arguments.version, size_of(arguments), arguments.source)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"CosyVoice v{arguments.version} {arguments.size}, {precision}, {where}, torch {torch.__version__}")
-    spoken = turns(arguments.version, max(arguments.utterances, *arguments.batch, arguments.own))
-    alone, hz = spoken[: arguments.own], TOKENS_HZ[arguments.version]
-    one_at_a_time(package_modules, theirs, alone[:1])  # the first run sets up libraries
-    own = audio_s(alone, hz) / min(one_at_a_time(package_modules, theirs, alone) for _ in range(arguments.repeats))
-    print(f"the package in {own_precision}, one at a time: {own:6.2f} audio-seconds per second")
-    print("batch   audio-s/s   first   x the package   llm    flow   vocoder   peak GiB   twice the same bytes")
-    results: dict[str, Any] = {"own": own, "device": where, "options": {k: str(v) for k, v in vars(arguments).items()}}
+    print(f"CosyVoice v{arguments.version} {arguments.size}, {where}, torch {torch.__version__}")
+    most = max(arguments.utterances, *arguments.batch, arguments.own)
+    spoken, hz = turns(arguments.version, most, arguments.mean_s), TOKENS_HZ[arguments.version]
+    print(f"utterances of {audio_s(spoken, hz) / most:.1f} s on average, their clips of {clips_s(spoken, hz):.1f} s")
+    results: dict[str, Any] = {"device": where, "options": {k: str(v) for k, v in vars(arguments).items()}}
+    own: dict[Precision, float] = {}
+    for precision in arguments.precision:
+        own_precision: Precision = "fp32" if precision == "bf16" else precision  # the package has no bf16
+        if own_precision not in own:
+            own[own_precision] = package_rate(modules, own_precision, spoken[: arguments.own], device, arguments)
+            print(f"the package in {own_precision}, one at a time: {own[own_precision]:6.2f} audio-seconds per second")
+        parts = assembled(own_modules(modules), precision, device, arguments.version)
+        results[precision] = measure(parts, precision, spoken, own[own_precision], arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
+
+
+def own_modules(modules: dict[str, Any]) -> dict[str, Any]:
+    """A copy, as each precision converts its weights."""
+    return modules | {name: copy.deepcopy(modules[name]) for name in ("llm", "flow", "hift")}
+
+
+def assembled(modules: dict[str, Any], precision: Precision, device: "torch.device", version: int) -> Parts:
+    return assemble(modules, None, version, configurations.RATE_HZ[version], device, precision)
+
+
+def package_rate(
+    modules: dict[str, Any],
+    precision: Precision,
+    spoken: Sequence[Turn],
+    device: "torch.device",
+    arguments: argparse.Namespace,
+) -> float:
+    """Audio-seconds per second of the package's own inference."""
+    own = own_modules(modules)
+    parts = assembled(own, precision, device, arguments.version)
+    one_at_a_time(own, parts, spoken[:1])  # the first run sets up libraries
+    best = min(one_at_a_time(own, parts, spoken) for _ in range(arguments.repeats))
+    return audio_s(spoken, TOKENS_HZ[arguments.version]) / best
+
+
+def measure(
+    parts: Parts, precision: Precision, spoken: Sequence[Turn], own: float, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Print a row for each batch size, beside the package's own audio-seconds per second."""
+    import torch
+
+    on_gpu, hz = parts.device.type == "cuda", TOKENS_HZ[parts.version]
+    print(f"{precision}\nbatch   audio-s/s   first   x the package   llm    flow   vocoder   peak GiB   twice the same")
+    results: dict[str, Any] = {"own": own}
     for batch in arguments.batch:
-        if device.type == "cuda":
+        if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         chosen = spoken[: max(arguments.utterances, batch)]
         # The first run makes the graphs of this batch size, and chooses kernels for its lengths.
@@ -297,7 +341,7 @@ def run(arguments: argparse.Namespace) -> None:
         is_same = all(other == digest for _, other in runs)
         total = sum(spent.values())
         rate, at_first = (audio_s(chosen, hz) / sum(seconds.values()) for seconds in (spent, first))
-        peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
+        peak = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else float("nan")
         shares = "  ".join(f"{share / total:5.1%}" for share in spent.values())
         row = f"{batch:5}   {rate:9.2f}   {at_first:5.2f}   {rate / own:13.2f}   {shares}   {peak:8.1f}"
         print(f"{row}   {'yes' if is_same else 'NO'}", flush=True)
@@ -308,10 +352,14 @@ def run(arguments: argparse.Namespace) -> None:
             "peak_gib": peak,
             "twice_the_same": is_same,
         }
-    wanted = WANTED.get(precision)
-    print(f"wanted on one H100 at the best batch: {wanted} audio-s/s" if wanted else "", "and twice the same bytes")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=1))
+    if precision in WANTED:
+        print(f"wanted on one H100 at the best batch: {WANTED[precision]} audio-s/s, and twice the same bytes")
+    return results
+
+
+def clips_s(spoken: Sequence[Turn], hz: int) -> float:
+    """The mean length of the clip before an utterance."""
+    return sum(len(turn.prompt.tokens) for turn in spoken) / hz / len(spoken)
 
 
 def audio_s(spoken: Sequence[Turn], hz: int) -> float:

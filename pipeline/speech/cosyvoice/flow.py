@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...kernels import cudnn_attention
 from .rounding import round_weights
 from .utterances import Utterance
 
@@ -137,10 +138,11 @@ class Flow:
         told, speakers = (torch.cat([known, torch.zeros_like(known)]).to(self._dtype) for known in (told, speakers))
         estimate = network(decoder.estimator, told, speakers, torch.cat([mask, mask]))
         mel, rate = noise, float(decoder.inference_cfg_rate)
-        for time, step in _times(decoder.t_scheduler):
-            both = torch.cat([mel, mel]).to(self._dtype)
-            with_all, with_none = estimate(both, time.to(self._device)).float().chunk(2)
-            mel = mel + step * ((1.0 + rate) * with_all - rate * with_none)
+        with cudnn_attention():
+            for time, step in _times(decoder.t_scheduler):
+                both = torch.cat([mel, mel]).to(self._dtype)
+                with_all, with_none = estimate(both, time.to(self._device)).float().chunk(2)
+                mel = mel + step * ((1.0 + rate) * with_all - rate * with_none)
         return mel
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "fp16", "bf16"]
 SEED = 1986  # CosyVoice's own, for values that are drawn when a model is built and that no file has (v3's vocoder)
 POSITIONS_ON_CPU, FRAMES_ON_CPU = 8192, 2048  # of a batch; there larger ones are no faster
-MOST_POSITIONS, MOST_FRAMES = 2**17, 2**14  # of a batch on a GPU, which larger ones would not keep any busier
-ROWS = 16  # of a batch that becomes sound
+MOST_POSITIONS, MOST_FRAMES = 2**17, 2**15  # of a batch on a GPU, which larger ones would not keep any busier
+ROWS = 32  # of a batch that becomes sound
 FRAME_BYTES = 2**20  # that flow and vocoder want for a frame of a batch, reckoned from their layers
 
 

@@ -20,7 +20,7 @@ def cudnn_attention() -> Iterator[None]:
     """Let torch take it after all, for long rows of few different lengths: its kernel gives the same bits each time."""
     import torch
 
-    before = torch.backends.cuda.cudnn_sdp_enabled()
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
     torch.backends.cuda.enable_cudnn_sdp(True)
     try:
         yield

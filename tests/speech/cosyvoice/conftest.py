@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from duplexgen.pipeline.speech.cosyvoice.engine import CosyVoiceEngine
+from duplexgen.pipeline.speech.cosyvoice.parts import choose_kernels
 from duplexgen.pipeline.speech.cosyvoice.upstream import Code
 from duplexgen.pipeline.speech.section import CosyVoice, Speech
 from tests.devices import device
@@ -27,6 +28,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def kernels_of_fp32() -> None:
+    """A model chooses kernels for the whole process when it is loaded, and some tests load one in half precision."""
+    if find_spec("torch") is not None:
+        choose_kernels("fp32")
 
 
 @pytest.fixture(scope="session")

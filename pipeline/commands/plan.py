@@ -25,7 +25,7 @@ from ..stages.takes import take_of
 from ..storage.partitions import Outcome, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 
-VERSION = 3
+VERSION = 4
 LEFT_OUT = "left_out_by_where"
 MOST_REJECTIONS = 10_000  # per partition: a source may hold nothing else, and must not fill the memory
 

@@ -113,8 +113,15 @@ def _joined_parts(parts: list[Any], number: int) -> str:
 
 
 def _alpaca(row: dict[str, Any]) -> Messages:
-    parts = [_text(row, "instruction"), "" if row.get("input") is None else _text(row, "input")]
-    return [("user", "\n\n".join(part for part in parts if part.strip())), ("assistant", _text(row, "output"))]
+    """`system` and `history`, pairs of an instruction and its answer that come before, are LLaMA-Factory's."""
+    messages: Messages = [(None, text)] if (text := _optional(row, "system")) else []
+    for number, pair in enumerate(_list(row, "history", "alpaca") if row.get("history") is not None else (), 1):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise DialogueRejected(WRONG_SHAPE, f"`history`, item {number}: expected two texts, got {_kind(pair)}")
+        messages += [("user", pair[0]), ("assistant", pair[1])]
+    parts = [_text(row, "instruction"), _optional(row, "input")]
+    question = "\n\n".join(part for part in parts if part.strip())
+    return [*messages, ("user", question), ("assistant", _text(row, "output"))]
 
 
 def _instruction_response(row: dict[str, Any]) -> Messages:
@@ -149,7 +156,7 @@ class Shape:
 SHAPES = {
     "ultrachat": Shape(_ultrachat, ("data",)),
     "messages": Shape(_messages, ("messages", "conversations")),
-    "alpaca": Shape(_alpaca, ("instruction", "input", "output")),
+    "alpaca": Shape(_alpaca, ("instruction", "input", "output", "system", "history")),
     "instruction_response": Shape(_instruction_response, ("instruction", "response", "input", "context", "output")),
     "belle_multiturn": Shape(_belle_multiturn, ("instruction", "input", "output")),
 }
@@ -182,6 +189,10 @@ def _text(row: dict[str, Any], key: str) -> str:
         hint = f"; the row has {_keys(row)}" if value is None else ""
         raise DialogueRejected(WRONG_SHAPE, f"expected text in `{key}`, got {_kind(value)}{hint}")
     return value
+
+
+def _optional(row: dict[str, Any], key: str) -> str:
+    return "" if row.get(key) is None else _text(row, key)
 
 
 def _check_empty(row: dict[str, Any], shape: str, *keys: str) -> None:

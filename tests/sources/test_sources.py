@@ -79,6 +79,23 @@ def test_alpaca_list_joins_instruction_and_input(tmp_path):
     assert [texts(item) for item in items] == [["Add.\n\n1, 2", "3"], ["Greet.", "Hi."], ["Greet.", "Hey."]]
 
 
+def test_the_history_of_an_alpaca_row_comes_before_its_question(tmp_path):
+    history = [["Hi.", "Hello."], ["Who are you?", "A voice."]]
+    row = {"instruction": "Add.", "input": "1, 2", "output": "3", "system": "Be kind.", "history": history}
+    item = only(lines(tmp_path, row), "alpaca")
+    assert texts(item) == ["Hi.", "Hello.", "Who are you?", "A voice.", "Add.\n\n1, 2", "3"]
+    assert item.notes == (SYSTEM_LEFT_OUT,)
+    bare = only(lines(tmp_path, row | {"system": "", "history": []}, name="b.jsonl"), "alpaca")
+    assert texts(bare) == ["Add.\n\n1, 2", "3"] and bare.notes == ()
+
+
+@pytest.mark.parametrize("history", ["Hi.", [["Hi."]], [["Hi.", None]], [{"Hi.": "Hello."}], [["a", "b", "c"]]])
+def test_a_history_of_another_form_is_rejected(tmp_path, history):
+    row = {"instruction": "Add.", "output": "3", "history": history}
+    rejection = only(lines(tmp_path, row), "alpaca")
+    assert rejection.reason == "wrong_shape" and "history" in rejection.detail
+
+
 def test_an_id_made_from_content_survives_sorting(tmp_path):
     rows = [{"instruction": str(number), "input": "", "output": "ok"} for number in range(3)]
     forth = [item.dialogue.id for item in read(source(lines(tmp_path, *rows), "alpaca"), tmp_path)]

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PARTS := .venv-parts
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test lint tests parts gpu clean
 
@@ -19,7 +20,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/lint-imports
 
 tests: $(VENV)/dev.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_AT_ONCE)
 
 $(VENV)/demo.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,7 +34,7 @@ $(VENV)/dev.installed: $(VENV)/demo.installed
 # Tests that `make test` passes over, of CosyVoice, voice banks, the gate, a served language model and LLaMA-Factory, which want
 # packages of several gigabytes and a torch of their own; and those of the speech tokenizers, with the newest torch and transformers.
 parts: $(PARTS)/installed
-	$(PARTS)/bin/python -m pytest tests/measures tests/voices tests/speech/cosyvoice tests/speech/gate tests/tokens/speech \
+	$(PARTS)/bin/python -m pytest $(TWO_AT_ONCE) tests/measures tests/voices tests/speech/cosyvoice tests/speech/gate tests/tokens/speech \
 		tests/rewriting/llm/test_served.py tests/training/metrics/test_evaluation.py tests/training/test_clients.py
 
 $(PARTS)/installed: pyproject.toml

@@ -95,7 +95,6 @@ class GLM4VoiceDecoder:
             from .glm4voice_vocoder import Vocoder, folded
             from .glm4voice_voice import Networks
         device = neural.torch_device(self._device)
-        torch.backends.cudnn.deterministic = True  # the same tokens give the same sound
         with torch.device("meta"):  # nothing is drawn at random to be overwritten
             flow, vocoder = Flow(self._config), Vocoder(self._config)
         _fill(flow, _read(self._folder / FLOW), self._folder / FLOW)

@@ -27,6 +27,7 @@ from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
 from duplexgen.pipeline.tokens.track import tokenize
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder, converse
 from duplexgen.training.live.modes import can_talk
+from duplexgen.training.live.stream import USUAL
 from duplexgen.training.live.talk import read_recording, replies, talk, transcript, with_silence, write
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
@@ -176,7 +177,7 @@ def test_talk_writes_both_channels_and_what_was_said(
     model: DuplexModel, question: NDArray[np.int16], tmp_path: Path
 ) -> None:
     steps: list[int] = []
-    conversation = talk(model, with_silence(question, 1.6, model.format), 0.8, 0, steps.append)
+    conversation = talk(model, with_silence(question, 1.6, model.format), USUAL, steps.append)
     assert steps == [1, 2, 3, 4, 5, 6]
     write(conversation, model, {"seed": 0}, tmp_path)
     both, rate = soundfile.read(tmp_path / "both.wav", dtype="int16")
@@ -200,7 +201,7 @@ def test_a_missing_tokenizer_is_told_before_a_word_is_said(model: DuplexModel, t
     )
     steps: list[int] = []
     with pytest.raises(UserError, match="gone has no tokenizer"):
-        talk(replace(model, format=moved), np.zeros(BLOCK, np.int16), 0.8, 0, steps.append)
+        talk(replace(model, format=moved), np.zeros(BLOCK, np.int16), USUAL, steps.append)
     assert steps == []
 
 
@@ -264,7 +265,7 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
 
 def test_a_recording_longer_than_the_model_is_refused(model: DuplexModel) -> None:
     with pytest.raises(UserError, match=r"enough for 48\.0 s"):
-        talk(model, np.zeros(61 * BLOCK, np.int16), 0.8, 0, print)
+        talk(model, np.zeros(61 * BLOCK, np.int16), USUAL, print)
 
 
 def _flac(row: dict[str, Any]) -> Any:

@@ -1,4 +1,5 @@
 import weakref
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,10 @@ from duplexgen.pipeline.errors import attempt  # noqa: E402
 
 def test_what_a_failed_attempt_held_is_free_before_the_cache_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the memory of its tensors is not given back, and half of a batch does not fit either."""
-    held: list[weakref.ref[torch.Tensor]] = []
+    held: list[weakref.ref[Any]] = []
     alive: list[bool] = []
 
-    def inner(tensor: torch.Tensor) -> None:
+    def inner(tensor: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     def work() -> list[int]:

@@ -135,9 +135,10 @@ class GLM4VoiceDecodingStream:
             check_codes(channel, 1, self._codebook_size)
         if not codes.size:
             return np.empty((len(codes), 0), np.float32)
-        tokens = torch.from_numpy(codes[:, 0].astype(np.int64)).to(self._device).split(CHANNELS_AT_ONCE)
+        rows = torch.from_numpy(codes[:, 0].astype(np.int64)).to(self._device)
+        batches = zip(self._voices, torch.split(rows, CHANNELS_AT_ONCE), strict=True)
         with torch.inference_mode(), neural.enough_memory("glm4voice"):
-            spoken = [voices.push(rows).cpu().numpy() for voices, rows in zip(self._voices, tokens, strict=True)]
+            spoken = [voices.push(tokens).cpu().numpy() for voices, tokens in batches]
         queue = np.concatenate([self._waiting, np.concatenate(spoken)], axis=1)
         due = codes.shape[2] * TOKEN_SAMPLES
         self._waiting = queue[:, due:].copy()

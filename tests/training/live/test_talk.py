@@ -24,7 +24,7 @@ from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Pretrained, Token
 from duplexgen.pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
-from duplexgen.pipeline.tokens.track import tokenize
+from duplexgen.pipeline.tokens.track import tokenize_all
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder, converse
 from duplexgen.training.live.modes import can_talk
 from duplexgen.training.live.stream import USUAL
@@ -102,7 +102,7 @@ def test_codes_as_they_come_are_those_of_the_track(
     track[:, size : 3 * size] = 0
     encoder = UserEncoder(tokenizer, sequence_format, 2)
     codes = np.concatenate([encoder.push(track[:, at : at + size]) for at in range(0, track.shape[1], size)], axis=2)
-    whole = tokenize(track, rate, tokenizer, margin_frames=0)
+    (whole,) = tokenize_all([track], rate, tokenizer)
     assert codes.shape == (2, tokenizer.codebooks, 380) and (codes == whole).all()
     assert len(np.unique(codes)) > 30
 

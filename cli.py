@@ -266,6 +266,7 @@ def talk(
     _needs_training()
     from .pipeline.show.progress import Display
     from .training.devices import inference_device
+    from .training.live.stream import Sampling
     from .training.live.talk import read_recording, transcript, with_silence, write
     from .training.live.talk import talk as run
     from .training.models.model import load_model
@@ -281,7 +282,7 @@ def talk(
         say_line(f"{user}: resampled from {own_rate} to {rate} Hz")
     samples = with_silence(recording, silence, duplex.format)
     with Display().counting("blocks", len(samples) // block_samples) as report:
-        conversation = run(duplex, samples, temperature, seed, report, top_p)
+        conversation = run(duplex, samples, Sampling(temperature, seed, top_p), report)
     about = {"user": user.name, "model": model.resolve().name, "temperature": temperature, "top_p": top_p, "seed": seed}
     for line in transcript(write(conversation, duplex, about, folder)):
         say_line(line)

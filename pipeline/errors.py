@@ -1,8 +1,9 @@
 """The two kinds of failure: of one dialogue, or of the whole command."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"  # which has no error of its own where the machine has no memory left
 DEVICE_WORDS = (
@@ -17,6 +18,8 @@ DEVICE_WORDS = (
     "unable to find an engine to execute this computation",  # cuDNN: a convolution has no memory to work in
     CPU_ALLOCATOR,
 )
+
+Result = TypeVar("Result")
 
 
 class UserError(Exception):
@@ -64,3 +67,19 @@ def enough_memory(what_to_do: str) -> Iterator[None]:
             raise
         first, *_ = str(error).splitlines() or ["out of memory"]
         raise UserError(f"the device has no memory left ({first}) {what_to_do}") from error
+
+
+def attempt(work: Callable[[], Result]) -> Result | None:
+    """What work gives. None: the GPU has no memory for it; what torch kept of its memory is then given back.
+
+    Other errors are raised.
+    """
+    import torch
+
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        pass  # the rest is outside of the handler, whose traceback keeps the tensors
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None

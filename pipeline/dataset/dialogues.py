@@ -1,8 +1,9 @@
 """Dialogues as a kind of data set: what `duplexgen build` makes of text."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +17,9 @@ from ..layouts.vocabulary import TOKENIZER_FILES
 from ..recipe.sections import Section, shape_of
 from ..tokens.described import DescribedSpeechTokenizer, DescribedTextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, installed
+from ..tokens.track import slices
 from . import card
-from .invariants import Checker, RowOrder
+from .invariants import Checker, RowOrder, Sound
 from .manifest import VOCABULARY_FOLDER
 from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, read_json
 from .recipe import Recipe
@@ -136,8 +138,15 @@ class DialogueRows:
             name = self.dataset.tokens.text_tokenizer
             yield f"{file}: is not the tokenizer of the recipe, {name}, with the tokens of the layout"
 
-    def check(self, row: dict[str, Any]) -> Iterator[str]:
-        return self.order.check(row)
+    def check_all(self, rows: Sequence[dict[str, Any]], most: int) -> Iterator[list[str]]:
+        """As `RowChecker.check_all`. The audio of rows is tokenized together."""
+        found = ([*islice(self.order.check(row), most)] for row in rows)
+        for together in slices(found, _num_samples, self.dataset.sample_rate):
+            yield from (failures[:most] for failures in self.checker.with_codes(together))
+
+
+def _num_samples(found: Sequence[str | Sound]) -> int:
+    return sum(part.samples.size for part in found if isinstance(part, Sound))
 
 
 def _tokenizer(

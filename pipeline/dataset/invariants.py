@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialogue import CHANNELS, CodedTrack, Event, Uncut
+from ..dialogue import CHANNELS, CodedTrack, Codes, Event, Uncut
 from ..errors import DialogueRejected
 from ..layouts.layout import Layout
 from ..scenarios.scenario import Grid, Scenario
 from ..scenarios.scenarios import make_scenario
 from ..sources.section import Source
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
-from ..tokens.track import tokenize
+from ..tokens.track import tokenize_all, with_margin
 from .audio import read_audio
 from .recipe import Recipe
 from .rows import audio_name, read_events, read_track, read_words, word_row
@@ -37,9 +37,18 @@ LEAST_CONTRAST = 2
 PAUSE_S, PAUSES_S = 0.1, 0.5
 """Pauses between words are compared with words if they last so long each, and so long together.
 
-Measured on 469 channels that Kokoro spoke: words had at least 1.1 times the power of pauses. With times that were wrong
-by 0.1 to 0.3 s it was less than that of pauses in nearly all.
+Measured on 469 channels that Kokoro spoke: words had at least 1.1 times the power of pauses. With times that were late
+by 0.1 to 0.3 s it was less than that of pauses in nearly all. Times that are early are found in few rows.
 """
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The audio of a row, to be tokenized, and what its codes are compared with."""
+
+    samples: NDArray[np.int16]  # [channels, samples], with the margin
+    stored: tuple[Codes, Codes]  # those of the row, [codebooks, frames] of each channel
+    frames: tuple[int, ...]  # of speech and of the margin, of each channel
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,21 @@ class Checker:
 
     def check(self, row: Row) -> Iterator[str]:
         """What is wrong with a row. It has the right columns, with any values; lists hold no null."""
+        (failures,) = self.with_codes([[*self.check_but_codes(row)]])
+        yield from failures
+
+    def with_codes(self, found: Sequence[Sequence[str | Sound]]) -> list[list[str]]:
+        """What is wrong with each row, given what `check_but_codes` found: the audio of all is tokenized together."""
+        sounds = [part for parts in found for part in parts if isinstance(part, Sound)]
+        audio, rate = [sound.samples for sound in sounds], self.recipe.output.sample_rate
+        codes = iter(tokenize_all(audio, rate, self.speech_tokenizer))
+        return [
+            [text for part in parts for text in ([part] if isinstance(part, str) else self._codes(part, next(codes)))]
+            for parts in found
+        ]
+
+    def check_but_codes(self, row: Row) -> Iterator[str | Sound]:
+        """What is wrong with a row, but for the codes of its audio. Last comes the audio, if it can be tokenized."""
         if row["scenario"] != self.recipe.timing.scenario:
             yield f"scenario is {reprlib.repr(row['scenario'])}, the recipe says {self.recipe.timing.scenario!r}"
         frames = len(row["user_codes"][0]) - self.margin_frames if row["user_codes"] else 0
@@ -187,7 +211,7 @@ class Checker:
         if starts != [(word.text, word.start_sample) for word in event.words]:
             yield f"event {uncut.event}: its words are not the first of the whole reply"
 
-    def _check_audio(self, row: Row, track: CodedTrack) -> Iterator[str]:
+    def _check_audio(self, row: Row, track: CodedTrack) -> Iterator[str | Sound]:
         rate = self.recipe.output.sample_rate
         if (name := row["audio"]["path"]) != (own := audio_name(row["dialogue_id"])):
             yield f"audio.path is {reprlib.repr(name)}, expected {own!r}"
@@ -197,12 +221,17 @@ class Checker:
             yield f"audio {error}"
             return
         for channel, role in enumerate(CHANNELS):
+            power = np.square(samples[:, channel], dtype=np.float32)
             yield from self._check_silence(samples[:, channel], role, track.events)
-            yield from self._check_contrast(samples[:, channel], role, track.events)
-            yield from self._check_pauses(samples[:, channel], role, track.events)
-        codes = tokenize(samples.T, rate, self.speech_tokenizer, self.margin_frames)
-        for role, stored, of_audio in zip(CHANNELS, (track.user_codes, track.assistant_codes), codes, strict=True):
-            frames = self._speech_frames(track.events, role) + self.margin_frames
+            yield from self._check_contrast(power, role, track.events)
+            yield from self._check_pauses(power, role, track.events)
+        whole = with_margin(samples.T, rate, self.speech_tokenizer, self.margin_frames)
+        frames = tuple(self._speech_frames(track.events, role) + self.margin_frames for role in CHANNELS)
+        yield Sound(whole, (track.user_codes, track.assistant_codes), frames)
+
+    def _codes(self, sound: Sound, codes: NDArray[np.int16]) -> Iterator[str]:
+        """What is wrong with the codes of a row. codes: [channels, codebooks, frames] of its audio."""
+        for role, stored, of_audio, frames in zip(CHANNELS, sound.stored, codes, sound.frames, strict=True):
             yield from self._differing(f"{role}_codes are not the codes of the audio", stored, of_audio, frames)
 
     def _check_silence(self, samples: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
@@ -215,15 +244,17 @@ class Checker:
         if samples[silent].any() and not (role == "user" and self.recipe.acoustics):
             yield f"the {role}'s channel is not silent between events"
 
-    def _check_contrast(self, samples: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
-        """Whether a channel is louder within its words than elsewhere; events without word times are neither."""
-        within, elsewhere = np.zeros(len(samples), np.bool_), np.ones(len(samples), np.bool_)
+    def _check_contrast(self, power: NDArray[np.float32], role: str, events: Sequence[Event]) -> Iterator[str]:
+        """Whether a channel is louder within its words than elsewhere; events without word times are neither.
+
+        power: [samples], of the channel.
+        """
+        within, elsewhere = np.zeros(len(power), np.bool_), np.ones(len(power), np.bool_)
         for event in events:
             if event.channel == role:
                 elsewhere[event.start_sample : event.end_sample] &= event.words is not None
                 for word in event.words or ():
                     within[word.start_sample : word.end_sample] = True
-        power = np.square(samples, dtype=np.float32)
         elsewhere &= ~within
         if within.any() and elsewhere.any() and power[within].mean() <= LEAST_CONTRAST * power[elsewhere].mean():
             yield (
@@ -231,14 +262,14 @@ class Checker:
                 f"{LEAST_CONTRAST} times the mean power"
             )
 
-    def _check_pauses(self, samples: NDArray[np.int16], role: str, events: Sequence[Event]) -> Iterator[str]:
+    def _check_pauses(self, power: NDArray[np.float32], role: str, events: Sequence[Event]) -> Iterator[str]:
         """Whether words are louder than the pauses between them; else the times of words are wrong.
 
-        Only where the engine told these times: those that the gate's recogniser hears are not exact enough.
+        Only where the engine told these times: those that the gate's recogniser hears are not exact enough. power:
+        [samples], of the channel.
         """
         if self.recipe.speech.gate is not None:
             return
-        power = np.square(samples, dtype=np.float32)
         words, pauses = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
         for event in (event for event in events if event.channel == role and event.words):
             ends = [event.start_sample, *(word.end_sample for word in event.words or ())]
@@ -282,8 +313,8 @@ class RowOrder:
     sources: Sequence[Source]
     at: int = 0  # the place of the last row's source
 
-    def check(self, row: Row) -> Iterator[str]:
-        """Call it with each row of a data set, in order."""
+    def check(self, row: Row) -> Iterator[str | Sound]:
+        """As `Checker.check_but_codes`. Call it with each row of a data set, in order."""
         names = [source.name for source in self.sources]
         if row["source"] not in names:
             yield f"source is {reprlib.repr(row['source'])}, expected one of {', '.join(names)}"
@@ -294,4 +325,4 @@ class RowOrder:
             self.at = max(self.at, number)
             if row["language"] != (language := self.sources[number].language):
                 yield f"language is {reprlib.repr(row['language'])}, expected that of its source, {language!r}"
-        yield from self.checker.check(row)
+        yield from self.checker.check_but_codes(row)

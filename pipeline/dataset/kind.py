@@ -5,7 +5,7 @@
 """
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -25,8 +25,11 @@ class RowChecker(Protocol):
         """What is wrong beside the rows, in words, as far as tokenizers are needed to find it."""
         ...
 
-    def check(self, row: dict[str, Any]) -> Iterator[str]:
-        """What is wrong with a row, in words. It has the right columns, with any values; lists hold no null."""
+    def check_all(self, rows: Sequence[dict[str, Any]], most: int) -> Iterator[list[str]]:
+        """What is wrong with each of some rows, in words, at most so many things.
+
+        Rows have the right columns, with any values; lists hold no null.
+        """
         ...
 
 

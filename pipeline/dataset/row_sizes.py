@@ -1,6 +1,7 @@
 """Limits that are checked before rows become Python objects: a stranger's shard may unpack to any size."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +13,27 @@ MOST_BYTES = 200_000_000  # per row
 LONGEST_ID = 4096  # characters
 LONGEST_TEXT = 100_000  # characters of an event: more than a person says in one hour
 
+CheckedRow = tuple[str | None, dict[str, Any] | None, str]
+"""The dialogue_id of a row, the row or None, and what is wrong with it, in words, or ""."""
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[str | None, dict[str, Any] | None, str]]:
-    """Each row of a batch: its dialogue_id, the row or None, and what is wrong with it, in words, or ""."""
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[CheckedRow]:
+    """Each row of a batch."""
+    return chain.from_iterable(groups_of(batch))
+
+
+def groups_of(batch: pa.RecordBatch) -> Iterator[list[CheckedRow]]:
+    """The rows of a batch, as many at a time as may be in memory: all, or each alone if they are too large together."""
     if not _problem(batch):
-        yield from ((row.get("dialogue_id"), row, "") for row in batch.to_pylist())
+        yield [(row.get("dialogue_id"), row, "") for row in batch.to_pylist()]
         return
     for number in range(batch.num_rows):
         row = batch.slice(number, 1)
         if problem := _problem(row):
-            yield _dialogue_id(row), None, problem
+            yield [(_dialogue_id(row), None, problem)]
         else:
             (read,) = row.to_pylist()
-            yield read.get("dialogue_id"), read, ""
+            yield [(read.get("dialogue_id"), read, "")]
 
 
 def _problem(rows: pa.RecordBatch) -> str:

@@ -3,7 +3,6 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from ..escapes import visible
 from ..layouts.vocabulary import END_OF_TEXT, TOKENIZER_CONFIG, TOKENIZER_FILES
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from .files import LONGEST_NAME, check_files
-from .kind import Kind, Kinds, contradictions, kind_of
+from .kind import Kind, Kinds, RowChecker, contradictions, kind_of
 from .ledger import ledger_failures
 from .manifest import ROUNDING, VOCABULARY, VOCABULARY_FOLDER
 from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, MalformedDataset, read_json
-from .row_sizes import rows_of
+from .row_sizes import groups_of
 from .statistics import Statistics
 from .vocabulary import read_vocabulary
 
@@ -128,10 +127,8 @@ def _check_rows(dataset: Dataset, kind: Kind, report: Callable[[int], None]) -> 
     all_whole = True
     ids = sqlite3.connect("")
     ids.execute("create table ids (id text primary key) without rowid")
-    rows = (row for batch in dataset.batches() for row in rows_of(batch))
-    for count, (dialogue_id, row, problem) in enumerate(rows, start=1):
+    for count, (dialogue_id, row, failures) in enumerate(_checked(dataset, checker), start=1):
         name = f"row {count - 1}" if dialogue_id is None else visible(dialogue_id, LONGEST_NAME)
-        failures = [*islice(checker.check(row), MOST_FAILURES_OF_A_ROW)] if row else [problem]
         for failure in failures:
             yield f"{name}: {failure}"
         if dialogue_id and ids.execute("insert or ignore into ids values (?)", (dialogue_id,)).rowcount == 0:
@@ -148,6 +145,14 @@ def _check_rows(dataset: Dataset, kind: Kind, report: Callable[[int], None]) -> 
     for column in kind.noted:
         if (note := notes.get(column, 0)) != counts[column]:
             yield f"ledger: {counts[column]} rows are {column}, and it notes {note}"
+
+
+def _checked(dataset: Dataset, checker: RowChecker) -> Iterator[tuple[str | None, dict[str, Any] | None, list[str]]]:
+    """Each row: its dialogue_id, the row or None if it cannot be read, and what is wrong with it, in words."""
+    for group in (group for batch in dataset.batches() for group in groups_of(batch)):
+        of_rows = checker.check_all([row for _, row, _ in group if row], MOST_FAILURES_OF_A_ROW)
+        for dialogue_id, row, problem in group:
+            yield dialogue_id, row, next(of_rows) if row else [problem]
 
 
 def check_statistics(dataset: Dataset, of_rows: Statistics) -> Iterator[str]:

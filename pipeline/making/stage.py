@@ -2,11 +2,11 @@
 
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -17,6 +17,8 @@ from ..storage.partitions import Outcome, PartitionFolder, Readable
 from ..storage.tables import rows_of_table
 
 Row = dict[str, Any]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Stage(Protocol):
@@ -89,6 +91,25 @@ class Account:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(place.filename).name}, line {place.lineno}, in {place.name}"
             self._reject_all(dialogue_ids, "internal_error", f"{type(error).__name__}: {error} ({where})")
+
+    def together(
+        self, items: Sequence[Item], id_of: Callable[[Item], str], work: Callable[[Sequence[Item]], list[Result]]
+    ) -> list[Result]:
+        """What work gives for items: one result for each, in order.
+
+        If it fails, each item is tried alone, and rejected if it fails again. An error of the machine is raised, as in
+        `each`. id_of: the dialogue of an item.
+        """
+        try:
+            return work(items)
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
+        results: list[Result] = []
+        for item in items:
+            with self.each(id_of(item)):
+                results += work([item])
+        return results
 
     def _reject_all(self, dialogue_ids: Sequence[str], reason: str, detail: str) -> None:
         self.rejections += [Rejection(id_, self.stage, reason, detail) for id_ in dialogue_ids]

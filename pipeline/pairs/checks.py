@@ -5,9 +5,10 @@ No tokenizer is loaded and no layout is named: `Layout.written` says what is in 
 
 import math
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,9 @@ class PairChecker:
     def before_rows(self) -> Iterator[str]:
         """Nothing: the vocabulary was copied, and its checksums are in the key of the plan."""
         yield from ()
+
+    def check_all(self, rows: Sequence[Row], most: int) -> Iterator[list[str]]:
+        return ([*islice(self.check(row), most)] for row in rows)
 
     def check(self, row: Row) -> Iterator[str]:
         if row["scenario"] != self.made_of.timing.scenario:

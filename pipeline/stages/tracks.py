@@ -18,7 +18,6 @@ from ..dataset.recipe import Recipe
 from ..dataset.rows import audio_name, event_row, uncut_row
 from ..dataset.schema import track_schema
 from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
-from ..errors import is_of_the_machine
 from ..making.stage import Account, Row
 from ..randomness import generator
 from ..recipe.sections import shape_of
@@ -26,13 +25,12 @@ from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS
-from ..tokens.track import frame_samples, tokenize_all, with_margin
+from ..tokens.track import frame_samples, slices, tokenize_all, with_margin
 from .heard import heard_text
 from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
-SLICE_S = 1200  # of channels that are held until they are tokenized together: a few large batches of a GPU
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,10 @@ class MixedTrack:
     @property
     def signals(self) -> list[NDArray[np.int16]]:
         return [self.samples, *(reply.samples for reply in self.replies)]
+
+    @property
+    def num_samples(self) -> int:
+        return sum(signal.size for signal in self.signals)
 
     def coded(self, codes: Sequence[NDArray[np.int16]]) -> Row:
         """codes: [channels, codebooks, frames] of each of `signals`."""
@@ -126,14 +128,10 @@ class TracksStage:
         return self.timing.takes
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
-        made: list[Row] = []
-        waiting: list[MixedTrack] = []
-        for track in self._mixed(rows, account):
-            waiting.append(track)
-            if sum(signal.size for each in waiting for signal in each.signals) >= SLICE_S * self.sample_rate:
-                made += self._tokenized(waiting, account)
-                waiting = []
-        return made + self._tokenized(waiting, account)
+        coded: list[Row] = []
+        for tracks in slices(self._mixed(rows, account), lambda track: track.num_samples, self.sample_rate):
+            coded += account.together(tracks, lambda track: str(track.row["dialogue_id"]), self._coded)
+        return coded
 
     def _mixed(self, rows: Sequence[Row], account: Account) -> Iterator[MixedTrack]:
         """The tracks of a partition; rejects in `account` the dialogues that cannot be one."""
@@ -152,20 +150,8 @@ class TracksStage:
                 if track:
                     yield track
 
-    def _tokenized(self, tracks: Sequence[MixedTrack], account: Account) -> list[Row]:
-        """The rows of tracks, in their order. One that cannot be tokenized is rejected alone."""
-        try:
-            return self._coded(tracks)
-        except Exception as error:
-            if is_of_the_machine(error):
-                raise
-        rows: list[Row] = []
-        for track in tracks:
-            with account.each(track.row["dialogue_id"]):
-                rows += self._coded([track])
-        return rows
-
     def _coded(self, tracks: Sequence[MixedTrack]) -> list[Row]:
+        """The rows of tracks, in their order."""
         signals = [signal for track in tracks for signal in track.signals]
         codes = iter(tokenize_all(signals, self.sample_rate, self.tokenizer))
         return [track.coded([next(codes) for _ in track.signals]) for track in tracks]

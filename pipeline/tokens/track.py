@@ -1,6 +1,7 @@
 """Tokenizing tracks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,21 +9,35 @@ from numpy.typing import NDArray
 from ..audio.resampling import resampled_int16
 from .protocols import SpeechTokenizer
 
+SLICE_S = 1200  # of channels that are held until they are tokenized together: a few large batches of a GPU
 
-def tokenize(
-    samples: NDArray[np.int16], sample_rate: int, tokenizer: SpeechTokenizer, margin_frames: int
-) -> NDArray[np.int16]:
-    """Codes [channels, codebooks, frames + margin] of a track [channels, samples] and of silence after it.
+Item = TypeVar("Item")
 
-    A track at another rate than the tokenizer's is resampled as it is heard live, `audio.resampling.DELAY_S` late.
+
+def slices(items: Iterable[Item], num_samples: Callable[[Item], int], sample_rate: int) -> Iterator[list[Item]]:
+    """Items in order, in lists that are to be tokenized together: each is complete when it has SLICE_S of sound.
+
+    num_samples: of an item, of all its channels together. The last list has what is left; none is empty.
     """
-    return tokenize_all([with_margin(samples, sample_rate, tokenizer, margin_frames)], sample_rate, tokenizer)[0]
+    waiting: list[Item] = []
+    held = 0
+    for item in items:
+        waiting.append(item)
+        held += num_samples(item)
+        if held >= SLICE_S * sample_rate:
+            yield waiting
+            waiting, held = [], 0
+    if waiting:
+        yield waiting
 
 
 def tokenize_all(
     tracks: Sequence[NDArray[np.int16]], sample_rate: int, tokenizer: SpeechTokenizer
 ) -> list[NDArray[np.int16]]:
-    """Codes [channels, codebooks, frames] of tracks [channels, samples], as `tokenize` gives them without a margin."""
+    """Codes [channels, codebooks, frames] of tracks [channels, samples].
+
+    A track at another rate than the tokenizer's is resampled as it is heard live, `audio.resampling.DELAY_S` late.
+    """
     frame = frame_samples(tokenizer, sample_rate)
     at_its_rate = [resampled_int16(samples, sample_rate, tokenizer.sample_rate, frame) for samples in tracks]
     return tokenizer.encode_all(at_its_rate)

@@ -1,8 +1,10 @@
 """Each invariant of a row's audio by a row that breaks it, and nothing else."""
 
+import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,11 @@ from numpy.typing import NDArray
 
 from duplexgen.pipeline.acoustics.effect import EffectSection
 from duplexgen.pipeline.audio.flac import encode as to_flac
+from duplexgen.pipeline.dataset.dialogues import Dialogues
 from duplexgen.pipeline.dataset.invariants import Checker
+from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.kinds import verify
+from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 
 Row = dict[str, Any]
 Check = Callable[[Row], list[str]]
@@ -115,3 +121,47 @@ def test_sound_that_the_recipe_puts_between_events(row_with_audio: Row, checkers
         put(row, track)
         messages = [says for says in replace(checker, recipe=recipe).check(row) if "silent" in says]
         assert messages == ([] if role == "user" else ["the assistant's channel is not silent between events"])
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tracks the tokenizer got at once, each time that it got any."""
+    counts: list[int] = []
+    encode_all = MelVQ.encode_all
+
+    def counted(tokenizer: MelVQ, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        counts.extend([len(tracks)] if tracks else [])
+        return encode_all(tokenizer, tracks)
+
+    monkeypatch.setattr(MelVQ, "encode_all", counted)
+    return counts
+
+
+def test_rows_of_a_data_set_are_tokenized_together(data_sets: Callable[[str], Path], at_once: list[int]) -> None:
+    assert list(verify(data_sets("turn_taking"), lambda _: None)) == []
+    assert at_once == [3]
+
+
+@pytest.mark.parametrize(("slice_s", "together"), [(0, [1, 1, 1]), (1200, [3])])
+def test_a_row_is_checked_as_alone_whatever_is_wrong_with_others(
+    data_sets: Callable[[str], Path],
+    rows: dict[str, list[Row]],
+    checkers: dict[str, Checker],
+    at_once: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    slice_s: int,
+    together: list[int],
+) -> None:
+    whole, swapped, unreadable = (copy.deepcopy(row) for row in rows["turn_taking"])
+    put(swapped, samples(swapped)[:, ::-1])
+    unreadable["audio"]["bytes"] = unreadable["audio"]["bytes"][:99]
+    several = [swapped, unreadable, whole, swapped]
+    alone = [list(checkers["turn_taking"].check(row)) for row in several]
+    assert not alone[2] and sum("are not the codes of the audio" in says for says in alone[0]) == 2
+    at_once.clear()
+    monkeypatch.setattr("duplexgen.pipeline.tokens.track.SLICE_S", slice_s)
+    dataset = Dataset(data_sets("turn_taking"))
+    assert list(Dialogues().checker(dataset).check_all(several, 20)) == alone
+    assert at_once == together
+    for most in range(1, len(alone[0]) + 1):
+        assert list(Dialogues().checker(dataset).check_all(several, most)) == [says[:most] for says in alone]

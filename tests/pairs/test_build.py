@@ -15,6 +15,7 @@ from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.pairs.build import PairsBuild, build
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.storage.atomic import file_sha256
+from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from tests.command import duplexgen
 from tests.corpus import tree
 from tests.dataset.test_verify import SHARD, rewrite, seal
@@ -151,10 +152,15 @@ def test_what_pairs_cannot_be_made_of(data_sets: Sets, pair_sets: Sets, dataset:
 
 
 def test_retokenizing_gives_the_same_codes_if_a_frame_does_not_depend_on_others(
-    data_sets: Sets, pair_sets: Sets, tmp_path: Path
+    data_sets: Sets, pair_sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the embedded tokenizer it does not: codes that are moved are the codes of the audio that is moved."""
+    encode_all, at_once = MelVQ.encode_all, list[int]()
+    monkeypatch.setattr(
+        MelVQ, "encode_all", lambda self, tracks: at_once.append(len(tracks)) or encode_all(self, tracks)
+    )
     pair_set = Dataset(make(data_sets("turn_taking"), tmp_path, retokenize=True))
+    assert at_once == [3], "pairs of a partition are tokenized together"
     assert list(verify(pair_set.path, lambda _: None)) == []
     assert list(pair_set.rows()) == list(Dataset(pair_sets("turn_taking")).rows())
 

@@ -20,13 +20,12 @@ from duplexgen.pipeline.dataset.schema import track_schema
 from duplexgen.pipeline.dialogue import FIGURES, Event, Timeline, Track
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.making.stage import stage_key
-from duplexgen.pipeline.stages import tracks
 from duplexgen.pipeline.stages.rows import SPEECH, read_speech_row
 from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.stages.tracks import TracksStage, resampled
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
-from duplexgen.pipeline.tokens.track import tokenize
+from duplexgen.pipeline.tokens.track import tokenize_all, with_margin
 from tests.corpus import TURNS
 from tests.stages.running import dialogue, reasons, recipe, texts, through
 from tests.tokens import tiny
@@ -64,7 +63,8 @@ def test_a_track_is_its_utterances_where_its_events_say(said: pa.Table, scenario
         waveforms = [resampled(utterance, sample_rate) for utterance in dialogue_.utterances]
         track = mix(waveforms, timeline, sample_rate, 0.03)
         assert np.array_equal(channels(row), track.samples)
-        codes = tokenize(track.samples, sample_rate, MelVQ(), 40)
+        samples = with_margin(track.samples, sample_rate, MelVQ(), 40)
+        (codes,) = tokenize_all([samples], sample_rate, MelVQ())
         assert np.array_equal([row["user_codes"], row["assistant_codes"]], codes)
         assert [of["text"] for of in row["events"]] == [utterance.text for utterance in dialogue_.utterances]
         assert [of["voice"] for of in row["events"]] == [utterance.voice for utterance in dialogue_.utterances]
@@ -98,7 +98,7 @@ def _whole_reply_codes(events: tuple[Event, ...], index: int, waveforms: Any, ra
     whole = replace(events[index], end_sample=events[index].whole_end_sample)
     frames = -(-whole.end_sample // frame)
     track = mix(waveforms, Timeline((*events[:index], whole), (frames + 5) * frame), rate, 0.03)
-    codes: np.ndarray = tokenize(track.samples[1:], rate, MelVQ(), 0)[0]
+    codes: np.ndarray = tokenize_all([track.samples[1:]], rate, MelVQ())[0][0]
     return codes
 
 
@@ -151,12 +151,12 @@ def test_tracks_of_a_partition_are_tokenized_together(
     said: pa.Table, monkeypatch: pytest.MonkeyPatch, scenario: str, slice_s: int
 ) -> None:
     """With the replies that are whole, a slice of some length at a time, and the rows are those of each alone."""
-    monkeypatch.setattr(tracks, "SLICE_S", slice_s)
+    monkeypatch.setattr("duplexgen.pipeline.tokens.track.SLICE_S", slice_s)
     made = stage(scenario, timing={"takes": 3})
     made.tokenizer = together = Together()
     rows, outcome = through([made], said)
     assert rows.equals(through([stage(scenario, timing={"takes": 3})], said)[0]) and outcome.emitted == 6
-    assert len(together.seconds) == {0: 6 + 1, 50: len(together.seconds), 1200: 1}[slice_s]
+    assert len(together.seconds) == {0: 6, 50: len(together.seconds), 1200: 1}[slice_s]
     signals = sum(len(seconds) for seconds in together.seconds)
     assert signals == 6 + sum(len(row["assistant_uncut_codes"] or []) for row in rows.to_pylist())
     longest = max(len(row["user_codes"][0]) * 0.08 * 2 for row in rows.to_pylist())
@@ -336,7 +336,7 @@ def test_no_layout_and_no_text_tokenizer_shapes_a_track() -> None:
 
 
 def test_the_margin_is_silence(said: pa.Table) -> None:
-    silence = tokenize(np.zeros((1, 1280 * 7), np.int16), 16000, MelVQ(), 0)[0]
+    silence = tokenize_all([np.zeros((1, 1280 * 7), np.int16)], 16000, MelVQ())[0][0]
     few, many = (rows_of(stage(tokens={"margin_frames": margin}), said)[0] for margin in (3, 10))
     for column in ("user_codes", "assistant_codes"):
         assert np.array_equal(np.asarray(many[column])[:, :-7], few[column])

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from ...pipeline.layouts.bayling import Bayling
 from ...pipeline.layouts.shared import SharedVocabulary
 from ..models.model import DuplexModel
-from .stream import TEMPERATURE, Said, Span, Stream, Uniforms, check_finite, choose
+from .stream import USUAL, Said, Sampling, Span, Stream, Uniforms, check_finite, choose
 
 
 @dataclass(frozen=True)
@@ -61,35 +61,20 @@ class Interleaved:
                 ids.append(id_)
         return spans
 
-    def stream(
-        self,
-        model: DuplexModel,
-        dialogue_ids: Sequence[str],
-        temperature: float = TEMPERATURE,
-        seed: int = 0,
-        top_p: float = 1.0,
-    ) -> Stream:
-        return InterleavedStream(model, self.layout, dialogue_ids, temperature, seed, top_p)
+    def stream(self, model: DuplexModel, dialogue_ids: Sequence[str], sampling: Sampling = USUAL) -> Stream:
+        return InterleavedStream(model, self.layout, dialogue_ids, sampling)
 
 
 class InterleavedStream:
     """See `Stream`. Text slots hold only text and states, audio slots only audio."""
 
-    def __init__(
-        self,
-        model: DuplexModel,
-        layout: Bayling,
-        dialogue_ids: Sequence[str],
-        temperature: float,
-        seed: int,
-        top_p: float = 1.0,
-    ) -> None:
-        self.temperature, self.top_p = temperature, top_p
+    def __init__(self, model: DuplexModel, layout: Bayling, dialogue_ids: Sequence[str], sampling: Sampling) -> None:
+        self._sampling = sampling
         self._layout, self._network = layout, model.network
         device = model.network.device
         text, audio = sampled_ids(layout.vocabulary)
         self._allowed = [text.to(device)] * layout.text_tokens + [audio.to(device)] * layout.user_tokens
-        self._uniforms = Uniforms(seed, dialogue_ids, len(self._allowed), device)
+        self._uniforms = Uniforms(sampling.seed, dialogue_ids, len(self._allowed), device)
         self._cache = DynamicCache(config=model.network.config)
         self._pending = torch.empty((len(dialogue_ids), 0), dtype=torch.int64, device=device)  # not in the cache yet
 
@@ -108,7 +93,7 @@ class InterleavedStream:
         block = []
         for place, allowed in enumerate(self._allowed):
             logits = self._logits(pending)[:, allowed]
-            pending = allowed[choose(logits, self.temperature, uniforms[:, place], self.top_p)].unsqueeze(1)
+            pending = allowed[choose(logits, self._sampling, uniforms[:, place])].unsqueeze(1)
             block.append(pending)
         check_finite(logits)
         self._pending = pending

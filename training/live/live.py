@@ -19,7 +19,7 @@ from ...pipeline.tokens.track import frame_samples
 from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
 from .modes import check_length, mode_of
-from .stream import TEMPERATURE, Stream
+from .stream import USUAL, Sampling, Stream
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,7 @@ class Block:
 
 
 def converse(
-    model: DuplexModel,
-    dialogue_ids: Sequence[str],
-    user: NDArray[np.int16],
-    temperature: float = TEMPERATURE,
-    seed: int = 0,
-    top_p: float = 1.0,
+    model: DuplexModel, dialogue_ids: Sequence[str], user: NDArray[np.int16], sampling: Sampling = USUAL
 ) -> Iterator[Block]:
     """The blocks of dialogues whose users say `user`, int16 [dialogues, samples] at the model's rate, whole blocks.
 
@@ -51,7 +46,7 @@ def converse(
     if user.shape[1] % size:
         raise ValueError(f"{user.shape[1]} samples are no whole number of blocks of {size}")
     check_length(model, user.shape[1] // size)
-    stream = mode.stream(model, dialogue_ids, temperature, seed, top_p)
+    stream = mode.stream(model, dialogue_ids, sampling)
     return (_block(stream, encoder, decoder, user[:, at : at + size]) for at in range(0, user.shape[1], size))
 
 

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from ...pipeline.layouts.streams import Streams
 from ..models.model import DuplexModel
 from ..models.streams import StreamsForCausalLM
-from .stream import TEMPERATURE, Said, Span, Stream, Uniforms, check_finite, choose
+from .stream import USUAL, Said, Sampling, Span, Stream, Uniforms, check_finite, choose
 
 TRANSCRIPT = "asr"  # the special token before what a model writes down of the user
 
@@ -66,34 +66,19 @@ class Parallel:
                 spans.append(Span(slot, slot + 1, [id_]))
         return spans
 
-    def stream(
-        self,
-        model: DuplexModel,
-        dialogue_ids: Sequence[str],
-        temperature: float = TEMPERATURE,
-        seed: int = 0,
-        top_p: float = 1.0,
-    ) -> Stream:
-        return ParallelStream(model, self.layout, dialogue_ids, temperature, seed, top_p)
+    def stream(self, model: DuplexModel, dialogue_ids: Sequence[str], sampling: Sampling = USUAL) -> Stream:
+        return ParallelStream(model, self.layout, dialogue_ids, sampling)
 
 
 class ParallelStream:
     """See `Stream`. A block is one frame. Its text is that of the column which the frame completes."""
 
-    def __init__(
-        self,
-        model: DuplexModel,
-        layout: Streams,
-        dialogue_ids: Sequence[str],
-        temperature: float,
-        seed: int,
-        top_p: float = 1.0,
-    ) -> None:
+    def __init__(self, model: DuplexModel, layout: Streams, dialogue_ids: Sequence[str], sampling: Sampling) -> None:
         assert isinstance(model.network, StreamsForCausalLM), "models of streams are made as such"
-        self.temperature, self.top_p = temperature, top_p
+        self._sampling = sampling
         self._network, self._layout = model.network, layout
         self._text = sampled_text(layout).to(model.network.device)
-        self._uniforms = Uniforms(seed, dialogue_ids, 1 + layout.codebooks, model.network.device)
+        self._uniforms = Uniforms(sampling.seed, dialogue_ids, 1 + layout.codebooks, model.network.device)
         self._cache = DynamicCache(config=model.network.config.get_text_config())
         delay = 1 + layout.section.acoustic_delay
         pad = layout.vocabulary.audio.pad
@@ -121,13 +106,11 @@ class ParallelStream:
         logits, hidden = output.text_logits[:, -1], output.hidden[:, -1]
         check_finite(logits)
         uniforms = self._uniforms.draw()
-        self._next_text = self._text[choose(logits[:, self._text], self.temperature, uniforms[:, 0], self.top_p)]
+        self._next_text = self._text[choose(logits[:, self._text], self._sampling, uniforms[:, 0])]
         codes = self._network.depth.generate(
             hidden,
             self._next_text,
-            lambda of_book, book: choose(
-                of_book[:, : self._codes], self.temperature, uniforms[:, 1 + book], self.top_p
-            ),
+            lambda of_book, book: choose(of_book[:, : self._codes], self._sampling, uniforms[:, 1 + book]),
         )
         if self._steps < self._layout.section.acoustic_delay:  # as in column 1 of a row: no frame has ended yet
             codes[:, 1:] = self._layout.vocabulary.audio.pad

@@ -17,6 +17,18 @@ TEMPERATURE = 0.8
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How ids are drawn."""
+
+    temperature: float = TEMPERATURE  # 0 takes the likeliest id
+    seed: int = 0
+    top_p: float = 1.0  # only the likeliest ids are drawn, as few as have this probability together; 1: all
+
+
+USUAL = Sampling()
+
+
+@dataclass(frozen=True)
 class Said:
     """What the assistants of several dialogues say in one block."""
 
@@ -76,16 +88,7 @@ class Mode(Protocol):
         """The replies in a text channel [blocks * text_slots], whatever order of states a model has written."""
         ...
 
-    def stream(
-        self,
-        model: DuplexModel,
-        dialogue_ids: Sequence[str],
-        temperature: float = TEMPERATURE,
-        seed: int = 0,
-        top_p: float = 1.0,
-    ) -> Stream:
-        """temperature: 0 takes the likeliest id. top_p: see `choose`."""
-        ...
+    def stream(self, model: DuplexModel, dialogue_ids: Sequence[str], sampling: Sampling = USUAL) -> Stream: ...
 
 
 class Uniforms:
@@ -101,17 +104,16 @@ class Uniforms:
         return torch.from_numpy(uniforms).to(self._device)
 
 
-def choose(logits: Tensor, temperature: float, uniforms: Tensor, top_p: float = 1.0) -> Tensor:
+def choose(logits: Tensor, sampling: Sampling, uniforms: Tensor) -> Tensor:
     """Places [rows] in logits [rows, ids]: the inverse of the cumulative distribution at uniforms [rows] in [0, 1).
 
-    top_p: only the likeliest ids are drawn, as few as have this probability together; 1 draws from all.
     It computes in float64, so that a sum over a large vocabulary keeps its small terms.
     """
-    if temperature == 0:
+    if sampling.temperature == 0:
         return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits.double() / temperature, dim=-1)
-    if top_p < 1:
-        probabilities = _nucleus(probabilities, top_p)
+    probabilities = torch.softmax(logits.double() / sampling.temperature, dim=-1)
+    if sampling.top_p < 1:
+        probabilities = _nucleus(probabilities, sampling.top_p)
     cumulative = probabilities.cumsum(dim=-1)
     thresholds = (uniforms * cumulative[:, -1]).unsqueeze(1)
     # right=True: an id of probability 0 spans no interval and is never taken

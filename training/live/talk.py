@@ -20,6 +20,7 @@ from ..models.model import DuplexModel
 from ..sequences import SequenceFormat
 from .live import Block, converse
 from .modes import mode_of
+from .stream import Sampling
 
 PLOT_DPI = 110
 RATES = (4000, 768_000)  # Hz, of recordings
@@ -108,14 +109,7 @@ def with_silence(user: NDArray[np.int16], silence_s: float, sequence_format: Seq
     return np.pad(user, (0, blocks * size - len(user)))
 
 
-def talk(
-    model: DuplexModel,
-    user: NDArray[np.int16],
-    temperature: float,
-    seed: int,
-    report: Callable[[int], None],
-    top_p: float = 1.0,
-) -> Talk:
+def talk(model: DuplexModel, user: NDArray[np.int16], sampling: Sampling, report: Callable[[int], None]) -> Talk:
     """Let a model listen to `user`, int16 [samples] at its rate, whole blocks, and answer.
 
     report: called with the number of blocks done. Raises UserError if the model has too few positions for all blocks,
@@ -124,7 +118,7 @@ def talk(
     text_tokenizer(model.format)  # raises now, and not after the conversation, if it is missing
     size = model.format.block_samples
     blocks: list[Block] = []
-    for block in converse(model, ["talk"], user[np.newaxis], temperature, seed, top_p):
+    for block in converse(model, ["talk"], user[np.newaxis], sampling):
         blocks.append(block)
         report(len(blocks))
     assistant = np.concatenate([np.zeros(size, np.float32), *(block.waveforms[0] for block in blocks)])

@@ -18,6 +18,7 @@ from ...pipeline.errors import DialogueRejected, enough_memory
 from ...pipeline.storage.atomic import explained
 from ..live.live import converse
 from ..live.modes import check_length
+from ..live.stream import Sampling
 from ..models.model import DuplexModel
 from .metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
 from .recipe import EvaluationRecipe
@@ -96,10 +97,9 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     check_length(model, longest // model.format.block_samples)
     user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
     ids, recipe = [item.dialogue_id for item in batch], settings.recipe
+    sampling = Sampling(recipe.temperature, recipe.seed, recipe.top_p)
     with enough_memory(f"for {len(batch)} dialogues at once: use a smaller --batch."):
-        blocks = [
-            block.waveforms for block in converse(model, ids, user, recipe.temperature, recipe.seed, recipe.top_p)
-        ]
+        blocks = [block.waveforms for block in converse(model, ids, user, sampling)]
     waveforms = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
     block = model.format.block_samples
     return [row[: len(item.samples) + block] for row, item in zip(waveforms, batch, strict=True)]

@@ -3,9 +3,10 @@
 import logging
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ...errors import UserError
+from ...errors import UserError, attempt
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ class Batches:
         waiting = self.groups(lengths, range(len(lengths)))
         while waiting:
             batch = waiting[0]
-            results = _attempt(work, [items[index] for index in batch])
+            results = attempt(partial(work, [items[index] for index in batch]))
             if results is None:
                 self._halve(batch, lengths)
                 waiting = self.groups(lengths, [index for batch in waiting for index in batch])
@@ -73,19 +74,6 @@ class Batches:
                 len(batch),
                 half,
             )
-
-
-def _attempt(work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]) -> list[Result] | None:
-    """The results of a batch; None: memory is short."""
-    import torch
-
-    try:
-        return list(work(items))
-    except torch.OutOfMemoryError:
-        pass  # the rest is outside of the handler, whose traceback keeps the tensors
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
 
 
 def room(device: "torch.device", share: float) -> int:

@@ -27,7 +27,7 @@ from .upstream import Code, versions
 from .utterances import VoicePrompt
 
 VERSION = "2"  # raise it if the same request gives other speech
-GPU_VERSION = "2"  # raise it if that is so on a GPU alone
+GPU_VERSION = "3"  # raise it if that is so on a GPU alone
 VOICES = 256  # prompts in memory, about 0.2 MB each; the disk has all
 Result = RawSpeech | DialogueRejected | BadSpeechError
 

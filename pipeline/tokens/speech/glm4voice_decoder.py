@@ -1,7 +1,8 @@
 """The decoder of GLM-4-Voice, from its published folder (`glm-4-voice-decoder`): speech tokens to sound.
 
-Its own inference has 22,050 Hz; here it is brought to the rate of the tokenizer. Everything is computed in float32, one
-channel at a time, from noise that is always the same: the same pushes give the same sound, whatever other channels say.
+Its own inference has 22,050 Hz; here it is brought to the rate of the tokenizer. Everything is computed in float32,
+from noise that is always the same: the same pushes give the same sound. Channels are rows of a batch, and none is an
+input of another; rounding may depend on their number.
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,9 @@ FILES = (CONFIG, FLOW, VOCODER)
 GET = "Download the decoder: hf download THUDM/glm-4-voice-decoder --local-dir"
 TO_RATE = 16000  # Hz, of the tokenizer
 WHOLE_TOKENS = 375  # that `decode` decodes at once: 30 s
+# In one pass of a stream. The flow's widest layer has 8 KB of each frame of a channel: 3.4 MB of the longest pass of a
+# stream that is pushed in blocks of 10 tokens.
+CHANNELS_AT_ONCE = 32
 
 
 class GLM4VoiceDecoder:
@@ -57,13 +61,13 @@ class GLM4VoiceDecoder:
         """Waveform [frames * 1280] at 16 kHz of codes [1, frames]; all within 30 s are decoded at once."""
         import torch
 
-        from .glm4voice_voice import Voice
+        from .glm4voice_voice import Voices
 
-        count, voice = codes.shape[1], Voice(self._networks)
-        tokens = torch.from_numpy(codes[0].astype(np.int64)).to(self._networks.noise.device)
+        count, voice = codes.shape[1], Voices(self._networks, 1)
+        tokens = torch.from_numpy(codes.astype(np.int64)).to(self._networks.noise.device)
         with torch.inference_mode(), neural.enough_memory("glm4voice"):
             spoken = [
-                voice.push(tokens[at : at + WHOLE_TOKENS], last=at + WHOLE_TOKENS >= count).cpu().numpy()
+                voice.push(tokens[:, at : at + WHOLE_TOKENS], last=at + WHOLE_TOKENS >= count)[0].cpu().numpy()
                 for at in range(0, count, WHOLE_TOKENS)
             ]
         waveform = np.concatenate([np.zeros(0, np.float32), *spoken])
@@ -95,7 +99,6 @@ class GLM4VoiceDecoder:
             from .glm4voice_vocoder import Vocoder, folded
             from .glm4voice_voice import Networks
         device = neural.torch_device(self._device)
-        torch.backends.cudnn.deterministic = True  # the same tokens give the same sound
         with torch.device("meta"):  # nothing is drawn at random to be overwritten
             flow, vocoder = Flow(self._config), Vocoder(self._config)
         _fill(flow, _read(self._folder / FLOW), self._folder / FLOW)
@@ -105,18 +108,19 @@ class GLM4VoiceDecoder:
 
 
 class GLM4VoiceDecodingStream:
-    """Decodes channels, each by itself.
+    """Decodes channels, CHANNELS_AT_ONCE in one batch.
 
     Its sound is 0.43 s late, because the end of each push is generated again with what follows (see
     `glm4voice_voice`). So it is not that of `decode`, which decodes 30 s at once, and depends on how codes are cut.
     """
 
     def __init__(self, networks: "Networks", channels: int, codebook_size: int) -> None:
-        from .glm4voice_voice import DELAY_SAMPLES, Voice
+        from .glm4voice_voice import DELAY_SAMPLES, Voices
 
-        self._codebook_size, self._device = codebook_size, networks.noise.device
-        self._voices = [Voice(networks) for _ in range(channels)]
-        self._waiting = [np.zeros(DELAY_SAMPLES, np.float32) for _ in range(channels)]
+        self._channels, self._codebook_size, self._device = channels, codebook_size, networks.noise.device
+        starts = range(0, channels, CHANNELS_AT_ONCE)
+        self._voices = [Voices(networks, min(CHANNELS_AT_ONCE, channels - start)) for start in starts]
+        self._waiting = np.zeros((channels, DELAY_SAMPLES), np.float32)
         self._resampler = Resampler(channels, RATE, TO_RATE, TOKEN_SAMPLES)
 
     def push(self, codes: NDArray[np.int16]) -> Waveform:
@@ -126,18 +130,19 @@ class GLM4VoiceDecodingStream:
         """
         import torch
 
-        check_pushed_codes(codes, len(self._voices), 1)
+        check_pushed_codes(codes, self._channels, 1)
         for channel in codes:
             check_codes(channel, 1, self._codebook_size)
         if not codes.size:
             return np.empty((len(codes), 0), np.float32)
-        tokens = torch.from_numpy(codes[:, 0].astype(np.int64)).to(self._device)
+        rows = torch.from_numpy(codes[:, 0].astype(np.int64)).to(self._device)
+        batches = zip(self._voices, torch.split(rows, CHANNELS_AT_ONCE), strict=True)
         with torch.inference_mode(), neural.enough_memory("glm4voice"):
-            spoken = [voice.push(row).cpu().numpy() for voice, row in zip(self._voices, tokens, strict=True)]
-        queues = [np.concatenate(pair) for pair in zip(self._waiting, spoken, strict=True)]
+            spoken = [voices.push(tokens).cpu().numpy() for voices, tokens in batches]
+        queue = np.concatenate([self._waiting, np.concatenate(spoken)], axis=1)
         due = codes.shape[2] * TOKEN_SAMPLES
-        self._waiting = [queue[due:].copy() for queue in queues]
-        return self._resampler.push(np.stack([queue[:due] for queue in queues]))
+        self._waiting = queue[:, due:].copy()
+        return self._resampler.push(queue[:, :due])
 
 
 def _read(path: Path) -> dict[str, "Tensor"]:

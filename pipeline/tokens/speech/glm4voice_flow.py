@@ -22,7 +22,7 @@ Config = Mapping[str, Any]
 
 
 class Flow(nn.Module):
-    """Tokens of one signal to its log-mel frames, given those that are known already."""
+    """Tokens of signals to their log-mel frames, given those that are known already."""
 
     def __init__(self, config: Config) -> None:
         """config: what `glm4voice_decoder_config.read` gives."""
@@ -35,25 +35,25 @@ class Flow(nn.Module):
         self.decoder = nn.ModuleDict({"estimator": Estimator(config)})
 
     def forward(self, tokens: Tensor, known: Tensor, noise: Tensor) -> Tensor:
-        """The frames after the known ones, [80, frames - known].
+        """The frames after the known ones, [signals, 80, frames - known].
 
-        tokens: int64 [tokens], also those of the known frames. known: [80, known frames]. noise: standard normal
-        [80, frames], as many as the tokens last.
+        tokens: int64 [signals, tokens], also those of the known frames. known: [signals, 80, known frames]. noise:
+        standard normal [80, frames], as many as the tokens last; all signals start from the same.
         """
-        frames = noise.shape[1]
+        signals, frames = len(tokens), noise.shape[1]
         hidden = self.encoder_proj(self.encoder(self.input_embedding(tokens)))
-        content = self.length_regulator(hidden.T.unsqueeze(0), frames)
-        speaker = self.spk_embed_affine_layer.bias.view(1, MELS, 1).expand(1, MELS, frames)
-        condition = functional.pad(known, (0, frames - known.shape[1])).unsqueeze(0)
+        content = self.length_regulator(hidden.transpose(1, 2), frames)
+        speaker = self.spk_embed_affine_layer.bias.view(1, MELS, 1).expand(signals, MELS, frames)
+        condition = functional.pad(known, (0, frames - known.shape[2]))
         given = torch.cat([content, speaker, condition], dim=1)
-        return self._solve(noise.unsqueeze(0), given)[0, :, known.shape[1] :]
+        return self._solve(noise.expand(signals, MELS, frames), given)[:, :, known.shape[2] :]
 
     def _solve(self, mel: Tensor, given: Tensor) -> Tensor:
-        """Euler's method from noise to log-mel, [1, 80, frames]. given: [1, 240, frames]."""
+        """Euler's method from noise to log-mel, [signals, 80, frames]. given: [signals, 240, frames]."""
         conditions = torch.cat([given, torch.zeros_like(given)])
         times = 1 - torch.cos(torch.linspace(0, 1, SOLVER_STEPS + 1, device=mel.device) * (math.pi / 2))
         for time, following in pairwise(times):
-            inputs = torch.cat([mel.expand(2, -1, -1), conditions], dim=1)
+            inputs = torch.cat([torch.cat([mel, mel]), conditions], dim=1)
             with_condition, without = self.decoder["estimator"](inputs, time).chunk(2)
             mel = mel + (following - time) * ((1 + GUIDANCE) * with_condition - GUIDANCE * without)
         return mel
@@ -72,12 +72,13 @@ class Encoder(nn.Module):
         self.after_norm = nn.LayerNorm(width)
 
     def forward(self, embedded: Tensor) -> Tensor:
-        """[tokens, width] of embedded tokens, [tokens, input width]."""
+        """[signals, tokens, width] of embedded tokens, [signals, tokens, input width]."""
         hidden = self.embed["out"](embedded)
-        hidden = hidden * math.sqrt(hidden.shape[1])
-        places = torch.arange(len(hidden), device=hidden.device)
+        _, tokens, width = hidden.shape
+        hidden = hidden * math.sqrt(width)
+        places = torch.arange(tokens, device=hidden.device)
         hidden_from = (places // self.block).unsqueeze(0) > (places // self.block).unsqueeze(1)
-        distances = _sinusoids(places.flip(0), places[1:], hidden.shape[1])
+        distances = _sinusoids(places.flip(0), places[1:], width)
         for layer in self.encoders:
             hidden = layer(hidden, distances, hidden_from)
         normed: Tensor = self.after_norm(hidden)
@@ -118,23 +119,25 @@ class RelativeAttention(nn.Module):
         self.pos_bias_v = nn.Parameter(torch.empty(heads, width // heads))
 
     def forward(self, hidden: Tensor, distances: Tensor, hidden_from: Tensor) -> Tensor:
-        """[tokens, width] of as many.
+        """[signals, tokens, width] of as many.
 
         distances: [2 * tokens - 1, width], the largest first. hidden_from: [tokens, tokens], True where the token of
         the row may not see that of the column.
         """
-        tokens, heads = len(hidden), len(self.pos_bias_u)
-        query = self.linear_q(hidden).view(tokens, heads, -1)
-        key, value = (linear(hidden).view(tokens, heads, -1) for linear in (self.linear_k, self.linear_v))
+        signals, tokens, _ = hidden.shape
+        heads = len(self.pos_bias_u)
+        query, key, value = (
+            linear(hidden).unflatten(2, (heads, -1)) for linear in (self.linear_q, self.linear_k, self.linear_v)
+        )
         position = self.linear_pos(distances).view(len(distances), heads, -1)
-        by_content = torch.einsum("qhd,khd->hqk", query + self.pos_bias_u, key)
-        by_distance = torch.einsum("qhd,phd->hqp", query + self.pos_bias_v, position)
+        by_content = torch.einsum("sqhd,skhd->shqk", query + self.pos_bias_u, key)
+        by_distance = torch.einsum("sqhd,phd->shqp", query + self.pos_bias_v, position)
         places = torch.arange(tokens, device=hidden.device)
         index = tokens - 1 - places.unsqueeze(1) + places  # of the distance between the tokens of a row and a column
-        scores = by_content + by_distance.gather(2, index.expand(heads, -1, -1))
-        scores = (scores / math.sqrt(key.shape[2])).masked_fill(hidden_from, -math.inf)
-        attended = torch.einsum("hqk,khd->qhd", scores.softmax(dim=2), value)
-        out: Tensor = self.linear_out(attended.flatten(1))
+        scores = by_content + by_distance.gather(3, index.expand(signals, heads, -1, -1))
+        scores = (scores / math.sqrt(key.shape[3])).masked_fill(hidden_from, -math.inf)
+        attended = torch.einsum("shqk,skhd->sqhd", scores.softmax(dim=3), value)
+        out: Tensor = self.linear_out(attended.flatten(2))
         return out
 
 
@@ -149,7 +152,7 @@ class LengthRegulator(nn.Module):
         self.model = nn.Sequential(*smooth, nn.Conv1d(MELS, MELS, 1))
 
     def forward(self, content: Tensor, frames: int) -> Tensor:
-        """[1, 80, frames] of [1, 80, tokens]."""
+        """[signals, 80, frames] of [signals, 80, tokens]."""
         stretched: Tensor = self.model(functional.interpolate(content, size=frames, mode="nearest"))
         return stretched
 

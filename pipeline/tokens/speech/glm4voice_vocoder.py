@@ -52,33 +52,33 @@ class Vocoder(nn.Module):
         self.conv_post = nn.Conv1d(width // 4, bins, 7, padding=3)
 
     def forward(self, mel: Tensor, source_before: Tensor, phases: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The waveform [frames * 256] in [-1, 1] of log-mel frames [80, frames], and its source of as many samples.
+        """Waveforms [signals, frames * 256] in [-1, 1] of log-mel frames [signals, 80, frames], and their sources.
 
-        source_before: [samples], the source where these frames were spoken before; it may be empty. phases: of the
-        harmonics, [9], in radians. noise: standard normal, [9, frames * 256].
+        source_before: [signals, samples], the sources where these frames were spoken before; it may have no samples.
+        phases: of the harmonics, [9], in radians. noise: standard normal, [9, frames * 256], the same for all signals.
         """
-        source = self._source(self.f0_predictor(mel.unsqueeze(0))[0], phases, noise)
-        source = torch.cat([source_before, source[len(source_before) :]])
-        return self._filtered(mel.unsqueeze(0), source), source
+        source = self._source(self.f0_predictor(mel), phases, noise)
+        source = torch.cat([source_before, source[:, source_before.shape[1] :]], dim=1)
+        return self._filtered(mel, source), source
 
     def _source(self, pitch_hz: Tensor, phases: Tensor, noise: Tensor) -> Tensor:
-        """Harmonics where there is a voice, noise elsewhere, [frames * 256]. pitch_hz: [frames]."""
+        """Harmonics where there is a voice, noise elsewhere, [signals, frames * 256]. pitch_hz: [signals, frames]."""
         turns = pitch_hz.double() / RATE  # of the fundamental, per sample
-        before = (turns * HOP).cumsum(0) - turns * HOP
+        before = (turns * HOP).cumsum(1) - turns * HOP
         steps = torch.arange(1, HOP + 1, device=turns.device)
-        turned = (before.unsqueeze(1) + turns.unsqueeze(1) * steps).flatten()
+        turned = (before.unsqueeze(2) + turns.unsqueeze(2) * steps).flatten(1)
         multiples = torch.arange(1, HARMONICS + 1, device=turns.device).unsqueeze(1)
-        angles = (2 * math.pi * (turned * multiples % 1)).float() + phases.unsqueeze(1)
-        voiced = (pitch_hz > VOICED_HZ).float().repeat_interleave(HOP)
+        angles = (2 * math.pi * (turned.unsqueeze(1) * multiples % 1)).float() + phases.unsqueeze(1)
+        voiced = (pitch_hz > VOICED_HZ).float().repeat_interleave(HOP, dim=1).unsqueeze(1)
         noisy = torch.where(voiced > 0, VOICED_NOISE, UNVOICED_NOISE)
         waves = LOUDNESS * torch.sin(angles) * voiced + noisy * noise
-        source: Tensor = torch.tanh(self.m_source["l_linear"](waves.T)).squeeze(1)
+        source: Tensor = torch.tanh(self.m_source["l_linear"](waves.transpose(1, 2))).squeeze(2)
         return source
 
     def _filtered(self, hidden: Tensor, source: Tensor) -> Tensor:
-        """[samples] of mel frames [1, 80, frames]."""
+        """[signals, samples] of mel frames [signals, 80, frames]."""
         window = torch.hann_window(FFT, device=source.device)
-        spectrum = torch.stft(source.unsqueeze(0), FFT, FFT_HOP, window=window, return_complex=True)
+        spectrum = torch.stft(source, FFT, FFT_HOP, window=window, return_complex=True)
         source_bins = torch.cat([spectrum.real, spectrum.imag], dim=1)
         hidden = self.conv_pre(hidden)
         for index, upsample in enumerate(self.ups):
@@ -92,7 +92,7 @@ class Vocoder(nn.Module):
         magnitudes = bins[:, : FFT // 2 + 1].exp().clamp(max=LARGEST_MAGNITUDE)
         spectrum = torch.polar(magnitudes, torch.sin(bins[:, FFT // 2 + 1 :]))
         waveform = torch.istft(spectrum, FFT, FFT_HOP, window=window)
-        return waveform[0].clamp(-LOUDEST, LOUDEST)
+        return waveform.clamp(-LOUDEST, LOUDEST)
 
 
 class PitchPredictor(nn.Module):
@@ -107,7 +107,7 @@ class PitchPredictor(nn.Module):
         self.classifier = nn.Linear(width, 1)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Hz, [1, frames] of [1, 80, frames]."""
+        """Hz, [signals, frames] of [signals, 80, frames]."""
         pitch: Tensor = self.classifier(self.condnet(mel).transpose(1, 2)).squeeze(2).abs()
         return pitch
 

@@ -1,4 +1,4 @@
-"""One channel of speech tokens to a waveform, push by push, as GLM-4-Voice's own demo goes through a reply.
+"""Channels of speech tokens to waveforms, push by push, as GLM-4-Voice's own demo goes through a reply.
 
 Each push generates log-mel frames for its tokens, given the tokens and the frames before. The last of them, 0.39 s,
 wait for the next push, which generates them again, now with what follows; the two versions are faded into each other.
@@ -50,64 +50,68 @@ class Networks:
         return cls(flow, vocoder, torch.from_numpy(noise).to(device), torch.from_numpy(phases).to(device))
 
 
-class Voice:
-    """What a channel has said so far, as much of it as the next push needs."""
+class Voices:
+    """What channels have said so far, as much of it as the next push needs.
 
-    def __init__(self, networks: Networks) -> None:
+    Channels are rows of a batch: each push has equally many tokens of each, and so the same shapes follow. A channel's
+    noise is that of a channel alone.
+    """
+
+    def __init__(self, networks: Networks, channels: int) -> None:
         self._networks, device = networks, networks.noise.device
-        self._tokens = torch.empty(0, dtype=torch.int64, device=device)
+        self._tokens = torch.empty(channels, 0, dtype=torch.int64, device=device)
         self._first = 0  # place of the first of these tokens in all
-        self._mel = torch.empty(MELS, 0, device=device)  # what was spoken, from that token on
+        self._mel = torch.empty(channels, MELS, 0, device=device)  # what was spoken, from that token on
         self._overlap: Tensor | None = None  # frames that were generated and not spoken
-        self._frame = torch.empty(MELS, 0, device=device)  # the last one that the vocoder got
-        self._source = torch.empty(0, device=device)  # of that frame, [256]
+        self._frame = torch.empty(channels, MELS, 0, device=device)  # the last one that the vocoder got
+        self._source = torch.empty(channels, 0, device=device)  # of that frame, [channels, 256]
         self._draw = generator(0, "glm4voice", "source")
 
     def push(self, tokens: Tensor, last: bool = False) -> Tensor:
-        """Waveform [samples] at 22,050 Hz of the next tokens, int64 [tokens], one or more.
+        """Waveforms [channels, samples] at 22,050 Hz of the next tokens, int64 [channels, tokens], one or more each.
 
         All pushes so far lack at most DELAY_SAMPLES of what their tokens last. last: nothing follows; then only a part
         of a log-mel frame is missing.
         """
         mel = self._generated(tokens, last)
-        if not mel.shape[1]:
-            return mel.new_empty(0)
-        mel = torch.cat([self._frame, mel], dim=1)
-        noise = self._draw.standard_normal((HARMONICS, mel.shape[1] * HOP), dtype=np.float32)
+        if not mel.shape[2]:
+            return mel.new_empty(len(mel), 0)
+        mel = torch.cat([self._frame, mel], dim=2)
+        noise = self._draw.standard_normal((HARMONICS, mel.shape[2] * HOP), dtype=np.float32)
         networks = self._networks
         waveform: Tensor
         waveform, source = networks.vocoder(mel, self._source, networks.phases, torch.from_numpy(noise).to(mel.device))
-        self._frame, self._source = mel[:, -1:].clone(), source[-HOP:].clone()
-        return waveform if last else waveform[:-HOP]
+        self._frame, self._source = mel[:, :, -1:].clone(), source[:, -HOP:].clone()
+        return waveform if last else waveform[:, :-HOP]
 
     def _generated(self, tokens: Tensor, last: bool) -> Tensor:
-        """Log-mel frames that are to be spoken now, [80, frames]."""
-        self._tokens = torch.cat([self._tokens, tokens])
-        start, end = frames_of(self._first), frames_of(self._first + len(self._tokens))
+        """Log-mel frames that are to be spoken now, [channels, 80, frames]."""
+        self._tokens = torch.cat([self._tokens, tokens], dim=1)
+        start, end = frames_of(self._first), frames_of(self._first + self._tokens.shape[1])
         noise = self._networks.noise[:, torch.arange(start, end, device=tokens.device) % NOISE_FRAMES]
         mel: Tensor = self._networks.flow(self._tokens, self._mel, noise)
         if self._overlap is not None:
             mel = faded(self._overlap, mel)
-        spoken = mel.shape[1] - (0 if last else OVERLAP_FRAMES)
+        spoken = mel.shape[2] - (0 if last else OVERLAP_FRAMES)
         if spoken <= 0:
-            return mel[:, :0]
-        self._overlap = mel[:, spoken:].clone()
-        self._mel = torch.cat([self._mel, mel[:, :spoken]], dim=1)
+            return mel[:, :, :0]
+        self._overlap = mel[:, :, spoken:].clone()
+        self._mel = torch.cat([self._mel, mel[:, :, :spoken]], dim=2)
         self._forget()
-        return mel[:, :spoken]
+        return mel[:, :, :spoken]
 
     def _forget(self) -> None:
         """Forget whole blocks of the encoder that are older than GIVEN_TOKENS."""
         block = self._networks.flow.encoder.block
-        old = max(0, len(self._tokens) - GIVEN_TOKENS) // block * block
+        old = max(0, self._tokens.shape[1] - GIVEN_TOKENS) // block * block
         frames = frames_of(self._first + old) - frames_of(self._first)
         self._first += old
-        self._tokens, self._mel = self._tokens[old:].clone(), self._mel[:, frames:].clone()
+        self._tokens, self._mel = self._tokens[:, old:].clone(), self._mel[:, :, frames:].clone()
 
 
 def faded(before: Tensor, after: Tensor) -> Tensor:
-    """Frames [80, frames], which begin as `before`, [80, overlap], and go over to `after`."""
-    overlap = before.shape[1]
+    """Frames [..., frames], which begin as `before`, [..., overlap], and go over to `after`."""
+    overlap = before.shape[-1]
     window = torch.from_numpy(np.hamming(2 * overlap)).to(after.device)
     share = (window[:overlap] / (window[:overlap] + window[overlap:])).to(after.dtype)
-    return torch.cat([share * after[:, :overlap] + (1 - share) * before, after[:, overlap:]], dim=1)
+    return torch.cat([share * after[..., :overlap] + (1 - share) * before, after[..., overlap:]], dim=-1)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,22 +89,15 @@ class Room:
 
         Raises torch.OutOfMemoryError if the device has no memory for one item.
         """
-        import torch
-
         results: list[Result] = []
         while waiting := items[len(results) :]:
             batch = waiting[: self._fitting(waiting, cost)]
-            try:
-                results += compute(batch)
-                continue
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
-                    raise
-            # outside of the handler, whose traceback keeps the tensors
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            self.most = cost(batch) // 2
-            LOG.warning("out of memory with %d %s at once, trying %d", cost(batch), self._unit, self.most)
+            found = compute(batch) if len(batch) == 1 else errors.attempt(partial(compute, batch))
+            if found is None:
+                self.most = cost(batch) // 2
+                LOG.warning("out of memory with %d %s at once, trying %d", cost(batch), self._unit, self.most)
+            else:
+                results += found
         return results
 
     def _fitting(self, items: Sequence[Item], cost: Callable[[Sequence[Item]], int]) -> int:

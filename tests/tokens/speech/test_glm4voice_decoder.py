@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.randomness import generator
 from duplexgen.pipeline.tokens.section import GLM4Voice, Tokens
-from duplexgen.pipeline.tokens.speech import glm4voice_decoder_config
+from duplexgen.pipeline.tokens.speech import glm4voice_decoder, glm4voice_decoder_config
 from duplexgen.pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from duplexgen.pipeline.tokens.speech.glm4voice_decoder import GLM4VoiceDecoder
-from duplexgen.pipeline.tokens.speech.glm4voice_voice import DELAY_SAMPLES, Networks, Voice, faded, frames_of
+from duplexgen.pipeline.tokens.speech.glm4voice_voice import DELAY_SAMPLES, Networks, Voices, faded, frames_of
 from tests.tokens import tiny
 from tests.tokens.speech.public_decoder import MEL_STEP, NUMBERS, PUSHES, WAVE_STEP, WHOLE, codes
 from tests.tokens.speech.test_streams import held_bytes
@@ -72,27 +72,27 @@ def spied(decoder: GLM4VoiceDecoder) -> tuple[Networks, Any, Any]:
     return replace(decoder._networks, flow=flow, vocoder=vocoder), flow, vocoder  # type: ignore[arg-type]
 
 
-def said(voice: Voice, pushes: tuple[int, ...] = PUSHES) -> list[torch.Tensor]:
+def said(voice: Voices, pushes: tuple[int, ...] = PUSHES) -> list[torch.Tensor]:
     """Waveforms at 22,050 Hz of `codes`, cut into pushes; the last one ends the signal."""
-    tokens, waveforms = torch.from_numpy(codes(sum(pushes))[0].astype(np.int64)), []
+    tokens, waveforms = torch.from_numpy(codes(sum(pushes)).astype(np.int64)), []
     with torch.inference_mode():
-        for number, piece in enumerate(tokens.split(pushes), start=1):
-            waveforms.append(voice.push(piece, last=number == len(pushes)))
+        for number, piece in enumerate(tokens.split(pushes, dim=1), start=1):
+            waveforms.append(voice.push(piece, last=number == len(pushes))[0])
     return waveforms
 
 
 def test_a_stream_says_what_the_official_code_does_push_by_push(decoder: GLM4VoiceDecoder, reference: Any) -> None:
     networks, _, vocoder = spied(decoder)
-    waveforms = said(Voice(networks))
+    waveforms = said(Voices(networks, 1))
     for number, waveform in enumerate(waveforms):
-        mel = vocoder.given[number][0][:, 1 if number else 0 :]
+        mel = vocoder.given[number][0][0, :, 1 if number else 0 :]
         np.testing.assert_allclose(mel.flatten()[::MEL_STEP], reference[f"mel/{number}"], rtol=0, atol=1e-4)
         np.testing.assert_allclose(waveform[::WAVE_STEP], reference[f"wave/{number}"], **CLOSE)
         assert len(waveform[::WAVE_STEP]) == len(reference[f"wave/{number}"]) > 20
 
 
 def test_a_whole_says_what_the_official_code_does(decoder: GLM4VoiceDecoder, reference: Any) -> None:
-    (waveform,) = said(Voice(decoder._networks), (WHOLE,))
+    (waveform,) = said(Voices(decoder._networks, 1), (WHOLE,))
     np.testing.assert_allclose(waveform[::WAVE_STEP], reference["wave/whole"], **CLOSE)
     assert len(waveform) == 256 * frames_of(WHOLE)
     spoken = decoder.decode(codes(WHOLE))
@@ -112,7 +112,7 @@ def test_the_reference_says_something(reference: Any) -> None:
 @given(sizes=st.lists(st.integers(0, 23), min_size=1, max_size=6))
 def test_however_codes_are_cut_time_is_kept(decoder: GLM4VoiceDecoder, sizes: list[int]) -> None:
     """A push gives as much sound as its codes last, and what it gives is late by the same time in any push."""
-    stream, voice = decoder.stream(1, CODES), Voice(decoder._networks)
+    stream, voice = decoder.stream(1, CODES), Voices(decoder._networks, 1)
     all_codes, ends = codes(sum(sizes)), np.cumsum(sizes)
     heard, exact = [], [np.zeros(DELAY_SAMPLES, np.float32)]
     for size, end in zip(sizes, ends, strict=True):
@@ -121,7 +121,7 @@ def test_however_codes_are_cut_time_is_kept(decoder: GLM4VoiceDecoder, sizes: li
         assert heard[-1].shape == (1, size * 1280) and heard[-1].dtype == np.float32
         if size:
             with torch.inference_mode():
-                exact.append(voice.push(torch.from_numpy(piece[0].astype(np.int64))).numpy())
+                exact.append(voice.push(torch.from_numpy(piece.astype(np.int64)))[0].numpy())
     late = np.concatenate(exact)
     assert len(late) - DELAY_SAMPLES == 256 * max(0, frames_of(int(ends[-1])) - 35)
     assert len(late) >= ends[-1] * 1764
@@ -134,33 +134,33 @@ def test_however_codes_are_cut_time_is_kept(decoder: GLM4VoiceDecoder, sizes: li
 
 def test_a_push_costs_the_same_late_as_early(decoder: GLM4VoiceDecoder) -> None:
     networks, flow, vocoder = spied(decoder)
-    voice, kept = Voice(networks), []
+    voice, kept = Voices(networks, 1), []
     with torch.inference_mode():
         for number in range(40):
-            voice.push(torch.full((10,), number % CODES))
+            voice.push(torch.full((1, 10), number % CODES))
             kept.append(held_bytes([voice._tokens, voice._mel, voice._overlap, voice._frame, voice._source]))
     frames = [given[2].shape[1] for given in flow.given]
-    assert {len(given[0]) for given in flow.given[6:]} == {60}
+    assert {given[0].shape[1] for given in flow.given[6:]} == {60}
     assert max(frames[6:]) - min(frames[6:]) <= 1 and max(frames) <= 414
-    assert max(given[0].shape[1] for given in vocoder.given[1:]) <= 70
+    assert max(given[0].shape[2] for given in vocoder.given[1:]) <= 70
     assert max(kept[6:]) - min(kept[6:]) <= 2 * 80 * 4
 
 
 def test_what_is_given_ends_where_the_sound_does(decoder: GLM4VoiceDecoder) -> None:
     """However often old tokens are forgotten, and wherever they are cut: no frame is lost, none comes twice."""
     networks, flow, vocoder = spied(decoder)
-    voice, tokens, frames = Voice(networks), 0, 0
+    voice, tokens, frames = Voices(networks, 1), 0, 0
     with torch.inference_mode():
         for size in [7] * 20 + [1] * 30 + [33] * 5:
-            voice.push(torch.arange(tokens, tokens + size) % CODES)
+            voice.push(torch.arange(tokens, tokens + size)[None] % CODES)
             tokens += size
-            given, known, noise = flow.given[-1]
+            (given,), (known,), noise = flow.given[-1]
             first = tokens - len(given)
             assert torch.equal(given, torch.arange(first, tokens) % CODES) and first % 10 == 0
             assert known.shape[1] == max(0, frames - frames_of(first))
             assert noise.shape[1] == frames_of(tokens) - frames_of(first)
             frames = max(0, frames_of(tokens) - 34)
-    new = sum(given[0].shape[1] for given in vocoder.given) - (len(vocoder.given) - 1)
+    new = sum(given[0].shape[2] for given in vocoder.given) - (len(vocoder.given) - 1)
     assert new == frames
 
 
@@ -172,13 +172,47 @@ def test_a_fade_of_equal_frames_changes_nothing() -> None:
     assert torch.equal(other[:, 34:], frames[:, 34:])
 
 
-def test_the_same_codes_give_the_same_sound_whoever_speaks_beside(folder: Path, decoder: GLM4VoiceDecoder) -> None:
+def test_the_same_codes_give_the_same_sound(folder: Path, decoder: GLM4VoiceDecoder) -> None:
     spoken = np.stack([codes(80), codes(80)[:, ::-1], np.full((1, 80), 7, np.int16)])
-    together, again = decoder.stream(3, CODES), GLM4VoiceDecoder(folder, "cpu").stream(1, CODES)
+    stream, again = decoder.stream(3, CODES), GLM4VoiceDecoder(folder, "cpu").stream(3, CODES)
     for at in range(0, 80, 10):
-        waveforms = together.push(spoken[:, :, at : at + 10])
+        waveforms = stream.push(spoken[:, :, at : at + 10])
         torch.manual_seed(at)  # nothing hangs on it
-        assert (again.push(spoken[1:2, :, at : at + 10])[0] == waveforms[1]).all()
+        assert (again.push(spoken[:, :, at : at + 10]) == waveforms).all()
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    sizes=st.lists(st.integers(0, 23), min_size=1, max_size=6),
+    channels=st.integers(1, 5),
+    at_once=st.integers(1, 6),
+    seed=st.integers(0, 2**31),
+)
+def test_a_channel_sounds_as_alone_whoever_speaks_beside(
+    decoder: GLM4VoiceDecoder, sizes: list[int], channels: int, at_once: int, seed: int
+) -> None:
+    """However codes are cut into pushes, and channels into batches."""
+    draw = generator(seed, "channels", "test")
+    spoken = draw.integers(0, CODES, (channels, 1, sum(sizes))).astype(np.int16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glm4voice_decoder, "CHANNELS_AT_ONCE", at_once)
+        together = decoder.stream(channels, CODES)
+        alone = [decoder.stream(1, CODES) for _ in range(channels)]
+        for size, end in zip(sizes, np.cumsum(sizes), strict=True):
+            piece = spoken[:, :, end - size : end]
+            waveforms = together.push(piece)
+            assert waveforms.shape == (channels, size * 1280)
+            for number, stream in enumerate(alone):
+                np.testing.assert_allclose(waveforms[number], stream.push(piece[number : number + 1])[0], **CLOSE)
+
+
+def test_channels_are_decoded_together(decoder: GLM4VoiceDecoder) -> None:
+    """In one pass of each network, not in one per channel; a batch of any size has a bounded number of rows."""
+    networks, flow, vocoder = spied(decoder)
+    stream = glm4voice_decoder.GLM4VoiceDecodingStream(networks, 70, CODES)
+    stream.push(np.zeros((70, 1, 10), np.int16))
+    for network in (flow, vocoder):
+        assert [len(given[0]) for given in network.given] == [32, 32, 6]
 
 
 def test_what_are_no_codes_is_refused(decoder: GLM4VoiceDecoder) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.streams import Streams
 from duplexgen.training.live.modes import check_length, mode_of
-from duplexgen.training.live.stream import Said, Span
+from duplexgen.training.live.stream import Said, Sampling, Span
 from duplexgen.training.live.talk import heard_at_s
 from duplexgen.training.models.model import DuplexModel
 from duplexgen.training.models.streams import StreamsForCausalLM
@@ -33,7 +33,7 @@ def heard(dialogue: int, layout: Streams) -> NDArray[np.int16]:
 
 
 def run(model: DuplexModel, layout: Streams, dialogues: Sequence[int], temperature: float = 0.8) -> list[Said]:
-    stream = mode_of(model.format).stream(model, [str(dialogue) for dialogue in dialogues], temperature)
+    stream = mode_of(model.format).stream(model, [str(dialogue) for dialogue in dialogues], Sampling(temperature))
     users = np.stack([heard(dialogue, layout) for dialogue in dialogues])
     return [stream.step(users[:, :, step : step + 1]) for step in range(STEPS)]
 

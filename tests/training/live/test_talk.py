@@ -24,9 +24,10 @@ from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Pretrained, Token
 from duplexgen.pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.speech.mimi import MimiTokenizer
-from duplexgen.pipeline.tokens.track import tokenize
+from duplexgen.pipeline.tokens.track import tokenize_all
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder, converse
 from duplexgen.training.live.modes import can_talk
+from duplexgen.training.live.stream import USUAL
 from duplexgen.training.live.talk import read_recording, replies, talk, transcript, with_silence, write
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
@@ -101,7 +102,7 @@ def test_codes_as_they_come_are_those_of_the_track(
     track[:, size : 3 * size] = 0
     encoder = UserEncoder(tokenizer, sequence_format, 2)
     codes = np.concatenate([encoder.push(track[:, at : at + size]) for at in range(0, track.shape[1], size)], axis=2)
-    whole = tokenize(track, rate, tokenizer, margin_frames=0)
+    (whole,) = tokenize_all([track], rate, tokenizer)
     assert codes.shape == (2, tokenizer.codebooks, 380) and (codes == whole).all()
     assert len(np.unique(codes)) > 30
 
@@ -176,7 +177,7 @@ def test_talk_writes_both_channels_and_what_was_said(
     model: DuplexModel, question: NDArray[np.int16], tmp_path: Path
 ) -> None:
     steps: list[int] = []
-    conversation = talk(model, with_silence(question, 1.6, model.format), 0.8, 0, steps.append)
+    conversation = talk(model, with_silence(question, 1.6, model.format), USUAL, steps.append)
     assert steps == [1, 2, 3, 4, 5, 6]
     write(conversation, model, {"seed": 0}, tmp_path)
     both, rate = soundfile.read(tmp_path / "both.wav", dtype="int16")
@@ -200,7 +201,7 @@ def test_a_missing_tokenizer_is_told_before_a_word_is_said(model: DuplexModel, t
     )
     steps: list[int] = []
     with pytest.raises(UserError, match="gone has no tokenizer"):
-        talk(replace(model, format=moved), np.zeros(BLOCK, np.int16), 0.8, 0, steps.append)
+        talk(replace(model, format=moved), np.zeros(BLOCK, np.int16), USUAL, steps.append)
     assert steps == []
 
 
@@ -264,7 +265,7 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
 
 def test_a_recording_longer_than_the_model_is_refused(model: DuplexModel) -> None:
     with pytest.raises(UserError, match=r"enough for 48\.0 s"):
-        talk(model, np.zeros(61 * BLOCK, np.int16), 0.8, 0, print)
+        talk(model, np.zeros(61 * BLOCK, np.int16), USUAL, print)
 
 
 def _flac(row: dict[str, Any]) -> Any:

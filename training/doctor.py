@@ -112,21 +112,12 @@ def _outlined(recipe: Common, work: Work | None) -> PreTrainedModel:
         text = configuration.get_text_config()
         if work:
             text.vocab_size = max(text.vocab_size, work.format.size)
-        network = outline(configuration, work.format, depth) if work else _alone(configuration)
+        network = outline(configuration, work.format if work else None, depth)
     except Exception as error:  # classes of transformers may raise any error for strange configurations
         raise UserError(f"{pretrained or config}: {str(error).splitlines()[0]} {MODEL_NEEDED}") from error
     if recipe.lora and find_spec("peft"):
         new = new_ids(work.format) if work else []
         adapt(network, recipe.lora, new, recipe.seed, recipe.optimization.precision)
-    return network
-
-
-def _alone(configuration: Any) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
-
-    from_config: Any = AutoModelForCausalLM.from_config
-    with torch.device("meta"):
-        network: PreTrainedModel = from_config(configuration)
     return network
 
 

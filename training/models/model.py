@@ -266,12 +266,15 @@ def start_from_config(
     return _ending(network, sequence_format)
 
 
-def outline(configuration: Any, sequence_format: SequenceFormat, depth: Depth | None) -> PreTrainedModel:
-    """The model of a configuration, with parallel streams if the format has them, on `meta`: it takes no memory."""
+def outline(configuration: Any, sequence_format: SequenceFormat | None, depth: Depth | None) -> PreTrainedModel:
+    """The model of a configuration, on `meta`, where it takes no memory.
+
+    sequence_format: if it has parallel streams, the model gets them, too; None: the model stays as it is.
+    """
     from_config: Any = AutoModelForCausalLM.from_config
     with torch.device("meta"):
         network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
-        if sequence_format.streams > 1 and not isinstance(network, StreamsForCausalLM):
+        if sequence_format and sequence_format.streams > 1 and not isinstance(network, StreamsForCausalLM):
             shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
             streams = StreamsConfig(text_config=configuration, depth=asdict(shape))
             network = from_config(streams, dtype=torch.float32)

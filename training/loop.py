@@ -155,9 +155,9 @@ class Loop:
 
     def _clip(self, network: nn.Module) -> float:
         """Scale the gradients so that their norm is at most the recipe's; returns the norm before that."""
-        weights = [weight for weight in network.parameters() if weight.grad is not None]
-        norm = whole_norm(get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
-        clip_grads_with_norm_(weights, self.optimization.max_grad_norm or math.inf, norm)
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        norm = whole_norm(get_total_norm(gradients))
+        clip_grads_with_norm_(network.parameters(), self.optimization.max_grad_norm or math.inf, norm)
         return float(norm)
 
     def sum(self, values: Tensor) -> Tensor:

@@ -197,9 +197,8 @@ def put_on_devices(network: PreTrainedModel, accelerator: Accelerator, settings:
 
 def _optimizer(network: nn.Module, settings: Optimization) -> torch.optim.Optimizer:
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    groups = [
-        {"params": weights, "initial_lr": settings.learning_rate}
-    ]  # where the schedule of a run that goes on looks
+    # The schedule of a run that goes on looks for `initial_lr`.
+    groups = [{"params": weights, "initial_lr": settings.learning_rate}]
     return torch.optim.AdamW(
         groups, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
     )

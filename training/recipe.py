@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..pipeline.errors import UserError
-from ..pipeline.recipe.file import RECIPES, RecipeFile, find, read
+from ..pipeline.recipe.file import RECIPES, find, read
 from ..pipeline.recipe.sections import Name, Section, Seed, Share
 from ..pipeline.storage.model_files import check_numbers
 from ..pipeline.storage.paths import PathText
@@ -198,17 +198,10 @@ class DPORecipe(Common):
 
 def is_training(name: str) -> bool:
     """Whether a recipe, by its file or by the name of one that ships, is one of training."""
-    return _keys(name, RECIPES) is None and (file := _keys(name, TRAINING_RECIPES)) is not None and _trains(file)
-
-
-def _keys(name: str, folder: Path) -> RecipeFile | None:
-    """The recipe as one of those that ship in `folder`, or None."""
-    try:
-        file = read(find(name, folder), folder)
-    except UserError:
-        return None
-    return None if folder == RECIPES and _trains(file) else file
-
-
-def _trains(file: RecipeFile) -> bool:
-    return "optimization" in file.raw
+    for folder in (RECIPES, TRAINING_RECIPES):
+        try:
+            file = read(find(name, folder), folder)
+        except UserError:
+            continue
+        return "optimization" in file.raw
+    return False

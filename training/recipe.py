@@ -124,14 +124,12 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
-    sharded: bool = (
-        False  # several devices: each has a part of weights, gradients and AdamW's figures (FSDP 2), not all
-    )
+    # Several devices: each has a part of weights, gradients and AdamW's figures (FSDP 2), not all.
+    sharded: bool = False
     repeatable: bool = True  # the same bits each time; false for a model with an operation that has no such kernel
     checkpoint_every: Count = 200  # steps
-    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
-        4096  # rows that are shuffled and sorted by length together
-    )
+    # Rows that are shuffled and sorted by length together.
+    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = 4096
 
     @field_validator("betas", mode="before")
     @classmethod

@@ -42,7 +42,8 @@ def main() -> None:
             accelerator.wait_for_everyone()
             raise LoadedError
 
-        sft.put_on_devices = dpo.put_on_devices = put_on_devices  # type: ignore[assignment]
+        for objective in (sft, dpo):
+            vars(objective)["put_on_devices"] = put_on_devices
         try:
             run(job)
         except LoadedError:

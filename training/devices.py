@@ -77,6 +77,14 @@ def num_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def start_device(sharded: bool) -> str:
+    """Where this process makes the model to train: on `meta`, without weights, if the first process gives it its part.
+
+    sharded: whether processes divide the model.
+    """
+    return "meta" if sharded and num_processes() > 1 and not is_first_process() else "cpu"
+
+
 def is_first_process() -> bool:
     """Whether this process prints: of those that `accelerate launch` starts, one does."""
     return os.environ.get("RANK", "0") == "0"

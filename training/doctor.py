@@ -17,7 +17,7 @@ from ..pipeline.recipe.file import find, read, validate
 from ..pipeline.show.findings import Finding
 from .data import Batches, TrainingData
 from .devices import check_precision, machine_bytes
-from .memory import FP32, Sizes, memory, operations
+from .memory import Sizes, loading, memory, operations
 from .models.lora import adapt, new_ids
 from .models.model import outline
 from .packing import PackedData
@@ -112,21 +112,12 @@ def _outlined(recipe: Common, work: Work | None) -> PreTrainedModel:
         text = configuration.get_text_config()
         if work:
             text.vocab_size = max(text.vocab_size, work.format.size)
-        network = outline(configuration, work.format, depth) if work else _alone(configuration)
+        network = outline(configuration, work.format if work else None, depth)
     except Exception as error:  # classes of transformers may raise any error for strange configurations
         raise UserError(f"{pretrained or config}: {str(error).splitlines()[0]} {MODEL_NEEDED}") from error
     if recipe.lora and find_spec("peft"):
         new = new_ids(work.format) if work else []
         adapt(network, recipe.lora, new, recipe.seed, recipe.optimization.precision)
-    return network
-
-
-def _alone(configuration: Any) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM
-
-    from_config: Any = AutoModelForCausalLM.from_config
-    with torch.device("meta"):
-        network: PreTrainedModel = from_config(configuration)
     return network
 
 
@@ -169,11 +160,10 @@ def _time(recipe: Common, sizes: Sizes, work: Work) -> str:
 def _here(recipe: Common, sizes: Sizes, work: Work | None) -> Iterator[Finding]:
     """What this machine has: its GPUs, and memory to load the model."""
     count = torch.cuda.device_count()
-    processes = max(1, count)
-    loaded = processes * FP32 * sizes.weights
-    if (room := machine_bytes()) < loaded:
-        says = f"each process first loads the whole model, {loaded / GB:,.1f} GB in all, and this machine has "
-        yield Finding("machine", False, f"{says}{room / GB:,.1f} GB of memory")
+    loaded, room = loading(sizes, recipe, max(1, count)), machine_bytes()
+    who = "one process loads the whole model" if recipe.optimization.sharded else "each process loads the whole model"
+    says = f"{who}, {loaded / GB:,.1f} GB in all; this machine has {room / GB:,.1f} GB of memory"
+    yield Finding("machine", loaded <= room, says)
     if not count:
         return
     try:

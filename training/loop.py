@@ -155,9 +155,9 @@ class Loop:
 
     def _clip(self, network: nn.Module) -> float:
         """Scale the gradients so that their norm is at most the recipe's; returns the norm before that."""
-        weights = [weight for weight in network.parameters() if weight.grad is not None]
-        norm = whole_norm(get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
-        clip_grads_with_norm_(weights, self.optimization.max_grad_norm or math.inf, norm)
+        gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        norm = whole_norm(get_total_norm(gradients))
+        clip_grads_with_norm_(network.parameters(), self.optimization.max_grad_norm or math.inf, norm)
         return float(norm)
 
     def sum(self, values: Tensor) -> Tensor:
@@ -197,9 +197,8 @@ def put_on_devices(network: PreTrainedModel, accelerator: Accelerator, settings:
 
 def _optimizer(network: nn.Module, settings: Optimization) -> torch.optim.Optimizer:
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    groups = [
-        {"params": weights, "initial_lr": settings.learning_rate}
-    ]  # where the schedule of a run that goes on looks
+    # The schedule of a run that goes on looks for `initial_lr`.
+    groups = [{"params": weights, "initial_lr": settings.learning_rate}]
     return torch.optim.AdamW(
         groups, lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
     )

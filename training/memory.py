@@ -19,6 +19,10 @@ bf16 (e = 2). A divided model (`sharded`) has T / D where another one has T.
 
 What CUDA and its libraries take for themselves, some GB, is not in it.
 
+Bytes of a machine's own memory while a model is loaded, in fp32: 4 W for each process on the machine. If the model is
+divided, 4 W for the first process alone, which gives the others their parts. At the end the first process holds 4 W
+again, to write the trained model.
+
 Operations: a weight takes 2 per position forward, 2 for gradients of what flows, and 2 for its own, if it is trained;
 gradient_checkpointing takes the first 2 twice. Attention takes 4 · layers · queries · (length / 2) per position
 forward, and twice as many backward.
@@ -154,6 +158,11 @@ def memory(sizes: Sizes, recipe: Common, longest: int, devices: int, sides: int 
         activations=positions * (of_layers + max(kept) if settings.gradient_checkpointing else sum(kept)),
         logits=(LOSS_COPIES * FP32 + compute) * (at_once * sizes.head + positions * sizes.codes),
     )
+
+
+def loading(sizes: Sizes, recipe: Common, processes: int) -> int:
+    """Bytes of a machine's own memory that loading takes, if each of so many processes on it has a GPU."""
+    return FP32 * sizes.weights * (1 if recipe.optimization.sharded else processes)
 
 
 def _copies(sizes: Sizes, compute: int, divided: bool) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..pipeline.errors import UserError
-from ..pipeline.recipe.file import RECIPES, RecipeFile, find, read
+from ..pipeline.recipe.file import RECIPES, find, read
 from ..pipeline.recipe.sections import Name, Section, Seed, Share
 from ..pipeline.storage.model_files import check_numbers
 from ..pipeline.storage.paths import PathText
@@ -124,14 +124,12 @@ class Optimization(Section):
     max_grad_norm: NotNegative = 1.0
     precision: Precision = "bf16"
     gradient_checkpointing: bool = False
-    sharded: bool = (
-        False  # several devices: each has a part of weights, gradients and AdamW's figures (FSDP 2), not all
-    )
+    # Several devices: each has a part of weights, gradients and AdamW's figures (FSDP 2), not all.
+    sharded: bool = False
     repeatable: bool = True  # the same bits each time; false for a model with an operation that has no such kernel
     checkpoint_every: Count = 200  # steps
-    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = (
-        4096  # rows that are shuffled and sorted by length together
-    )
+    # Rows that are shuffled and sorted by length together.
+    shuffle_rows: Annotated[int, Field(gt=0, le=10_000_000)] = 4096
 
     @field_validator("betas", mode="before")
     @classmethod
@@ -198,17 +196,10 @@ class DPORecipe(Common):
 
 def is_training(name: str) -> bool:
     """Whether a recipe, by its file or by the name of one that ships, is one of training."""
-    return _keys(name, RECIPES) is None and (file := _keys(name, TRAINING_RECIPES)) is not None and _trains(file)
-
-
-def _keys(name: str, folder: Path) -> RecipeFile | None:
-    """The recipe as one of those that ship in `folder`, or None."""
-    try:
-        file = read(find(name, folder), folder)
-    except UserError:
-        return None
-    return None if folder == RECIPES and _trains(file) else file
-
-
-def _trains(file: RecipeFile) -> bool:
-    return "optimization" in file.raw
+    for folder in (RECIPES, TRAINING_RECIPES):
+        try:
+            file = read(find(name, folder), folder)
+        except UserError:
+            continue
+        return "optimization" in file.raw
+    return False

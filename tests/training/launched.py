@@ -51,26 +51,33 @@ class StopAt(Display):
         yield report
 
 
-def launch(jobs: Sequence[Job], processes: int) -> str:
+def launch(
+    jobs: Sequence[Job], processes: int, module: str = "tests.training.launched", processor: bool = False
+) -> str:
     """Train one after the other in processes of their own; returns their output. Only the last job may stop.
 
-    They run on GPUs if there are enough. A process keeps its first precision, so that of all jobs must be one.
+    They run on GPUs if there are enough, unless `processor`. A process keeps its first precision, so that of all jobs
+    must be one. module: what runs them.
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command += ["-m", "tests.training.launched", json.dumps([asdict(job) for job in jobs])]
-    on_processor = str(torch.cuda.device_count() < processes)
+    command += ["-m", module, json.dumps([asdict(job) for job in jobs])]
+    on_processor = str(processor or torch.cuda.device_count() < processes)
     environment = {**os.environ, "ACCELERATE_USE_CPU": on_processor, "OMP_NUM_THREADS": "1"}
     process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (process.returncode != 0) == jobs[-1].killed, process.stderr
     return process.stdout
 
 
+def run(job: Job) -> None:
+    if "preference" in json.loads(job.recipe):
+        train_dpo(DPORecipe.model_validate_json(job.recipe), Path(job.out), StopAt(job))
+    else:
+        train_sft(SFTRecipe.model_validate_json(job.recipe), Path(job.out), StopAt(job))
+
+
 def main() -> None:
     for job in (Job(**fields) for fields in json.loads(sys.argv[1])):
-        if "preference" in json.loads(job.recipe):
-            train_dpo(DPORecipe.model_validate_json(job.recipe), Path(job.out), StopAt(job))
-        else:
-            train_sft(SFTRecipe.model_validate_json(job.recipe), Path(job.out), StopAt(job))
+        run(job)
     state = PartialState()  # what training has set up
     print(f"device {state.process_index} of {state.num_processes}")
 

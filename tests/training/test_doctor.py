@@ -67,6 +67,24 @@ def test_a_card_that_is_too_small_is_told(data_sets: Any, tmp_path: Path, monkey
     assert "1 × Tiny" in ended.said and "set optimization.sharded" in " ".join(ended.said.split())
 
 
+@pytest.mark.parametrize(("sharded", "needs"), [(True, 37.6), (False, 8 * 37.6)])
+def test_a_divided_model_is_loaded_once_per_machine(
+    sharded: bool, needs: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes of eight GPUs would otherwise read a model of 9 thousand million weights eight times."""
+    GlmConfig().save_pretrained(tmp_path / "models" / "glm-4-voice-9b")
+    (tmp_path / "whole.yaml").write_text(f"extends: bayling_sft\noptimization: {{sharded: {str(sharded).lower()}}}\n")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H100")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=80 * 10**9))
+    monkeypatch.setattr("duplexgen.training.doctor.machine_bytes", lambda: 100 * 10**9)
+    said = " ".join(duplexgen("doctor", "whole.yaml", cwd=tmp_path).said.split())
+    found = re.search(r"(\w+) machine (\w+) process loads the whole model, ([\d.]+) GB in all", said)
+    assert found, said
+    assert found[1] == ("ok" if sharded else "MISSING")
+    assert float(found[3]) == pytest.approx(needs, rel=0.01)
+
+
 def test_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("extends: sft_small\noptimization: {micro_batch_size: 0}\n")
     ended = duplexgen("doctor", "bad.yaml", cwd=tmp_path)

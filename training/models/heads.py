@@ -27,10 +27,11 @@ def cross_entropy(logits: Tensor, ids: Tensor) -> Tensor:
 def allow_pieces(network: PreTrainedModel, positions: int) -> None:
     """Let the head of a network compute losses in pieces if so many positions at once need it, and if it can.
 
-    It cannot if the model's class changes the logits that its head gives, as Gemma's does.
+    It cannot if the model's class changes the logits that its head gives, as Gemma's does. On `meta` this cannot be
+    tried: `shard` tells such a network what the first process found.
     """
     head: Any = network.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if positions <= _piece(head):
+    if positions <= _piece(head) or head.weight.is_meta:
         return
     codebooks: Any = getattr(network, "codebooks", 0)  # of a model of parallel streams
     shape = (1, 2, 1 + 2 * codebooks) if codebooks else (1, 2)

@@ -60,9 +60,8 @@ def new_ids(sequence_format: SequenceFormat) -> list[int]:
     """Ids of the text head that are no text, ascending: states, and codes of layouts that have them in one sequence."""
     vocabulary = sequence_format.vocabulary
     no_text = np.flatnonzero(~vocabulary.is_text(np.arange(sequence_format.size))).tolist()
-    states = (
-        vocabulary.state.values() if isinstance(vocabulary, SharedVocabulary) else ()
-    )  # one is a text token of GLM's
+    # One state is a text token of GLM's.
+    states = vocabulary.state.values() if isinstance(vocabulary, SharedVocabulary) else ()
     return sorted({*no_text, *states})
 
 

@@ -3,6 +3,8 @@
 A trained model is a folder: the files of `save_pretrained`, the vocabulary of its sequences, and its origin.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ def load_model(
 ) -> DuplexModel:
     """A model of `duplexgen train`.
 
+    device: on `meta` it has no weights, and none are read.
     decoder: the folder of GLM-4-Voice's decoder; None: what the recipe of the data says. Raises UserError if the folder
     holds no model, or one that is damaged or too large, or if its speech tokenizer takes no decoder.
     """
@@ -61,7 +64,7 @@ def load_model(
         raise UserError(f"{folder} is not a finished model of `duplexgen train`: it has no {ABOUT}.")
     about = read_json(folder / ABOUT)
     sequence_format = SequenceFormat.read(folder, _tokens(folder / ABOUT, about, decoder))
-    network = _pretrained(str(folder), DTYPES[precision], whole=True)
+    network = _outlined(str(folder)) if device == "meta" else _pretrained(str(folder), DTYPES[precision], whole=True)
     check_fits(network, sequence_format, str(folder))
     leave_out_cudnn_attention()
     with enough_memory(f"for the model. {HALF}"):
@@ -103,23 +106,33 @@ def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_
             (folder / Path(name).name).write_bytes(content)
 
 
-def start(model: Model, data_set: Path, sequence_format: SequenceFormat, seed: int) -> PreTrainedModel:
-    """What a recipe starts from, ready for the sequences of a data set. Raises UserError if they do not go together."""
+def start(
+    model: Model, data_set: Path, sequence_format: SequenceFormat, seed: int, device: str = "cpu"
+) -> PreTrainedModel:
+    """What a recipe starts from, ready for the sequences of a data set. Raises UserError if they do not go together.
+
+    device: on `meta` it has no weights, and none are read.
+    """
     if model.depth is not None and sequence_format.streams == 1:
         raise UserError(
             "model.depth is for layouts of parallel streams, and the data set has the layout "
             f"{sequence_format.layout.name}. Remove it from the recipe."
         )
     if model.pretrained is None:
-        network = start_from_config(model.config or {}, sequence_format, seed, model.depth)
+        network = start_from_config(model.config or {}, sequence_format, seed, model.depth, device)
     else:
-        network = start_from_pretrained(model.pretrained, data_set, sequence_format, seed, model.depth)
+        network = start_from_pretrained(model.pretrained, data_set, sequence_format, seed, model.depth, device)
     check_fits(network, sequence_format, model.pretrained or "of model.config")
     return network
 
 
 def start_from_pretrained(
-    name: str, data_set: Path, sequence_format: SequenceFormat, seed: int, depth: Depth | None = None
+    name: str,
+    data_set: Path,
+    sequence_format: SequenceFormat,
+    seed: int,
+    depth: Depth | None = None,
+    device: str = "cpu",
 ) -> PreTrainedModel:
     """A model of the Hub or of a folder, its embedding extended by the vocabulary's new tokens.
 
@@ -128,7 +141,7 @@ def start_from_pretrained(
     transformer. Raises UserError unless the ids of the data set are those of the model.
     """
     torch.manual_seed(seed)
-    network = _pretrained(name, torch.float32)
+    network = _outlined(name) if device == "meta" else _pretrained(name, torch.float32)
     text_size = sequence_format.vocabulary.text_size
     tokens = _Tokens.read(name, data_set)
     if (unlike := tokens.unlike_text(text_size)) is not None:
@@ -252,26 +265,33 @@ def _own_tokenizer(name: str) -> Tokenizer:
 
 
 def start_from_config(
-    config: dict[str, Any], sequence_format: SequenceFormat, seed: int, depth: Depth | None = None
+    config: dict[str, Any],
+    sequence_format: SequenceFormat,
+    seed: int,
+    depth: Depth | None = None,
+    device: str = "cpu",
 ) -> PreTrainedModel:
-    """A model with random weights. config: what `AutoConfig.for_model` takes, with `model_type`."""
+    """A model with random weights, or none on `meta`. config: what `AutoConfig.for_model` takes, with `model_type`."""
     try:
         shape = outline(AutoConfig.for_model(**config, vocab_size=sequence_format.size), sequence_format, depth)
         _check_size(sum(weight.numel() for weight in shape.parameters()))
         from_config: Any = AutoModelForCausalLM.from_config
         torch.manual_seed(seed)
-        network: PreTrainedModel = from_config(shape.config, dtype=torch.float32)
+        network: PreTrainedModel = shape if device == "meta" else from_config(shape.config, dtype=torch.float32)
     except Exception as error:  # classes of transformers may raise any error for strange numbers
         raise UserError(f"model.config: {canonical_json(config)} makes no causal language model: {error}") from error
     return _ending(network, sequence_format)
 
 
-def outline(configuration: Any, sequence_format: SequenceFormat, depth: Depth | None) -> PreTrainedModel:
-    """The model of a configuration, with parallel streams if the format has them, on `meta`: it takes no memory."""
+def outline(configuration: Any, sequence_format: SequenceFormat | None, depth: Depth | None) -> PreTrainedModel:
+    """The model of a configuration, on `meta`, where it takes no memory.
+
+    sequence_format: if it has parallel streams, the model gets them, too; None: the model stays as it is.
+    """
     from_config: Any = AutoModelForCausalLM.from_config
     with torch.device("meta"):
         network: PreTrainedModel = from_config(configuration, dtype=torch.float32)
-        if sequence_format.streams > 1 and not isinstance(network, StreamsForCausalLM):
+        if sequence_format and sequence_format.streams > 1 and not isinstance(network, StreamsForCausalLM):
             shape = _depth_shape(depth or Depth(), sequence_format, _width(network))
             streams = StreamsConfig(text_config=configuration, depth=asdict(shape))
             network = from_config(streams, dtype=torch.float32)
@@ -357,6 +377,25 @@ def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTraine
     """whole: every weight in the files must belong to the network, as in a folder that `train` has written."""
     disable_progress_bar()  # type: ignore[no-untyped-call]
     from_pretrained: Any = AutoModelForCausalLM.from_pretrained  # its type knows nothing of output_loading_info
+    with _loading(name):
+        network, info = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        if unlike := sorted({*info["missing_keys"], *(info["unexpected_keys"] if whole else ())}):
+            raise ValueError(
+                f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
+            )
+    loaded: PreTrainedModel = network
+    return loaded
+
+
+def _outlined(name: str) -> PreTrainedModel:
+    """The network of `_pretrained` without its weights, on `meta`."""
+    with _loading(name):
+        return outline(AutoConfig.from_pretrained(name, trust_remote_code=False), None, None)
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """Check the configuration of a model; in the block, turn any error of transformers into a UserError."""
     try:
         if (config := Path(name) / CONFIG).is_file():  # a model of the Hub is read by transformers alone
             check_numbers(described := read_json_object(config), config, infinite=True)
@@ -365,15 +404,9 @@ def _pretrained(name: str, dtype: torch.dtype, whole: bool = False) -> PreTraine
                     f"it has the names of ChatGLM. `duplexgen models convert glm-4-voice-9b {name} --out NEW_FOLDER` "
                     "writes GLM-4-Voice as transformers loads it"
                 )
-        network, info = from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
-        if unlike := sorted({*info["missing_keys"], *(info["unexpected_keys"] if whole else ())}):
-            raise ValueError(
-                f"its weights are not those that {CONFIG} asks for, {len(unlike)} of them, such as {unlike[0]}"
-            )
+        yield
     except Exception as error:  # classes of transformers may raise any error for strange files
         raise UserError(
             f"the model {name} cannot be loaded: {error}. Expected a folder written by `duplexgen train`, or any "
             "causal language model that transformers has a class for: code that comes with a model is never run."
         ) from error
-    loaded: PreTrainedModel = network
-    return loaded

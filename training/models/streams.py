@@ -159,8 +159,11 @@ class StreamsForCausalLM(PreTrainedModel):
 def check_packing(network: StreamsForCausalLM) -> None:
     """Raise UserError if the rows of a pack would see each other, or count positions through.
 
-    Classes of transformers keep them apart by `position_ids`, but not all of them do.
+    Classes of transformers keep them apart by `position_ids`, but not all of them do. A network on `meta` is not
+    checked: the first process has it with its weights.
     """
+    if network.device.type == "meta":
+        return
     training = network.training
     first, second = (torch.zeros(1, length, 1 + 2 * network.codebooks, dtype=torch.long) for length in (5, 3))
     first += 1  # other ids than those of the second

@@ -17,7 +17,7 @@ from ...pipeline.show.progress import Display
 from ...pipeline.storage.atomic import atomic_path
 from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
-from ..devices import explained_kernels
+from ..devices import explained_kernels, start_device
 from ..live.modes import can_talk
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, put_on_devices
 from ..models.heads import allow_pieces
@@ -97,7 +97,7 @@ def train_dpo(recipe: DPORecipe, out: Path, display: Display) -> None:
     """
     data = TrainingData(recipe.data_folders, PREFERENCES, [f"{side}_" for side in SIDES])
     start = Path(recipe.model).expanduser()
-    model = load_model(start)
+    model = load_model(start, start_device(recipe.optimization.sharded))
     with display.waiting("comparing checksums"):
         data.check()
     check_origin(data, model)

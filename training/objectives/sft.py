@@ -11,6 +11,7 @@ from ...pipeline.dataset.dialogues import DIALOGUES
 from ...pipeline.show.progress import Display
 from ..batch import make_batch
 from ..data import Batches, Row, TrainingData
+from ..devices import start_device
 from ..live.modes import can_talk
 from ..loop import Loop, Micro, make_accelerator, put_on_devices
 from ..models.heads import allow_pieces
@@ -73,9 +74,10 @@ def train_sft(recipe: SFTRecipe, out: Path, display: Display) -> None:
         if run.is_finished:
             display.already_trained(out)
             return
-        network = start(recipe.model, data.folders[0], sequence_format, recipe.seed)
-        check_length(network, data.longest, "the longest sequence")
         settings = recipe.optimization
+        device = start_device(settings.sharded)
+        network = start(recipe.model, data.folders[0], sequence_format, recipe.seed, device)
+        check_length(network, data.longest, "the longest sequence")
         source = data if settings.pack_columns is None else _packed(data, settings.pack_columns, recipe.seed, network)
         batches = Batches(source, recipe.seed, settings.batch_size, settings.shuffle_rows, recipe.mix)
         merge = None

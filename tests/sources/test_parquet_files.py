@@ -50,7 +50,7 @@ def test_a_value_that_nobody_uses_costs_no_row(tmp_path: Path, kind: str) -> Non
     assert read_all(path, shape="alpaca") == (ids(0, 1, 2), [], [])
 
 
-@pytest.mark.parametrize("kind", set(UNTOLD) - {"in a list", "in a structure"})
+@pytest.mark.parametrize("kind", [kind for kind in UNTOLD if not kind.startswith("in a ")])
 @pytest.mark.parametrize("key", ["instruction", "id"])
 def test_a_value_that_is_used_costs_its_row_alone(tmp_path: Path, kind: str, key: str) -> None:
     path = alpaca(tmp_path / "a.parquet", **{key: UNTOLD[kind]})

@@ -2,12 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS, Dataset
 from duplexgen.pipeline.errors import UserError
@@ -156,9 +158,12 @@ def test_retokenizing_gives_the_same_codes_if_a_frame_does_not_depend_on_others(
 ) -> None:
     """In the embedded tokenizer it does not: codes that are moved are the codes of the audio that is moved."""
     encode_all, at_once = MelVQ.encode_all, list[int]()
-    monkeypatch.setattr(
-        MelVQ, "encode_all", lambda self, tracks: at_once.append(len(tracks)) or encode_all(self, tracks)
-    )
+
+    def counted(self: MelVQ, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
+        at_once.append(len(tracks))
+        return encode_all(self, tracks)
+
+    monkeypatch.setattr(MelVQ, "encode_all", counted)
     pair_set = Dataset(make(data_sets("turn_taking"), tmp_path, retokenize=True))
     assert at_once == [3], "pairs of a partition are tokenized together"
     assert list(verify(pair_set.path, lambda _: None)) == []

@@ -157,6 +157,7 @@ def test_retokenizing_gives_the_same_codes_if_a_frame_does_not_depend_on_others(
     data_sets: Sets, pair_sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the embedded tokenizer it does not: codes that are moved are the codes of the audio that is moved."""
+    source, expected = data_sets("turn_taking"), pair_sets("turn_taking")
     encode_all, at_once = MelVQ.encode_all, list[int]()
 
     def counted(self: MelVQ, tracks: Sequence[NDArray[np.int16]]) -> list[NDArray[np.int16]]:
@@ -164,10 +165,10 @@ def test_retokenizing_gives_the_same_codes_if_a_frame_does_not_depend_on_others(
         return encode_all(self, tracks)
 
     monkeypatch.setattr(MelVQ, "encode_all", counted)
-    pair_set = Dataset(make(data_sets("turn_taking"), tmp_path, retokenize=True))
+    pair_set = Dataset(make(source, tmp_path, retokenize=True))
     assert at_once == [3], "pairs of a partition are tokenized together"
     assert list(verify(pair_set.path, lambda _: None)) == []
-    assert list(pair_set.rows()) == list(Dataset(pair_sets("turn_taking")).rows())
+    assert list(pair_set.rows()) == list(Dataset(expected).rows())
 
 
 def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None:

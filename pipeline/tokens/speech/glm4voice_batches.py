@@ -33,8 +33,8 @@ from .glm4voice_stream import HOP, MARGIN, NAME, RANGE, Encoder, mirrored
 from .whisper_vq import STRIDE, Attention, WhisperVQ
 
 SEGMENTS_AT_ONCE = 128  # whose features are held
-# Copies of positions in one pass; the published model's widest layer has 20 KB of each. On a GPU a pass starts some
-# 10,000 kernels, however many copies it has; on a processor, not even a second segment gains anything.
+# Copies of positions in one pass; the published model's widest layer has 20 KB of each. On a GPU a pass starts
+# about as many kernels however many copies it has; on a processor, not even a second segment gains anything.
 MOST_COPIES = {"cpu": 5_000, "cuda": 131_072}
 
 

@@ -93,23 +93,29 @@ class Account:
             self._reject_all(dialogue_ids, "internal_error", f"{type(error).__name__}: {error} ({where})")
 
     def together(
-        self, items: Sequence[Item], id_of: Callable[[Item], str], work: Callable[[Sequence[Item]], list[Result]]
-    ) -> list[Result]:
+        self,
+        items: Sequence[Item],
+        ids_of: Callable[[Item], Sequence[str]],
+        work: Callable[[Sequence[Item]], list[Result]],
+    ) -> Iterator[Result]:
         """What work gives for items: one result for each, in order.
 
         If it fails, each item is tried alone, and rejected if it fails again. An error of the machine is raised, as in
-        `each`. id_of: the dialogue of an item.
+        `each`. ids_of: the dialogues that an item would become.
         """
         try:
-            return work(items)
+            results = work(items)
         except Exception as error:
             if is_of_the_machine(error):
                 raise
-        results: list[Result] = []
+        else:
+            yield from results
+            return
         for item in items:
-            with self.each(id_of(item)):
-                results += work([item])
-        return results
+            alone: list[Result] = []
+            with self.each(*ids_of(item)):
+                alone = work([item])
+            yield from alone
 
     def _reject_all(self, dialogue_ids: Sequence[str], reason: str, detail: str) -> None:
         self.rejections += [Rejection(id_, self.stage, reason, detail) for id_ in dialogue_ids]

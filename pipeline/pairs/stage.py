@@ -109,7 +109,7 @@ class PreferencesStage:
 
     def _retokenized(self, pairs: Iterable[PairOfRow], account: Account) -> Iterator[PairOfRow]:
         for together in slices(pairs, lambda of_row: of_row.moved.size, self.described.sample_rate):
-            yield from account.together(together, lambda of_row: of_row.dialogue_id, self._coded)
+            yield from account.together(together, lambda of_row: [of_row.dialogue_id], self._coded)
 
     def _coded(self, together: Sequence[PairOfRow]) -> list[PairOfRow]:
         pairs, audio = [of_row.pair for of_row in together], [of_row.moved for of_row in together]

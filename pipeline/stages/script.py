@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..dialogue import Dialogue, Rejection
-from ..errors import is_of_the_machine
+from ..dialogue import Rejection
 from ..making.stage import Account, Row
 from ..recipe.sections import shape_of
-from ..rewriting.rewriters import REWRITERS, Rewriter, Rewritten
+from ..rewriting.rewriters import REWRITERS, Rewriter
 from ..rewriting.section import Rewriting
 from .rows import TEXT, read_text_row, text_row
 
@@ -42,24 +41,12 @@ class ScriptStage:
         return 1
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        dialogues = [read_text_row(row) for row in rows]
         scripts = []
-        for result in self._rewrite([read_text_row(row) for row in rows], account):
+        for result in account.together(dialogues, lambda dialogue: [dialogue.id], self.rewriter.rewrite_all):
             if isinstance(result, Rejection):
                 account.rejections.append(result)
                 continue
             account.note(*result.notes)
             scripts.append(text_row(result.dialogue))
         return scripts
-
-    def _rewrite(self, dialogues: Sequence[Dialogue], account: Account) -> list[Rewritten | Rejection]:
-        """Rewrite all at once; if that fails, one by one, so that only the dialogue that fails is rejected."""
-        try:
-            return self.rewriter.rewrite_all(dialogues)
-        except Exception as error:
-            if is_of_the_machine(error):
-                raise
-            results: list[Rewritten | Rejection] = []
-            for dialogue in dialogues:
-                with account.each(dialogue.id):
-                    results += self.rewriter.rewrite_all([dialogue])
-            return results

@@ -1,11 +1,10 @@
 """Turns dialogues into speech: one waveform per turn, for each rendition."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..dialogue import Dialogue, Rejection, SpokenDialogue
-from ..errors import is_of_the_machine
 from ..making.stage import Account, Row
 from ..recipe.sections import shape_of
 from ..speech.engines import ENGINES, SpeechEngine, fingerprint, rendition_id, speak_all
@@ -54,24 +53,15 @@ class SpeechStage:
         return self.speech.renditions
 
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
+        dialogues = [read_text_row(row) for row in rows]
         speech: list[Row] = []
-        for results in self._speak_all([read_text_row(row) for row in rows], account):
+        for results in account.together(dialogues, self._renditions, self._speak):
             speech += [speech_row(result) for result in results if isinstance(result, SpokenDialogue)]
             account.rejections += [result for result in results if isinstance(result, Rejection)]
         return speech
 
-    def _speak_all(self, dialogues: Sequence[Dialogue], account: Account) -> Iterator[list[SpokenDialogue | Rejection]]:
-        """Speak all at once; if the engine fails, one by one, so that only the dialogue that fails is rejected."""
-        try:
-            yield from self._speak(dialogues)
-        except Exception as error:
-            if is_of_the_machine(error):
-                raise
-            for dialogue in dialogues:
-                alone: list[list[SpokenDialogue | Rejection]] = []
-                with account.each(*(rendition_id(dialogue.id, number) for number in range(self.fan_out))):
-                    alone = self._speak([dialogue])
-                yield from alone
+    def _renditions(self, dialogue: Dialogue) -> list[str]:
+        return [rendition_id(dialogue.id, number) for number in range(self.fan_out)]
 
     def _speak(self, dialogues: Sequence[Dialogue]) -> list[list[SpokenDialogue | Rejection]]:
         return speak_all(self.engine, dialogues, self.speech, self.seed, self.gate)

@@ -130,7 +130,7 @@ class TracksStage:
     def process(self, rows: Sequence[Row], account: Account) -> list[Row]:
         coded: list[Row] = []
         for tracks in slices(self._mixed(rows, account), lambda track: track.num_samples, self.sample_rate):
-            coded += account.together(tracks, lambda track: str(track.row["dialogue_id"]), self._coded)
+            coded += account.together(tracks, lambda track: [track.row["dialogue_id"]], self._coded)
         return coded
 
     def _mixed(self, rows: Sequence[Row], account: Account) -> Iterator[MixedTrack]:

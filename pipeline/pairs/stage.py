@@ -48,7 +48,6 @@ class PreferencesStage:
     version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.5
-    num_gpus = 0.0
     max_actors: ClassVar[int | None] = None
     cost = 1.0
     fan_out = 1
@@ -60,6 +59,12 @@ class PreferencesStage:
         self.schema = pairs_schema(self.layout.COLUMNS)
         self.text_tokenizer: TextTokenizer
         self.speech_tokenizer: SpeechTokenizer
+
+    @property
+    def num_gpus(self) -> float:
+        if not self.recipe.retokenize:
+            return 0.0
+        return SPEECH_TOKENIZERS[self.made_of.tokens.speech_tokenizer](self.made_of.tokens).num_gpus
 
     def shaped_by(self) -> dict[str, Any]:
         """The recipe and packages; the data set is in the key of the plan."""

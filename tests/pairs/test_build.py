@@ -15,8 +15,10 @@ from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS, Dataset
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.pairs.build import PairsBuild, build
+from duplexgen.pipeline.pairs.stage import PreferencesStage
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.storage.atomic import file_sha256
+from duplexgen.pipeline.tokens.section import GLM4Voice, Tokens
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from tests.command import duplexgen
 from tests.corpus import tree
@@ -169,6 +171,14 @@ def test_retokenizing_gives_the_same_codes_if_a_frame_does_not_depend_on_others(
     assert at_once == [3], "pairs of a partition are tokenized together"
     assert list(verify(pair_set.path, lambda _: None)) == []
     assert list(pair_set.rows()) == list(Dataset(expected).rows())
+
+
+def test_a_gpu_is_asked_for_where_audio_is_tokenized_again(data_sets: Sets) -> None:
+    manifest, described = Dataset(data_sets("turn_taking")).manifest, Dataset(data_sets("turn_taking")).described
+    tokens = Tokens(speech_tokenizer="glm4voice", glm4voice=GLM4Voice(checkpoint="models/none", num_gpus=0.25))
+    made_of = manifest.made_of.model_copy(update={"tokens": tokens})
+    stages = [PreferencesStage(pairs_recipe(retokenize=again), made_of, described) for again in (False, True)]
+    assert [stage.num_gpus for stage in stages] == [0.0, 0.25]
 
 
 def test_data_set_of_an_earlier_version(data_sets: Sets, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from benchmarks.paper_tables import MEASURED_ON, TRAINED_ON, WEIGHTS, Bench, Row
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.data import TrainingData
-from duplexgen.training.models.model import load_model, start
+from duplexgen.training.models.model import load_model
+from duplexgen.training.models.start import start
 from duplexgen.training.objectives.sft import SFT
 from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 

@@ -79,7 +79,7 @@ def trainer(data: Path, steps: int, name: str, sampling: str = "random") -> dict
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     from duplexgen.training.batch import USER_KIND
-    from duplexgen.training.models.model import start_from_config
+    from duplexgen.training.models.start import start_from_config
     from duplexgen.training.sequences import SequenceFormat
 
     recipe = _recipe(data, steps, name)

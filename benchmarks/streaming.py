@@ -34,7 +34,8 @@ from duplexgen.pipeline.tokens.section import GLM4Voice, Mimi, Tokens
 from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer
 from duplexgen.training.live.live import AssistantDecoder, UserEncoder
 from duplexgen.training.live.modes import mode_of
-from duplexgen.training.models.model import DuplexModel, start_from_config
+from duplexgen.training.models.model import DuplexModel
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 from duplexgen.training.sequences import SequenceFormat
 

@@ -19,7 +19,7 @@ from .data import Batches, TrainingData
 from .devices import check_precision, machine_bytes
 from .memory import Sizes, loading, memory, operations
 from .models.lora import adapt, new_ids
-from .models.model import outline
+from .models.networks import outline
 from .packing import PackedData
 from .recipe import TRAINING_RECIPES, Common, DPORecipe, SFTRecipe
 from .sequences import SequenceFormat

@@ -12,7 +12,8 @@ from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.storage.atomic import write_json
-from duplexgen.training.models.model import ABOUT, DuplexModel, load_model, save_model, start_from_config
+from duplexgen.training.models.model import ABOUT, DuplexModel, load_model, save_model
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.sequences import SequenceFormat
 from tests.corpus import recipe_dict, run_stages
 

@@ -19,7 +19,8 @@ from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.storage.atomic import write_json
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
 from duplexgen.training.data import TrainingData
-from duplexgen.training.models.model import ABOUT, load_model, save_model, start, start_from_config
+from duplexgen.training.models.model import ABOUT, load_model, save_model
+from duplexgen.training.models.start import start, start_from_config
 from duplexgen.training.recipe import Common, DPORecipe, SFTRecipe
 from duplexgen.training.sequences import SequenceFormat
 from tests.corpus import run_stages

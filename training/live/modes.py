@@ -8,7 +8,8 @@ from ...pipeline.layouts.bayling import Bayling
 from ...pipeline.layouts.flm import FLM
 from ...pipeline.layouts.moshi import Moshi
 from ...pipeline.tokens.tokenizers import SPEECH_TOKENIZERS
-from ..models.model import DuplexModel, max_positions
+from ..models.model import DuplexModel
+from ..models.networks import max_positions
 from ..sequences import SequenceFormat
 from .interleaved import Interleaved
 from .parallel import Parallel

@@ -22,7 +22,8 @@ from ..live.modes import can_talk
 from ..loop import LESS_MEMORY, Loop, Micro, make_accelerator, put_on_devices
 from ..models.heads import allow_pieces
 from ..models.lora import adapt, new_ids
-from ..models.model import ABOUT, DuplexModel, check_length, load_model, model_files
+from ..models.model import ABOUT, DuplexModel, load_model, model_files
+from ..models.networks import check_length
 from ..recipe import DPORecipe
 from ..run import open_run
 from ..sequences import SequenceFormat

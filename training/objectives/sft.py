@@ -16,7 +16,9 @@ from ..live.modes import can_talk
 from ..loop import Loop, Micro, make_accelerator, put_on_devices
 from ..models.heads import allow_pieces
 from ..models.lora import adapt, new_ids
-from ..models.model import check_length, model_files, start
+from ..models.model import model_files
+from ..models.networks import check_length
+from ..models.start import start
 from ..models.streams import StreamsForCausalLM, check_packing
 from ..packing import PackedData
 from ..recipe import Common, SFTRecipe

@@ -14,7 +14,8 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.storage.atomic import write_json
 from duplexgen.training.live.live import AssistantDecoder, speech_tokenizer
 from duplexgen.training.live.modes import can_talk
-from duplexgen.training.models.model import ABOUT, load_model, save_model, start_from_config
+from duplexgen.training.models.model import ABOUT, load_model, save_model
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.sequences import SequenceFormat
 from tests.command import duplexgen
 from tests.tokens import tiny

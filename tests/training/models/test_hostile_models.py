@@ -18,7 +18,8 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.pairs.kind import PREFERENCES
 from duplexgen.training.data import TrainingData
 from duplexgen.training.live.talk import LONGEST_S, read_recording
-from duplexgen.training.models.model import DuplexModel, load_model, start_from_config
+from duplexgen.training.models.model import DuplexModel, load_model
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.objectives.dpo import check_origin
 from duplexgen.training.sequences import SequenceFormat
 from tests.command import duplexgen

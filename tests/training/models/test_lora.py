@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.training.models.lora import adapt, new_ids
-from duplexgen.training.models.model import load_model, start, start_from_config
+from duplexgen.training.models.model import load_model
+from duplexgen.training.models.start import start, start_from_config
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.recipe import Lora, Model, SFTRecipe
 from duplexgen.training.sequences import SequenceFormat

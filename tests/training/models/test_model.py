@@ -14,7 +14,8 @@ from duplexgen.pipeline.errors import UserError, enough_memory
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.training.live.interleaved import sampled_ids
-from duplexgen.training.models.model import DuplexModel, load_model, save_model, start_from_config
+from duplexgen.training.models.model import DuplexModel, load_model, save_model
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.sequences import SequenceFormat
 from tests.dataset.test_verify import seal

@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from duplexgen.pipeline.errors import UserError
-from duplexgen.training.models.model import check_fits, start_from_config
+from duplexgen.training.models.networks import check_fits
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.models.streams import StreamsForCausalLM, check_packing
 from duplexgen.training.recipe import Depth
 from tests.layouts.streams import flm, moshi

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from duplexgen.training.batch import make_batch
 from duplexgen.training.data import Row
-from duplexgen.training.models.model import start_from_config
+from duplexgen.training.models.start import start_from_config
 from duplexgen.training.objectives.losses import (
     count_by_kind,
     dpo_losses,

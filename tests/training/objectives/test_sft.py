@@ -16,7 +16,8 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
 from duplexgen.training.checkpoints import RECORD
-from duplexgen.training.models.model import load_model, start_from_pretrained
+from duplexgen.training.models.model import load_model
+from duplexgen.training.models.start import start_from_pretrained
 from duplexgen.training.objectives.losses import token_losses
 from duplexgen.training.objectives.sft import train_sft
 from duplexgen.training.recipe import SFTRecipe

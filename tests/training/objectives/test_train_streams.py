@@ -18,7 +18,8 @@ from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.tokens.text.bpe import BytePairTokenizer
 from duplexgen.training.data import TrainingData
-from duplexgen.training.models.model import load_model, start
+from duplexgen.training.models.model import load_model
+from duplexgen.training.models.start import start
 from duplexgen.training.models.streams import StreamsForCausalLM
 from duplexgen.training.objectives.dpo import train_dpo
 from duplexgen.training.objectives.sft import train_sft

@@ -67,7 +67,8 @@ def test_all_of_it_is_spoken_as_it_is_written() -> None:
 
 
 def test_pairs_are_the_same_questions_and_cover_all() -> None:
-    single, paired = (written(name) for name in HELD_OUT)
+    single, paired, noisy = (written(name) for name in HELD_OUT)
+    assert noisy == single
     assert {len(dialogue.turns) for dialogue in paired} == {4}
     assert [turn for dialogue in paired for turn in dialogue.turns] == [turn for item in single for turn in item.turns]
 
@@ -100,7 +101,7 @@ def test_no_user_voice_in_common(name: str) -> None:
 
 def test_evaluation_keeps_audio_and_interrupts_every_first_reply() -> None:
     recipes = [load(name)[0] for name in HELD_OUT]
-    assert [recipe.timing.scenario for recipe in recipes] == ["turn_taking", "interruption"]
+    assert [recipe.timing.scenario for recipe in recipes] == ["turn_taking", "interruption", "turn_taking"]
     assert {recipe.output.audio for recipe in recipes} == {"flac"}
     timing = recipes[1].timing
     assert isinstance(timing, InterruptionTiming) and timing.interruption_probability == 1

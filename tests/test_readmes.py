@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from duplexgen.pipeline.acoustics.effects import EFFECTS
 from duplexgen.pipeline.dataset.recipe import Output, Recipe
 from duplexgen.pipeline.layouts.layouts import LAYOUTS
 from duplexgen.pipeline.recipe.file import shipped
@@ -30,6 +31,7 @@ SECTIONS: list[type[Section]] = [
     *(Recipe, Source, Rewriting, Speech, Gate, Tokens, Output),
     *(scenario.Spec for scenario in SCENARIOS.values()),
     *(layout.Spec for layout in LAYOUTS.values()),
+    *(effect.Spec for effect in EFFECTS.values()),
 ]
 
 
@@ -59,7 +61,7 @@ def test_every_key_of_a_recipe_is_named(section: type[Section]) -> None:
 
 
 def test_all_that_a_recipe_may_name_is_named() -> None:
-    tables: list[dict[str, Any]] = [ENGINES, SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SCENARIOS, LAYOUTS]
+    tables: list[dict[str, Any]] = [ENGINES, SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SCENARIOS, LAYOUTS, EFFECTS]
     ours = (name for table in tables for name, part in table.items() if part.__module__.startswith("duplexgen."))
     shown = [name for name in shipped() if not name.startswith("smollm2/")]  # which are shown as a group
     assert {*ours, *shown, *SHAPES} <= _named("recipes/README.md")

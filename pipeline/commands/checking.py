@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ..acoustics.effects import AcousticsSection, make_effects
 from ..dataset.recipe import Output, Recipe
 from ..layouts.layouts import DEFAULT, LAYOUTS, AnyLayoutSection
 from ..layouts.section import LayoutSection
@@ -63,6 +64,7 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
         problems += speech.check(section, frozenset(source.language for source in read_sources.values()))
         problems += _check_words(section, file.raw)
     problems += _check_parts(file.raw)
+    problems += _check_effects(file.raw.get("acoustics", []))
     problems += _check_unused(file.raw)
     return [file.mistake(location, message) for location, message in problems]
 
@@ -105,6 +107,22 @@ def _check_parts(raw: dict[str, Any]) -> list[Problem]:
         if of_layout and of_timing:
             frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
             problems += _check_lead(of_layout.layout, of_timing.timing, frame_s, output.sample_rate)
+    return problems
+
+
+class _OfAcoustics(Section):
+    """Only the effects of a recipe: pydantic chooses their sections by their names."""
+
+    acoustics: AcousticsSection
+
+
+def _check_effects(items: object) -> list[Problem]:
+    """Problems of each effect whose form is correct."""
+    problems: list[Problem] = []
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        if section := _section(_OfAcoustics, {"acoustics": [item]}):
+            (effect,) = make_effects(section.acoustics)
+            problems += ((("acoustics", index, *location), message) for location, message in effect.check())
     return problems
 
 

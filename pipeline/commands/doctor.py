@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..acoustics.effects import make_effects
 from ..dataset.recipe import Recipe
 from ..errors import UserError
 from ..recipe.file import RecipeFile
@@ -25,7 +26,8 @@ LEAST_FREE_GB = 1.0
 
 
 def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:
-    """Check everything that a build of a recipe needs. Loads no model, speaks nothing and writes nothing.
+    """Check everything that a build of a recipe needs. Loads no model and speaks nothing. It writes nothing but
+    checksums of files, to the user's cache folder.
 
     places: gives the folders of the data set and of the stages for the name of a recipe.
     Raises UserError if there is no such recipe, or if it is not YAML.
@@ -38,6 +40,8 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     if recipe:
         yield from _endpoint(recipe, file)
         yield from _gpus(recipe)
+    if recipe and not mistakes:
+        yield from _effects(recipe)
     out, work = places(recipe.name if recipe else file.path.stem)
     try:
         check_places(out, work)
@@ -51,6 +55,15 @@ def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
         return
     for location, message in REWRITERS[recipe.rewriting.engine](recipe.rewriting).probe():
         yield Finding("rewriting", False, str(file.mistake(location, message)))
+
+
+def _effects(recipe: Recipe) -> Iterator[Finding]:
+    """What effects use; files of noise are read, which may take minutes the first time."""
+    for effect in make_effects(recipe.acoustics):
+        try:
+            yield from (Finding(effect.name, True, line) for line in effect.about())
+        except UserError as error:
+            yield Finding(effect.name, False, str(error))
 
 
 def _gpus(recipe: Recipe) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from ..acoustics.effects import make_effects
 from ..dataset.manifest import VOCABULARY_FOLDER
 from ..dataset.reader import LARGEST_TOKENIZER_BYTES, Dataset
 from ..dataset.rows import read_events
@@ -25,7 +26,7 @@ WORDS_PER_SECOND = 2.5
 """How fast a voice speaks, roughly: for estimates before any speech is there."""
 IDS_PER_WORD = 1.8
 """Text ids per word, roughly: of the embedded text tokenizer, 4,019 for the 2,201 words of the sample corpus."""
-SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events"]
+SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events", "acoustics"]
 
 
 def describe_plan(build: Build) -> str:
@@ -63,6 +64,7 @@ def describe_plan(build: Build) -> str:
         f"takes        {timing.takes} of each, {dialogues * renditions * timing.takes:,} dialogues to make",
         f"hours        about {(speech_s + pauses_s) * renditions * timing.takes / 3600:.2f}, "
         f"of which speech {speech_s * renditions * timing.takes / 3600:.2f}",
+        *(f"{effect.name:12} {line}" for effect in make_effects(build.recipe.acoustics) for line in effect.about()),
         f"partitions   {build.plan.num_partitions} of up to {build.recipe.partition_size} dialogues",
         "done already",
     ]
@@ -172,8 +174,19 @@ def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
         span = f"{event['start_sample'] / rate:7.2f} – {event['end_sample'] / rate:6.2f} s"
         cut = f"  — cut, heard: {event['spoken_text']}" if event["cut_by"] is not None else ""
         yield f"{event['channel']:>9}  {span}  {event['voice']}: {event['text']}{cut}"
+    yield from _acoustics_lines(row["acoustics"] or ())
     yield ""
     yield from dataset.layout.show(_sides(dataset, row)[""], _names(dataset), read_events(row["events"]), rate)
+
+
+def _acoustics_lines(drawn: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """What was drawn for the user's channel: a line per effect, and one per number of an event or a clip."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for one in drawn:
+        quantity, bracket, number = one["quantity"].partition("[")
+        lines.setdefault((one["effect"], bracket + number), []).append(f"{quantity} {one['value']:.6g}")
+    for (effect, number), values in lines.items():
+        yield f"{effect:>9}  {number + ' ' if number else ''}{', '.join(values)}"
 
 
 def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:

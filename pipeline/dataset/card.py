@@ -1,5 +1,6 @@
 """The data card of a data set: README.md, with its statistics, and a plot."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "audio": Markdown(AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO),
         "remark": Markdown(layout.remark({name: tally.mean for name, tally in statistics})),
         "layout": Markdown(layout.columns_in_words),
+        "acoustics": Markdown(_acoustics(recipe["acoustics"], about["stages"])),
         "speech_engine": recipe["speech"]["engine"],
         "voices": CLONED if recipe["speech"]["cosyvoice"] else EMBEDDED,
         "assistant_voice": recipe["speech"]["assistant_voice"],
@@ -121,6 +123,19 @@ def _sources(recipe: dict[str, Any], prints: dict[str, Any]) -> Markdown:
         cells = [source[key] for key in ("name", "shape", "language", "license")]
         rows.append([*cells, Markdown(", ".join(read_from))])
     return table(("source", "shape", "language", "licence", "read from"), rows)
+
+
+def _acoustics(effects: list[dict[str, Any]], stages: dict[str, Any]) -> str:
+    """What was done to the user's channel, in its order, and how many files of noise were left out."""
+    if not effects:
+        return "Nothing was done to it."
+    prints = stages["tracks"]["shape"]["shaped_by"].get("effects", ())
+    folders = [folder for one in prints for folder in one.get("folders", ())]
+    left_out = sum(folder["left_out"] for folder in folders)
+    files = f" Of the files of noise, {sum(folder['files'] for folder in folders):,} could be used, {left_out:,} not."
+    named = ({key: value for key, value in effect.items() if key != "folders"} for effect in effects)  # paths are local
+    listed = "; ".join(code(json.dumps(effect, ensure_ascii=False)) for effect in named)
+    return f"The effects, in order: {listed}. A name such as `gain_db[2]` is of event 2.{files if folders else ''}"
 
 
 def _ledger(ledger: list[dict[str, Any]]) -> Markdown:

@@ -24,7 +24,7 @@ from .manifest import VOCABULARY_FOLDER
 from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, read_json
 from .recipe import Recipe
 from .schema import data_schema
-from .statistics import Statistics, measure, measure_quality
+from .statistics import Statistics, measure, measure_acoustics, measure_quality
 
 DIALOGUES = "dialogues"
 PRINTS = {"name", "version", "sha256"}  # of a tokenizer: what decides its output
@@ -50,7 +50,7 @@ class Dialogues:
 
     def measured(self, layout: Layout) -> list[str]:
         fields = (f"events.list.element.{name}" for name in EVENT_FIELDS)
-        return ["scenario", *fields, *(column.name for column in layout.COLUMNS)]
+        return ["scenario", "acoustics", *fields, *(column.name for column in layout.COLUMNS)]
 
     def finished_with(self, recipe: Recipe) -> dict[str, Any]:
         """The words of the card, and the size of shards."""
@@ -115,6 +115,7 @@ class Dialogues:
     def measure(self, statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
         measure(statistics, row, layout, sample_rate)
         measure_quality(statistics, row["events"])
+        measure_acoustics(statistics, row["acoustics"] or (), sample_rate)
 
     def write_card(self, folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
         return card.write(folder, about, statistics)

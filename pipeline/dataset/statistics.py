@@ -51,6 +51,24 @@ QUANTITIES: dict[str, Quantity] = {
     "assistant_before_user_end": Quantity("[ASSISTANT] before the user's last audio is heard", "", 0, 1, 2),
 }
 
+ACOUSTICS: dict[str, Quantity] = {
+    "snr_db": Quantity("User's speech against noise", "dB", -40, 80, 120),
+    "noise_level_db": Quantity("Level of a clip of noise", "dB", -100, 0, 100),
+    "gain_db": Quantity("Gain of an utterance of the user", "dB", -60, 60, 120),
+    "utterance_level_db": Quantity("Level of an utterance after its gain", "dB", -60, 0, 60),
+    "leak_gain": Quantity("Factor of the assistant's leak", "", 0, 1, 50),
+    "leak_delay_s": Quantity("Delay of the assistant's leak", "s", 0, 2, 80),
+    "t60_s": Quantity("Reverberation time of a room (T60)", "s", 0, 1.2, 60),
+    "distance_m": Quantity("From the user to the microphone", "m", 0, 5, 50),
+    "limited_samples": Quantity("Samples of a track or an utterance that were limited", "", 0, 10_000, 50),
+}
+"""What effects draw, and rows have in `acoustics`. Values of other names are in the rows alone."""
+FIGURES_OF_EFFECTS = {
+    ("noise", "level_db"): "noise_level_db",
+    ("gain", "level_db"): "utterance_level_db",
+    ("leak", "gain"): "leak_gain",
+}
+
 QUALITIES: dict[str, Quantity] = {
     "wer": Quantity("Word error rate of an utterance", "", 0, 1, 50),
     "dnsmos": Quantity("DNSMOS (OVRL) of an utterance", "", 1, 5, 80),
@@ -61,7 +79,7 @@ QUALITIES: dict[str, Quantity] = {
     "repeats": Quantity("Phrases repeated at once", "", 0, 10, 10),
 }
 """Of utterances: what the quality gate measures, and rows have in `quality`."""
-ALL = QUANTITIES | QUALITIES
+ALL = QUANTITIES | ACOUSTICS | QUALITIES
 
 
 @dataclass(slots=True)
@@ -161,6 +179,17 @@ def measure(statistics: Statistics, row: dict[str, Any], layout: Layout, sample_
     statistics.add("overlap_share", _overlap(events) / sample_rate / total_s)
     statistics.add("dialogue_s", total_s)
     statistics.add("turns", len(events))
+
+
+def measure_acoustics(statistics: Statistics, drawn: Iterable[Mapping[str, Any]], sample_rate: int) -> None:
+    """Add the values that effects have drawn for a row. sample_rate: of the track, Hz."""
+    for one in drawn:
+        quantity, value = one["quantity"].partition("[")[0], one["value"]
+        if quantity == "delay_samples":
+            quantity, value = "leak_delay_s", value / sample_rate
+        name = FIGURES_OF_EFFECTS.get((one["effect"], quantity), quantity)
+        if name in ACOUSTICS and math.isfinite(value):
+            statistics.add(name, value)
 
 
 def _overlap(events: Sequence[Event]) -> int:

@@ -5,7 +5,7 @@ Each number has a wide range: a value outside would take more memory or time tha
 """
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -49,6 +49,7 @@ Many = Annotated[int, Field(gt=0, le=10_000)]  # words, renditions, requests
 Rows = Annotated[int, Field(gt=0, le=10**12)]
 Seconds = Annotated[float, Field(ge=0, le=600)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Decibels = Annotated[float, Field(ge=-120, le=60)]
 
 
 def _shareable(gpus: float) -> float:
@@ -77,25 +78,27 @@ def of_its_part(value: Any, key: str, parts: Mapping[str, Any], default: str | N
     return parts[name].Spec.model_validate({key: name, **value})
 
 
-class Range(Section):
-    """A uniform distribution in seconds, written `[low, high]`."""
+class Between(Section):
+    """A uniform distribution, written `[low, high]`. Classes that extend it say of what, and in which bounds."""
 
-    low: Seconds
-    high: Seconds
+    low: float
+    high: float
+
+    UNIT: ClassVar[str] = ""
 
     @model_validator(mode="before")
     @classmethod
     def from_pair(cls, value: Any) -> Any:
         if isinstance(value, list):
             if len(value) != 2:
-                raise ValueError("expected [low, high] in seconds")
+                raise ValueError(f"expected [low, high]{cls.UNIT}")
             return {"low": value[0], "high": value[1]}
-        if not isinstance(value, dict | Range):
-            raise ValueError("expected [low, high] in seconds")
+        if not isinstance(value, dict | cls):
+            raise ValueError(f"expected [low, high]{cls.UNIT}")
         return value
 
     @model_validator(mode="after")
-    def ordered(self) -> "Range":
+    def ordered(self) -> Self:
         if self.low > self.high:
             raise ValueError(f"expected low <= high, got [{self.low}, {self.high}]")
         return self
@@ -103,3 +106,21 @@ class Range(Section):
     @property
     def mean(self) -> float:
         return (self.low + self.high) / 2
+
+
+class Range(Between):
+    """A uniform distribution in seconds, written `[low, high]`."""
+
+    low: Seconds
+    high: Seconds
+
+    UNIT: ClassVar[str] = " in seconds"
+
+
+class DecibelRange(Between):
+    """A uniform distribution in decibels, written `[low, high]`."""
+
+    low: Decibels
+    high: Decibels
+
+    UNIT: ClassVar[str] = " in dB"

@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ..acoustics.effects import make_effects
+from ..acoustics.effects import fingerprints, make_effects
 from ..audio import flac
 from ..audio.mixing import mix
 from ..audio.pcm import to_int16
@@ -109,6 +109,7 @@ class TracksStage:
         return {
             "timing": shape_of(self.timing),
             "acoustics": [shape_of(effect) for effect in self.acoustics] or None,
+            "effects": fingerprints(self.effects),
             "margin_frames": self.tokens.margin_frames,
             "sample_rate": self.sample_rate,
             "audio": self.with_audio,
@@ -122,6 +123,8 @@ class TracksStage:
         self.tokenizer.load()
         if self.text_tokenizer:
             self.text_tokenizer.load()
+        for effect in self.effects:
+            effect.load()
 
     @property
     def fan_out(self) -> int:

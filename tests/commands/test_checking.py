@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from duplexgen.pipeline.acoustics.gain import GainSection
+from duplexgen.pipeline.acoustics.leak import LeakSection
+from duplexgen.pipeline.acoustics.noise import NoiseSection
 from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.layouts.bayling import BaylingSection
@@ -62,7 +65,8 @@ def test_recipes_of_papers_lack_nothing_but_what_must_be_had_elsewhere(family: s
     recipes = []
     for name in papers:
         _, recipe, mistakes = checking.examine(name)
-        assert {mistake.key for mistake in mistakes if not mistake.key.startswith("speech.gate")} <= models
+        elsewhere = ("speech.gate", "acoustics[1].folders", "acoustics[2].folders")
+        assert {mistake.key for mistake in mistakes if not mistake.key.startswith(elsewhere)} <= models
         assert recipe is not None and recipe.name in (name.removeprefix("paper/"), name.replace("/", "_"))
         recipes.append(recipe)
     shared = {"sources", "rewriting", "speech", "seed", "partition_size"}
@@ -95,6 +99,27 @@ def test_recipes_of_flm_audio_say_what_its_paper_says() -> None:
     }  # fmt: skip
     assert {(style["text_lead"], style["acoustic_delay"], style["audio_pad"]) for style in styles.values()} == {
         (2, 1, 2048)
+    }
+    effects = {name.removeprefix("paper/flm_"): recipe.acoustics for name, recipe in recipes.items()}
+    gain, leak, noise = effects["fine_tuning_2"]
+    assert effects["fine_tuning_1"] == [gain, noise] and effects["tts"] == effects["asr"] == []
+    assert (gain, leak) == (GainSection(), LeakSection())  # whose defaults are the paper's
+    assert noise == NoiseSection(folders=["noise/dns_challenge", "noise/rnnoise", "noise/speech"])
+    assert gain.model_dump() == {
+        "effect": "gain",
+        "probability": 0.6,
+        "min_level_db": -40,
+        "gain_db": {"low": -24, "high": 20},
+    }
+    assert leak.model_dump() == {
+        "effect": "leak",
+        "probability": 0.3,
+        "delay_s": {"low": 0.1, "high": 0.5},
+        "gain": {"low": 0, "high": 0.2},
+    }
+    assert noise.model_dump(include={"level_db", "silence_probability"}) == {
+        "level_db": {"low": -70, "high": -40},
+        "silence_probability": 0.3,
     }
     free = recipes["paper/flm_fine_tuning_2"].timing.model_dump()
     assert (free["interruption_probability"], free["reaction_delay_s"]) == (0.7, {"low": 0.5, "high": 0.5})
@@ -177,6 +202,26 @@ layout:
         ),
         (("scenario: turn_taking", "scenario: [turn_taking]"), "10: timing.scenario: Input should be a valid string"),
         (("timing:", "acoustics: [{effect: rain}]\ntiming:"), "9: acoustics[0].effect: expected one of"),
+        (("timing:", "acoustics: {effect: noise}\ntiming:"), "9: acoustics: "),
+        *(
+            (("timing:", f"acoustics: [{{effect: {effect}}}]\ntiming:"), f"9: acoustics[0].{key}: {says}")
+            for effect, key, says in (
+                ("leak, probability: 1.5", "probability", "Input should be less than or equal to 1"),
+                ("gain, probability: -0.1", "probability", "Input should be greater than or equal to 0"),
+                ("noise, silence_probability: 2", "silence_probability", "Input should be less than or equal to 1"),
+                ("noise, level_db: [-40, -70]", "level_db", "expected low <= high"),
+                ("noise, level_db: [-40]", "level_db", "expected [low, high] in dB"),
+                ("noise, level_db: [-130, 0]", "level_db.low", "Input should be greater than or equal to -120"),
+                ("noise, clip_s: [0, 1]", "clip_s.low", "Input should be greater than or equal to 0.1"),
+                ("noise, folders: [nowhere]", "folders[0]", ""),
+                ("noise, folders: [talk.jsonl]", "folders[0]", ""),
+                ("noise, embedded: []", "embedded", "expected one of white, pink"),
+                ("noise, embedded: [rain]", "embedded[0]", "Input should be 'white'"),
+                ("noise, split: test", "split", "Input should be 'train' or 'held_out'"),
+                ("room, t60_s: [0.05, 0.3]", "t60_s.low", "Input should be greater than or equal to 0.15"),
+                ("telephone, rate: 8000", "rate", "is not a key"),
+            )
+        ),
         (("timing:", "layout: {name: [bayling]}\ntiming:"), "9: layout.name: Input should be a valid string"),
         (("timing:", "layout: {ast_offset: 1}\ntiming:"), "9: layout.ast_offset: "),
         (

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from duplexgen.pipeline.acoustics.effect import EffectSection
+from duplexgen.pipeline.acoustics.effect import Effect, EffectSection
 from duplexgen.pipeline.dialogue import Timeline, Track
 
 
@@ -14,7 +14,7 @@ class HumSection(EffectSection):
     loudest: int = 400
 
 
-class Hum:
+class Hum(Effect):
     name: ClassVar[str] = "hum"
     Spec: ClassVar[type[EffectSection]] = HumSection
 

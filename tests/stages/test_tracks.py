@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from duplexgen.pipeline.acoustics.effect import EffectSection
+from duplexgen.pipeline.acoustics.effect import Effect, EffectSection
 from duplexgen.pipeline.acoustics.effects import EFFECTS
 from duplexgen.pipeline.audio.mixing import mix
 from duplexgen.pipeline.dataset.recipe import Recipe
@@ -226,7 +226,7 @@ class LouderSection(EffectSection):
     by: float = 2.0
 
 
-class Louder:
+class Louder(Effect):
     """A hum under the user's channel, of drawn loudness."""
 
     name: ClassVar[str] = "louder"

@@ -65,6 +65,7 @@ def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus
 
 def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
     """The user's channel to the end of the first question; if a reply is cut, to the end of the event that cuts it.
+    After it comes what is in the channel until the user speaks again, as often as needed: silence, or noise.
 
     Raises DialogueRejected if the row has no audio, if its scenario cuts a reply in each row and none is cut, or if
     nothing is answered, so that the model would have to answer what is no question.
@@ -77,11 +78,14 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
         raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
     if all(event.answers is None for event in events):
         raise DialogueRejected("nothing_answered", f"nobody is answered in the scenario {row['scenario']}")
+    after = user[end : min((event.start_sample for event in events if _speaks_after(event, end)), default=len(user))]
     user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
     samples[: len(user)] = user
+    if after.any():
+        samples[end:] = np.resize(after, len(samples) - end)
     questions = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
     return Stimulus(
         row["dialogue_id"],
@@ -91,6 +95,10 @@ def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
         end,
         last.start_sample if barge_in else None,
     )
+
+
+def _speaks_after(event: Event, sample: int) -> bool:
+    return event.channel == "user" and event.start_sample >= sample
 
 
 def _last_question(events: Sequence[Event], scenario: str) -> tuple[Event, bool]:

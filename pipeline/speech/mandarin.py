@@ -1,12 +1,14 @@
 """Spoken Chinese text to the phonemes that Kokoro reads, through pinyin. A text that would lose a word is rejected.
 
 Kokoro-82M was trained on the IPA of misaki's first Chinese front end: a syllable is its initial, its final, and an
-arrow for its tone behind the vowel; the neutral tone has none. The tables below are that front end's.
+arrow for its tone behind the vowel; the neutral tone has none. The tables below are that front end's; words, between
+spaces, are those that pypinyin knows.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from ..dialogue import words_of
 from ..errors import DialogueRejected
@@ -54,13 +56,12 @@ def phonemize(text: str, vocabulary: Mapping[str, int]) -> list[Piece]:
     """
     words = words_of(text, "zh")
     cores = [word.strip(NO_WORD) for word in words]
-    sounds = _sounds(words, cores, vocabulary)
-    if not any(sounds):
+    sounds = [*_sounds(words, cores, vocabulary)]
+    if not any(sound for sound, _ in sounds):
         raise DialogueRejected("unspeakable", f"no word in {text[:60]!r}")
     joined, owners = "", []
-    for number, (word, sound) in enumerate(zip(words, sounds, strict=True)):
-        beside_latin = not all(map(HAN.fullmatch, cores[number : number + 2]))
-        spoken = sound + (_pause(word) or " " * beside_latin)
+    for number, (word, (sound, ends)) in enumerate(zip(words, sounds, strict=True)):
+        spoken = sound + (_pause(word) or " " * ends)
         joined += spoken
         owners += [number] * len(spoken)
     if unknown := sorted({phoneme for phoneme in joined if phoneme not in vocabulary}):
@@ -68,27 +69,37 @@ def phonemize(text: str, vocabulary: Mapping[str, int]) -> list[Piece]:
     return [Piece(joined[start:end], tuple(owners[start:end])) for start, end in _spans(joined, owners)]
 
 
-def _sounds(words: Sequence[str], cores: Sequence[str], vocabulary: Mapping[str, int]) -> list[str]:
-    """The phonemes of each word; of a sign that stands alone, none. Raises DialogueRejected("unspeakable")."""
-    read = _pinyin(words, cores)
-    return [_syllable(core, next(read)) if HAN.fullmatch(core) else _foreign(core, vocabulary) for core in cores]
+def _sounds(words: Sequence[str], cores: Sequence[str], vocabulary: Mapping[str, int]) -> Iterator[tuple[str, bool]]:
+    """The phonemes of each word, and whether a space follows; a sign that stands alone has none.
+
+    The voice has learnt spaces behind words of several characters, and is understood less well without them.
+    Raises DialogueRejected("unspeakable").
+    """
+    characters = [core if HAN.fullmatch(core) else "," for core in cores]
+    read = _read("".join(one + "," * bool(_pause(word)) for word, one in zip(words, characters, strict=True)))
+    for core, following in zip(cores, [*characters[1:], ","], strict=False):
+        if HAN.fullmatch(core):
+            syllable, ends = next(read)
+            yield _syllable(core, syllable), ends or following == ","
+        else:
+            yield _foreign(core, vocabulary), True
 
 
-def _pinyin(words: Sequence[str], cores: Sequence[str]) -> Iterator[str]:
-    """The pinyin of the characters among the words, as they are read beside each other, with numbers for tones."""
+def _read(text: str) -> Iterator[tuple[str, bool]]:
+    """The pinyin of each character of a text, with a number for its tone, and whether it ends a word; not of commas."""
     from pypinyin import Style, lazy_pinyin
+    from pypinyin.seg.mmseg import seg
 
-    text = "".join(
-        (core if HAN.fullmatch(core) else ",") + "," * bool(_pause(word))
-        for word, core in zip(words, cores, strict=True)
-    )
-    # A character without a reading, and a comma, stands for itself.
+    ends = set(accumulate(len(word) for word in seg.cut(text)))
+    # A character without a reading stays as it is, and so does a comma.
     syllables = lazy_pinyin(text, Style.TONE3, errors=list, neutral_tone_with_five=True, tone_sandhi=True)
     if len(syllables) != len(text):
         raise DialogueRejected(
             "unspeakable", f"{len(syllables)} syllables for the {len(text)} characters {text[:60]!r}"
         )
-    return (syllable for syllable, character in zip(syllables, text, strict=True) if character != ",")
+    for place, (character, syllable) in enumerate(zip(text, syllables, strict=True), 1):
+        if character != ",":
+            yield syllable, place in ends
 
 
 def _syllable(character: str, pinyin: str) -> str:

@@ -29,7 +29,7 @@ WANTED_SHARE = 0.95
 WANTED_WER = {"assistant": 0.08, "user": 0.12}
 WANTED_CER = {"assistant": 0.10, "user": 0.10}  # of Chinese
 WANTED_VOICES, WANTED_COSINE = 24, 0.90
-WANTED_CHINESE_VOICES = 5
+WANTED_CHINESE_VOICES = 4
 
 
 def spread(values: list[float]) -> str:

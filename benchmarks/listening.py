@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from numpy.typing import NDArray
 from benchmarks.hearing import HEARING_HZ, Recogniser, Segment, SpeakerEncoder, VoiceActivity, by_turn, needed, words
 from duplexgen.pipeline.dialogue import CHANNELS, Waveform
 from duplexgen.pipeline.errors import DialogueRejected, UserError
+from duplexgen.pipeline.measures.words import words as units
 from duplexgen.pipeline.rewriting import english
 
-COLUMNS = ["dialogue_id", "events", "audio"]
+COLUMNS = ["dialogue_id", "language", "events", "audio"]
 LONGEST_VOICE_SAMPLE_S = 60.0
 
 
 @dataclass
 class Errors:
-    """Word errors of some turns."""
+    """Word errors of some turns; of Chinese, a word is a character."""
 
     spoken: int = 0
     substituted: int = 0
@@ -62,6 +64,7 @@ class Results:
     turns: int = 0
     turns_not_heard: int = 0
     stray_speech_s: float = 0.0
+    language: str | None = None  # of all dialogues
     errors: dict[str, Errors] = field(default_factory=lambda: {role: Errors() for role in CHANNELS})
     whole_replies: Errors = field(default_factory=Errors)  # without an interruption
     best_cuts: Errors = field(default_factory=Errors)  # interrupted replies, against as much of their text as fits
@@ -109,12 +112,19 @@ class Listener:
     """Listens to rows, and adds up what it measures."""
 
     def __init__(self) -> None:
-        self.voice_activity, self.recogniser, self.speakers = VoiceActivity(), Recogniser(), SpeakerEncoder()
+        self.voice_activity, self.speakers = VoiceActivity(), SpeakerEncoder()
+        self.recogniser = cache(Recogniser)  # one of each language
         self.results = Results()
 
     def listen(self, row: dict[str, Any]) -> None:
         tracks, rate = decode(row["audio"], row["dialogue_id"])
+        language, recogniser = row["language"], self.recogniser(row["language"])
         self.results.dialogues += 1
+        if self.results.language not in (None, language):
+            raise UserError(
+                f"{row['dialogue_id']} is in {language!r}, dialogues before it in {self.results.language!r}"
+            )
+        self.results.language = language
         self.results.audio_s += tracks.shape[1] / HEARING_HZ
         spans: dict[int, Segment | None] = {}
         for role, track in zip(CHANNELS, tracks, strict=True):
@@ -123,19 +133,20 @@ class Listener:
             turns, strays = by_turn([_at_hearing_rate(row["events"][number], rate) for number in numbers], segments)
             for number, own in zip(numbers, turns, strict=True):
                 spans[number] = (own[0][0], own[-1][1]) if own else None
-                self._compare(row["dialogue_id"], row["events"][number], self.recogniser.transcribe(track, own))
+                heard = recogniser.transcribe(track, own)
+                self._compare(row["dialogue_id"], language, row["events"][number], heard)
             self.results.stray_speech_s += sum(end - start for start, end in strays) / HEARING_HZ
             if role == "user" and segments:
                 voice = row["events"][numbers[0]]["voice"]
                 self.results.voices[voice].append(np.concatenate([track[start:end] for start, end in segments]))
         self._time(row["events"], [spans[number] for number in range(len(row["events"]))])
 
-    def _compare(self, dialogue_id: str, turn: dict[str, Any], transcript: str) -> None:
-        role, heard = turn["channel"], words(read_out(transcript))
-        spoken = words(read_out(turn["spoken_text"]))
+    def _compare(self, dialogue_id: str, language: str, turn: dict[str, Any], transcript: str) -> None:
+        role, heard = turn["channel"], compared(transcript, language)
+        spoken = compared(turn["spoken_text"], language)
         rate = self.results.errors[role].add(spoken, heard)
         if turn["cut_by"] is not None:
-            self.results.best_cuts.add(best_cut(words(read_out(turn["text"])), heard), heard)
+            self.results.best_cuts.add(best_cut(compared(turn["text"], language), heard), heard)
         elif role == "assistant":
             self.results.whole_replies.add(spoken, heard)
         if rate > 0:
@@ -170,6 +181,11 @@ class Listener:
 
 def _at_hearing_rate(turn: dict[str, Any], rate: int) -> Segment:
     return turn["start_sample"] * HEARING_HZ // rate, turn["end_sample"] * HEARING_HZ // rate
+
+
+def compared(text: str, language: str) -> str:
+    """Words of a text between spaces, as they are compared; of Chinese its characters."""
+    return words(read_out(text)) if language == "en" else " ".join(units(text, language))
 
 
 def read_out(text: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.floor import encode, measure_floor, mix
 from benchmarks.hearing import HEARING_HZ, by_turn, chunks, words
-from benchmarks.listening import best_cut, read_out
+from benchmarks.listening import best_cut, compared, read_out
 
 SECOND = HEARING_HZ
 
@@ -58,6 +58,12 @@ def test_words_are_compared_without_case_and_punctuation() -> None:
 )
 def test_what_the_recogniser_writes_in_digits_is_read_out(written: str, said: str) -> None:
     assert words(read_out(written)) == said
+
+
+def test_chinese_is_compared_by_its_characters_in_one_script_with_numbers_read_out() -> None:
+    assert compared("今天App卖20%。", "zh") == "今 天 app 卖 百 分 之 二 十"
+    assert compared("門票是8元", "zh") == compared("门票是八元。", "zh")
+    assert compared("It's 20% off.", "en") == words(read_out("It's 20% off."))
 
 
 def test_floor_mixes_on_two_channels_and_counts_all_audio() -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
-from duplexgen.pipeline.rewriting.rules import RulesRewriter
+from duplexgen.pipeline.rewriting.rules import REPLY_CUT, RulesRewriter
 from duplexgen.pipeline.rewriting.section import Rewriting
+from duplexgen.pipeline.speech.kokoro import vocabulary
+from duplexgen.pipeline.speech.mandarin import phonemize
 
 SAMPLE = Path(__file__).parent.parent / "recipes" / "sample"
 
@@ -86,6 +89,38 @@ def test_written_text_has_what_real_answers_have(dialogues: list[dict[str, Any]]
         "🎉",
     ):
         assert mark in replies, mark
+
+
+def chinese() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (SAMPLE / "chinese.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_sixty_chinese_dialogues_of_two_or_four_turns_each_another() -> None:
+    dialogues = chinese()
+    assert len(dialogues) == len({dialogue["id"] for dialogue in dialogues}) == 60
+    assert sorted(len(dialogue["data"]) for dialogue in dialogues) == [2] * 20 + [4] * 40
+    turns = [text for dialogue in dialogues for text in dialogue["data"]]
+    assert len(set(turns)) == len(turns)
+    for mark in ("**", "\n1. ", "```", "°C", "%", "11:20", "2024", "WiFi", "App", "GHz", "😊"):
+        assert mark in "\n".join(turns), mark
+
+
+def test_all_of_the_chinese_but_the_code_block_is_spoken_whole() -> None:
+    recipe, _ = checking.load("turn_taking_zh")
+    written = [
+        Dialogue(
+            one["id"], "sample", "zh", tuple(Turn(("user", "assistant")[i % 2], t) for i, t in enumerate(one["data"]))
+        )
+        for one in chinese()
+    ]
+    results = RulesRewriter(recipe.rewriting).rewrite_all(written)
+    rejected = {result.dialogue_id: result.reason for result in results if isinstance(result, Rejection)}
+    assert rejected == {"rename-files": "code"}
+    for result in results:
+        if not isinstance(result, Rejection):
+            assert REPLY_CUT not in result.notes, result.dialogue.id
+            for turn in result.dialogue.turns:
+                assert phonemize(turn.text, vocabulary()), turn.text
 
 
 @pytest.fixture(scope="module")

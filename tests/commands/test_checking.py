@@ -266,7 +266,7 @@ layout:
         (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),
         (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: appears twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
-        (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "does not speak 'zh'"),
+        (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "'af_heart' does not speak zh; these do: zf_"),
         (("timing:", "max-rejected-share: 0.3\ntiming:"), "9: max-rejected-share: is not a key of a recipe here"),
         (("path: talk.jsonl", "path: talk.jsonl\n    join: 7"), "6: sources[0].join: expected at most rewriting.max_"),
         (("path: talk.jsonl", "path: talk.jsonl\n    join: 0"), "6: sources[0].join: "),

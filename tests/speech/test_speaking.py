@@ -160,7 +160,18 @@ def test_attempts_end(kokoro: Kokoro) -> None:
     ("changes", "languages", "expected"),
     [
         ({"engine": "kokro"}, {"en"}, [(("speech", "engine"), "got 'kokro'")]),
-        ({}, {"en", "zh"}, [(("speech", "engine"), "kokoro does not speak 'zh', only en")]),
+        ({}, {"en", "fr"}, [(("speech", "engine"), "kokoro does not speak 'fr', only en, zh")]),
+        (
+            {"user_voices": "all"},
+            {"zh"},
+            [(("speech", "assistant_voice"), "'af_heart' does not speak zh; these do: zf_")],
+        ),
+        ({"user_voices": "all"}, {"en", "zh"}, [(("speech", "assistant_voice"), "'af_heart' does not speak zh")]),
+        (
+            {"assistant_voice": "zf_xiaoxiao", "user_voices": ["zm_yunxi", "af_sky"]},
+            {"zh"},
+            [(("speech", "user_voices", 1), "'af_sky' does not speak zh; these do: zf_")],
+        ),
         ({"assistant_voice": "af_hart"}, {"en"}, [(("speech", "assistant_voice"), "did you mean af_heart")]),
         ({"assistant_voice": "jf_alpha"}, {"en"}, [(("speech", "assistant_voice"), "does not speak en")]),
         ({"user_voices": ["af_sky", "af_heart"]}, {"en"}, [(("speech", "user_voices", 1), "is the assistant's")]),
@@ -191,7 +202,9 @@ def test_all_means_the_training_voices_but_the_assistants() -> None:
     assert len(pool) >= 24
     assert "af_heart" not in pool
     assert {voices[name].split for name in pool} == {"train"}
-    assert user_voices(Kokoro(), spec(user_voices="all"), "zh") == []
+    chinese = user_voices(Kokoro(), spec(user_voices="all", assistant_voice="zf_xiaoxiao"), "zh")
+    assert len(chinese) >= 4 and not {*chinese} & {*pool, "zf_xiaoxiao"}
+    assert user_voices(Kokoro(), spec(user_voices="all"), "fr") == []
 
 
 def test_held_out_voices_are_those_that_all_never_draws() -> None:
@@ -201,4 +214,8 @@ def test_held_out_voices_are_those_that_all_never_draws() -> None:
     assert {voices[name].split for name in kept} == {"eval"}
     assert len(kept) == 6
     assert not {*kept} & {*drawn, "af_heart"}
-    assert user_voices(Kokoro(), spec(user_voices="held_out"), "zh") == []
+    chinese = user_voices(Kokoro(), spec(user_voices="held_out"), "zh")
+    assert {voices[name].split for name in chinese} == {"eval"} and {voices[name].sex for name in chinese} == {
+        "female",
+        "male",
+    }

@@ -13,9 +13,9 @@ from .statistics import TRANSFER_OFFSET, Statistics, Tally
 MODE_BIN_S = 0.1
 SHORT_S = 0.2
 SHOWN_S = (-1.0, 2.0)  # of the plot
-LEVINSON = "Levinson & Torreira 2015, Switchboard (doi 10.3389/fpsyg.2015.00731)"
-STIVERS = "Stivers et al. 2009, answers to yes-no questions (doi 10.1073/pnas.0903616106)"
-HELDNER = "Heldner & Edlund 2010 (doi 10.1016/j.wocn.2010.08.002)"
+LEVINSON = "Levinson & Torreira 2015, Switchboard, doi:10.3389/fpsyg.2015.00731"
+STIVERS = "Stivers et al. 2009, answers to yes-no questions, doi:10.1073/pnas.0903616106"
+HELDNER = "Heldner & Edlund 2010, doi:10.1016/j.wocn.2010.08.002"
 HEAD = ("", "here", "people", "source")
 REMARK = """Measured by voice activity on the audio, before any effect: of {dialogues} dialogues, {minutes} minutes.
 The first four rows are the quantities of dGSLM (arXiv 2203.16502). An IPU is speech bounded by 200 ms of silence of
@@ -52,7 +52,7 @@ def lines(statistics: Statistics) -> Iterator[Line]:
         yield Line(f"{what} per minute", f"{count / minutes:.1f}, {total_s / minutes:.1f} s")
     yield from _of_offsets(statistics.get(TRANSFER_OFFSET))
     share = _sum(statistics.get("overlap_s"))[1] / measured.total
-    yield Line("Overlap, share of the time", f"{share:.1%}", "under 5 %", LEVINSON)
+    yield Line("Overlap, share of the time", f"{share * 100:.1f} %", "under 5 %", LEVINSON)
     yield Line("Overlap, median", _median_ms(statistics.get("overlap_s")), "about 205 ms", LEVINSON)
     pause, gap = (_median_ms(statistics.get(name)) for name in ("pause_s", "gap_s"))
     yield Line("Pause and gap, medians", f"{pause} and {gap}", "pauses are longer", HELDNER)
@@ -67,8 +67,8 @@ def _of_offsets(offsets: Tally | None) -> Iterator[Line]:
     yield Line("Floor transfer offset, median", _median_ms(offsets))
     languages = "7 to 469 ms in ten languages, 208 ms over all"
     yield Line("Floor transfer offset, mean", f"{offsets.mean * 1000:.0f} ms", languages, STIVERS)
-    yield Line("Floor transfers under 200 ms", f"{share_below(offsets, SHORT_S):.0%}", "about half", LEVINSON)
-    yield Line("Floor transfers with overlap", f"{share_below(offsets, 0.0):.0%}", "30 to 40 %", LEVINSON)
+    yield Line("Floor transfers under 200 ms", _percent(share_below(offsets, SHORT_S)), "about half", LEVINSON)
+    yield Line("Floor transfers with overlap", _percent(share_below(offsets, 0.0)), "30 to 40 %", LEVINSON)
 
 
 def mode_s(tally: Tally) -> float:
@@ -90,6 +90,10 @@ def _by_100_ms(tally: Tally) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 def _sum(tally: Tally | None) -> tuple[int, float]:
     return (tally.count, tally.total) if tally else (0, 0.0)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %"
 
 
 def _median_ms(tally: Tally | None) -> str:

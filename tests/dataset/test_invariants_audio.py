@@ -1,5 +1,6 @@
 """Each invariant of a row's audio by a row that breaks it, and nothing else."""
 
+import copy
 import io
 from collections.abc import Callable
 from dataclasses import replace
@@ -115,3 +116,19 @@ def test_sound_that_the_recipe_puts_between_events(row_with_audio: Row, checkers
         put(row, track)
         messages = [says for says in replace(checker, recipe=recipe).check(row) if "silent" in says]
         assert messages == ([] if role == "user" else ["the assistant's channel is not silent between events"])
+
+
+@pytest.mark.parametrize("channel", ["user", "assistant"])
+def test_voice_activity_is_that_of_the_audio(
+    rows: dict[str, list[Row]], checkers: dict[str, Checker], channel: str
+) -> None:
+    """A segment less is found; of a channel with effects, which were added afterwards, nothing is said."""
+    built, checker = copy.deepcopy(rows["turn_taking"][0]), checkers["turn_taking"]
+    assert list(checker.check(built)) == []
+    lost = next(number for number, one in enumerate(built["speech_activity"]) if one["channel"] == channel)
+    del built["speech_activity"][lost]
+    assert list(checker.check(built)) == [f"speech_activity is not where the {channel} speaks"]
+    effect = EffectSection(effect="noise")
+    noisy = replace(checker, recipe=checker.recipe.model_copy(update={"acoustics": [effect]}))
+    expected = [f"speech_activity is not where the {channel} speaks"] if channel == "assistant" else []
+    assert list(noisy.check(built)) == expected

@@ -33,7 +33,12 @@ from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
-MEASURED = 1  # dialogues per partition, the first ones: the detector takes longer than all else in this stage
+MEASURED = 1
+"""Of so many dialogues per partition, the first ones, voice activity is measured.
+
+For a dialogue of 31 s, it took 0.14 s of processor time, and all else in this stage 0.09 s: one in 64, the default size
+of a partition, adds 2.4 %.
+"""
 SLICE_S = 1200  # of channels that are held until they are tokenized together: a few large batches of a GPU
 
 

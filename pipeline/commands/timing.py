@@ -1,6 +1,6 @@
 """`duplexgen timing fit`: a profile of timing from recordings of two people."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,11 +170,11 @@ def profile_text(fitted: Fit, dialogues: int, minutes: float) -> str:
     return f"{about}timing:\n  offset:\n{_yaml(offset)}  pause:\n{_yaml(pause)}"
 
 
-def _values(numbers: dict[str, Estimate | float]) -> dict[str, float]:
+def _values(numbers: Mapping[str, Estimate | float]) -> dict[str, float]:
     return {name: one.value if isinstance(one, Estimate) else one for name, one in numbers.items()}
 
 
-def _yaml(numbers: dict[str, Estimate | float]) -> str:
+def _yaml(numbers: Mapping[str, Estimate | float]) -> str:
     return "".join(f"    {name}: {_number(name, one)}\n" for name, one in numbers.items())
 
 

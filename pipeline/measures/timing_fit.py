@@ -77,9 +77,19 @@ def fit(conversations: Sequence[Conversation], low_s: float, high_s: float) -> F
     )
     mean, sd, speaker_sd, share, median, sigma = _fit_offsets(_thinned(answered), low_s, high_s)
     pause_median, pause_sigma = _fit_pauses(pauses)
-    in_ms = [_scaled(each, 1000) for each in (mean, sd, speaker_sd, median, pause_median)]
-    lapses = sum(map(len, offsets)) - transfers
-    return Fit(*in_ms[:3], share, in_ms[3], sigma, in_ms[4], pause_sigma, transfers, lapses, len(pauses))
+    return Fit(
+        mean_ms=_in_ms(mean),
+        sd_ms=_in_ms(sd),
+        speaker_sd_ms=_in_ms(speaker_sd),
+        overlap_share=share,
+        overlap_median_ms=_in_ms(median),
+        overlap_sigma=sigma,
+        pause_median_ms=_in_ms(pause_median),
+        pause_sigma=pause_sigma,
+        transfers=transfers,
+        lapses=sum(map(len, offsets)) - transfers,
+        pauses=len(pauses),
+    )
 
 
 def _check_enough(counts: Sequence[tuple[int, int, str]]) -> None:
@@ -93,8 +103,8 @@ def _thinned(dialogues: Sequence[Array]) -> list[Array]:
     return [own for own in dialogues[::step] if len(own)]
 
 
-def _scaled(estimate: Estimate, factor: float) -> Estimate:
-    return Estimate(estimate.value * factor, None if estimate.error is None else estimate.error * factor)
+def _in_ms(in_s: Estimate) -> Estimate:
+    return Estimate(in_s.value * 1000, None if in_s.error is None else in_s.error * 1000)
 
 
 def _fit_offsets(dialogues: Sequence[Array], low_s: float, high_s: float) -> list[Estimate]:
@@ -156,7 +166,7 @@ def _fit_pauses(pauses: Array) -> list[Estimate]:
 
 
 def _log_normal(z: Array) -> Array:
-    return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    return np.asarray(-0.5 * z**2 - 0.5 * np.log(2 * np.pi))
 
 
 def _log_mass(low: Array, high: Array) -> Array:

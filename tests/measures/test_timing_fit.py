@@ -96,7 +96,8 @@ def test_a_component_that_is_not_there_has_no_error() -> None:
 def test_too_little_to_fit(change: dict[str, Any], says: str) -> None:
     rng = np.random.Generator(np.random.Philox(2))
     with pytest.raises(UserError) as raised:
-        fitted(**({"profile": Profile(), "rng": rng, "dialogues": 4, "turns": 40} | change))
+        asked: dict[str, Any] = {"profile": Profile(), "rng": rng, "dialogues": 4, "turns": 40} | change
+        fitted(**asked)
     assert says in str(raised.value)
 
 

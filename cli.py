@@ -50,6 +50,9 @@ app.add_typer(voices_app, name="voices")
 models_app = typer.Typer(no_args_is_help=True, help="Convert a published model for `train`, and a trained one back.")
 app.add_typer(models_app, name="models")
 
+timing_app = typer.Typer(no_args_is_help=True, help="Measure how people take turns.")
+app.add_typer(timing_app, name="timing")
+
 
 Recipe = Annotated[
     str, typer.Argument(help="Read this recipe: a file, or the name of one that ships.", show_default=False)
@@ -476,6 +479,44 @@ def prepare_voices(
     say_line(f"{target}: {bank.kept} voices, {bank.held_out} of them held out")
     if not bank.kept:
         raise typer.Exit(1)
+
+
+@timing_app.command("fit")
+def fit_timing(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            parser=path,
+            help="Read these files, or all of a folder at any depth: .rttm with two speakers per recording, or .wav "
+            "and .flac with a speaker on each of two channels.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="PROFILE", parser=path, help="Write the profile to this new file.", show_default=False),
+    ],
+) -> None:
+    """Fit a profile of timing to recordings of people who talk in pairs: how long gaps, overlaps and pauses are.
+
+        duplexgen timing fit corpus/rttm --out profile.yaml
+
+    The profile is the section `timing` of a recipe. The time from the end of one speaker to the start of the other is
+    a mixture: gaps are normal, overlaps are log-normal, and each pair of speakers has an offset of its own. Pauses
+    within a turn are log-normal. Each number has its standard error beside it.
+
+    In audio, voice activity says who speaks; a speaker who is heard on the other's channel counts as speaking there.
+    Files that cannot be used are left out, with the reason. Prints the figures beside those that are published.
+    """
+    from .pipeline.commands.timing import figures
+    from .pipeline.commands.timing import fit_timing as run
+    from .pipeline.show.progress import Display
+
+    target = _out(out, "")
+    for line in figures(run(recordings, target, Display())):
+        say_line(line)
+    say_line(f"{target}: a profile of timing")
 
 
 Kind = Annotated[

@@ -22,7 +22,18 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["build"], ["plan"], ["dpo-pairs"], ["verify"], ["inspect"], ["doctor"], ["voices", "prepare"]]
+    "command",
+    [
+        [],
+        ["build"],
+        ["plan"],
+        ["dpo-pairs"],
+        ["verify"],
+        ["inspect"],
+        ["doctor"],
+        ["voices", "prepare"],
+        ["timing", "fit"],
+    ],
 )
 def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path) -> None:
     probe = (
@@ -53,6 +64,8 @@ def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path
             "nothing: no such recipe. Expected a YAML file, or the name of one that ships: tim",
         ),
         (["build", "turn_taking", "--limit", "0"], "--limit"),
+        (["timing", "fit", "nowhere", "--out", "profile.yaml"], "nowhere: there is no such file or folder"),
+        (["timing", "fit", "."], "--out"),
     ],
 )
 def test_mistakes_of_the_user_give_a_message(arguments: list[str], says: str, tmp_path: Path) -> None:

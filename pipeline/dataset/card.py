@@ -9,8 +9,9 @@ import yaml
 from ..escapes import Markdown, code, fill, markdown, one_line, paragraphs, plot_text, table
 from ..layouts.layouts import LAYOUTS
 from ..storage.atomic import atomic_path
+from . import people
 from .manifest import CARD
-from .statistics import Statistics, Tally
+from .statistics import TRANSFER_OFFSET, Statistics, Tally
 
 TEMPLATES = Path(__file__).resolve().parent.parent.parent / "data_cards"
 AUDIO = """`audio` is FLAC at {sample_rate} Hz: **channel 0 is the user, channel 1 the assistant**.
@@ -34,15 +35,17 @@ CLONED = """All speech is synthetic, in voices cloned from the recordings of the
 Its card says where they come from and under which licences."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 PLOT_COLUMNS = 2
+OFFSETS_PLOT = "plots/transfer_offsets.png"
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
-    """Write the card of a data set of dialogues and its plot; returns their paths, relative to `folder`.
+    """Write the card of a data set of dialogues and its plots; returns their paths, relative to `folder`.
 
     about: the manifest without its list of files.
     """
     recipe = about["recipe"]
     dialogue = statistics.get("dialogue_s")
+    plot = OFFSETS_PLOT if people.write_plot(folder / OFFSETS_PLOT, statistics) else None
     layout = LAYOUTS[recipe["layout"]["name"]].Spec.model_validate(recipe["layout"])
     with_audio = recipe["output"]["audio"] == "flac"
     words = {
@@ -51,6 +54,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "hours": f"{dialogue.total / 3600:.2f}" if dialogue else "0",
         "sources": _sources(recipe, about["sources"]),
         "audio": Markdown(AUDIO.format(sample_rate=recipe["output"]["sample_rate"]) if with_audio else NO_AUDIO),
+        "people": people.section(statistics, plot),
         "remark": Markdown(layout.remark({name: tally.mean for name, tally in statistics})),
         "layout": Markdown(layout.columns_in_words),
         "acoustics": Markdown(_acoustics(recipe["acoustics"], about["stages"])),
@@ -64,7 +68,7 @@ def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[s
         "task_categories": ["audio-to-audio", "text-to-speech"],
         "tags": ["full-duplex", "spoken-dialogue", "turn-taking", "duplexgen", recipe["timing"]["scenario"]],
     }
-    return write_card(folder, "dataset.md", front_matter, words, about, statistics)
+    return [*write_card(folder, "dataset.md", front_matter, words, about, statistics), *([plot] if plot else [])]
 
 
 def dialogues_front_matter(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +172,7 @@ def _write_plot(target: Path, statistics: Statistics) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    tallies = [tally for _, tally in statistics.distributions()]
+    tallies = [tally for name, tally in statistics.distributions() if name != TRANSFER_OFFSET]
     rows = -(-len(tallies) // PLOT_COLUMNS)
     figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
     FigureCanvasAgg(figure)

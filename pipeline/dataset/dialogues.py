@@ -23,8 +23,8 @@ from .invariants import Checker, RowOrder, Sound
 from .manifest import VOCABULARY_FOLDER
 from .reader import LARGEST_TOKENIZER_BYTES, MANIFEST, Dataset, read_json
 from .recipe import Recipe
-from .schema import data_schema
-from .statistics import Statistics, measure, measure_acoustics, measure_quality
+from .schema import ACTIVITY, data_schema
+from .statistics import Statistics, measure, measure_acoustics, measure_activity, measure_quality
 
 DIALOGUES = "dialogues"
 PRINTS = {"name", "version", "sha256"}  # of a tokenizer: what decides its output
@@ -44,13 +44,13 @@ class Dialogues:
 
     def columns(self, dataset: Dataset) -> pa.Schema:
         recipe = dataset.manifest.made_of
-        return data_schema(
-            LAYOUTS[recipe.layout.name].COLUMNS, recipe.output.sample_rate, recipe.output.audio == "flac"
-        )
+        with_activity = ACTIVITY in dataset.manifest.stages["tracks"].shaped_by
+        layout, output = LAYOUTS[recipe.layout.name], recipe.output
+        return data_schema(layout.COLUMNS, output.sample_rate, output.audio == "flac", with_activity)
 
     def measured(self, layout: Layout) -> list[str]:
         fields = (f"events.list.element.{name}" for name in EVENT_FIELDS)
-        return ["scenario", "acoustics", *fields, *(column.name for column in layout.COLUMNS)]
+        return ["scenario", "acoustics", ACTIVITY, *fields, *(column.name for column in layout.COLUMNS)]
 
     def finished_with(self, recipe: Recipe) -> dict[str, Any]:
         """The words of the card, and the size of shards."""
@@ -114,6 +114,7 @@ class Dialogues:
 
     def measure(self, statistics: Statistics, row: dict[str, Any], layout: Layout, sample_rate: int) -> None:
         measure(statistics, row, layout, sample_rate)
+        measure_activity(statistics, row, layout.length(row) * layout.samples_per_frame / sample_rate, sample_rate)
         measure_quality(statistics, row["events"])
         measure_acoustics(statistics, row["acoustics"] or (), sample_rate)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio.activity import clean_segments
 from ..dialogue import CHANNELS, CodedTrack, Codes, Event, Uncut
 from ..errors import DialogueRejected
 from ..layouts.layout import Layout
@@ -21,6 +22,7 @@ from ..tokens.track import tokenize_all, with_margin
 from .audio import read_audio
 from .recipe import Recipe
 from .rows import audio_name, read_events, read_track, read_words, word_row
+from .schema import ACTIVITY
 
 Row = dict[str, Any]
 ROUNDED_SHARE = 0.02
@@ -32,6 +34,8 @@ of random weights, 30 s per signal, over all codebooks: no code differed with an
 and at least 20 % for a signal that was moved by one frame.
 """
 
+ROUNDED_SPEECH_S = 0.1
+"""Of where a channel has speech, so much may differ: three frames of the detector, which rounds differently, too."""
 LEAST_CONTRAST = 2
 """How many times the mean power within the words of a channel is that of the rest, at least."""
 PAUSE_S, PAUSES_S = 0.1, 0.5
@@ -86,6 +90,7 @@ class Checker:
         misplaced = [*self._misplaced(events, frames * self.samples_per_frame)]
         misshapen = [*self._misshapen_codes(row, frames)]
         yield from misplaced or self._check_events(row, events, frames * self.samples_per_frame)
+        yield from _misplaced_speech(row.get(ACTIVITY) or (), frames * self.samples_per_frame)
         yield from misshapen
         if not misplaced and not misshapen:
             track = read_track(row, self.margin_frames, self.samples_per_frame)
@@ -227,6 +232,7 @@ class Checker:
                 continue  # noise may be louder than what the user says
             yield from self._check_contrast(power, role, track.events)
             yield from self._check_pauses(power, role, track.events)
+            yield from self._check_activity(samples[:, channel], role, row.get(ACTIVITY))
         whole = with_margin(samples.T, rate, self.speech_tokenizer, self.margin_frames)
         frames = tuple(self._speech_frames(track.events, role) + self.margin_frames for role in CHANNELS)
         yield Sound(whole, (track.user_codes, track.assistant_codes), frames)
@@ -283,6 +289,19 @@ class Checker:
         if len(silent) >= PAUSES_S * self.recipe.output.sample_rate and spoken.mean() <= silent.mean():
             yield f"the {role}'s channel is louder between its words than within them: their times are wrong"
 
+    def _check_activity(self, samples: NDArray[np.int16], role: str, rows: Sequence[Row] | None) -> Iterator[str]:
+        """Whether speech was found where it is."""
+        if rows is None:
+            return
+        stored, heard = np.zeros(len(samples), np.bool_), np.zeros(len(samples), np.bool_)
+        for start, end in ((row["start_sample"], row["end_sample"]) for row in rows if row["channel"] == role):
+            stored[start:end] = True
+        for start, end in clean_segments(samples, self.recipe.output.sample_rate):
+            heard[start:end] = True
+        most = max(ROUNDED_SHARE * np.count_nonzero(heard), ROUNDED_SPEECH_S * self.recipe.output.sample_rate)
+        if np.count_nonzero(stored != heard) > most:
+            yield f"speech_activity is not where the {role} speaks"
+
     def _differing(self, message: str, stored: NDArray[Any], of_audio: NDArray[Any], frames: int) -> Iterator[str]:
         """The message, if stored codes [codebooks, frames] are not those of the audio, except for rounding.
 
@@ -305,6 +324,18 @@ class Checker:
     @cached_property
     def _scenario(self) -> Scenario:
         return make_scenario(self.recipe.timing)
+
+
+def _misplaced_speech(rows: Sequence[Row], end: int) -> Iterator[str]:
+    """What is wrong with the segments of `speech_activity`. end: of the track."""
+    past = dict.fromkeys(CHANNELS, 0)
+    for number, row in enumerate(rows):
+        channel, start, stop = row["channel"], row["start_sample"], row["end_sample"]
+        if channel not in past:
+            yield f"speech_activity {number} is on the channel {reprlib.repr(channel)}"
+        elif not past[channel] <= start < stop <= end:
+            yield f"speech_activity {number} lies at [{start}, {stop}), of {end} samples, or before the one before it"
+        past[channel] = stop
 
 
 @dataclass

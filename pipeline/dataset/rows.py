@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..dialogue import CodedTrack, Event, Uncut, Utterance, Word
+from ..audio.activity import Segment
+from ..dialogue import CHANNELS, CodedTrack, Event, Uncut, Utterance, Word
 
 Row = dict[str, Any]
 
@@ -60,6 +61,25 @@ def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
         )
         for index, row in enumerate(rows)
     )
+
+
+def activity_rows(segments: Sequence[Sequence[tuple[int, int]]]) -> list[Row]:
+    """Where each channel has speech, in order of start. segments: in samples, for each of CHANNELS."""
+    rows = [
+        {"channel": channel, "start_sample": start, "end_sample": end}
+        for channel, of_channel in zip(CHANNELS, segments, strict=True)
+        for start, end in of_channel
+    ]
+    return sorted(rows, key=lambda row: row["start_sample"])
+
+
+def read_activity(rows: Sequence[Mapping[str, Any]], sample_rate: int) -> tuple[list[Segment], list[Segment]]:
+    """The segments of speech of the user and of the assistant, in seconds."""
+    user, assistant = (
+        [(row["start_sample"] / sample_rate, row["end_sample"] / sample_rate) for row in rows if row["channel"] == name]
+        for name in CHANNELS
+    )
+    return user, assistant
 
 
 def read_track(row: Mapping[str, Any], margin_frames: int, samples_per_frame: int) -> CodedTrack:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ..dialogue import FIGURES
 
+ACTIVITY = "speech_activity"
 WORD = pa.struct(
     [
         pa.field("text", pa.string(), nullable=False),
@@ -47,6 +48,13 @@ ACOUSTICS = pa.struct(
         pa.field("value", pa.float64(), nullable=False),
     ]
 )
+SPEECH = pa.struct(
+    [
+        pa.field("channel", pa.string(), nullable=False),
+        pa.field("start_sample", pa.int64(), nullable=False),
+        pa.field("end_sample", pa.int64(), nullable=False),
+    ]
+)
 AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 TRACK = pa.schema(
@@ -60,6 +68,8 @@ TRACK = pa.schema(
         pa.field("assistant_codes", CODES, nullable=False),
         pa.field("assistant_uncut_codes", pa.list_(UNCUT)),  # of each reply that is cut: its codes had it not been cut
         pa.field("acoustics", pa.list_(ACOUSTICS)),  # the drawn values of each effect on the user's channel
+        # Where each channel has speech, by voice activity on its audio before effects; null: it was not measured.
+        pa.field(ACTIVITY, pa.list_(SPEECH)),
         pa.field("audio", AUDIO),
     ]
 )
@@ -82,18 +92,23 @@ REJECTED = pa.schema(
 )
 
 
-def track_schema(with_audio: bool) -> pa.Schema:
-    return TRACK if with_audio else TRACK.remove(TRACK.get_field_index("audio"))
+def track_schema(with_audio: bool, with_activity: bool = True) -> pa.Schema:
+    """with_activity: false for data sets that were built before speech was measured."""
+    left_out = {"audio": not with_audio, ACTIVITY: not with_activity}
+    return pa.schema([field for field in TRACK if not left_out.get(field.name)])
 
 
-def data_schema(columns: Iterable[pa.Field], sample_rate: int, with_audio: bool) -> pa.Schema:
+def data_schema(
+    columns: Iterable[pa.Field], sample_rate: int, with_audio: bool, with_activity: bool = True
+) -> pa.Schema:
     """The schema of `data/`: the columns of a track and those of a layout. sample_rate: of the audio, Hz.
 
+    with_activity: false for data sets that were built before speech was measured.
     Its metadata tells `datasets` 3 and later about the audio column, whose channel 0 is the user and channel 1 the
     assistant. Version 3 mixes the channels unless `mono` is false; later versions read `num_channels`. Each version
     ignores the key that it does not know.
     """
-    track = track_schema(with_audio)
+    track = track_schema(with_audio, with_activity)
     schema = pa.schema([*track, *columns])
     features = {name: feature(schema.field(name).type) for name in schema.names}
     if with_audio:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from ..dialogue import CHANNELS, Event
 from ..layouts.layout import Layout
+from ..measures.conversation import Conversation, conversation
 from ..scenarios.scenarios import SCENARIOS
-from .rows import read_events
+from .rows import read_activity, read_events
+from .schema import ACTIVITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Quantity:
         return np.linspace(self.low, self.high, self.bins + 1)
 
 
+TRANSFER_OFFSET = "transfer_offset_s"
 QUANTITIES: dict[str, Quantity] = {
     "reply_delay_s": Quantity("Reply delay: user's end to assistant's start", "s", 0, 6, 120),
     "next_turn_gap_s": Quantity("Gap: assistant's end to the user's next turn", "s", 0, 6, 120),
@@ -48,6 +51,12 @@ QUANTITIES: dict[str, Quantity] = {
     "rejected_delay_s": Quantity("Delay of the rejected side", "s", 0, 6, 120),
     "delay_difference_s": Quantity("Rejected delay minus chosen delay", "s", 0, 6, 120),
     "pair_s": Quantity("Length of either side of a pair", "s", 0, 240, 240),
+    "measured_s": Quantity("Length of a dialogue whose speech was measured on its audio", "s", 0, 240, 240),
+    "ipu_s": Quantity("IPU: speech bounded by 200 ms of silence", "s", 0, 30, 300),
+    "pause_s": Quantity("Pause: silence of both, then the same speaker", "s", 0, 6, 300),
+    "gap_s": Quantity("Gap: silence of both, then the other speaker", "s", 0, 6, 300),
+    "overlap_s": Quantity("Overlap: both speak", "s", 0, 6, 300),
+    TRANSFER_OFFSET: Quantity("Floor transfer offset", "s", -3, 6, 450),
     "assistant_before_user_end": Quantity("[ASSISTANT] before the user's last audio is heard", "", 0, 1, 2),
 }
 
@@ -200,6 +209,25 @@ def _overlap(events: Sequence[Event]) -> int:
         for left in user
         for right in assistant
     )
+
+
+def measure_activity(statistics: Statistics, row: Mapping[str, Any], length_s: float, sample_rate: int) -> None:
+    """Add how people take turns in a row whose speech was measured on its audio; others add nothing.
+
+    length_s: of the track. sample_rate: of the track, Hz.
+    """
+    if row.get(ACTIVITY) is not None:
+        speech = read_activity(row[ACTIVITY], sample_rate)
+        measure_conversation(statistics, conversation(speech, length_s))
+
+
+def measure_conversation(statistics: Statistics, of: Conversation) -> None:
+    """Add the turn-taking of one dialogue."""
+    statistics.add("measured_s", of.length_s)
+    lengths = {"ipu_s": of.ipus_s, "pause_s": of.pauses_s, "gap_s": of.gaps_s, "overlap_s": of.overlaps_s}
+    for name, values in (lengths | {TRANSFER_OFFSET: of.offsets_s}).items():
+        for value in values:
+            statistics.add(name, value)
 
 
 def measure_quality(statistics: Statistics, events: Iterable[Mapping[str, Any]]) -> None:

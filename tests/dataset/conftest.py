@@ -61,8 +61,8 @@ def row(rows: dict[str, list[Row]]) -> Row:
 
 @pytest.fixture
 def row_with_audio(rows: dict[str, list[Row]]) -> Row:
-    """The same with its audio."""
-    return copy.deepcopy(rows["turn_taking"][0])
+    """The same with its audio, and without voice activity, so that a difference of sound shows in one check alone."""
+    return copy.deepcopy(rows["turn_taking"][0]) | {"speech_activity": None}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from duplexgen.pipeline.commands.build import build, prepare
+from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.pairs import build as pairs
 from duplexgen.pipeline.show.progress import Display
@@ -83,8 +84,25 @@ print(all((event["cut_by"] is None) == (event["end_sample"] == event["whole_end_
 """
     summary, *lines = read(data_sets(scenario), tmp_path, also)
     nulls = {name: count for name, count in json.loads(summary)["nulls"].items() if count}
-    assert nulls == ({"acoustics": 3} | ({"assistant_uncut_codes": 3} if scenario == "turn_taking" else {}))
+    measured = {"speech_activity": 1}  # the first dialogue of each of two partitions
+    assert nulls == ({"acoustics": 3} | measured | ({"assistant_uncut_codes": 3} if scenario == "turn_taking" else {}))
     assert lines == ["user {True} 16000", "assistant {True} 16000", "True"]
+
+
+@pytest.mark.parametrize("scenario", ["turn_taking", "interruption"])
+def test_timing_stands_beside_that_of_people(data_sets: Sets, scenario: str) -> None:
+    """As many dialogues as have voice activity, measured on their audio; replies come 0.8 s after the user."""
+    built = data_sets(scenario)
+    card = (built / "README.md").read_text(encoding="utf-8")
+    assert "of 2 dialogues" in card and "Levinson" in card
+    assert "![floor transfer offsets](plots/transfer_offsets.png)" in card
+    assert (built / "plots/transfer_offsets.png").read_bytes().startswith(b"\x89PNG")
+    tallies = Dataset(built).manifest.statistics
+    assert tallies["measured_s"].count == 2
+    if scenario == "turn_taking":
+        assert "overlap_s" not in tallies and tallies["transfer_offset_s"].least > 0.4
+    else:
+        assert tallies["overlap_s"].total > 0 and tallies["transfer_offset_s"].least < 0
 
 
 def test_pairs(with_rejected: Path, tmp_path: Path) -> None:

@@ -345,3 +345,24 @@ def test_text_channel(row: Row, cut: Row, check: Check, checkers: dict[str, Chec
         old = damaged["input_ids"][slot(last)]
         damaged["input_ids"][slot(last)] = vocabulary.pad if change == "fewer" else (old + 1) % vocabulary.text_size
         assert check(damaged) == ["reply 1: the text channel does not say its text"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"channel": "nobody"}, "speech_activity 2 is on the channel 'nobody'"),
+        ({"start_sample": -1}, "speech_activity 2 lies at [-1, "),
+        ({"start_sample": 10**9}, "speech_activity 2 lies at [1000000000, "),
+        ({"end_sample": 0}, "speech_activity 2 lies at ["),
+        ({"end_sample": 10**9}, "speech_activity 2 lies at ["),
+    ],
+)
+def test_voice_activity_lies_on_the_track(row: Row, check: Check, change: Row, says: str) -> None:
+    assert len(row["speech_activity"]) > 3
+    row["speech_activity"][2] |= change
+    assert any(message.startswith(says) for message in check(row))
+
+
+def test_voice_activity_is_in_order(row: Row, check: Check) -> None:
+    row["speech_activity"].reverse()
+    assert any("or before the one before it" in message for message in check(row))

@@ -165,3 +165,19 @@ def test_a_row_is_checked_as_alone_whatever_is_wrong_with_others(
     assert at_once == together
     for most in range(1, len(alone[0]) + 1):
         assert list(Dialogues().checker(dataset).check_all(several, most)) == [says[:most] for says in alone]
+
+
+@pytest.mark.parametrize("channel", ["user", "assistant"])
+def test_voice_activity_is_that_of_the_audio(
+    rows: dict[str, list[Row]], checkers: dict[str, Checker], channel: str
+) -> None:
+    """A segment less is found; of a channel with effects, which were added afterwards, nothing is said."""
+    built, checker = copy.deepcopy(rows["turn_taking"][0]), checkers["turn_taking"]
+    assert list(checker.check(built)) == []
+    lost = next(number for number, one in enumerate(built["speech_activity"]) if one["channel"] == channel)
+    del built["speech_activity"][lost]
+    assert list(checker.check(built)) == [f"speech_activity is not where the {channel} speaks"]
+    effect = EffectSection(effect="noise")
+    noisy = replace(checker, recipe=checker.recipe.model_copy(update={"acoustics": [effect]}))
+    expected = [f"speech_activity is not where the {channel} speaks"] if channel == "assistant" else []
+    assert list(noisy.check(built)) == expected

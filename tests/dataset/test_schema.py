@@ -37,6 +37,7 @@ FEATURES = {
     "assistant_codes": [[INT16]],
     "assistant_uncut_codes": [{"event": INT32, "first_frame": INT32, "codes": [[INT16]], "words": WORDS}],
     "acoustics": [{"effect": TEXT, "quantity": TEXT, "value": FLOAT64}],
+    "speech_activity": [{"channel": TEXT, "start_sample": INT64, "end_sample": INT64}],
     "input_ids": [INT32],
     "num_blocks": INT32,
 }

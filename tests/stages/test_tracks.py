@@ -13,9 +13,10 @@ import soundfile
 
 from duplexgen.pipeline.acoustics.effect import Effect, EffectSection
 from duplexgen.pipeline.acoustics.effects import EFFECTS
+from duplexgen.pipeline.audio.activity import clean_segments
 from duplexgen.pipeline.audio.mixing import mix
 from duplexgen.pipeline.dataset.recipe import Recipe
-from duplexgen.pipeline.dataset.rows import read_events
+from duplexgen.pipeline.dataset.rows import read_activity, read_events
 from duplexgen.pipeline.dataset.schema import track_schema
 from duplexgen.pipeline.dialogue import FIGURES, Event, Timeline, Track
 from duplexgen.pipeline.errors import UserError
@@ -69,6 +70,32 @@ def test_a_track_is_its_utterances_where_its_events_say(said: pa.Table, scenario
         assert [of["text"] for of in row["events"]] == [utterance.text for utterance in dialogue_.utterances]
         assert [of["voice"] for of in row["events"]] == [utterance.voice for utterance in dialogue_.utterances]
     assert made["audio"].to_pylist()[0]["path"] == "a%2Fb.flac"
+
+
+@pytest.mark.parametrize("sample_rate", RATES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_speech_is_measured_on_the_audio_of_the_first_dialogue(said: pa.Table, scenario: str, sample_rate: int) -> None:
+    first, second = rows_of(stage(scenario, sample_rate), said)
+    assert second["speech_activity"] is None
+    found = read_activity(first["speech_activity"], sample_rate)
+    for channel, segments in zip(channels(first), found, strict=True):
+        assert segments == [
+            (start / sample_rate, end / sample_rate) for start, end in clean_segments(channel, sample_rate)
+        ]
+    starts = [of["start_sample"] for of in first["speech_activity"]]
+    assert starts == sorted(starts) and {of["channel"] for of in first["speech_activity"]} == {"user", "assistant"}
+
+
+def test_speech_is_measured_in_the_first_dialogue_that_becomes_a_track(said: pa.Table) -> None:
+    """And without audio in the row, before effects: it is the same."""
+    alone = rows_of(stage("turn_taking"), said)[0]["speech_activity"]
+    no_audio = TracksStage(recipe(timing={"scenario": "turn_taking"}))
+    assert rows_of(no_audio, said)[0]["speech_activity"] == alone
+    broken = said.to_pylist()
+    broken[0]["utterances"][0]["flac"] = b"no sound"
+    made, outcome = through([no_audio], pa.Table.from_pylist(broken, schema=said.schema))
+    assert len(outcome.rejections) == 1
+    assert made["speech_activity"].to_pylist()[0]
 
 
 @pytest.mark.parametrize("sample_rate", RATES)

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from ...pipeline.audio.activity import speech_segments
 from ...pipeline.audio.pcm import to_float
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dialogue import Waveform
@@ -20,7 +21,7 @@ from ..live.live import converse
 from ..live.modes import check_length
 from ..live.stream import Sampling
 from ..models.model import DuplexModel
-from .metrics import Interruption, TurnTaking, interruption, speech_segments, turn_taking
+from .metrics import Interruption, TurnTaking, interruption, turn_taking
 from .recipe import EvaluationRecipe
 from .stimuli import Stimulus, read
 

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 from scipy import stats
 
-from ...pipeline.audio import vad
-from ...pipeline.dialogue import Waveform
+from ...pipeline.audio.activity import Segment, joined
 from ...pipeline.errors import DialogueRejected
 from ...pipeline.randomness import generator
 
@@ -22,13 +20,8 @@ WORD_PAUSE_S = (
     0.3  # ours: after the second question, a shorter silence is no stop; after a longer one, an answer starts
 )
 
-ENTER, LEAVE = 0.5, 0.35  # these, and the next line: the defaults of Silero's get_speech_timestamps
-SHORTEST_SPEECH_S, SHORTEST_SILENCE_S, MARGIN_S = 0.25, 0.1, 0.03
-
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-
-Segment = tuple[float, float]  # start and end of speech, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,51 +70,6 @@ class Figure:
     items: int
 
 
-def speech_segments(waveform: Waveform, sample_rate: int, shortest_s: float = SHORTEST_SPEECH_S) -> list[Segment]:
-    """Segments in which Silero VAD finds speech in one channel [samples], in order of time.
-
-    shortest_s: shorter segments are dropped as noise; 0 for a clean user, of whom every frame counts.
-    """
-    samples = np.asarray(soxr.resample(waveform, sample_rate, vad.RATE_HZ), dtype=np.float32)
-    padded = np.pad(samples, (0, -len(samples) % vad.FRAME_SAMPLES))
-    detector = vad.detector()
-    detector.reset()
-    probabilities = [detector.probability(frame) for frame in padded.reshape(-1, vad.FRAME_SAMPLES)]
-    length_s, frame_s = len(samples) / vad.RATE_HZ, vad.FRAME_SAMPLES / vad.RATE_HZ
-    return [
-        (max(0.0, start * frame_s - MARGIN_S), min(length_s, end * frame_s + MARGIN_S))
-        for start, end in _runs(probabilities)
-        if (end - start) * frame_s > shortest_s
-    ]
-
-
-def _runs(probabilities: Sequence[float]) -> list[tuple[int, int]]:
-    """The first frame of each run of speech and one past its last, by Silero's two thresholds."""
-    silence_frames = SHORTEST_SILENCE_S * vad.RATE_HZ / vad.FRAME_SAMPLES
-    runs = []
-    start = quiet_since = None
-    for index, probability in enumerate(probabilities):
-        if probability >= ENTER:
-            start, quiet_since = index if start is None else start, None
-        elif start is not None and (probability < LEAVE or quiet_since is not None):
-            quiet_since = index if quiet_since is None else quiet_since
-            if probability < LEAVE and index - quiet_since >= silence_frames:
-                runs.append((start, quiet_since))
-                start = quiet_since = None
-    return runs if start is None else [*runs, (start, len(probabilities))]
-
-
-def joined(segments: Sequence[Segment], pause_s: float = PAUSE_S) -> list[Segment]:
-    """The segments, with those that are less than `pause_s` apart joined into one."""
-    runs: list[Segment] = []
-    for start, end in segments:
-        if runs and start - runs[-1][1] < pause_s:
-            runs[-1] = (runs[-1][0], end)
-        else:
-            runs.append((start, end))
-    return runs
-
-
 def turn_taking(user: Sequence[Segment], assistant: Sequence[Segment]) -> TurnTaking:
     """The timing of the reply to the only question. Raises DialogueRejected if the user's channel has no speech."""
     user_end_s = _end(user)
@@ -138,10 +86,10 @@ def interruption(user: Sequence[Segment], assistant: Sequence[Segment], barge_in
     """
     user_end_s = _end(user)
     first, answers = ([at for at in assistant if (at[0] >= user_end_s) == after] for after in (False, True))
-    runs = joined(first)
+    runs = joined(first, PAUSE_S)
     while runs and answers and answers[0][0] - runs[-1][1] < WORD_PAUSE_S:
         runs[-1] = (runs[-1][0], answers.pop(0)[1])
-    runs += joined(answers)
+    runs += joined(answers, PAUSE_S)
     stop_s = next((end for start, end in runs if start <= barge_in_s < end), None)
     answer_s = next((start for start, _ in runs if start >= user_end_s), None)
     return Interruption(

@@ -11,6 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks import replay
+from duplexgen.pipeline.audio.activity import speech_segments
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.training.metrics.metrics import (
@@ -20,8 +21,6 @@ from duplexgen.training.metrics.metrics import (
     figure,
     interruption,
     interruption_figures,
-    joined,
-    speech_segments,
     turn_taking,
     turn_taking_figures,
 )
@@ -41,29 +40,6 @@ def channels(row: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float
     samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32", always_2d=True)
     assert rate == RATE
     return samples[:, 0], samples[:, 1]
-
-
-@pytest.mark.parametrize("before_s", [0.0, 0.4, 3.21])
-def test_speech_is_found_where_it_is(spoken: NDArray[np.float32], before_s: float) -> None:
-    track = np.pad(spoken, (round(before_s * RATE), 2 * RATE))
-    segments = joined(speech_segments(track, RATE))
-    assert len(segments) == 1
-    assert segments[0][0] == pytest.approx(before_s, abs=3 * VAD_STEP_S)
-    assert segments[0][1] == pytest.approx(before_s + len(spoken) / RATE, abs=6 * VAD_STEP_S)
-
-
-def test_no_speech_no_segments(spoken: NDArray[np.float32]) -> None:
-    noise = np.random.Generator(np.random.Philox(1)).normal(0, 0.05, 2 * RATE).astype(np.float32)
-    click = np.zeros(RATE, np.float32)
-    click[8000:8080] = 0.8
-    for waveform in (np.zeros(0, np.float32), np.zeros(RATE, np.float32), noise, click):
-        assert speech_segments(waveform, RATE) == []
-
-
-def test_the_detector_keeps_nothing_of_the_track_before(spoken: NDArray[np.float32]) -> None:
-    alone = speech_segments(spoken, RATE)
-    speech_segments(np.tile(spoken, 2), RATE)
-    assert speech_segments(spoken, RATE) == alone
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,33 @@ Waveform = NDArray[np.float32]  # [samples], in [-1, 1]
 Codes = NDArray[np.int16]  # [codebooks, frames]
 
 
+TURN, BARGE_IN = "turn", "barge_in"
+FOLLOW_UP, NEGATION, REPETITION = "follow_up", "negation", "repetition"
+TOPIC_SWITCH, SILENCE_REQUEST = "topic_switch", "silence_request"
+BACKCHANNEL, BYSTANDER, SIDE_TALK = "backchannel", "bystander", "side_talk"
+STOPPING = (BARGE_IN, FOLLOW_UP, NEGATION, REPETITION, TOPIC_SWITCH, SILENCE_REQUEST)
+"""Turns of the user's that start while the assistant speaks, and stop it. After a silence request, nobody answers.
+
+All but the first, of which nothing more is known, are those of HumDial (arXiv 2604.21406).
+"""
+ASIDES = (BACKCHANNEL, BYSTANDER, SIDE_TALK)
+"""What is said without taking the floor: nobody stops, and nobody answers. A bystander is a third voice on the user's
+channel; side talk is the user's, to somebody else."""
+KINDS = (TURN, *STOPPING, *ASIDES)
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    role: Role
+    """What one side says. An aside follows the turn during which it is said."""
+
+    role: Role  # whose channel it is on
     text: str
+    kind: str = TURN  # one of KINDS; one of STOPPING is an ordinary turn where it cannot interrupt
+    at_word: int | None = None  # after which word of the turn it interrupts or accompanies, from 0; None: any
+
+    @property
+    def takes_floor(self) -> bool:
+        return self.kind not in ASIDES
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +109,13 @@ class Utterance:
     sample_rate: int  # Hz
     words: tuple[Word, ...] | None = None  # in order, in samples of the waveform; None: their times are not known
     quality: Mapping[str, float] | None = None  # those of FIGURES that were measured; None: none was measured
+    kind: str = TURN  # as `Turn` has it
+    at_word: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenDialogue:
-    """A dialogue as speech: one utterance per turn."""
+    """A dialogue as speech: one utterance per turn, asides included."""
 
     id: str
     source: str
@@ -99,18 +124,31 @@ class SpokenDialogue:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Silence between two words of one utterance: its speaker hesitates and goes on."""
+
+    start_sample: int
+    end_sample: int
+
+    @property
+    def num_samples(self) -> int:
+        return self.end_sample - self.start_sample
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Where one utterance is heard. All positions are samples from the start of the track."""
 
     utterance: int  # its index among the utterances of the dialogue
     channel: Role
-    kind: str  # what happens: see KINDS
+    kind: str  # what happens: one of KINDS
     start_sample: int
     end_sample: int  # where its audio stops; before `whole_end_sample` if it was cut
     whole_end_sample: int  # where its audio would have stopped without a cut
     answers: int | None = None  # index of the event that it replies to
     cut_by: int | None = None  # index of the event at which its speaker stops
     words: tuple[Word, ...] | None = None  # that are heard, on the track; None: their times are not known, or not yet
+    pauses: tuple[Pause, ...] = ()  # on the track, in order, within the event; an event that is cut has none
 
     @property
     def is_cut(self) -> bool:
@@ -121,12 +159,14 @@ class Event:
         words = self.words and tuple(
             Word(word.text, word.start_sample + samples, word.end_sample + samples) for word in self.words
         )
+        pauses = (Pause(pause.start_sample + samples, pause.end_sample + samples) for pause in self.pauses)
         return replace(
             self,
             start_sample=self.start_sample + samples,
             end_sample=self.end_sample + samples,
             whole_end_sample=self.whole_end_sample + samples,
             words=words,
+            pauses=tuple(pauses),
         )
 
     def stopped(self, sample: int) -> "Event":
@@ -136,12 +176,12 @@ class Event:
             for word in self.words
             if word.start_sample < sample
         )
-        return replace(self, end_sample=min(self.end_sample, sample), words=words)
-
-
-TURN, BARGE_IN = "turn", "barge_in"
-KINDS = (TURN, BARGE_IN)
-"""Kinds of events: a turn, and a turn that starts while the other speaks and stops them."""
+        pauses = (
+            Pause(pause.start_sample, min(pause.end_sample, sample))
+            for pause in self.pauses
+            if pause.start_sample < sample
+        )
+        return replace(self, end_sample=min(self.end_sample, sample), words=words, pauses=tuple(pauses))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,31 @@
-"""Mixes waveforms into two channels, as a timeline places them."""
+"""Mixes waveforms into two channels, as a timeline places them, and puts pauses into waveforms."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from ..dialogue import CHANNELS, Event, Timeline, Track, Waveform
+from ..dialogue import CHANNELS, Event, Pause, Timeline, Track, Waveform
 from .pcm import FULL_SCALE, LARGEST, to_int16
+
+EDGE_S = 0.005
+"""Speech fades out before a pause and in after it, so that no click is heard."""
+
+
+def hesitating(waveform: Waveform, pauses: Sequence[Pause], sample_rate: int) -> Waveform:
+    """A waveform with silence in it, f32 [samples]. pauses: in samples of the result, in order."""
+    fade = _fade_out(round(EDGE_S * sample_rate))
+    parts, taken, position = [], 0, 0
+    for pause in pauses:
+        length = pause.start_sample - position
+        parts += [waveform[taken : taken + length].copy(), np.zeros(pause.num_samples, np.float32)]
+        taken, position = taken + length, pause.end_sample
+    parts.append(waveform[taken:].copy())
+    for before, after in pairwise(parts[::2]):
+        ending, starting = min(len(fade), len(before)), min(len(fade), len(after))
+        before[len(before) - ending :] *= fade[len(fade) - ending :]
+        after[:starting] *= fade[::-1][:starting]
+    return np.concatenate(parts)
 
 
 def mix(waveforms: Sequence[Waveform], timeline: Timeline, sample_rate: int, fade_s: float) -> Track:

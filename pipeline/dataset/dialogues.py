@@ -44,9 +44,8 @@ class Dialogues:
 
     def columns(self, dataset: Dataset) -> pa.Schema:
         recipe = dataset.manifest.made_of
-        with_activity = ACTIVITY in dataset.manifest.stages["tracks"].shaped_by
         layout, output = LAYOUTS[recipe.layout.name], recipe.output
-        return data_schema(layout.COLUMNS, output.sample_rate, output.audio == "flac", with_activity)
+        return data_schema(layout.COLUMNS, output.sample_rate, output.audio == "flac")
 
     def measured(self, layout: Layout) -> list[str]:
         fields = (f"events.list.element.{name}" for name in EVENT_FIELDS)

@@ -24,7 +24,7 @@ from ..tokens.described import Name, Sha256
 from .recipe import Recipe
 from .statistics import ALL, Statistics
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 DATA, REJECTED, CARD, VOCABULARY, VOCABULARY_FOLDER = "data/", "rejected/", "README.md", "vocabulary.json", "vocabulary"
 REQUIRED = (CARD, VOCABULARY, f"{VOCABULARY_FOLDER}/tokenizer.json", f"{VOCABULARY_FOLDER}/tokenizer_config.json")
 FILE = re.compile(

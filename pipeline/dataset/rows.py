@@ -7,7 +7,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..audio.activity import Segment
-from ..dialogue import CHANNELS, CodedTrack, Event, Uncut, Utterance, Word
+from ..dialogue import CHANNELS, CodedTrack, Event, Pause, Uncut, Utterance, Word
 
 Row = dict[str, Any]
 
@@ -26,6 +26,7 @@ def event_row(event: Event, utterance: Utterance, spoken_text: str, words: Seque
         "answers": event.answers,
         "cut_by": event.cut_by,
         "words": None if words is None else [word_row(word) for word in words],
+        "pauses": [{"start_sample": pause.start_sample, "end_sample": pause.end_sample} for pause in event.pauses],
         "quality": None if utterance.quality is None else dict(utterance.quality),
     }
 
@@ -58,6 +59,7 @@ def read_events(rows: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
             row["answers"],
             row["cut_by"],
             read_words(row.get("words")),
+            tuple(Pause(pause["start_sample"], pause["end_sample"]) for pause in row.get("pauses") or ()),
         )
         for index, row in enumerate(rows)
     )

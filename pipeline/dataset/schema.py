@@ -1,4 +1,4 @@
-"""The columns of data sets (row format 3)."""
+"""The columns of data sets (row format 4)."""
 
 import json
 from collections.abc import Iterable
@@ -11,6 +11,12 @@ ACTIVITY = "speech_activity"
 WORD = pa.struct(
     [
         pa.field("text", pa.string(), nullable=False),
+        pa.field("start_sample", pa.int64(), nullable=False),
+        pa.field("end_sample", pa.int64(), nullable=False),
+    ]
+)
+PAUSE = pa.struct(
+    [
         pa.field("start_sample", pa.int64(), nullable=False),
         pa.field("end_sample", pa.int64(), nullable=False),
     ]
@@ -30,6 +36,7 @@ EVENT = pa.struct(
         pa.field("answers", pa.int32()),  # index of the event that it is the reply to
         pa.field("cut_by", pa.int32()),  # index of the event at which its speaker stops
         pa.field("words", pa.list_(WORD)),  # the words that are heard; null: their times are not known
+        pa.field("pauses", pa.list_(PAUSE), nullable=False),  # silence between its words; no event that is cut has any
         pa.field("quality", QUALITY),
     ]
 )
@@ -92,24 +99,18 @@ REJECTED = pa.schema(
 )
 
 
-def track_schema(with_audio: bool, with_activity: bool = True) -> pa.Schema:
-    """with_activity: false for data sets that were built before speech was measured."""
-    left_out = {"audio": not with_audio, ACTIVITY: not with_activity}
-    return pa.schema([field for field in TRACK if not left_out.get(field.name)])
+def track_schema(with_audio: bool) -> pa.Schema:
+    return pa.schema([field for field in TRACK if with_audio or field.name != "audio"])
 
 
-def data_schema(
-    columns: Iterable[pa.Field], sample_rate: int, with_audio: bool, with_activity: bool = True
-) -> pa.Schema:
+def data_schema(columns: Iterable[pa.Field], sample_rate: int, with_audio: bool) -> pa.Schema:
     """The schema of `data/`: the columns of a track and those of a layout. sample_rate: of the audio, Hz.
 
-    with_activity: false for data sets that were built before speech was measured.
     Its metadata tells `datasets` 3 and later about the audio column, whose channel 0 is the user and channel 1 the
     assistant. Version 3 mixes the channels unless `mono` is false; later versions read `num_channels`. Each version
     ignores the key that it does not know.
     """
-    track = track_schema(with_audio, with_activity)
-    schema = pa.schema([*track, *columns])
+    schema = pa.schema([*track_schema(with_audio), *columns])
     features = {name: feature(schema.field(name).type) for name in schema.names}
     if with_audio:
         features["audio"] = {"sampling_rate": sample_rate, "mono": False, "num_channels": 2, "_type": "Audio"}

@@ -39,6 +39,7 @@ class Pieces:
     name: ClassVar[str] = "pieces"
     Spec: ClassVar[type[Timing]] = PiecesTiming
     LATENESS: ClassVar[tuple[Lateness, ...]] = ()
+    TAKES_EVENTS: ClassVar[bool] = False
 
     @property
     def needs_text_ids(self) -> bool:

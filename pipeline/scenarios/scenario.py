@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
-from ..dialogue import Event, Role, Timeline, Word
+from ..dialogue import TURN, Event, Role, Timeline, Word
 from ..recipe.sections import Range
 from .section import Timing
 
@@ -19,6 +19,8 @@ class Spoken:
     num_samples: int
     words: tuple[Word, ...] | None = None
     text_ids: int | None = None  # how many ids its text has; None: the scenario does not need to know
+    kind: str = TURN  # one of dialogue.KINDS
+    at_word: int | None = None  # of the turn that it interrupts or accompanies; None: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Scenario(Protocol):
     Spec: ClassVar[type[Timing]]
     LATENESS: ClassVar[tuple[Lateness, ...]]
     """How its replies can be late; () if preference pairs cannot be made of it."""
+    TAKES_EVENTS: ClassVar[bool]
+    """Whether it places asides and interruptions of every kind; if not, a dialogue has turns alone."""
 
     def __init__(self, timing: Timing) -> None: ...
 
@@ -101,8 +105,8 @@ class Scenario(Protocol):
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         """Place every utterance. `num_samples` of the result is the end of the silence after the last one.
 
-        spoken: the turns in order; they alternate, and the user's is first. Raises DialogueRejected if the scenario
-        cannot place them.
+        spoken: the turns in order; they alternate, and the user's is first. With TAKES_EVENTS they may have any kind,
+        and what has no place is left out. Raises DialogueRejected if the scenario cannot place them.
         """
         ...
 

@@ -28,6 +28,7 @@ class Turns:
     RULE: ClassVar[str] = "reply_delay_s"
     """What decides when replies start, for messages."""
     needs_text_ids: ClassVar[bool] = False
+    TAKES_EVENTS: ClassVar[bool] = False
 
     def reply_starts(self, end_sample: int, text_ids: int | None, grid: Grid) -> range:
         """The samples at which the reply to a turn may start, if the turn ends at `end_sample`.

@@ -9,18 +9,28 @@ from ..audio import flac
 from ..dataset.schema import QUALITY, WORD
 from ..dialogue import FIGURES, Dialogue, SpokenDialogue, Turn, Utterance, Word
 
+TURN = pa.struct(
+    [
+        pa.field("role", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("kind", pa.string()),
+        pa.field("at_word", pa.int32()),  # of the turn that it interrupts or accompanies; null: any
+    ]
+)
 TEXT = pa.schema(
     [
         pa.field("dialogue_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("language", pa.string(), nullable=False),
-        pa.field("turns", pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())])), nullable=False),
+        pa.field("turns", pa.list_(TURN), nullable=False),
     ]
 )
 UTTERANCE = pa.struct(
     [
         pa.field("role", pa.string()),
         pa.field("text", pa.string()),
+        pa.field("kind", pa.string()),
+        pa.field("at_word", pa.int32()),
         pa.field("voice", pa.string()),
         pa.field("flac", pa.binary()),
         pa.field("words", pa.list_(WORD)),  # in samples of the waveform; null: their times are not known
@@ -43,12 +53,12 @@ def text_row(dialogue: Dialogue) -> dict[str, Any]:
         "dialogue_id": dialogue.id,
         "source": dialogue.source,
         "language": dialogue.language,
-        "turns": [{"role": turn.role, "text": turn.text} for turn in dialogue.turns],
+        "turns": [asdict(turn) for turn in dialogue.turns],
     }
 
 
 def read_text_row(row: dict[str, Any]) -> Dialogue:
-    turns = tuple(Turn(turn["role"], turn["text"]) for turn in row["turns"])
+    turns = tuple(Turn(**turn) for turn in row["turns"])
     return Dialogue(row["dialogue_id"], row["source"], row["language"], turns)
 
 
@@ -66,6 +76,8 @@ def _utterance_row(utterance: Utterance) -> dict[str, Any]:
     return {
         "role": utterance.role,
         "text": utterance.text,
+        "kind": utterance.kind,
+        "at_word": utterance.at_word,
         "voice": utterance.voice,
         "flac": flac.encode(utterance.waveform, utterance.sample_rate),
         "words": None if utterance.words is None else [asdict(word) for word in utterance.words],
@@ -88,4 +100,6 @@ def _read_utterance(item: dict[str, Any], sample_rate: int) -> Utterance:
         sample_rate,
         None if words is None else tuple(Word(**word) for word in words),
         None if quality is None else {name: figure for name, figure in quality.items() if figure is not None},
+        item["kind"],
+        item["at_word"],
     )

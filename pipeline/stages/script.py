@@ -14,7 +14,7 @@ from .rows import TEXT, read_text_row, text_row
 
 class ScriptStage:
     name: ClassVar[str] = "script"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...] | None] = None
     schema = TEXT
     num_cpus = 0.25

@@ -15,7 +15,7 @@ from .rows import SPEECH, read_text_row, speech_row
 
 class SpeechStage:
     name: ClassVar[str] = "speech"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...] | None] = None
     schema = SPEECH
     num_cpus = 0.5

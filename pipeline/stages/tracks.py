@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ..acoustics.effects import fingerprints, make_effects
 from ..audio import flac
 from ..audio.activity import clean_segments
-from ..audio.mixing import mix
+from ..audio.mixing import hesitating, mix
 from ..audio.pcm import to_int16
 from ..dataset.recipe import Recipe
 from ..dataset.rows import activity_rows, audio_name, event_row, uncut_row
 from ..dataset.schema import ACTIVITY, track_schema
-from ..dialogue import Event, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
+from ..dialogue import Event, Pause, SpokenDialogue, Timeline, Track, Uncut, Utterance, Waveform, Word
 from ..making.stage import Account, Row
 from ..randomness import generator
 from ..recipe.sections import shape_of
@@ -84,7 +84,7 @@ class MixedTrack:
 
 class TracksStage:
     name: ClassVar[str] = "tracks"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None
@@ -149,16 +149,14 @@ class TracksStage:
         to_measure = MEASURED
         for row in rows:
             ids = [take_id(row["dialogue_id"], take) for take in range(self.fan_out)]
-            read = None
+            spoken: list[Spoken] = []
             with account.each(*ids):
-                dialogue = read_speech_row(row)
-                waveforms = [resampled(utterance, self.sample_rate) for utterance in dialogue.utterances]
-                spoken = [self._spoken(*each) for each in zip(dialogue.utterances, waveforms, strict=True)]
-                read = dialogue, waveforms, spoken
-            for id_ in ids if read else []:
+                dialogue = at_rate(read_speech_row(row), self.sample_rate)
+                spoken = [self._spoken(utterance) for utterance in dialogue.utterances]
+            for id_ in ids if spoken else []:
                 track = None
                 with account.each(id_):
-                    track = self._mix(replace(dialogue, id=id_), waveforms, spoken, to_measure > 0)
+                    track = self._mix(replace(dialogue, id=id_), spoken, to_measure > 0)
                 if track:
                     to_measure -= 1
                     yield track
@@ -169,32 +167,33 @@ class TracksStage:
         codes = iter(tokenize_all(signals, self.sample_rate, self.tokenizer))
         return [track.coded([next(codes) for _ in track.signals]) for track in tracks]
 
-    def _spoken(self, utterance: Utterance, waveform: Waveform) -> Spoken:
+    def _spoken(self, utterance: Utterance) -> Spoken:
         text_ids = len(self.text_tokenizer.encode(utterance.text)) if self.text_tokenizer else None
-        return Spoken(utterance.role, len(waveform), words_at(utterance, self.sample_rate), text_ids)
+        length = len(utterance.waveform)
+        return Spoken(utterance.role, length, utterance.words, text_ids, utterance.kind, utterance.at_word)
 
-    def _mix(
-        self, dialogue: SpokenDialogue, waveforms: Sequence[Waveform], spoken: Sequence[Spoken], with_activity: bool
-    ) -> MixedTrack:
+    def _mix(self, dialogue: SpokenDialogue, spoken: Sequence[Spoken], with_activity: bool) -> MixedTrack:
         """One track. Raises DialogueRejected if the dialogue does not fit the scenario.
 
-        waveforms: of the utterances, f32 [samples] at the rate of the track. spoken: what the scenario sees of them.
-        with_activity: whether voice activity is measured on its channels, before effects.
+        dialogue: at the rate of the track. spoken: what the scenario sees of its utterances. with_activity: whether
+        voice activity is measured on its channels, before effects.
         """
         clock = Clock(self.sample_rate, self.samples_per_frame, generator(self.seed, dialogue.id, "timing"))
         timeline = self.scenario.lay_out(spoken, clock)
         frames = -(-timeline.num_samples // self.samples_per_frame)
         timeline = replace(timeline, num_samples=frames * self.samples_per_frame)
+        dialogue = hesitating_in(dialogue, timeline.events)
+        waveforms = [utterance.waveform for utterance in dialogue.utterances]
         clean = mix(waveforms, timeline, self.sample_rate, self.timing.fade_s)
         track, draws = self._apply_effects(clean, timeline, dialogue.id)
         cuts = (index for index, event in enumerate(timeline.events) if event.is_cut)
-        replies = tuple(self._whole_reply(index, dialogue, timeline, waveforms, track) for index in cuts)
+        replies = tuple(self._whole_reply(index, dialogue, timeline, track) for index in cuts)
         row: Row = {
             "dialogue_id": dialogue.id,
             "source": dialogue.source,
             "language": dialogue.language,
             "scenario": self.scenario.name,
-            "events": [self._event(event, dialogue, waveforms) for event in timeline.events],
+            "events": [self._event(event, dialogue) for event in timeline.events],
             "acoustics": draws or None,
             ACTIVITY: None,
         }
@@ -215,21 +214,17 @@ class TracksStage:
             draws += [{"effect": effect.name, "quantity": name, "value": value} for name, value in values.items()]
         return track, draws
 
-    def _event(self, event: Event, dialogue: SpokenDialogue, waveforms: Sequence[Waveform]) -> Row:
+    def _event(self, event: Event, dialogue: SpokenDialogue) -> Row:
         utterance = dialogue.utterances[event.utterance]
-        heard_samples = event.end_sample - event.start_sample
-        words = words_at(utterance, self.sample_rate)
-        spoken_text = utterance.text
+        words, spoken_text = utterance.words, utterance.text
         if event.is_cut:
-            waveform = waveforms[event.utterance]
+            heard_samples = event.end_sample - event.start_sample
             spoken_text = heard_text(
-                utterance.text, words, waveform, heard_samples, self.sample_rate, dialogue.language
+                utterance.text, words, utterance.waveform, heard_samples, self.sample_rate, dialogue.language
             )
         return event_row(event, utterance, spoken_text, words and placed(words, spoken_text, event))
 
-    def _whole_reply(
-        self, index: int, dialogue: SpokenDialogue, timeline: Timeline, waveforms: Sequence[Waveform], track: Track
-    ) -> WholeReply:
+    def _whole_reply(self, index: int, dialogue: SpokenDialogue, timeline: Timeline, track: Track) -> WholeReply:
         """The assistant's channel as if a reply had not been cut, and the first frame that this changes.
 
         index: of the cut reply among the events. If codes depend on the frames around them, or if the tokenizer
@@ -245,27 +240,54 @@ class TracksStage:
         origin = first * frame if alone else 0  # of the channel that is tokenized
         channel = np.zeros(past * frame - origin, np.int16)
         channel[: event.end_sample - origin] = track.samples[1, origin : event.end_sample]
-        whole = to_int16(waveforms[event.utterance])
+        whole = to_int16(utterance.waveform)
         reply_start = max(start, origin)
         channel[reply_start - origin : event.whole_end_sample - origin] = whole[reply_start - start :]
-        words = words_at(utterance, self.sample_rate)
+        words = utterance.words
         whole_event = replace(event, end_sample=event.whole_end_sample)
         placed_words = words and tuple(placed(words, utterance.text, whole_event))
         return WholeReply(index, channel[np.newaxis], first, first - origin // frame, placed_words)
 
 
-def words_at(utterance: Utterance, sample_rate: int) -> tuple[Word, ...] | None:
-    """The words of an utterance, in samples at `sample_rate` Hz; None if their times are not known."""
-    if utterance.words is None or utterance.sample_rate == sample_rate:
-        return utterance.words
-    return tuple(
-        Word(
-            word.text,
-            word.start_sample * sample_rate // utterance.sample_rate,
-            word.end_sample * sample_rate // utterance.sample_rate,
-        )
+def at_rate(dialogue: SpokenDialogue, sample_rate: int) -> SpokenDialogue:
+    """The dialogue at a sample rate, in Hz."""
+    return replace(dialogue, utterances=tuple(resampled(one, sample_rate) for one in dialogue.utterances))
+
+
+def resampled(utterance: Utterance, sample_rate: int) -> Utterance:
+    """The utterance and the times of its words at a sample rate, in Hz."""
+    own = utterance.sample_rate
+    if own == sample_rate:
+        return utterance
+    words = utterance.words and tuple(
+        Word(word.text, word.start_sample * sample_rate // own, word.end_sample * sample_rate // own)
         for word in utterance.words
     )
+    waveform: Waveform = soxr.resample(utterance.waveform, own, sample_rate)
+    return replace(utterance, waveform=waveform, sample_rate=sample_rate, words=words)
+
+
+def hesitating_in(dialogue: SpokenDialogue, events: Sequence[Event]) -> SpokenDialogue:
+    """The dialogue with the pauses of its events in the utterances."""
+    utterances = list(dialogue.utterances)
+    for event in events:
+        if event.pauses:
+            pauses = event.later(-event.start_sample).pauses
+            utterances[event.utterance] = _with_pauses(utterances[event.utterance], pauses)
+    return replace(dialogue, utterances=tuple(utterances))
+
+
+def _with_pauses(utterance: Utterance, pauses: Sequence[Pause]) -> Utterance:
+    """pauses: in samples of the result, each between two of its words."""
+    words = list(utterance.words or ())
+    for pause in pauses:
+        words = [word if word.end_sample <= pause.start_sample else _later(word, pause.num_samples) for word in words]
+    waveform = hesitating(utterance.waveform, pauses, utterance.sample_rate)
+    return replace(utterance, waveform=waveform, words=utterance.words and tuple(words))
+
+
+def _later(word: Word, samples: int) -> Word:
+    return Word(word.text, word.start_sample + samples, word.end_sample + samples)
 
 
 def placed(words: Sequence[Word], spoken_text: str, event: Event) -> list[Word]:
@@ -278,11 +300,3 @@ def placed(words: Sequence[Word], spoken_text: str, event: Event) -> list[Word]:
         start, end = word.start_sample + event.start_sample, word.end_sample + event.start_sample
         words_heard.append(Word(word.text, start, min(end, event.end_sample)))
     return words_heard
-
-
-def resampled(utterance: Utterance, sample_rate: int) -> Waveform:
-    """The waveform of an utterance at a sample rate, f32 [samples]."""
-    if utterance.sample_rate == sample_rate:
-        return utterance.waveform
-    waveform: Waveform = soxr.resample(utterance.waveform, utterance.sample_rate, sample_rate)
-    return waveform

@@ -22,6 +22,7 @@ class Overlapping:
     Spec: ClassVar[type[Timing]] = OverlappingTiming
     LATENESS: ClassVar[tuple[Lateness, ...]] = ("starts",)
     needs_text_ids: ClassVar[bool] = False
+    TAKES_EVENTS: ClassVar[bool] = False
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         events: list[Event] = []

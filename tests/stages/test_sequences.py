@@ -83,7 +83,10 @@ def test_no_audio_is_read_and_no_speech_tokenizer_is_loaded(tracks: Tracks, monk
     assert made.drop_columns(["audio"]).equals(expected.drop_columns(["audio"]))
     stage = SequencesStage(recipe())
     read = [
-        {name: row[name] for name in (*(stage.reads or ()), "source", "language", "scenario", "acoustics")}
+        {
+            name: row[name]
+            for name in (*(stage.reads or ()), "source", "language", "scenario", "acoustics", "speech_activity")
+        }
         for row in rows
     ]
     assert stage.num_gpus == 0

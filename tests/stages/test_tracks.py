@@ -24,7 +24,7 @@ from duplexgen.pipeline.making.stage import stage_key
 from duplexgen.pipeline.stages.rows import SPEECH, read_speech_row
 from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.speech import SpeechStage
-from duplexgen.pipeline.stages.tracks import TracksStage, resampled
+from duplexgen.pipeline.stages.tracks import TracksStage, at_rate, resampled
 from duplexgen.pipeline.tokens.speech.melvq import MelVQ
 from duplexgen.pipeline.tokens.track import tokenize_all, with_margin
 from tests.corpus import TURNS
@@ -61,7 +61,7 @@ def test_a_track_is_its_utterances_where_its_events_say(said: pa.Table, scenario
         events = read_events(row["events"])
         frames = len(row["user_codes"][0]) - 40
         timeline = Timeline(events, frames * (1280 * sample_rate // 16000))
-        waveforms = [resampled(utterance, sample_rate) for utterance in dialogue_.utterances]
+        waveforms = [resampled(utterance, sample_rate).waveform for utterance in dialogue_.utterances]
         track = mix(waveforms, timeline, sample_rate, 0.03)
         assert np.array_equal(channels(row), track.samples)
         samples = with_margin(track.samples, sample_rate, MelVQ(), 40)
@@ -104,7 +104,7 @@ def test_uncut_codes_are_those_of_a_track_on_which_the_reply_is_whole(said: pa.T
     frame = 1280 * sample_rate // 16000
     for row, spoken in zip(rows_of(made, said), said.to_pylist(), strict=True):
         events = read_events(row["events"])
-        waveforms = [resampled(utterance, sample_rate) for utterance in read_speech_row(spoken).utterances]
+        waveforms = [one.waveform for one in at_rate(read_speech_row(spoken), sample_rate).utterances]
         cut = [index for index, event in enumerate(events) if event.is_cut]
         assert cut and [uncut["event"] for uncut in row["assistant_uncut_codes"]] == cut
         for index, uncut in zip(cut, row["assistant_uncut_codes"], strict=True):

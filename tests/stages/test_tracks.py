@@ -145,7 +145,7 @@ def test_uncut_codes_of_a_codec_that_looks_around_start_from_the_track_as_it_is(
     made.tokenizer = Swell()
     (row, _) = rows_of(made, said)
     spoken = read_speech_row(said.to_pylist()[0])
-    waveforms = [resampled(utterance, 16000) for utterance in spoken.utterances]
+    waveforms = [resampled(utterance, 16000).waveform for utterance in spoken.utterances]
     events = read_events(row["events"])
     uncut = row["assistant_uncut_codes"][0]
     first, past = uncut["first_frame"], uncut["first_frame"] + len(uncut["codes"][0])

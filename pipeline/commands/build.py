@@ -48,7 +48,7 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
         plan = make_plan(recipe, base, work, limit, report)
     sequences = SequencesStage(recipe)
     stages: tuple[Stage, ...] = (
-        ScriptStage(recipe.rewriting),
+        ScriptStage(recipe.rewriting, recipe.events, recipe.seed),
         SpeechStage(recipe.speech, recipe.seed),
         TracksStage(recipe),
         sequences,

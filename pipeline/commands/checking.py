@@ -7,13 +7,15 @@ from pydantic import ValidationError
 
 from ..acoustics.effects import AcousticsSection, make_effects
 from ..dataset.recipe import Output, Recipe
+from ..events.phrases import PHRASES
+from ..events.section import Events
 from ..layouts.layouts import DEFAULT, LAYOUTS, AnyLayoutSection
 from ..layouts.section import LayoutSection
 from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
 from ..recipe.sections import Section
 from ..rewriting.rewriters import REWRITERS
 from ..rewriting.section import Rewriting
-from ..scenarios.scenarios import TimingSection
+from ..scenarios.scenarios import SCENARIOS, TimingSection
 from ..scenarios.section import Timing
 from ..sources import reading as sources
 from ..sources.section import Source
@@ -61,8 +63,10 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
                 message = f"expected at most rewriting.max_exchanges, {longest}, got {source.join}"
                 problems.append((("sources", index, "join"), message))
     if section := _section(Speech, file.raw.get("speech", {})):
-        problems += speech.check(section, frozenset(source.language for source in read_sources.values()))
-        problems += _check_words(section, file.raw)
+        languages = frozenset(source.language for source in read_sources.values())
+        of_speech = speech.check(section, languages)
+        problems += of_speech + _check_words(section, file.raw)
+        problems += _check_events(None if of_speech else section, file.raw, languages)
     problems += _check_parts(file.raw)
     problems += _check_effects(file.raw.get("acoustics", []))
     problems += _check_unused(file.raw)
@@ -107,6 +111,27 @@ def _check_parts(raw: dict[str, Any]) -> list[Problem]:
         if of_layout and of_timing:
             frame_s = tokenizer.samples_per_frame / tokenizer.sample_rate
             problems += _check_lead(of_layout.layout, of_timing.timing, frame_s, output.sample_rate)
+    return problems
+
+
+def _check_events(speech_section: Speech | None, raw: dict[str, Any], languages: frozenset[str]) -> list[Problem]:
+    """Problems of the events with the scenario, the languages and the voices, if those are right in themselves."""
+    if raw.get("events") is None or not (events := _section(Events, raw["events"])):
+        return []
+    problems: list[Problem] = []
+    of_timing = _section(_OfTiming, {key: raw[key] for key in _OfTiming.model_fields if key in raw})
+    if of_timing and not SCENARIOS[of_timing.timing.scenario].TAKES_EVENTS:
+        able = ", ".join(name for name, scenario in SCENARIOS.items() if scenario.TAKES_EVENTS)
+        problems.append((("events",), f"the scenario {of_timing.timing.scenario} has turns alone, expected {able}"))
+    if unknown := languages - PHRASES.keys():
+        known = ", ".join(PHRASES)
+        problems.append((("events",), f"there are phrases in {known}, and sources in {', '.join(sorted(unknown))}"))
+    if events.during_replies.bystander and speech_section:
+        engine = speech.ENGINES[speech_section.engine](speech_section)
+        for language in sorted(languages):
+            if len(speech.user_voices(engine, speech_section, language)) == 1:
+                message = f"expected two voices or more for {language}, as a bystander has another than the user"
+                problems.append((("speech", "user_voices"), message))
     return problems
 
 

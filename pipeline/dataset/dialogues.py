@@ -30,6 +30,7 @@ DIALOGUES = "dialogues"
 PRINTS = {"name", "version", "sha256"}  # of a tokenizer: what decides its output
 EVENT_FIELDS = (
     *("channel", "kind", "start_sample", "end_sample", "whole_end_sample", "answers", "cut_by"),
+    *("pauses.list.element.start_sample", "pauses.list.element.end_sample"),
     *(f"quality.{name}" for name in FIGURES),
 )
 

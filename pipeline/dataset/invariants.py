@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio.activity import clean_segments
-from ..dialogue import CHANNELS, CodedTrack, Codes, Event, Uncut
+from ..dialogue import BYSTANDER, CHANNELS, CodedTrack, Codes, Event, Uncut
 from ..errors import DialogueRejected
 from ..layouts.layout import Layout
 from ..scenarios.scenario import Grid, Scenario
@@ -144,11 +144,29 @@ class Checker:
                 part = "the beginning of its text" if event.is_cut else "its text"
                 yield f"event {index}: spoken_text is not {part}"
             voice = self.recipe.speech.assistant_voice if speaker == "assistant" else user_voice
-            if fields["voice"] != voice:
+            if event.kind == BYSTANDER:
+                if fields["voice"] in (user_voice, self.recipe.speech.assistant_voice):
+                    yield f"event {index} is a bystander's, and has the voice of the user or the assistant"
+            elif fields["voice"] != voice:
                 yield f"event {index} has the voice {reprlib.repr(fields['voice'])}, expected {reprlib.repr(voice)}"
+            yield from self._check_hesitations(index, event)
             yield from self._check_words(f"event {index}", event, spoken, fields["words"])
         if max(event.end_sample for event in events) + grid.samples(timing.tail_s) > end:
             yield "the last event leaves less silence than tail_s"
+
+    def _check_hesitations(self, index: int, event: Event) -> Iterator[str]:
+        """Pauses must lie within their event, in order, and between two of its words."""
+        at = event.start_sample
+        for pause in event.pauses:
+            if not at < pause.start_sample < pause.end_sample < event.end_sample:
+                yield f"event {index} has a pause at [{pause.start_sample}, {pause.end_sample})"
+                return
+            at = pause.end_sample
+            if any(
+                word.start_sample < pause.end_sample and pause.start_sample < word.end_sample
+                for word in event.words or ()
+            ):
+                yield f"event {index} has a pause at [{pause.start_sample}, {pause.end_sample}), within a word"
 
     def _check_words(
         self, name: str, event: Event, spoken: str, rows: Sequence[Mapping[str, Any]] | None
@@ -249,6 +267,8 @@ class Checker:
                 silent[event.start_sample : event.end_sample] = False
                 if not samples[event.start_sample : event.end_sample].any():
                     yield f"the {role}'s event at sample {event.start_sample} is silent"
+                for pause in event.pauses:
+                    silent[pause.start_sample : pause.end_sample] = True
         if samples[silent].any() and not (role == "user" and self.recipe.acoustics):
             yield f"the {role}'s channel is not silent between events"
 

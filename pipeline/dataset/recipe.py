@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ..acoustics.effects import AcousticsSection
+from ..events.section import Events
 from ..layouts.layouts import DEFAULT, AnyLayoutSection
 from ..recipe.sections import Name, Section, Seed, Share
 from ..rewriting.section import Rewriting
@@ -34,6 +35,7 @@ class Recipe(Section):
     sources: Annotated[list[Source], Field(min_length=1, max_length=1000)]
     rewriting: Rewriting = Rewriting()
     speech: Speech
+    events: Events | None = None  # None: a dialogue has its turns alone
     timing: TimingSection
     acoustics: AcousticsSection = Field(default_factory=list)
     tokens: Tokens = Tokens()

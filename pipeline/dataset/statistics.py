@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialogue import CHANNELS, Event
+from ..dialogue import (
+    BACKCHANNEL,
+    BYSTANDER,
+    CHANNELS,
+    FOLLOW_UP,
+    NEGATION,
+    REPETITION,
+    SIDE_TALK,
+    SILENCE_REQUEST,
+    TOPIC_SWITCH,
+    Event,
+)
 from ..layouts.layout import Layout
 from ..measures.conversation import Conversation, conversation
 from ..scenarios.scenarios import SCENARIOS
@@ -31,12 +42,24 @@ class Quantity:
         return np.linspace(self.low, self.high, self.bins + 1)
 
 
+EVENTS = {
+    FOLLOW_UP: "Interruptions with a follow-up",
+    NEGATION: "Interruptions with a negation",
+    REPETITION: "Interruptions that ask for a repetition",
+    TOPIC_SWITCH: "Interruptions that switch the topic",
+    SILENCE_REQUEST: "Interruptions that ask for silence",
+    BACKCHANNEL: "Backchannels of the user",
+    "assistant_backchannel": "Backchannels of the assistant",
+    BYSTANDER: "Bystanders",
+    SIDE_TALK: "Side talk of the user",
+}
 TRANSFER_OFFSET = "transfer_offset_s"
 QUANTITIES: dict[str, Quantity] = {
     "reply_delay_s": Quantity("Reply delay: user's end to assistant's start", "s", 0, 6, 120),
     "next_turn_gap_s": Quantity("Gap: assistant's end to the user's next turn", "s", 0, 6, 120),
     "silence_s": Quantity("Silence between pieces", "s", 0, 12, 120),
     "reaction_delay_s": Quantity("Reaction delay: barge-in to assistant's stop", "s", 0, 6, 120),
+    "hesitation_s": Quantity("Pause within a turn of the user's", "s", 0, 6, 120),
     "user_turn_s": Quantity("User turn", "s", 0, 30, 150),
     "assistant_turn_s": Quantity("Assistant turn, as it is heard", "s", 0, 60, 300),
     "dialogue_s": Quantity("Length of a dialogue", "s", 0, 240, 240),
@@ -44,6 +67,7 @@ QUANTITIES: dict[str, Quantity] = {
     "assistant_speech_share": Quantity("Share of time the assistant speaks", "", 0, 1, 50),
     "overlap_share": Quantity("Share of time both speak", "", 0, 0.5, 50),
     "turns": Quantity("Turns per dialogue", "", 0, 40, 40),
+    **{kind: Quantity(f"{title} per dialogue", "", 0, 20, 20) for kind, title in EVENTS.items()},
     "text_tokens": Quantity("Text tokens per reply", "", 0, 400, 200),
     "columns": Quantity("Columns per row", "", 0, 4000, 80),
     "sequence_ids": Quantity("Ids per sequence", "", 0, 8000, 80),

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from ..recipe.sections import of_its_part
 from .free_input import FreeInput
 from .interruption import Interruption
+from .natural import Natural
 from .pieces import Pieces
 from .scenario import Scenario
 from .section import Timing
@@ -19,6 +20,7 @@ SCENARIOS: dict[str, type[Scenario]] = {
     FreeInput.name: FreeInput,
     SemiDuplex.name: SemiDuplex,
     Pieces.name: Pieces,
+    Natural.name: Natural,
 }
 
 TimingSection = Annotated[

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+import numpy as np
+
 from ..audio.level import level
 from ..audio.trim import speech_span, words_within
-from ..dialogue import Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform, Word
+from ..dialogue import BYSTANDER, Dialogue, Rejection, SpokenDialogue, Turn, Utterance, Waveform, Word
 from ..errors import DialogueRejected
 from ..randomness import generator
 from ..recipe.file import Location, Problem
@@ -100,48 +102,73 @@ def speak_all(
     """
     casts = [_cast(engine, dialogue, spec, seed) for dialogue in dialogues]
     keys = dict.fromkeys(
-        (number, turn, _voice(dialogue.turns[turn], spec, user))
-        for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
-        for user in users
+        (number, turn, cast.voice(dialogue.turns[turn]))
+        for number, (dialogue, of_dialogue) in enumerate(zip(dialogues, casts, strict=True))
+        for cast in of_dialogue
         for turn in range(len(dialogue.turns))
     )
     spoken = _speak(_Speaker(engine, spec, gate), dialogues, list(keys), seed)
     return [
-        list(_renditions(engine, number, dialogue, users, spec, spoken))
-        for number, (dialogue, users) in enumerate(zip(dialogues, casts, strict=True))
+        list(_renditions(engine, number, dialogue, of_dialogue, spec, spoken))
+        for number, (dialogue, of_dialogue) in enumerate(zip(dialogues, casts, strict=True))
     ]
 
 
-def _cast(engine: SpeechEngine, dialogue: Dialogue, spec: Speech, seed: int) -> list[str]:
-    """The user voices of a dialogue's renditions; fewer than renditions if the language has too few."""
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """The voices of a rendition."""
+
+    assistant: str
+    user: str
+    bystander: str  # another user's; the user's own, if there is no other
+
+    def voice(self, turn: Turn) -> str:
+        if turn.role == "assistant":
+            return self.assistant
+        return self.bystander if turn.kind == BYSTANDER else self.user
+
+
+def _cast(engine: SpeechEngine, dialogue: Dialogue, spec: Speech, seed: int) -> list[_Cast]:
+    """The voices of a dialogue's renditions; fewer than renditions if the language has too few."""
     names = generator(seed, dialogue.id, "user_voice").permutation(user_voices(engine, spec, dialogue.language))
-    return [str(voice) for voice in names[: spec.renditions]]
-
-
-def _voice(turn: Turn, spec: Speech, user_voice: str) -> str:
-    return spec.assistant_voice if turn.role == "assistant" else user_voice
+    others = np.roll(names, -1)
+    casts = zip(names[: spec.renditions], others[: spec.renditions], strict=True)
+    return [_Cast(spec.assistant_voice, str(user), str(bystander)) for user, bystander in casts]
 
 
 def _renditions(
-    engine: SpeechEngine, number: int, dialogue: Dialogue, users: list[str], spec: Speech, spoken: dict[Key, Spoken]
+    engine: SpeechEngine, number: int, dialogue: Dialogue, casts: list[_Cast], spec: Speech, spoken: dict[Key, Spoken]
 ) -> Iterator[SpokenDialogue | Rejection]:
-    for rendition, user_voice in enumerate(users):
+    for rendition, cast in enumerate(casts):
         name = rendition_id(dialogue.id, rendition)
-        keys = [(number, index, _voice(turn, spec, user_voice)) for index, turn in enumerate(dialogue.turns)]
+        if cast.user == cast.bystander and any(turn.kind == BYSTANDER for turn in dialogue.turns):
+            detail = f"{cast.user} is the only user voice of {engine.name} in {dialogue.language!r}"
+            yield Rejection(name, "speech", "no_voice_for_bystander", detail)
+            continue
+        keys = [(number, index, cast.voice(turn)) for index, turn in enumerate(dialogue.turns)]
         failed = next((result for key in keys if isinstance(result := spoken[key], DialogueRejected)), None)
         if failed:
             yield Rejection(name, "speech", failed.reason, failed.detail)
             continue
-        utterances = tuple(
-            Utterance(turn.role, turn.text, key[2], one.waveform, engine.sample_rate, one.words, one.quality)
-            for turn, key in zip(dialogue.turns, keys, strict=True)
-            if not isinstance(one := spoken[key], DialogueRejected)
+        yield SpokenDialogue(
+            name,
+            dialogue.source,
+            dialogue.language,
+            tuple(
+                _utterance(turn, key[2], one, engine.sample_rate)
+                for turn, key in zip(dialogue.turns, keys, strict=True)
+                if not isinstance(one := spoken[key], DialogueRejected)
+            ),
         )
-        yield SpokenDialogue(name, dialogue.source, dialogue.language, utterances)
     # `check` knows the languages of the recipe; a dialogue may have another.
-    for rendition in range(len(users), spec.renditions):
-        detail = f"{len(users)} voices of {engine.name} can be this user's in {dialogue.language!r}"
+    for rendition in range(len(casts), spec.renditions):
+        detail = f"{len(casts)} voices of {engine.name} can be this user's in {dialogue.language!r}"
         yield Rejection(rendition_id(dialogue.id, rendition), "speech", "language_not_spoken", detail)
+
+
+def _utterance(turn: Turn, voice: str, speech: FinishedSpeech, sample_rate: int) -> Utterance:
+    waveform, words, quality = speech.waveform, speech.words, speech.quality
+    return Utterance(turn.role, turn.text, voice, waveform, sample_rate, words, quality, turn.kind, turn.at_word)
 
 
 @dataclass(frozen=True, slots=True)

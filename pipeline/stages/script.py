@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..dialogue import Rejection
+from ..events.section import Events
+from ..events.writing import EventWriter
 from ..making.stage import Account, Row
 from ..recipe.sections import shape_of
 from ..rewriting.rewriters import REWRITERS, Rewriter
@@ -21,8 +23,9 @@ class ScriptStage:
     num_gpus = 0.0
     cost = 0.01
 
-    def __init__(self, rewriting: Rewriting) -> None:
+    def __init__(self, rewriting: Rewriting, events: Events | None = None, seed: int = 0) -> None:
         self.rewriting = rewriting
+        self.writer = EventWriter(events, seed) if events else None
         self.rewriter: Rewriter = REWRITERS[rewriting.engine](rewriting)
 
     @property
@@ -31,7 +34,8 @@ class ScriptStage:
 
     def shaped_by(self) -> dict[str, Any]:
         """A rewriter's own section is in its fingerprint, as far as it changes the text."""
-        return {"rewriting": shape_of(self.rewriting), "rewriter": dict(self.rewriter.fingerprint())}
+        shape = {"rewriting": shape_of(self.rewriting), "rewriter": dict(self.rewriter.fingerprint())}
+        return shape | (self.writer.shaped_by() if self.writer else {})
 
     def load(self, scratch: Path) -> None:
         self.rewriter.load(scratch)
@@ -48,5 +52,5 @@ class ScriptStage:
                 account.rejections.append(result)
                 continue
             account.note(*result.notes)
-            scripts.append(text_row(result.dialogue))
+            scripts.append(text_row(self.writer.write(result.dialogue) if self.writer else result.dialogue))
         return scripts

@@ -22,6 +22,7 @@ from ..dialogue import Event, Pause, SpokenDialogue, Timeline, Track, Uncut, Utt
 from ..making.stage import Account, Row
 from ..randomness import generator
 from ..recipe.sections import shape_of
+from ..scenarios.placing import hesitant_words
 from ..scenarios.scenario import Clock, Spoken
 from ..scenarios.scenarios import make_scenario
 from ..tokens.protocols import SpeechTokenizer, TextTokenizer
@@ -279,15 +280,8 @@ def hesitating_in(dialogue: SpokenDialogue, events: Sequence[Event]) -> SpokenDi
 
 def _with_pauses(utterance: Utterance, pauses: Sequence[Pause]) -> Utterance:
     """pauses: in samples of the result, each between two of its words."""
-    words = list(utterance.words or ())
-    for pause in pauses:
-        words = [word if word.end_sample <= pause.start_sample else _later(word, pause.num_samples) for word in words]
     waveform = hesitating(utterance.waveform, pauses, utterance.sample_rate)
-    return replace(utterance, waveform=waveform, words=utterance.words and tuple(words))
-
-
-def _later(word: Word, samples: int) -> Word:
-    return Word(word.text, word.start_sample + samples, word.end_sample + samples)
+    return replace(utterance, waveform=waveform, words=hesitant_words(utterance.words, pauses))
 
 
 def placed(words: Sequence[Word], spoken_text: str, event: Event) -> list[Word]:

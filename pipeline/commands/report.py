@@ -12,7 +12,7 @@ from ..dataset.reader import LARGEST_TOKENIZER_BYTES, Dataset
 from ..dataset.rows import read_events
 from ..dataset.schema import SIDES
 from ..dataset.statistics import Statistics
-from ..dialogue import CHANNELS, Role
+from ..dialogue import CHANNELS, TURN, Role
 from ..errors import UserError
 from ..escapes import one_line
 from ..pairs.kind import PREFERENCES
@@ -173,7 +173,12 @@ def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     for event in row["events"]:
         span = f"{event['start_sample'] / rate:7.2f} – {event['end_sample'] / rate:6.2f} s"
         cut = f"  — cut, heard: {event['spoken_text']}" if event["cut_by"] is not None else ""
-        yield f"{event['channel']:>9}  {span}  {event['voice']}: {event['text']}{cut}"
+        kind = "" if event["kind"] == TURN else f" [{event['kind'].replace('_', ' ')}]"
+        pauses = "".join(
+            f"  — pause {pause['start_sample'] / rate:.2f} – {pause['end_sample'] / rate:.2f} s"
+            for pause in event["pauses"]
+        )
+        yield f"{event['channel']:>9}  {span}  {event['voice']}{kind}: {event['text']}{pauses}{cut}"
     yield from _acoustics_lines(row["acoustics"] or ())
     yield ""
     yield from dataset.layout.show(_sides(dataset, row)[""], _names(dataset), read_events(row["events"]), rate)

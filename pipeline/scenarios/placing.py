@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import numpy as np
+
 from ..dialogue import BACKCHANNEL, SILENCE_REQUEST, STOPPING, TURN, Event, Pause, Role, Timeline, Word
 from ..recipe.sections import Range, Seconds, Share
 from .barge_in import SILENCE_AFTER_STOP_S
@@ -42,10 +44,12 @@ class Placing:
     spoken: Sequence[Spoken]
     asides: Mapping[int, Sequence[int]]  # of each turn, by utterance
     speakers_ms: float = field(init=False)
+    beside: Clock = field(init=False)  # draws for asides, so that turns lie as they would without them
     events: dict[int, Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.speakers_ms = self.timing.profile.offset.draw_speakers_ms(self.clock.rng)
+        self.beside = replace(self.clock, rng=np.random.default_rng(self.clock.rng.integers(2**63)))
 
     def run(self, floor: Sequence[int]) -> Timeline:
         """floor: the utterances that are no asides, in order; the first is the user's."""
@@ -129,7 +133,7 @@ class Placing:
             before_answer = turn.num_samples + clock.samples(timing.reply_delay_s)
             longest = min(longest, before_answer - clock.samples(SILENCE_AFTER_STOP_S))
         low, high = clock.samples(timing.heard_before_barge_in_s), reply.num_samples - shortest - 1
-        at = self._place(reply.words, low, high, turn.at_word)
+        at = _place(clock, reply.words, low, high, turn.at_word)
         if at is None or longest < shortest:
             return None
         return Cut(at, clock.draw_between(shortest, min(longest, reply.num_samples - at - 1)))
@@ -140,7 +144,7 @@ class Placing:
             index
             for index in asides
             if self.spoken[index].kind != BACKCHANNEL
-            and self.clock.rng.random() < self.timing.after_reply_share
+            and self.beside.rng.random() < self.timing.after_reply_share
             and not reply.is_cut
         ]
         return [index for index in asides if index not in after], after
@@ -150,15 +154,15 @@ class Placing:
 
         words: in samples from the start of the turn. latest: the sample at which they must be over.
         """
-        beside, apart = self.clock.samples(BESIDE_S), self.clock.samples(APART_S)
-        high = min(latest, turn.end_sample - beside) - turn.start_sample
+        margin, apart = self.clock.samples(BESIDE_S), self.clock.samples(APART_S)
+        high = min(latest, turn.end_sample - margin) - turn.start_sample
         end = 0
         for number, index in enumerate(asides):
             one = self.spoken[index]
-            low = max(beside, self._free(one.channel) - turn.start_sample)
+            low = max(margin, self._free(one.channel) - turn.start_sample)
             later = sum(self.spoken[other].num_samples + apart for other in asides[number + 1 :])
             room = high - later if high - later - one.num_samples >= low else high
-            at = self._place(words, low, room - one.num_samples, one.at_word)
+            at = _place(self.beside, words, low, room - one.num_samples, one.at_word)
             if at is None:
                 continue
             self._put(index, turn.start_sample + at)
@@ -183,18 +187,6 @@ class Placing:
         end = start + one.num_samples
         self.events[index] = Event(index, one.channel, one.kind, start, end, end)
 
-    def _place(self, words: Sequence[Word] | None, low: int, high: int, at_word: int | None) -> int | None:
-        """A sample within [low, high]: the end of the word that is asked for, of a clause, of a word, or any.
-
-        None if there is no such sample.
-        """
-        if high < low:
-            return None
-        for places in _places(words or (), at_word):
-            if within := [place for place in places if low <= place <= high]:
-                return within[self.clock.draw_between(0, len(within) - 1)]
-        return self.clock.draw_between(low, high)
-
     def _timeline(self) -> Timeline:
         ordered = sorted(self.events.values(), key=lambda event: (event.start_sample, event.utterance))
         place: dict[int | None, int] = {event.utterance: index for index, event in enumerate(ordered)}
@@ -203,6 +195,19 @@ class Placing:
         )
         end = max(event.end_sample for event in events) + self.clock.samples(self.timing.tail_s)
         return Timeline(events, end)
+
+
+def _place(clock: Clock, words: Sequence[Word] | None, low: int, high: int, at_word: int | None) -> int | None:
+    """A sample within [low, high]: the end of the word that is asked for, of a clause, of a word, or any.
+
+    None if there is no such sample.
+    """
+    if high < low:
+        return None
+    for places in _places(words or (), at_word):
+        if within := [place for place in places if low <= place <= high]:
+            return within[clock.draw_between(0, len(within) - 1)]
+    return clock.draw_between(low, high)
 
 
 def _places(words: Sequence[Word], at_word: int | None) -> Iterator[list[int]]:

@@ -196,7 +196,7 @@ def _acoustics_lines(drawn: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     capped = ", less than was drawn: there was no room for more" if row["capped"] else ""
-    yield f"{row['dialogue_id']}  {row['scenario']}, event {row['event']}"
+    yield f"{row['dialogue_id']}  {row['scenario']}, event {row['event']}, {row['mistake'].replace('_', ' ')}"
     for side, columns in _sides(dataset, row).items():
         yield ""
         yield f"{side}: {row[f'{side}_delay_s']:.2f} s{capped if side == 'rejected' else ''}"

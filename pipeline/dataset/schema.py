@@ -85,11 +85,12 @@ PAIRS = pa.schema(
     [
         pa.field("dialogue_id", pa.string(), nullable=False),
         pa.field("scenario", pa.string(), nullable=False),
-        pa.field("event", pa.int32(), nullable=False),  # index of the reply that is late
-        # From the user's end to the reply's start; of a reply that is cut, from the barge-in to its stop.
+        pa.field("event", pa.int32(), nullable=False),  # index of the reply that is wrong on the rejected side
+        pa.field("mistake", pa.string(), nullable=False),  # one of pairs.pair.MISTAKES
+        # Of a start, from the user's end; of a stop, from the start of the barge-in or aside.
         pa.field("chosen_delay_s", pa.float64(), nullable=False),
         pa.field("rejected_delay_s", pa.float64(), nullable=False),
-        pa.field("capped", pa.bool_(), nullable=False),  # rejected_delay_s is shorter than drawn, for lack of room
+        pa.field("capped", pa.bool_(), nullable=False),  # there was no room for the rejected_delay_s that was drawn
     ]
 )
 """The columns of a preference pair that do not depend on the layout."""

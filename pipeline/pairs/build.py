@@ -23,7 +23,7 @@ from .recipe import PairsRecipe
 from .source import PARTITION_ROWS, SourceRows, write_partitions
 from .stage import PreferencesStage
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,21 @@ def _check_kind(dataset: Dataset) -> None:
 def _check(dataset: Dataset, recipe: PairsRecipe) -> None:
     _check_kind(dataset)
     made_of = dataset.manifest.made_of
-    lateness = SCENARIOS[made_of.timing.scenario].LATENESS
-    if not lateness:
+    scenario = SCENARIOS[made_of.timing.scenario]
+    if "late" in recipe.mistakes and not scenario.LATENESS:
         raise UserError(
-            f"{dataset.path} has the scenario {made_of.timing.scenario}, in which no reply can be late: no pairs can "
-            "be made of it. Name a data set of another scenario."
+            f"{dataset.path} has the scenario {scenario.name}, in which no reply can be late: no pairs can be made of "
+            "it. Name a data set of another scenario."
         )
-    if recipe.retokenize and "stops" in lateness:
+    if (early := [name for name in recipe.mistakes if name != "late"]) and not scenario.TAKES_EVENTS:
         raise UserError(
-            f"retokenize: true is for replies that start late, and in {dataset.path} they may stop late: how they go "
-            "on is stored as codes, not as audio. Leave retokenize out for this data set."
+            f"{dataset.path} has the scenario {scenario.name}, with neither asides nor pauses: remove "
+            f"{', '.join(early)} from `mistakes`, or name a data set of the scenario natural."
+        )
+    if recipe.retokenize and (early or "stops" in scenario.LATENESS):
+        raise UserError(
+            f"retokenize: true is for replies that start late, and in {dataset.path} they may stop late or early: how "
+            "they go on is stored as codes, not as audio. Leave retokenize out for this data set."
         )
     if recipe.retokenize and made_of.output.audio == "none":
         raise UserError(

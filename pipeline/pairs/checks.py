@@ -15,37 +15,18 @@ import numpy as np
 
 from ..dataset.recipe import Recipe
 from ..dataset.schema import SIDES
-from ..dialogue import Codes
-from ..layouts.layout import Layout, Written, WrittenReply
+from ..layouts.layout import Layout
 from ..scenarios.scenario import Grid, Late, Scenario
 from ..scenarios.scenarios import make_scenario
-from .lateness import LEAK_FRAMES
+from .early_checks import EarlyChecker
+from .edits import LEAK_FRAMES
+from .pair import FALSE_STOP, LATE_START, LATE_STOP, MISTAKES, TAKE_OVER
 from .recipe import PairsRecipe
+from .sides import Sides, among, later, whole_blocks
 
 Row = dict[str, Any]
 CAPPED = "capped"
 """The ledger's note for pairs whose delay is shorter than the drawn one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """What the two rows of a pair say, and which reply is late."""
-
-    chosen: Written
-    rejected: Written
-    number: int  # of the late reply among the replies, from 0
-    frames: int  # of each side
-    later: int  # samples between the delays of the two sides
-
-    @property
-    def replies(self) -> tuple[WrittenReply, WrittenReply]:
-        return self.chosen.replies[self.number], self.rejected.replies[self.number]
-
-    @property
-    def stops(self) -> bool:
-        """Whether the reply stops late, and does not start late."""
-        left, right = self.replies
-        return left.start_frames == right.start_frames
 
 
 @dataclass(frozen=True)
@@ -64,8 +45,7 @@ class PairChecker:
         return ([*islice(self.check(row), most)] for row in rows)
 
     def check(self, row: Row) -> Iterator[str]:
-        if row["scenario"] != self.made_of.timing.scenario:
-            expected = self.made_of.timing.scenario
+        if row["scenario"] != (expected := self.made_of.timing.scenario):
             yield f"scenario is {reprlib.repr(row['scenario'])}, expected that of the data set, {expected!r}"
             return
         rows = [{field.name: row[f"{side}_{field.name}"] for field in self.layout.COLUMNS} for side in SIDES]
@@ -88,14 +68,33 @@ class PairChecker:
         replies = zip(chosen.replies, rejected.replies, strict=False)
         number = next((number for number, (left, right) in enumerate(replies) if left != right), None)
         if number is None:
-            yield "no reply is late: the replies of the two sides are the same, or one side has none"
+            yield "no reply is wrong: the replies of the two sides are the same, or one side has none"
             return
-        later = self._samples(delays[1]) - self._samples(delays[0])
-        sides = Sides(chosen, rejected, number, lengths[0], later)
-        late = Late(row["event"], sides.stops, self._samples(delays[0]), None)
-        yield from self._scenario.check_late(late, number, Grid(self._rate, self._frame))
+        difference = self._samples(delays[1]) - self._samples(delays[0])
+        yield from self._check_mistake(row, Sides(chosen, rejected, number, lengths[0], difference, self.layout))
+
+    def _check_mistake(self, row: Row, sides: Sides) -> Iterator[str]:
+        mistake = row["mistake"]
+        if mistake not in self._mistakes or sides.stops != (mistake in (LATE_STOP, FALSE_STOP)):
+            yield f"the mistake is {reprlib.repr(mistake)}, and the sides differ in how a reply {sides.how}"
+            return
+        if mistake in (FALSE_STOP, TAKE_OVER):
+            yield from self._early.check(row, sides)
+            return
+        late = Late(row["event"], sides.stops, self._samples(row["chosen_delay_s"]), None)
+        yield from self._scenario.check_late(late, sides.number, Grid(self._rate, self._frame))
         yield from self._check_delays(row, sides)
         yield from (self._check_talking_on if sides.stops else self._check_late)(sides)
+
+    @cached_property
+    def _early(self) -> EarlyChecker:
+        return EarlyChecker(self.recipe, self.layout, self.made_of.layout.block_frames, self._rate)
+
+    @cached_property
+    def _mistakes(self) -> frozenset[str]:
+        """Those that the recipe allows."""
+        late = {LATE_START, LATE_STOP} if "late" in self.recipe.mistakes else set()
+        return frozenset(late | (set(MISTAKES) & set(self.recipe.mistakes)))
 
     def _check_delays(self, row: Row, sides: Sides) -> Iterator[str]:
         rejected = self._samples(row["rejected_delay_s"])
@@ -114,11 +113,11 @@ class PairChecker:
             yield "the text of the late reply differs"
         if not sides.number + 1 == len(sides.chosen.replies) == len(sides.rejected.replies):
             yield "the late reply is not the last one on both sides"
-        ends = {self._blocks(end + LEAK_FRAMES) for end in right.end_frames}
+        ends = {whole_blocks(end + LEAK_FRAMES, self.made_of.layout.block_frames) for end in right.end_frames}
         if sides.frames not in ends:
             yield f"the sides have {sides.frames} frames, and do not end with the late reply"
         frames = sides.later // self._frame
-        expected = _later(left.start_frames, frames), _later(left.end_frames, frames)
+        expected = later(left.start_frames, frames), later(left.end_frames, frames)
         if (right.start_frames, right.end_frames) != expected:
             yield f"the late reply does not start and end {frames} frames later"
             return
@@ -137,21 +136,11 @@ class PairChecker:
             yield "the assistant's audio before the late reply differs"
         if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
             yield f"the late reply's audio is not that of the chosen side, {frames} frames later"
-        silence = self._silence(sides.chosen)
-        if not _among(after[:, first : first + frames], silence):
+        silence = sides.silence
+        if not among(after[:, first : first + frames], silence):
             yield "the assistant is not silent before the late reply"
-        if not _among(after[:, end:], silence):
+        if not among(after[:, end:], silence):
             yield "the assistant is not silent after the late reply"
-
-    def _silence(self, side: Written) -> Codes:
-        """Codes of the assistant's frames outside its replies, [codebooks, frames]."""
-        codes = side.assistant_codes
-        silent = np.ones(codes.shape[1], np.bool_)
-        for reply in side.replies:
-            edges = (reply.start_frames[-1], reply.end_frames.start)
-            first, past = (frame - self.layout.first_assistant_frame for frame in edges)
-            silent[max(0, first) : max(0, past)] = False
-        return codes[:, silent]
 
     def _check_talking_on(self, sides: Sides) -> Iterator[str]:
         left, right = sides.replies
@@ -159,7 +148,7 @@ class PairChecker:
             yield "the late reply's text does not begin with that of the chosen side"
         if left.room > len(left.text_ids) and right.text_ids != left.text_ids:
             yield "the chosen side has the whole text of the reply, and the rejected side another text"
-        if not self._may_differ_by(left, right, sides.later):
+        if not sides.differ_as_told:
             yield f"the late reply does not stop {sides.later} samples later"
         first_shown = self.layout.first_assistant_frame
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
@@ -180,10 +169,10 @@ class PairChecker:
             yield f"after the late reply there are {len(right)} replies, and {len(left)} on the chosen side"
             return
         stop_frames = sides.replies[1].end_frames
-        after, silence = sides.rejected.assistant_codes, self._silence(sides.chosen)
+        after, silence = sides.rejected.assistant_codes, sides.silence
         first_shown = self.layout.first_assistant_frame
         if not right:
-            if not _among(after[:, max(0, stop_frames[-1] - first_shown) :], silence):
+            if not among(after[:, max(0, stop_frames[-1] - first_shown) :], silence):
                 yield "the assistant is not silent after the late stop"
             return
         frames = right[0].start_frames.start - left[0].start_frames.start
@@ -199,7 +188,7 @@ class PairChecker:
     def _check_answer_from(self, sides: Sides, start: int, frames: int) -> Iterator[str]:
         """What is wrong with the assistant's codes if the answer starts with frame `start` on the chosen side."""
         before, after = sides.chosen.assistant_codes, sides.rejected.assistant_codes
-        first_shown, silence = self.layout.first_assistant_frame, self._silence(sides.chosen)
+        first_shown, silence = self.layout.first_assistant_frame, sides.silence
         right = sides.rejected.replies[sides.number + 1]
         first = max(0, start - LEAK_FRAMES - first_shown)
         end = min(right.end_frames.start - first_shown, after.shape[1])
@@ -207,21 +196,10 @@ class PairChecker:
         first = first if frames else min(first, stop)  # if the answer does not move, nor does the silence before it
         if not np.array_equal(before[:, first : end - frames], after[:, first + frames : end]):
             yield f"the answer's audio is not that of the chosen side, {frames} frames later"
-        if not _among(after[:, stop : first + frames], silence):
+        if not among(after[:, stop : first + frames], silence):
             yield "the assistant is not silent between the late stop and its answer"
-        if not _among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):
+        if not among(after[:, max(0, right.end_frames[-1] - first_shown) :], silence):
             yield "the assistant is not silent after its answer"
-
-    def _may_differ_by(self, left: WrittenReply, right: WrittenReply, samples: int) -> bool:
-        """Whether the stops of two replies can differ by this; a row tells each only to within some frames."""
-        least = (right.end_frames.start - left.end_frames.stop) * self._frame
-        most = (right.end_frames.stop - left.end_frames.start) * self._frame
-        return least < samples < most
-
-    def _blocks(self, frames: int) -> int:
-        """How many frames a row has that holds so many of the track: whole blocks."""
-        block = self.made_of.layout.block_frames
-        return -(-frames // block) * block
 
     @cached_property
     def _scenario(self) -> Scenario:
@@ -237,12 +215,3 @@ class PairChecker:
 
     def _samples(self, seconds: float) -> int:
         return round(seconds * self._rate)
-
-
-def _later(frames: range, by: int) -> range:
-    return range(frames.start + by, frames.stop + by)
-
-
-def _among(codes: Codes, others: Codes) -> bool:
-    """Whether each frame of `codes` [codebooks, frames] is a frame of `others`, in all codebooks."""
-    return {*map(tuple, codes.T.tolist())} <= {*map(tuple, others.T.tolist())}

@@ -10,7 +10,7 @@ from ..dataset.audio import read_audio
 from ..dialogue import CHANNELS, CodedTrack
 from ..tokens.protocols import SpeechTokenizer
 from ..tokens.track import tokenize_all
-from .lateness import Pair
+from .pair import Pair
 
 
 def moved_audio(pair: Pair, track: CodedTrack, flac: bytes, sample_rate: int) -> NDArray[np.int16]:

@@ -16,6 +16,7 @@ WORDS = tuple(f"events.list.element.words.list.element.{name}" for name in ("tex
 READS = (
     *("dialogue_id", "scenario", "user_codes", "assistant_codes", "assistant_uncut_codes"),
     *(f"events.list.element.{name}" for name in EVENT_FIELDS),
+    *(f"events.list.element.pauses.list.element.{name}" for name in ("start_sample", "end_sample")),
 )
 GROUPS = pa.schema(
     [

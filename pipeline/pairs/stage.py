@@ -20,7 +20,8 @@ from ..scenarios.scenarios import make_scenario
 from ..tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZERS, SpeechTokenizer, TextTokenizer, installed
 from ..tokens.track import slices
 from .checks import CAPPED
-from .lateness import Pair, PairMaker
+from .maker import PairMaker
+from .pair import Pair
 from .recipe import PairsRecipe
 from .retokenize import moved_audio, retokenized
 
@@ -45,7 +46,7 @@ class PreferencesStage:
     """Rows of a data set to pairs."""
 
     name: ClassVar[str] = "preferences"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.5
     max_actors: ClassVar[int | None] = None
@@ -127,6 +128,7 @@ class PreferencesStage:
             "dialogue_id": row["dialogue_id"],
             "scenario": row["scenario"],
             "event": pair.event,
+            "mistake": pair.mistake,
             "chosen_delay_s": pair.chosen_delay_samples / rate,
             "rejected_delay_s": pair.rejected_delay_samples / rate,
             "capped": pair.capped,

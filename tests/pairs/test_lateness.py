@@ -18,7 +18,8 @@ from duplexgen.pipeline.layouts.layout import Layout
 from duplexgen.pipeline.layouts.layouts import LAYOUTS
 from duplexgen.pipeline.layouts.shared import SharedVocabulary
 from duplexgen.pipeline.pairs.checks import PairChecker
-from duplexgen.pipeline.pairs.lateness import Pair, PairMaker
+from duplexgen.pipeline.pairs.maker import PairMaker
+from duplexgen.pipeline.pairs.pair import Pair
 from duplexgen.pipeline.pairs.recipe import PairsRecipe
 from duplexgen.pipeline.scenarios.scenarios import make_scenario
 from duplexgen.pipeline.tokens.section import Tokens

@@ -194,10 +194,10 @@ def test_a_short_file_is_heard_as_a_whole_and_of_a_long_one_the_loudest_piece(tm
         folder = tmp_path / name
         folder.mkdir()
         soundfile.write(folder / "knock.wav", np.pad(knock, padding), 16000)
-        effect = bursts(folder, split=split_of_only(folder), longest_s=0.5, per_minute=60)
-        heard_, values = in_silence(effect, 10)
+        effect = bursts(folder, split=split_of_only(folder), longest_s=0.5, per_minute=20)
+        heard_, values = in_silence(effect, 120)
         spans = places(values)
-        whole = 0
+        whole: list[bool] = []
         for number in alone(spans):
             piece = heard_[spans[number]].astype(float)
             assert len(piece) == (4800 if name == "short" else 8000)
@@ -207,8 +207,8 @@ def test_a_short_file_is_heard_as_a_whole_and_of_a_long_one_the_loudest_piece(tm
             part = np.pad(file, 8000)[at : at + len(piece)]
             middle = slice(80, -80)  # without what is faded of a piece
             assert np.corrcoef(part[middle], piece[middle])[0, 1] > 0.9999
-            whole += int(np.count_nonzero(part) > 4000)
-        assert whole >= 2, "of eight pieces, the loudest has nearly all of the knock"
+            whole.append(np.count_nonzero(part) > 4000)
+        assert len(whole) > 10 and np.mean(whole) > 0.6, "of eight pieces, the loudest has nearly all of the knock"
         assert all(re.sub(r"\[\d+\]", "", key) != "limited_samples" for key in values)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from ..recipe.sections import of_its_part
+from .bursts import Bursts
 from .effect import Effect, EffectSection
 from .gain import Gain
 from .leak import Leak
@@ -14,6 +15,7 @@ from .room import Room
 from .telephone import Telephone
 
 EFFECTS: dict[str, type[Effect]] = {
+    Bursts.name: Bursts,
     Gain.name: Gain,
     Leak.name: Leak,
     Noise.name: Noise,

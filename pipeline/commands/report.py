@@ -189,9 +189,14 @@ def _acoustics_lines(drawn: Iterable[dict[str, Any]]) -> Iterator[str]:
     lines: dict[tuple[str, str], list[str]] = {}
     for one in drawn:
         quantity, bracket, number = one["quantity"].partition("[")
-        lines.setdefault((one["effect"], bracket + number), []).append(f"{quantity} {one['value']:.6g}")
+        lines.setdefault((one["effect"], bracket + number), []).append(f"{quantity} {_figure(one['value'])}")
     for (effect, number), values in lines.items():
         yield f"{effect:>9}  {number + ' ' if number else ''}{', '.join(values)}"
+
+
+def _figure(value: float) -> str:
+    """A whole number with all its digits: a sample of a long track has seven."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
 
 
 def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:

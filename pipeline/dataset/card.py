@@ -36,6 +36,8 @@ Its card says where they come from and under which licences."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 PLOT_COLUMNS = 2
 OFFSETS_PLOT = "plots/transfer_offsets.png"
+NUMBERED = """The number in a name such as `gain_db[2]` counts events; of `noise` it counts clips, of `bursts` bursts.
+`source[2]` counts the folders of the effect, then its embedded kinds."""
 
 
 def write(folder: Path, about: dict[str, Any], statistics: Statistics) -> list[str]:
@@ -139,7 +141,7 @@ def _acoustics(effects: list[dict[str, Any]], stages: dict[str, Any]) -> str:
     files = f" Of the files of noise, {sum(folder['files'] for folder in folders):,} could be used, {left_out:,} not."
     named = ({key: value for key, value in effect.items() if key != "folders"} for effect in effects)  # paths are local
     listed = "; ".join(code(json.dumps(effect, ensure_ascii=False)) for effect in named)
-    return f"The effects, in order: {listed}. A name such as `gain_db[2]` is of event 2.{files if folders else ''}"
+    return f"The effects, in order: {listed}. {NUMBERED}{files if folders else ''}"
 
 
 def _ledger(ledger: list[dict[str, Any]]) -> Markdown:

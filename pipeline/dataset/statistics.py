@@ -87,6 +87,7 @@ QUANTITIES: dict[str, Quantity] = {
 ACOUSTICS: dict[str, Quantity] = {
     "snr_db": Quantity("User's speech against noise", "dB", -40, 80, 120),
     "noise_level_db": Quantity("Level of a clip of noise", "dB", -100, 0, 100),
+    "burst_level_db": Quantity("Level of a burst of noise", "dB", -100, 0, 100),
     "gain_db": Quantity("Gain of an utterance of the user", "dB", -60, 60, 120),
     "utterance_level_db": Quantity("Level of an utterance after its gain", "dB", -60, 0, 60),
     "leak_gain": Quantity("Factor of the assistant's leak", "", 0, 1, 50),
@@ -98,6 +99,7 @@ ACOUSTICS: dict[str, Quantity] = {
 """What effects draw, and rows have in `acoustics`. Values of other names are in the rows alone."""
 FIGURES_OF_EFFECTS = {
     ("noise", "level_db"): "noise_level_db",
+    ("bursts", "level_db"): "burst_level_db",
     ("gain", "level_db"): "utterance_level_db",
     ("leak", "gain"): "leak_gain",
 }

@@ -1,6 +1,7 @@
 """Acoustics in whole data sets: the same bytes with any partitions, rows that verify, pairs, cards, what is shown."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import yaml
 from duplexgen.pipeline.audio import flac
 from duplexgen.pipeline.commands.build import build, prepare
 from duplexgen.pipeline.commands.doctor import examine
-from duplexgen.pipeline.commands.report import describe_dataset, describe_dialogue, describe_plan
+from duplexgen.pipeline.commands.report import _acoustics_lines, describe_dataset, describe_dialogue, describe_plan
 from duplexgen.pipeline.dataset.dialogues import Dialogues
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
@@ -23,6 +24,7 @@ from duplexgen.pipeline.pairs.build import build as build_pairs
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.training.metrics.stimuli import stimulus
 from duplexgen.training.sequences import SequenceFormat
+from tests.acoustics.test_effects import MEASURED
 from tests.corpus import recipe_dict, run_stages
 from tests.pairs.conftest import pairs_recipe
 
@@ -30,6 +32,7 @@ LOUD: list[dict[str, Any]] = [
     {"effect": "gain", "probability": 1.0, "gain_db": [-60, -50]},  # to -40 dB: as soft as the loudest noise
     {"effect": "leak", "probability": 1.0, "gain": [0.2, 0.2]},
     {"effect": "noise", "level_db": [-40, -40], "silence_probability": 0.0, "clip_s": [1, 3]},
+    {"effect": "bursts", "per_minute": 60, "level_db": [-30, -20]},
 ]
 Builder = Callable[..., Path]
 
@@ -59,7 +62,8 @@ def test_noise_as_loud_as_speech_still_verifies(built: Builder, scenario: str) -
     noisy, clean = built("noisy", scenario, acoustics=LOUD), built("clean", scenario)
     assert list(verify(noisy, lambda _: None)) == []
     rows = list(Dataset(noisy).rows())
-    assert rows == list(Dataset(built("other", scenario, acoustics=LOUD, partition_size=1)).rows())
+    others = Dataset(built("other", scenario, acoustics=LOUD, partition_size=1)).rows()
+    assert [row | MEASURED for row in rows] == [row | MEASURED for row in others]
     for row, other in zip(rows, Dataset(clean).rows(), strict=True):
         assert audio(row)[1].tobytes() == audio(other)[1].tobytes()
         assert (row["assistant_codes"], row["events"]) == (other["assistant_codes"], other["events"])
@@ -97,11 +101,15 @@ def test_people_are_told_of_it(built: Builder, corpus: Path, tmp_path: Path) -> 
     dataset = Dataset(built("noisy", acoustics=LOUD))
     shown = describe_dialogue(dataset, "0")
     assert "gain  [0] drawn_gain_db -5" in shown and "noise  snr_db " in shown and "leak  delay_samples " in shown
+    assert re.search(
+        r"bursts  \[0\] start_sample \d+, end_sample \d+, level_db -\d\d\.\d+, source \d, recording \d+\n", shown
+    )
     table = describe_dataset(dataset)
     card = (dataset.path / "README.md").read_text(encoding="utf-8")
     for title in (
         "User's speech against noise (dB)",
         "Level of a clip of noise (dB)",
+        "Level of a burst of noise (dB)",
         "Delay of the assistant's leak (s)",
     ):
         assert title in table and title in card
@@ -110,14 +118,21 @@ def test_people_are_told_of_it(built: Builder, corpus: Path, tmp_path: Path) -> 
     recipe = Recipe.model_validate(recipe_dict(corpus) | {"acoustics": LOUD})
     plan = describe_plan(prepare(recipe, Path("/"), tmp_path / "plan", 4, Display()))
     assert "noise        embedded: white, pink, hum, fan, clicks, babble" in plan
+    assert "bursts       embedded: door, knock, cough, keyboard, clap, clatter" in plan
 
 
-def test_a_build_without_usable_noise_does_no_work(corpus: Path, tmp_path: Path) -> None:
+def test_the_place_of_a_burst_is_shown_to_the_sample() -> None:
+    drawn = [{"effect": "bursts", "quantity": f"start_sample[{number}]", "value": 1234567.0} for number in range(2)]
+    assert [*_acoustics_lines(drawn)] == ["   bursts  [0] start_sample 1234567", "   bursts  [1] start_sample 1234567"]
+
+
+@pytest.mark.parametrize("name", ["noise", "bursts"])
+def test_a_build_without_usable_noise_does_no_work(corpus: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "noise").mkdir()
     soundfile.write(tmp_path / "noise" / "nothing.wav", np.zeros(16000), 16000)
-    effect = {"effect": "noise", "folders": [str(tmp_path / "noise")]}
+    effect = {"effect": name, "folders": [str(tmp_path / "noise")]}
     recipe = Recipe.model_validate(recipe_dict(corpus) | {"acoustics": [effect]})
-    with pytest.raises(UserError, match=r"no file there can be used as noise; left out: nothing\.wav is silent"):
+    with pytest.raises(UserError, match=rf"no file there can be used as {name}; left out: nothing\.wav is silent"):
         build(recipe, Path("/"), tmp_path / "out", tmp_path / "work", 4, Display())
     assert not (tmp_path / "out").exists() and not [*tmp_path.glob("work/tracks*")]
 
@@ -136,7 +151,10 @@ def test_a_question_is_asked_with_its_noise_until_the_end(built: Builder) -> Non
             assert min(levels) > 200 if effects else max(levels) == 0
 
 
-def test_doctor_says_what_is_missing(noise_folder: Callable[..., Path], corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["noise", "bursts"])
+def test_doctor_says_what_is_missing(
+    noise_folder: Callable[..., Path], corpus: Path, tmp_path: Path, name: str
+) -> None:
     def says(*effects: dict[str, Any]) -> dict[str, list[tuple[bool, str]]]:
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe_dict(corpus) | {"acoustics": [*effects]}))
@@ -146,16 +164,16 @@ def test_doctor_says_what_is_missing(noise_folder: Callable[..., Path], corpus: 
         return found
 
     (tmp_path / "empty").mkdir()
-    missing = says(*({"effect": "noise", "folders": [str(tmp_path / name)]} for name in ("empty", "nowhere")))
+    missing = says(*({"effect": name, "folders": [str(tmp_path / folder)]} for folder in ("empty", "nowhere")))
     assert [is_well for is_well, _ in missing["recipe"]] == [False, False]
     assert "acoustics[0].folders[0]: no sound in " in missing["recipe"][0][1]
     assert "acoustics[1].folders[0]: " in missing["recipe"][1][1] and "is no folder" in missing["recipe"][1][1]
     folder = noise_folder(8)
     (folder / "broken.flac").write_bytes(b"fLaC, and no more")
-    ((is_well, line),) = says({"effect": "noise", "folders": [str(folder)]})["noise"]
+    ((is_well, line),) = says({"effect": name, "folders": [str(folder)]})[name]
     assert is_well and "recordings of the split train; left out: broken.flac is damaged" in line
     only = tmp_path / "only"
     only.mkdir()
     (only / "broken.flac").write_bytes(b"fLaC, and no more")
-    ((is_well, line),) = says({"effect": "noise", "folders": [str(only)]})["noise"]
-    assert not is_well and "no file there can be used as noise" in line
+    ((is_well, line),) = says({"effect": name, "folders": [str(only)]})[name]
+    assert not is_well and f"no file there can be used as {name}" in line

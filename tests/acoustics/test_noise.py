@@ -15,8 +15,10 @@ import pytest
 import soundfile
 
 from duplexgen.pipeline.acoustics import babble, folder
-from duplexgen.pipeline.acoustics.noise import EMBEDDED, Noise, NoiseSection
+from duplexgen.pipeline.acoustics.effects import EFFECTS
+from duplexgen.pipeline.acoustics.noise import EMBEDDED, Noise
 from duplexgen.pipeline.acoustics.recordings import Recording, Split
+from duplexgen.pipeline.acoustics.sources import FromSources, SourcesSection
 from duplexgen.pipeline.acoustics.synthesized import KINDS
 from duplexgen.pipeline.dialogue import Timeline, Track
 from duplexgen.pipeline.errors import UserError
@@ -29,15 +31,29 @@ Folder = Callable[..., Path]
 SPLITS: tuple[Split, Split] = ("train", "held_out")
 
 
+NAMES = pytest.mark.parametrize("name", ["noise", "bursts"])  # effects that take sounds from folders
+
+
+def effect_of(name: str, *folders: Path, **keys: Any) -> FromSources:
+    section = EFFECTS[name].Spec.model_validate({"effect": name, "folders": [str(one) for one in folders]} | keys)
+    effect = EFFECTS[name](section)
+    assert isinstance(effect, FromSources)
+    return effect
+
+
 def noise(*folders: Path, **keys: Any) -> Noise:
-    return Noise(NoiseSection.model_validate({"effect": "noise", "folders": [str(one) for one in folders]} | keys))
+    effect = effect_of("noise", *folders, **keys)
+    assert isinstance(effect, Noise)
+    return effect
 
 
-def recordings(effect: Noise) -> list[Recording]:
-    return [recording for source in effect._sources for recording in source]
+def recordings(effect: FromSources) -> list[Recording]:
+    return [recording for source in effect.sources for recording in source]
 
 
-def in_silence(effect: Noise, seconds: float = 20, rate: int = 16000, seed: int = 0) -> tuple[Any, dict[str, float]]:
+def in_silence(
+    effect: FromSources, seconds: float = 20, rate: int = 16000, seed: int = 0
+) -> tuple[Any, dict[str, float]]:
     """The noise that a silent user has, int16 [samples], and what was drawn."""
     track = Track(np.zeros((2, round(seconds * rate)), np.int16), rate)
     heard, values = effect.apply(track, Timeline((), track.samples.shape[1]), np.random.default_rng(seed))
@@ -49,7 +65,7 @@ def test_folders_as_they_are_published(noise_folder: Folder, said: pa.Table) -> 
     """Any format, rate and number of channels, at any depth; and every file of the split is drawn some time."""
     effect = noise(noise_folder(20), clip_s=[0.1, 0.4], silence_probability=0)
     effect.load()
-    files = effect._files[0]
+    files = effect.files[0]
     assert [file.problem for file in files] == [None] * 20
     assert {file.rate for file in files} == {8000, 16000, 44100, 48000}
     for rate in (8000, 16000, 48000):
@@ -82,10 +98,15 @@ def _split_of_only(path: Path) -> Split:
     return recording.split
 
 
-def test_held_out_noise_is_in_no_training_set(noise_folder: Folder, tmp_path: Path) -> None:
+@NAMES
+def test_held_out_noise_is_in_no_training_set(noise_folder: Folder, tmp_path: Path, name: str) -> None:
     """Content decides: whatever a file is called, wherever it lies, and whatever lies beside it."""
     published = noise_folder(80)
-    by_split = {split: {one.file.sha256 for one in recordings(noise(published, split=split))} for split in SPLITS}  # type: ignore[attr-defined]
+
+    def sums(path: Path, split: Split) -> set[str]:
+        return {one.file.sha256 for one in recordings(effect_of(name, path, split=split))}  # type: ignore[attr-defined]
+
+    by_split = {split: sums(published, split) for split in SPLITS}
     assert not by_split["train"] & by_split["held_out"] and len(by_split["train"] | by_split["held_out"]) == 80
     assert 2 <= len(by_split["held_out"]) <= 20
     renamed = tmp_path / "renamed"
@@ -94,7 +115,7 @@ def test_held_out_noise_is_in_no_training_set(noise_folder: Folder, tmp_path: Pa
         if number % 5:
             shutil.copyfile(path, renamed / f"{number:03d}-again{path.suffix}")
     for split in SPLITS:
-        assert {one.file.sha256 for one in recordings(noise(renamed, split=split))} <= by_split[split]  # type: ignore[attr-defined]
+        assert sums(renamed, split) <= by_split[split]
 
 
 def test_a_long_file_is_several_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,13 +173,14 @@ def _damaged(folder_: Path) -> dict[str, str]:
     }
 
 
-def test_what_is_no_noise_is_left_out_and_said(noise_folder: Folder, tmp_path: Path) -> None:
+@NAMES
+def test_what_is_no_noise_is_left_out_and_said(noise_folder: Folder, tmp_path: Path, name: str) -> None:
     mixed = noise_folder(12)
     problems = _damaged(mixed)
-    effect = noise(mixed)
-    found = {file.name: file.problem for file in effect._files[0] if file.problem}
+    effect = effect_of(name, mixed)
+    found = {file.name: file.problem for file in effect.files[0] if file.problem}
     assert found.keys() == problems.keys()
-    assert [name for name, why in problems.items() if not re.search(why, found[name])] == []
+    assert [file for file, why in problems.items() if not re.search(why, found[file])] == []
     (line,) = effect.about()
     assert "left out: " in line and "and 10 more" in line
     (print_,) = effect.fingerprint()["folders"]
@@ -166,15 +188,16 @@ def test_what_is_no_noise_is_left_out_and_said(noise_folder: Folder, tmp_path: P
     only = tmp_path / "only"
     only.mkdir()
     _damaged(only)
-    with pytest.raises(UserError, match="no file there can be used as noise; left out: "):
-        noise(only).fingerprint()
+    with pytest.raises(UserError, match=f"no file there can be used as {name}; left out: "):
+        effect_of(name, only).fingerprint()
 
 
-def test_a_split_without_a_recording(noise_folder: Folder) -> None:
+@NAMES
+def test_a_split_without_a_recording(noise_folder: Folder, name: str) -> None:
     few = noise_folder(1)
     other: Split = "train" if _split_of_only(few) == "held_out" else "held_out"
     with pytest.raises(UserError, match=f"none of its recordings is in the split {other}.*expected more files"):
-        noise(few, split=other).fingerprint()
+        effect_of(name, few, split=other).fingerprint()
 
 
 def test_silence_within_a_recording_is_no_clip(tmp_path: Path) -> None:
@@ -189,8 +212,9 @@ def test_silence_within_a_recording_is_no_clip(tmp_path: Path) -> None:
     assert 0 < len(loud) < len(clips) and np.isfinite(heard).all()
 
 
-def test_a_file_that_changes_during_a_build_stops_it(noise_folder: Folder) -> None:
-    effect = noise(noise_folder(3), embedded=[])
+@NAMES
+def test_a_file_that_changes_during_a_build_stops_it(noise_folder: Folder, name: str) -> None:
+    effect = effect_of(name, noise_folder(3), embedded=[])
     effect.load()
     for path in noise_folder(3).rglob("noise-*"):
         path.write_bytes(path.read_bytes()[:-2])
@@ -217,18 +241,23 @@ def test_files_are_read_as_a_whole_once(noise_folder: Folder, monkeypatch: pytes
     assert recordings(worker) == recordings(effect) and heard == []
     changed = next(path.rglob("*.flac"))
     os.utime(changed, (1, 1))
-    noise(path)._files  # noqa: B018
+    noise(path).files  # noqa: B018
     assert len(heard) == 8, "without the cache"
 
 
-def test_what_is_in_a_folder_is_in_the_key_and_where_it_lies_is_not(noise_folder: Folder, tmp_path: Path) -> None:
+@NAMES
+def test_what_is_in_a_folder_is_in_the_key_and_where_it_lies_is_not(
+    noise_folder: Folder, tmp_path: Path, name: str
+) -> None:
+    kind = {"noise": "hum", "bursts": "door"}[name]
+
     def key(path: Path, **keys: Any) -> str:
-        return stage_key(stage(acoustics=[{"effect": "noise", "folders": [str(path)]} | keys]), [])
+        return stage_key(stage(acoustics=[{"effect": name, "folders": [str(path)]} | keys]), [])
 
     one = noise_folder(6, "one")
     other = tmp_path / "other"
     shutil.copytree(one, other)
-    assert key(one) == key(other) != key(one, level_db=[-60, -40]) != key(one, split="train", embedded=["hum"])
+    assert key(one) == key(other) != key(one, level_db=[-60, -40]) != key(one, split="train", embedded=[kind])
     next(other.rglob("*.flac")).unlink()
     assert key(one) != key(other)
 
@@ -283,16 +312,18 @@ def test_held_out_babble_is_that_of_held_out_voices() -> None:
 
 def test_recipes_that_ship_hold_the_right_noise_out() -> None:
     splits = {
-        name: {one.split for one in load(name)[0].acoustics if isinstance(one, NoiseSection)}
+        name: {one.split for one in load(name)[0].acoustics if isinstance(one, SourcesSection)}
         for name in (*HELD_OUT, *TRAINED_ON)
     }
     assert splits["held_out_noisy"] == {"held_out"} and splits["noisy"] == {"train"}
     assert all(found <= {"held_out" if name in HELD_OUT else "train"} for name, found in splits.items())
 
 
-def test_a_track_with_noise_of_a_folder(noise_folder: Folder, said: pa.Table) -> None:
+@NAMES
+def test_a_track_with_noise_of_a_folder(noise_folder: Folder, said: pa.Table, name: str) -> None:
     """Through the stage; a copy of the stage, as a worker has it, makes the same bytes."""
-    made = stage(acoustics=[{"effect": "noise", "folders": [str(noise_folder(10))]}], sample_rate=22050)
+    of_folder = {"effect": name, "folders": [str(noise_folder(10))]} | ({"per_minute": 60} if name == "bursts" else {})
+    made = stage(acoustics=[of_folder], sample_rate=22050)
     made.shaped_by()
     copy = pickle.loads(pickle.dumps(made))
     assert rows_of(made, said) == rows_of(copy, said)

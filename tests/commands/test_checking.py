@@ -218,6 +218,13 @@ layout:
                 ("noise, embedded: []", "embedded", "expected one of white, pink"),
                 ("noise, embedded: [rain]", "embedded[0]", "Input should be 'white'"),
                 ("noise, split: test", "split", "Input should be 'train' or 'held_out'"),
+                ("bursts, per_minute: -1", "per_minute", "Input should be greater than or equal to 0"),
+                ("bursts, longest_s: 0.01", "longest_s", "Input should be greater than or equal to 0.05"),
+                ("bursts, level_db: [-20, -40]", "level_db", "expected low <= high"),
+                ("bursts, folders: [nowhere]", "folders[0]", ""),
+                ("bursts, embedded: []", "embedded", "expected one of door, knock"),
+                ("bursts, embedded: [hum]", "embedded[0]", "Input should be 'door'"),
+                ("bursts, split: test", "split", "Input should be 'train' or 'held_out'"),
                 ("room, t60_s: [0.05, 0.3]", "t60_s.low", "Input should be greater than or equal to 0.15"),
                 ("telephone, rate: 8000", "rate", "is not a key"),
             )

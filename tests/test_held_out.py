@@ -15,7 +15,7 @@ from duplexgen.pipeline.scenarios.interruption import InterruptionTiming
 from duplexgen.pipeline.sources.reading import Read, joined, read
 from duplexgen.pipeline.speech.engines import ENGINES, user_voices
 
-HELD_OUT = ("held_out_turn_taking", "held_out_interruption", "held_out_noisy")
+HELD_OUT = ("held_out_turn_taking", "held_out_interruption", "held_out_turn_taking_noisy")
 TRAINED_ON = sorted(name for name in {*shipped()} - {*HELD_OUT} if "/" not in name)  # those below need models
 COMMON = {"should", "people", "really"}  # long words that say nothing of the topic
 TRAINING = ("train_turn_taking", "train_interruption")

@@ -315,7 +315,7 @@ def test_recipes_that_ship_hold_the_right_noise_out() -> None:
         name: {one.split for one in load(name)[0].acoustics if isinstance(one, SourcesSection)}
         for name in (*HELD_OUT, *TRAINED_ON)
     }
-    assert splits["held_out_noisy"] == {"held_out"} and splits["noisy"] == {"train"}
+    assert splits["held_out_turn_taking_noisy"] == {"held_out"} and splits["noisy"] == {"train"}
     assert all(found <= {"held_out" if name in HELD_OUT else "train"} for name, found in splits.items())
 
 

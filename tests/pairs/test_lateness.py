@@ -163,6 +163,7 @@ def complaints(pair: Pair, layout: Layout, scenario: str, **changes: Any) -> lis
     row = rows(pair, layout) | {
         "scenario": scenario,
         "event": pair.event,
+        "mistake": pair.mistake,
         "chosen_delay_s": pair.chosen_delay_samples / RATE,
         "rejected_delay_s": pair.rejected_delay_samples / RATE,
         "capped": pair.capped,

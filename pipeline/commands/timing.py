@@ -20,6 +20,7 @@ from ..escapes import visible
 from ..measures.conversation import Conversation, conversation
 from ..measures.rttm import Speakers, read_rttm
 from ..measures.timing_fit import Estimate, Fit, fit
+from ..scenarios.natural import Natural
 from ..scenarios.profile import HIGH_MS, LOW_MS, Profile
 from ..show.progress import Display
 from ..storage.atomic import atomic_path, check_free
@@ -167,7 +168,8 @@ def profile_text(fitted: Fit, dialogues: int, minutes: float) -> str:
         f"# {fitted.transfers:,} floor transfers and {fitted.pauses:,} pauses. After ±: the standard error.\n"
         f"# {fitted.lapses:,} transfers after silences of over {HIGH_MS / 1000:g} s are left out.\n"
     )
-    return f"{about}timing:\n  offset:\n{_yaml(offset)}  pause:\n{_yaml(pause)}"
+    sections = "".join(f"    {name}:\n{_yaml(numbers)}" for name, numbers in (("offset", offset), ("pause", pause)))
+    return f"{about}timing:\n  scenario: {Natural.name}\n  profile:\n{sections}"
 
 
 def _values(numbers: Mapping[str, Estimate | float]) -> dict[str, float]:
@@ -175,7 +177,7 @@ def _values(numbers: Mapping[str, Estimate | float]) -> dict[str, float]:
 
 
 def _yaml(numbers: Mapping[str, Estimate | float]) -> str:
-    return "".join(f"    {name}: {_number(name, one)}\n" for name, one in numbers.items())
+    return "".join(f"      {name}: {_number(name, one)}\n" for name, one in numbers.items())
 
 
 def _number(name: str, one: Estimate | float) -> str:

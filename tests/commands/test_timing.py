@@ -13,6 +13,7 @@ from duplexgen.pipeline.commands.timing import figures, fit_timing
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.measures.conversation import conversation
 from duplexgen.pipeline.measures.timing_fit import Estimate, fit
+from duplexgen.pipeline.scenarios.natural import NaturalTiming
 from duplexgen.pipeline.scenarios.profile import HIGH_MS, LOW_MS, Profile
 from duplexgen.pipeline.show.progress import Display
 from tests.measures.talking import rttm, talk
@@ -47,7 +48,8 @@ def test_a_profile_is_what_was_fitted(corpus: Path, tmp_path: Path) -> None:
     assert found.fit.transfers == expected.transfers == 5 * 29
     assert found.fit.mean_ms.value == pytest.approx(expected.mean_ms.value, rel=1e-2)
     timing = yaml.safe_load(text)["timing"]
-    profile = Profile.model_validate(timing)
+    profile = Profile.model_validate(timing["profile"])
+    assert NaturalTiming.model_validate(timing).profile == profile
     assert profile.offset.mean_ms == pytest.approx(found.fit.mean_ms.value, abs=0.06)
     assert profile.pause.sigma == pytest.approx(found.fit.pause_sigma.value, abs=6e-4)
     assert text.startswith("# Timing of 5 dialogues, ") and "145 floor transfers" in text

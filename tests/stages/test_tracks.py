@@ -86,6 +86,12 @@ def test_speech_is_measured_on_the_audio_of_the_first_dialogue(said: pa.Table, s
     assert starts == sorted(starts) and {of["channel"] for of in first["speech_activity"]} == {"user", "assistant"}
 
 
+def test_speech_is_measured_in_one_track_of_so_many(said: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duplexgen.pipeline.stages.tracks.MEASURED_ONE_IN", 3)
+    rows = rows_of(TracksStage(recipe(timing={"scenario": "turn_taking", "takes": 4})), said)
+    assert [number for number, row in enumerate(rows) if row["speech_activity"] is not None] == [0, 3, 6]
+
+
 def test_speech_is_measured_in_the_first_dialogue_that_becomes_a_track(said: pa.Table) -> None:
     """And without audio in the row, before effects: it is the same."""
     alone = rows_of(stage("turn_taking"), said)[0]["speech_activity"]

@@ -37,6 +37,12 @@ longer blocks, the model often has to decide on a reply while the user still spe
 of 0.32 s, it has always heard the end."""
 
 
+HEADS: tuple[str, ...] = (
+    *("N", "M", "block s", "reply delay s", "TT SR@3s %", "Overlap s", "ISR@2s %"),
+    *("text overflow %", "early %", "ids per s"),
+)
+
+
 @dataclass(frozen=True)
 class Block:
     """Speech tokens per channel (N) and text tokens (M) of a block."""
@@ -136,9 +142,7 @@ def median_delay_s(items: Sequence[dict[str, Any]]) -> float | None:
 
 
 def print_table(bench: Bench, blocks: Sequence[Block], figures: dict[str, dict[str, Any]]) -> None:
-    heads = ("N", "M", "block s", "reply delay s", "TT SR@3s %", "Overlap s", "ISR@2s %")
-    heads += ("text overflow %", "early %", "ids per s")
-    rows = [heads, *(_cells(bench, block, figures[block.name]) for block in blocks)]
+    rows = [HEADS, *(_cells(bench, block, figures[block.name]) for block in blocks)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print()
     for row in rows:

@@ -8,7 +8,6 @@ paper). Beside them stands BayLing-Duplex's layout, trained on the same spoken d
 continues: each step is a command of `duplexgen`, which does nothing twice.
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from benchmarks.paper_tables import MEASURED_ON, TRAINED_ON, WEIGHTS, Bench, Row, with_interval
+from benchmarks.bench import MEASURED_ON, TRAINED_ON, Bench, parser, with_interval
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.data import TrainingData
@@ -28,6 +26,7 @@ from duplexgen.training.objectives.sft import SFT
 from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
 ROWS_AT_ONCE = 8
+BAYLING = "sft"  # the folder of BayLing-Duplex's layout, trained as paper_tables does
 FIGURES = (
     ("TT SR@3s, %", "tt_sr_3s", 100),
     ("reply delay, s", "reply_delay_s", 1),
@@ -85,53 +84,34 @@ STAGES = (POST, FIRST, LAST, WITHOUT)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/flm_stages"))
-    parser.add_argument("--seed", type=int, default=1, help="seed training and sampling with this")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, "out/flm_stages").parse_args()
     start = time.monotonic()
-    bench = Bench(arguments.out.resolve(), arguments.seed)
-    bench.out.mkdir(parents=True, exist_ok=True)
+    bench = Bench.of(arguments, "flm_stages")
     for name in (*TRAINED_ON, *MEASURED_ON, *(name for stage in STAGES[:3] for name in stage.data)):
-        bench.run("build", name, "--out", str(bench.out / name), "--work", str(bench.out / ".work"))
+        bench.build(name)
     for name in HELD_OUT:
-        build_held_out(bench, name)
+        bench.build(name, held_out(name))
     for stage in STAGES:
         train(bench, stage)
-    bench.train("sft", WEIGHTS[-1], bench.sft_recipe(WEIGHTS[-1]))
-    bench.evaluation_recipe.write_text(f"extends: timing\nname: flm_stages\nseed: {bench.seed}\n")
+    bench.train("sft", bench.sft_recipe(BAYLING, TRAINED_ON))
     print_losses(bench)
     print_timing(bench)
     print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 
 
-def build_held_out(bench: Bench, name: str) -> None:
+def held_out(name: str) -> dict[str, Any]:
+    """The recipe of a data set of held-out dialogues."""
     base, timing, format_ = HELD_OUT[name]
-    recipe = {
-        "extends": base,
-        "name": name,
-        "timing": timing,
-        "layout": {"name": "flm", "format": format_},
-        "output": {"audio": "none"},
-    }
-    path = bench.out / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
-    bench.run("build", str(path), "--out", str(bench.out / name), "--work", str(bench.out / ".work"))
+    layout = {"name": "flm", "format": format_}
+    return {"extends": base, "timing": timing, "layout": layout, "output": {"audio": "none"}}
 
 
 def train(bench: Bench, stage: Stage) -> None:
-    shipped, _ = load(stage.recipe, SFTRecipe, TRAINING_RECIPES)
-    changes: dict[str, Any] = {
-        "name": stage.folder,
-        "seed": bench.seed,
-        "data": [str(bench.out / name) for name in stage.data],
-    }
+    recipe = bench.sft_recipe(stage.folder, stage.data, stage.recipe)
     if stage.after is not None:
-        changes["model"] = shipped.model.model_copy(update={"pretrained": str(bench.out / stage.after)})
-    recipe = shipped.model_copy(update=changes)
-    path = bench.out / f"{stage.folder}.yaml"
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False))
-    bench.run("train", "sft", str(path), "--out", str(bench.out / stage.folder))
+        model = recipe.model.model_copy(update={"pretrained": str(bench.out / stage.after)})
+        recipe = recipe.model_copy(update={"model": model})
+    bench.train("sft", recipe)
 
 
 @torch.no_grad()
@@ -168,7 +148,7 @@ def print_losses(bench: Bench) -> None:
 def print_timing(bench: Bench) -> None:
     print("\nTiming on held-out dialogues (95 % intervals)")
     for title, folder in named_models():
-        figures = bench.evaluate(Row(title, folder, {}, ("–", "–", "–")))
+        figures = bench.evaluate(folder)
         print(title)
         for what, name, scale in FIGURES:
             print(f"  {what:30} {with_interval(figures[name], scale)}")
@@ -177,7 +157,7 @@ def print_timing(bench: Bench) -> None:
 def named_models() -> Iterator[tuple[str, str]]:
     yield "FLM-Audio, all stages", LAST.folder
     yield "FLM-Audio without fine-tuning 1", WITHOUT.folder
-    yield "BayLing-Duplex, SFT", WEIGHTS[-1].folder
+    yield "BayLing-Duplex, SFT", BAYLING
 
 
 if __name__ == "__main__":

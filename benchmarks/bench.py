@@ -48,8 +48,12 @@ class Bench:
         """The folder is made, and in it the recipe of the evaluations, which is called `name`."""
         bench = cls(arguments.out.resolve(), arguments.seed)
         bench.out.mkdir(parents=True, exist_ok=True)
-        bench._evaluation_recipe.write_text(f"extends: timing\nname: {name}\nseed: {bench.seed}\n")
+        bench.write_evaluation(name)
         return bench
+
+    def write_evaluation(self, name: str) -> None:
+        """Write the recipe of the evaluations."""
+        self._evaluation_recipe.write_text(f"extends: timing\nname: {name}\nseed: {self.seed}\n")
 
     def build(self, name: str, recipe: Mapping[str, Any] | None = None, limit: int | None = None) -> None:
         """Build a data set into the folder `name`: of the recipe that ships, or of a recipe that is given.
@@ -74,6 +78,11 @@ class Bench:
         """Changes of any training recipe: its name, its seed, and data sets in this folder."""
         return {"name": name, "seed": self.seed, "data": [str(self.out / one) for one in data]}
 
+    def pairs(self, name: str, recipe: str = "timing") -> None:
+        """Make the pairs of a data set in this folder."""
+        out = str(self.out / pairs_of(name))
+        self.run("dpo-pairs", str(self.out / name), recipe, "--out", out, "--work", str(self.work))
+
     def train(self, stage: str, recipe: Common) -> None:
         """Train a model into the folder that has the recipe's name."""
         written = self._written(recipe.name, recipe.model_dump(mode="json", exclude_none=True))
@@ -95,15 +104,19 @@ class Bench:
             return dict(zip(names, pool.map(self.evaluate, names), strict=True))
 
     def evaluate(self, model: str) -> dict[str, Any]:
-        """The figures of the model in a folder, by name. Evaluates it, unless that is done."""
+        """The figures of the model in a folder, by name. Evaluates it on MEASURED_ON, unless that is done."""
+        return {name: value for figures in self.figures(model).values() for name, value in figures.items()}
+
+    def figures(self, model: str, sets: Iterable[str] = MEASURED_ON) -> dict[str, dict[str, Any]]:
+        """The figures of the model in a folder, by set and name. Evaluates it, unless that is done."""
         result = self._result(model)
         if not self._is_evaluated(model):
             shutil.rmtree(result.parent, ignore_errors=True)
-            sets = [str(self.out / name) for name in MEASURED_ON]
+            folders = [str(self.out / name) for name in sets]
             options = ("--out", str(result.parent), "--recipe", str(self._evaluation_recipe))
-            self.run("evaluate", str(self.out / model), *sets, *options, threads=1)
+            self.run("evaluate", str(self.out / model), *folders, *options, threads=1)
         by_set: dict[str, dict[str, Any]] = json.loads(result.read_text())["figures"]
-        return {name: value for figures in by_set.values() for name, value in figures.items()}
+        return by_set
 
     def items(self, model: str) -> list[dict[str, Any]]:
         """What was measured of a model that is evaluated, dialogue by dialogue."""
@@ -125,6 +138,11 @@ class Bench:
         print("duplexgen", *arguments, flush=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run([sys.executable, "-m", "duplexgen", *arguments], check=True, env=environment)
+
+
+def pairs_of(name: str) -> str:
+    """The folder of the pairs of a data set."""
+    return f"{name}.pairs"
 
 
 def with_interval(figure: Mapping[str, Any], scale: int) -> str:

@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.bench import MEASURED_ON, TRAINED_ON, Bench, parser, with_interval
+from benchmarks.bench import MEASURED_ON, TRAINED_ON, Bench, pairs_of, parser, with_interval
 from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.metrics.metrics import figure
 from duplexgen.training.recipe import TRAINING_RECIPES, Common, DPORecipe
@@ -72,12 +72,7 @@ def build_data(bench: Bench) -> None:
     for name in (*TRAINED_ON, *MEASURED_ON):
         bench.build(name)
     for name in TRAINED_ON:
-        pairs = str(bench.out / pairs_of(name))
-        bench.run("dpo-pairs", str(bench.out / name), "--out", pairs, "--work", str(bench.work))
-
-
-def pairs_of(name: str) -> str:
-    return f"{name}.pairs"
+        bench.pairs(name)
 
 
 def sft_recipe(bench: Bench, row: Row) -> Common:

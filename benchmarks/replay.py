@@ -70,10 +70,13 @@ class Replay:
         return RawSpeech(np.resize(self.recording, length), spread)
 
 
-def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path | None = None) -> Path:
+def replayed_recipe(
+    folder: Path, name: str, partition_size: int, corpus: Path | None = None, effects: Sequence[str] = ()
+) -> Path:
     """A recipe that ships, written to `folder` with this engine in place of its own.
 
-    corpus: dialogues in UltraChat's shape to use in place of the sample corpus.
+    corpus: dialogues in UltraChat's shape to use in place of the sample corpus. effects: on the user's channel, with
+    their defaults.
     """
     file = read(RECIPES / f"{name}.yaml")
     recipe = file.raw
@@ -83,6 +86,8 @@ def replayed_recipe(folder: Path, name: str, partition_size: int, corpus: Path |
         source["path"] = str(file.base / source["path"])
     if corpus:
         recipe["sources"] = [{"name": "talk", "shape": "ultrachat", "path": str(corpus)}]
+    if effects:
+        recipe["acoustics"] = [{"effect": effect} for effect in effects]
     path = folder / f"replayed-{name}.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return path

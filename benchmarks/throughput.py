@@ -16,6 +16,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 import pstats
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ from duplexgen.pipeline.stages.rows import read_speech_row
 from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.storage.partitions import PartitionFolder
 
+SCENARIOS = ("turn_taking", "interruption", "natural")
+EFFECTS = ("gain", "room", "leak", "noise", "bursts", "telephone")
+WANTED_COST = 2
 ROUNDS = 4
 KOKORO_DIALOGUES = 8  # after one to warm up
 PROFILE_LINES = 14
@@ -46,14 +50,19 @@ def main() -> None:
     register()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for scenario in ("turn_taking", "interruption"):
-            everything_but_synthesis(folder / scenario, scenario)
+        spent = {scenario: everything_but_synthesis(folder / scenario, scenario) for scenario in SCENARIOS}
+        spent["natural, all acoustics"] = everything_but_synthesis(folder / "acoustics", "natural", EFFECTS)
+        print("processor time of an hour of dialogue beside that of turn_taking")
+        for name, of_hour in spent.items():
+            wanted = f"   (wanted: at most {WANTED_COST})" if name.endswith("acoustics") else ""
+            print(f"  {name:24} {of_hour / spent['turn_taking']:8.2f}{wanted}")
         kokoro_beside_bare_loop(folder)
 
 
-def everything_but_synthesis(folder: Path, scenario: str) -> None:
+def everything_but_synthesis(folder: Path, scenario: str, effects: Sequence[str] = ()) -> float:
+    """Print and return what it costs: processor seconds of an hour of dialogue."""
     folder.mkdir()
-    recipe, base = checking.load(str(replayed_recipe(folder, scenario, partition_size=20)))
+    recipe, base = checking.load(str(replayed_recipe(folder, scenario, 20, effects=effects)))
     build = prepare(recipe, base, folder / "work", None, Display())
     speak(build)  # not measured
     profile = cProfile.Profile()
@@ -73,10 +82,12 @@ def everything_but_synthesis(folder: Path, scenario: str) -> None:
         for row in build.folders[1].read(0).to_pylist()
         for utterance in read_speech_row(row).utterances
     ]
-    print(f"{scenario}: audio-hours of dialogue per core-hour, {rate // 1000} kHz, with FLAC and codes")
+    noisy = f", {', '.join(effects)}" if effects else ""
+    print(f"{scenario}{noisy}: audio-hours of dialogue per core-hour, {rate // 1000} kHz, with FLAC and codes")
     print(f"  everything but synthesis {hours / (spent_s / 3600):8,.0f}   (wanted: at least {WANTED_HOURS})")
     print(f"  mix + FLAC alone         {measure_floor(utterances, rate):8,.0f}")
     print_profile(profile)
+    return spent_s / hours
 
 
 def speak(build: Build) -> None:

@@ -1,6 +1,9 @@
-"""The corpus that ships: its shape, its size, and that a laptop can speak it in a few minutes."""
+"""The corpus that ships: its shape, its size, and that a laptop can speak the short part of it in a few minutes."""
 
 import json
+import re
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.dialogue import Dialogue, Rejection, Turn
 from duplexgen.pipeline.rewriting.rules import REPLY_CUT, RulesRewriter
 from duplexgen.pipeline.rewriting.section import Rewriting
+from duplexgen.pipeline.sources.reading import Read, joined, read
 from duplexgen.pipeline.speech.kokoro import vocabulary
 from duplexgen.pipeline.speech.mandarin import phonemize
 
@@ -152,3 +156,61 @@ def test_replies_are_long_enough_to_be_interrupted(spoken: list[Dialogue | Rejec
         if isinstance(dialogue, Dialogue):
             for turn in dialogue.turns[1:-1:2]:
                 assert len(turn.text.split()) >= 14, (dialogue.id, turn.text)
+
+
+@pytest.fixture(scope="module")
+def long() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (SAMPLE / "long.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_long_dialogues_of_one_to_three_exchanges(long: list[dict[str, Any]]) -> None:
+    assert len(long) == len({dialogue["id"] for dialogue in long}) == 503
+    assert all(set(dialogue) == {"id", "data"} for dialogue in long)
+    assert Counter(len(dialogue["data"]) for dialogue in long) == {2: 254, 4: 222, 6: 27}
+
+
+def test_long_replies_are_spoken_whole_in_several_clauses(long: list[dict[str, Any]]) -> None:
+    recipe, _ = checking.load("train_long")
+    for one in long:
+        turns = tuple(Turn(("user", "assistant")[number % 2], text) for number, text in enumerate(one["data"]))
+        rewritten = RulesRewriter(recipe.rewriting).rewrite(Dialogue(one["id"], "long", "en", turns))
+        assert not rewritten.notes, one["id"]  # nothing is cut or left out
+        for turn in rewritten.dialogue.turns:
+            words = len(turn.text.split())
+            if turn.role == "user":
+                assert 5 <= words <= 25, turn.text
+            else:
+                assert 29 <= words <= 60, turn.text
+                assert len(re.findall(r"[.?!]", turn.text)) >= 2, turn.text
+                assert len(re.findall(r"[.?!,;:]", turn.text)) >= 3, turn.text
+
+
+def test_in_the_long_recipe_every_user_comes_back() -> None:
+    recipe, base = checking.load("train_long")
+    items = [item for source in recipe.sources for item in joined(read(source, base), source.join)]
+    assert all(isinstance(item, Read) and len(item.dialogue.turns) >= 4 for item in items)
+
+
+def test_long_dialogues_repeat_neither_each_other_nor_the_short_ones(
+    long: list[dict[str, Any]], dialogues: list[dict[str, Any]], instructions: list[dict[str, str]]
+) -> None:
+    asked = [dialogue["data"][0::2] for dialogue in [*long, *dialogues]]
+    asked.append([item["instruction"] for item in instructions])
+    questions = [re.sub(r"\W", "", text).lower() for text in chain.from_iterable(asked)]
+    assert len(set(questions)) == len(questions)
+    runs = Counter(run for dialogue in long for run in {*chain.from_iterable(map(seven_words, dialogue["data"]))})
+    assert [run for run, count in runs.items() if count > 1] == []
+
+
+def seven_words(text: str) -> set[tuple[str, ...]]:
+    """Every run of seven words of a text."""
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[start : start + 7]) for start in range(len(words) - 6)}
+
+
+def test_long_replies_are_varied(long: list[dict[str, Any]]) -> None:
+    replies = [text for dialogue in long for text in dialogue["data"][1::2]]
+    openings = Counter(" ".join(reply.split()[:2]) for reply in replies)
+    assert max(openings.values()) <= len(replies) / 100
+    assert max(Counter(reply.split()[0] for reply in replies).values()) <= len(replies) / 25
+    assert len({word for reply in replies for word in re.findall(r"[a-z']+", reply.lower())}) >= 6500

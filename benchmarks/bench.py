@@ -28,10 +28,10 @@ SFT = "sft_small"
 CORES = len(os.sched_getaffinity(0))
 
 
-def parser(description: str | None, out: str) -> argparse.ArgumentParser:
-    """With the options that all have. out: the folder, unless the command names another."""
+def parser(description: str | None, out: str | None = None) -> argparse.ArgumentParser:
+    """With the options that all have. out: the folder, unless the command names another; None: decided later."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(out), help="write everything to this folder")
+    parser.add_argument("--out", type=Path, default=Path(out) if out else None, help="write everything to this folder")
     parser.add_argument("--seed", type=int, default=1, help="seed training and sampling with this")
     return parser
 

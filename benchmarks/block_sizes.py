@@ -1,11 +1,11 @@
 """The block size N of BayLing-Duplex, which the paper leaves to future work: the same tracks in small and large blocks.
 
-    python -m benchmarks.block_sizes [--blocks 4:2 10:5 20:10] [--dialogues 2] [--out out/block_sizes] [--seed 1]
+    python -m benchmarks.block_sizes [--blocks 4:2 10:5 20:10] [--quick] [--out out/block_sizes] [--seed 1]
 
 For each size, the shipped small model trains on `train_turn_taking` and `train_interruption`, and is evaluated on the
 held-out questions and barge-ins. Script, speech and tracks are made once: only sequences and models differ. After a
-kill, the same command continues. `--dialogues 2` uses two dialogues per data set, to see that the command works; name
-another folder with --out then.
+kill, the same command continues. `--quick` takes two dialogues per data set and a model of one small layer, to see that
+the command works, and writes to out/block_sizes_quick; its figures say nothing.
 
 The paper has N = 10 and M = 5: a block of 0.8 s, and 6.25 text tokens per second, close to the rate of speech. It warns
 that a small N leaves too few text slots per block, and that a large N answers late (section 2.1, "Block Size"). Here M
@@ -18,6 +18,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -25,9 +26,18 @@ from benchmarks.bench import MEASURED_ON, TRAINED_ON, Bench, parser, with_interv
 from duplexgen.pipeline.dataset.manifest import Manifest
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.layouts.bayling import BEFORE_END
+from duplexgen.training.recipe import SFTRecipe
 
 FRAME_S = 0.08
 OVERFLOW = "text_overflow"  # the reason of a dialogue with a reply whose text has no room
+QUICK_DIALOGUES = 2  # of each data set
+QUICK_MODEL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+}
 NOTES = """
 Reply delay: the median over the replies that do not start before the user's end. Brackets: 95 % intervals over items.
 Text overflow: dialogues of the training sets that are rejected because a reply's text has more tokens than slots.
@@ -89,26 +99,36 @@ def main() -> None:
     start = time.monotonic()
     bench = Bench.of(arguments, "block_sizes")
     blocks: list[Block] = arguments.blocks
+    limit = QUICK_DIALOGUES if arguments.quick else None
     for block in blocks:
         for base, name in zip(TRAINED_ON, block.data, strict=True):
-            bench.build(name, block.recipe(base), arguments.dialogues)
+            bench.build(name, block.recipe(base), limit)
     for name in MEASURED_ON:
-        bench.build(name, limit=arguments.dialogues)
+        bench.build(name, limit=limit)
     check_tracks(bench, blocks)
     for block in blocks:
-        bench.train("sft", bench.sft_recipe(block.name, block.data))
+        recipe = bench.sft_recipe(block.name, block.data)
+        bench.train("sft", _quick(recipe) if arguments.quick else recipe)
     figures = bench.evaluate_all(block.name for block in blocks)
     print_table(bench, blocks, figures)
     print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 
 
 def _arguments() -> argparse.Namespace:
-    own = parser(__doc__, "out/block_sizes")
+    own = parser(__doc__)
     own.add_argument(
         "--blocks", type=Block.read, nargs="+", default=list(BLOCKS), metavar="N:M", help="compare these block sizes"
     )
-    own.add_argument("--dialogues", type=int, help="use only so many dialogues of each data set")
-    return own.parse_args()
+    own.add_argument("--quick", action="store_true", help="try the command with little data and a tiny model")
+    arguments = own.parse_args()
+    arguments.out = arguments.out or Path("out/block_sizes_quick" if arguments.quick else "out/block_sizes")
+    return arguments
+
+
+def _quick(recipe: SFTRecipe) -> SFTRecipe:
+    """With a model that is too small to learn anything."""
+    model = recipe.model.model_copy(update={"config": {**(recipe.model.config or {}), **QUICK_MODEL}})
+    return recipe.model_copy(update={"model": model})
 
 
 def manifest(bench: Bench, name: str) -> Manifest:

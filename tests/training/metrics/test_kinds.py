@@ -176,7 +176,7 @@ def play(monkeypatch: pytest.MonkeyPatch, rows: Sequence[Row], make: Make) -> No
         assistants = [make(place) for place in range(len(ids))]
         for at in range(0, user.shape[1], BLOCK):
             speaks = [one.hear(row[at : at + BLOCK]) for one, row in zip(assistants, user, strict=True)]
-            spoken = np.outer(np.array(speaks, np.float32), voice[at : at + BLOCK])
+            spoken = (np.array(speaks)[:, None] * voice[at : at + BLOCK]).astype(np.float32)
             yield Block(np.zeros((len(ids), 1, 10), np.int16), np.zeros((len(ids), 5), np.int32), spoken, 0.0)
 
     monkeypatch.setattr(items, "converse", converse)

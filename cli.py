@@ -319,7 +319,7 @@ def evaluate(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_ROWS, help="Use only this many items of each set.", show_default=False),
+        typer.Option(min=1, max=MOST_ROWS, help="Use only this many dialogues of each set.", show_default=False),
     ] = None,
     batch: Annotated[
         int, typer.Option(min=1, max=10_000, help="Run this many dialogues together; it changes only the time.")
@@ -328,7 +328,8 @@ def evaluate(
     """Measure a trained model's timing on audio: TT SR@3s, Overlap, ISR@2s (BayLing-Duplex, section 4.2).
 
     Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
-    timing.png. The recipe says the rest; its keys are `seed`, `temperature`, `top_p`, `precision`, `decoder`,
+    timing.png. Of data sets with asides and pauses, it also measures false stops, false starts and take-overs by kind.
+    The recipe says the rest; its keys are `seed`, `temperature`, `top_p`, `precision`, `decoder`,
     `keep_audio`, `transcripts`, `judge`, `answers` and `tables`. Three recipes ship: `timing`, `content`, which also
     rates the words of the replies, and `paper`, whose tables have the figures beside those of BayLing-Duplex.
     """

@@ -22,7 +22,7 @@ from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.pairs.build import build as build_pairs
 from duplexgen.pipeline.show.progress import Display
-from duplexgen.training.metrics.stimuli import stimulus
+from duplexgen.training.metrics.stimuli import stimuli
 from duplexgen.training.sequences import SequenceFormat
 from tests.acoustics.test_effects import MEASURED
 from tests.corpus import recipe_dict, run_stages
@@ -142,7 +142,7 @@ def test_a_question_is_asked_with_its_noise_until_the_end(built: Builder) -> Non
     sequence_format = SequenceFormat.read(built("clean", "turn_taking"))
     for name, effects in (("noisy", LOUD[2:]), ("clean", [])):
         for row in Dataset(built(name, "turn_taking", acoustics=effects)).rows():
-            one = stimulus(row, sequence_format)
+            (one,) = stimuli(row, sequence_format)
             end, user = one.user_end_sample, audio(row)[0]
             next_start = min(of["start_sample"] for of in row["events"][1:] if of["channel"] == "user")
             assert np.array_equal(one.samples[:next_start], user[: min(next_start, len(one.samples))])

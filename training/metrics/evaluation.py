@@ -1,12 +1,13 @@
 """Evaluating a model: its timing and, if the recipe says so, the words of its replies (BayLing-Duplex section 4.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...pipeline import __version__
 from ...pipeline.dataset.reader import MANIFEST, Dataset
+from ...pipeline.dialogue import BARGE_IN, KINDS
 from ...pipeline.errors import UserError
 from ...pipeline.measures.transcript import Recogniser
 from ...pipeline.show.progress import Display
@@ -19,16 +20,29 @@ from . import items
 from .evaluation_report import write_plot
 from .items import Item, Settings, Unmeasured
 from .judge import Judge
-from .metrics import Figure, Interruption, TurnTaking, interruption_figures, turn_taking_figures
+from .metrics import (
+    Aside,
+    Figure,
+    Interruption,
+    Measured,
+    Pause,
+    TurnTaking,
+    aside_figures,
+    interruption_figures,
+    pause_figures,
+    turn_taking_figures,
+)
 from .recipe import EvaluationRecipe
 from .scores import read_answers, scored
-from .stimuli import opened
+from .stimuli import count, opened
+from .targets import PAUSE
 
 FORMAT_VERSION = 2
 RESULT = "evaluation.json"
 PARTIAL = "evaluation.partial.json"  # only figures of timing, while the replies are being judged
 AUDIO_FOLDER = "audio"
 JUDGE_FOLDER = "judged"  # the judge's answers
+Timing = TypeVar("Timing", bound=Measured)
 
 
 @dataclass(frozen=True)
@@ -71,21 +85,21 @@ def evaluate(
     result["items"], result["unmeasured"], result["figures"] = [], [], {}
     for data_set in data_sets:
         name = data_set.path.resolve().name
-        rows = data_set.manifest.rows
-        timings: dict[str, TurnTaking | Interruption] = {}
-        with display.counting(name, min(rows, settings.limit or rows)) as report:
+        timings: dict[tuple[str, str], Measured] = {}
+        with display.counting(name, count(data_set, settings.limit)) as report:
             for done, item in enumerate(items.run(model, data_set, settings), start=1):
                 report(done)
                 if isinstance(item, Unmeasured):
                     result["unmeasured"].append(asdict(item))
                     continue
-                timings[item.stimulus.dialogue_id] = item.measured
+                timings[item.stimulus.dialogue_id, item.stimulus.kind] = item.measured
                 result["items"].append(_row(item, model.format.sample_rate, content))
                 if settings.recipe.keep_audio:
                     items.keep(item, out / AUDIO_FOLDER, model.format.sample_rate)
         # The order of items depends on the batch, and the bootstrap draws them by their place.
-        result["figures"][name] = figures([timings[id_] for id_ in sorted(timings)], settings.recipe.seed)
-    result["items"].sort(key=lambda item: (item["set"], item["dialogue_id"]))
+        ordered = [(kind, timings[id_, kind]) for id_, kind in sorted(timings)]
+        result["figures"][name] = figures(ordered, settings.recipe.seed)
+    result["items"].sort(key=lambda item: (item["set"], item["dialogue_id"], item.get("kind", "")))
     if content.judge or content.answers:
         write_json(out / PARTIAL, as_json(result))
         scored(result, content.judge, content.answers, settings.recipe.seed, display)
@@ -97,20 +111,46 @@ def evaluate(
 
 def _row(item: Item, sample_rate: int, content: Content) -> dict[str, Any]:
     row = item.to_json()
-    if content.recogniser:
+    if content.recogniser and item.stimulus.is_answered:
         (transcript,) = content.recogniser.transcribe([(items.reply(item), sample_rate)], skip_silence=True)
         row["reply"] = transcript.text
     return row
 
 
-def figures(timings: Sequence[TurnTaking | Interruption], seed: int) -> dict[str, Figure]:
-    """Figures over the items of one set."""
-    turns = [timing for timing in timings if isinstance(timing, TurnTaking)]
-    barge_ins = [timing for timing in timings if isinstance(timing, Interruption)]
+def figures(timings: Sequence[tuple[str, Measured]], seed: int) -> dict[str, Figure]:
+    """Figures over the items of one set, each with its kind.
+
+    Interruptions are counted together; then by kind, if there are kinds beside BARGE_IN. So are asides, by kind in any
+    case. The name of a figure of one kind starts with the kind.
+    """
+    turns = [timing for _, timing in timings if isinstance(timing, TurnTaking)]
+    pauses = [timing for _, timing in timings if isinstance(timing, Pause)]
+    interruptions = [(kind, timing) for kind, timing in timings if isinstance(timing, Interruption)]
+    asides = [(kind, timing) for kind, timing in timings if isinstance(timing, Aside)]
     return {
         **(turn_taking_figures(turns, seed) if turns else {}),
-        **(interruption_figures(barge_ins, seed) if barge_ins else {}),
+        **(_of_kind(PAUSE, pause_figures(pauses, seed)) if pauses else {}),
+        **_together_and_by_kind(interruptions, interruption_figures, seed),
+        **_together_and_by_kind(asides, aside_figures, seed),
     }
+
+
+def _together_and_by_kind(
+    timings: Sequence[tuple[str, Timing]], figures_of: Callable[[Sequence[Timing], int], dict[str, Figure]], seed: int
+) -> dict[str, Figure]:
+    if not timings:
+        return {}
+    together = figures_of([timing for _, timing in timings], seed)
+    kinds = [kind for kind in KINDS if any(kind == own for own, _ in timings)]
+    if kinds == [BARGE_IN]:
+        return together
+    for kind in kinds:
+        together |= _of_kind(kind, figures_of([timing for own, timing in timings if own == kind], seed))
+    return together
+
+
+def _of_kind(kind: str, figures: dict[str, Figure]) -> dict[str, Figure]:
+    return {f"{kind}.{name}": figure for name, figure in figures.items()}
 
 
 def about(model: DuplexModel, folder: Path, sets: Sequence[Dataset], settings: Settings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from ...pipeline.escapes import plot_text
 from ...pipeline.storage.atomic import atomic_path
 from .metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
+from .targets import PAUSE
 
 PLOT = "timing.png"
 SHARE, SECONDS, SCORE = "{:.1%}", "{:.2f} s", "{:.2f}"
@@ -22,6 +23,12 @@ LABELS = {
     "overlap_speaking_s": ("Overlap, if speaking at barge-in", SECONDS),
     "isr_2s_speaking": ("ISR@2s, if speaking at barge-in", SHARE),
     "answered_3s": ("second question answered within 3 s", SHARE),
+    "quiet_3s": ("silent until 3 s after a silence request", SHARE),
+    "take_over_share": ("take-over in a pause", SHARE),
+    "false_stop_share": ("false stops at asides", SHARE),
+    "false_start_share": ("false starts at asides", SHARE),
+    "silent_at_aside_share": ("silent at the aside", SHARE),
+    "undecided_share": ("no false stop or start could be told", SHARE),
     "s2s": ("S2S score", SCORE),
     "q2_s2s": ("Q2 S2S score", SCORE),
     "qa_accuracy": ("spoken QA accuracy", SHARE),
@@ -33,10 +40,17 @@ def table(result: dict[str, Any]) -> Table:
     report = Table("evaluation set", "figure", "value", "95 % interval", "items", title=result["model"]["name"])
     for name, figures in result["figures"].items():
         for number, (key, figure) in enumerate(figures.items()):
-            label, form = LABELS[key]
+            label, form = _label(key)
             report.add_row("" if number else name, label, *_cells(figure, form))
         report.add_section()
     return report
+
+
+def _label(key: str) -> tuple[str, str]:
+    """What a figure is called, and how it is written. key: of one kind, it starts with the kind and a dot."""
+    kind, _, name = key.rpartition(".")
+    label, form = LABELS[name]
+    return (f"{kind.replace('_', ' ')}: {label}" if kind else label), form
 
 
 def _cells(figure: Figure, form: str) -> tuple[str, str, str]:
@@ -80,7 +94,7 @@ def write_plot(result: dict[str, Any], out: Path) -> None:
 def _panels(name: str, items: list[dict[str, Any]]) -> list[tuple[str, list[float], float]]:
     """Title, values and limit (s) of each quantity that was measured on a set."""
     of_set = [item for item in items if item["set"] == name]
-    delays = [item["delay_s"] for item in of_set if item.get("delay_s") is not None]
+    delays = [item["delay_s"] for item in of_set if item.get("delay_s") is not None and item.get("kind") != PAUSE]
     overlaps = [item["overlap_s"] for item in of_set if "overlap_s" in item]
     return [
         (title, values, limit_s)

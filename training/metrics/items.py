@@ -1,6 +1,6 @@
 """The items of an evaluation: a model's answer to each user, in simulated real time, and its timing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from ...pipeline.audio.activity import speech_segments
 from ...pipeline.audio.pcm import to_float
 from ...pipeline.dataset.reader import Dataset
-from ...pipeline.dialogue import Waveform
+from ...pipeline.dialogue import ASIDES, BARGE_IN, SILENCE_REQUEST, TURN, Waveform
 from ...pipeline.errors import DialogueRejected, enough_memory
 from ...pipeline.storage.atomic import explained
 from ..live.live import converse
 from ..live.modes import check_length
 from ..live.stream import Sampling
 from ..models.model import DuplexModel
-from .metrics import Interruption, TurnTaking, interruption, turn_taking
+from .metrics import Aside, Measured, aside, interruption, pause, silence_request, turn_taking
 from .recipe import EvaluationRecipe
 from .stimuli import Stimulus, read
+from .targets import PAUSE
 
+SAME = 1e-3  # of full scale: waveforms that differ by less are decoded from the same codes
 SORTED_BATCHES = 8  # as many batches are sorted by length together, so that little of a batch is padding
 
 
@@ -33,33 +35,57 @@ class Settings:
     """What an evaluation is run with."""
 
     recipe: EvaluationRecipe
-    limit: int | None = None  # how many items of each set to run, from the first on; None: all
-    batch: int = 16  # dialogues at once; it changes only the time that the run takes
+    limit: int | None = None  # how many dialogues of each set to run, from the first on; None: all
+    batch: int = 16  # stimuli at once; it changes only the time that the run takes
     device: str = "cpu"
 
 
 @dataclass(frozen=True)
+class Control:
+    """What the assistant says without the aside of an item."""
+
+    segments_s: list[tuple[float, float]]
+    assistant: Waveform  # [samples]
+
+
+@dataclass(frozen=True)
 class Item:
-    """One dialogue: its timing, and the audio on which it was measured."""
+    """One stimulus: its timing, and the audio on which it was measured."""
 
     set_name: str
     stimulus: Stimulus
-    measured: TurnTaking | Interruption
+    measured: Measured
     assistant_segments_s: list[tuple[float, float]]
     assistant: Waveform  # [samples], from the start of the user's channel to one block after its end
+    control: Control | None = None  # None: nothing is an aside
 
     def to_json(self) -> dict[str, Any]:
-        measured = self.measured
-        return {
+        """The only item of a dialogue without other events than turns and barge-ins names no kind."""
+        measured, stimulus = self.measured, self.stimulus
+        row: dict[str, Any] = {
             "set": self.set_name,
-            "dialogue_id": self.stimulus.dialogue_id,
-            "scenario": self.stimulus.scenario,
-            "questions": list(self.stimulus.questions),
-            "barge_in_sample": self.stimulus.barge_in_sample,
-            **asdict(measured),
-            "success": measured.success,
-            "assistant_segments_s": [[round(start, 3), round(end, 3)] for start, end in self.assistant_segments_s],
+            "dialogue_id": stimulus.dialogue_id,
+            "scenario": stimulus.scenario,
+            "questions": list(stimulus.questions),
+            "barge_in_sample": stimulus.barge_in_sample,
         }
+        if not (stimulus.is_only and stimulus.kind in (TURN, BARGE_IN)):
+            row |= {
+                "kind": stimulus.kind,
+                "start_sample": stimulus.start_sample,
+                "end_sample": stimulus.user_end_sample,
+            }
+        row |= {**asdict(measured), "success": measured.success}
+        if isinstance(measured, Aside):
+            row |= {"false_stop": measured.false_stop, "false_start": measured.false_start}
+        row["assistant_segments_s"] = _rounded(self.assistant_segments_s)
+        if self.control:
+            row["control_segments_s"] = _rounded(self.control.segments_s)
+        return row
+
+
+def _rounded(segments_s: Sequence[tuple[float, float]]) -> list[list[float]]:
+    return [[round(start, 3), round(end, 3)] for start, end in segments_s]
 
 
 @dataclass(frozen=True)
@@ -77,16 +103,37 @@ def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[It
     Raises UserError if an item has more ids than the model has positions.
     """
     name = dataset.path.resolve().name
-    stimuli = islice(read(dataset, model.format), settings.limit)
+    stimuli = read(dataset, model.format, settings.limit)
     while chunk := list(islice(stimuli, SORTED_BATCHES * settings.batch)):
         for one in chunk:
             if isinstance(one, DialogueRejected):
                 yield Unmeasured(name, one.reason, one.detail)
         usable = sorted((one for one in chunk if isinstance(one, Stimulus)), key=lambda one: len(one.samples))
-        for start in range(0, len(usable), settings.batch):
-            batch = usable[start : start + settings.batch]
-            for stimulus, assistant in zip(batch, answers(model, batch, settings), strict=True):
-                yield _measured(name, stimulus, assistant, model.format.sample_rate)
+        for batch in _batches(usable, settings.batch):
+            controls = [control for one in batch if (control := one.control)]
+            said = answers(model, [*batch, *controls], settings)
+            without = iter(said[len(batch) :])  # the asides
+            for stimulus, assistant in zip(batch, said[: len(batch)], strict=True):
+                alone = None if stimulus.without is None else next(without)
+                yield _measured(name, stimulus, assistant, alone, model.format.sample_rate)
+
+
+def _batches(stimuli: Sequence[Stimulus], most: int) -> Iterator[list[Stimulus]]:
+    """Stimuli that are played together, at most so many, controls included.
+
+    A stimulus is always played with its control: in another batch, a device may round differently.
+    """
+    batch: list[Stimulus] = []
+    size = 0
+    for stimulus in stimuli:
+        own = 1 if stimulus.without is None else 2
+        if batch and size + own > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(stimulus)
+        size += own
+    if batch:
+        yield batch
 
 
 def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> list[Waveform]:
@@ -106,29 +153,62 @@ def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> li
     return [row[: len(item.samples) + block] for row, item in zip(waveforms, batch, strict=True)]
 
 
-def _measured(set_name: str, stimulus: Stimulus, assistant: Waveform, sample_rate: int) -> Item | Unmeasured:
-    user = speech_segments(to_float(stimulus.samples), sample_rate, shortest_s=0)
+def _measured(
+    set_name: str, stimulus: Stimulus, assistant: Waveform, without: Waveform | None, sample_rate: int
+) -> Item | Unmeasured:
+    """without: what the assistant says without the aside; None: there is no aside."""
     segments = speech_segments(assistant, sample_rate)
+    control = None if without is None else Control(speech_segments(without, sample_rate), without)
     try:
-        if stimulus.barge_in_sample is None:
-            return Item(set_name, stimulus, turn_taking(user, segments), segments, assistant)
-        timing = interruption(user, segments, stimulus.barge_in_sample / sample_rate)
-        return Item(set_name, stimulus, timing, segments, assistant)
+        measured = _timing(stimulus, assistant, segments, control, sample_rate)
     except DialogueRejected as error:
-        return Unmeasured(set_name, error.reason, f"{stimulus.dialogue_id}: {error.detail}")
+        return Unmeasured(set_name, error.reason, f"{stimulus.name}: {error.detail}")
+    return Item(set_name, stimulus, measured, segments, assistant, control)
+
+
+def _timing(
+    stimulus: Stimulus,
+    assistant: Waveform,
+    segments: list[tuple[float, float]],
+    control: Control | None,
+    sample_rate: int,
+) -> Measured:
+    start, start_s = stimulus.start_sample, stimulus.start_sample / sample_rate
+    if stimulus.kind in ASIDES and control:
+        if not np.allclose(assistant[:start], control.assistant[:start], rtol=0, atol=SAME):
+            raise DialogueRejected("control_differs", "before the aside, the model does not say the same without it")
+        return aside(segments, control.segments_s, start_s, stimulus.user_end_sample / sample_rate)
+    user = speech_segments(to_float(stimulus.samples), sample_rate, shortest_s=0)
+    if stimulus.kind == PAUSE:
+        pauses = [(one.start_sample / sample_rate, one.end_sample / sample_rate) for one in stimulus.pauses]
+        return pause(user, segments, start_s, pauses)
+    if stimulus.barge_in_sample is None:
+        return turn_taking(user, segments)
+    measure = silence_request if stimulus.kind == SILENCE_REQUEST else interruption
+    return measure(user, segments, stimulus.barge_in_sample / sample_rate)
 
 
 def reply(item: Item) -> Waveform:
-    """The assistant's answer to the last question: its whole channel, or what follows an interrupting question."""
-    start = 0 if item.stimulus.barge_in_sample is None else item.stimulus.user_end_sample
+    """The assistant's answer to the last question: what follows it; after the first turn, all of its channel."""
+    start = 0 if item.stimulus.kind == TURN else item.stimulus.user_end_sample
     return item.assistant[start:]
 
 
 def keep(item: Item, folder: Path, sample_rate: int) -> None:
-    """Write both channels, user left and assistant right. Raises UserError if the file cannot be written."""
-    user = np.zeros(len(item.assistant), np.float32)
-    user[: len(item.stimulus.samples)] = to_float(item.stimulus.samples)
-    path = folder / item.set_name / f"{quote(item.stimulus.dialogue_id, safe='')}.wav"
+    """Write both channels, user left and assistant right, and those of the control, if there is one.
+
+    Raises UserError if a file cannot be written.
+    """
+    folder = folder / item.set_name
+    _keep(item.stimulus, item.assistant, folder / f"{quote(item.stimulus.name, safe='')}.wav", sample_rate)
+    if item.control and (stimulus := item.stimulus.control):
+        path = folder / f"{quote(stimulus.name, safe='')}.control.wav"
+        _keep(stimulus, item.control.assistant, path, sample_rate)
+
+
+def _keep(stimulus: Stimulus, assistant: Waveform, path: Path, sample_rate: int) -> None:
+    user = np.zeros(len(assistant), np.float32)
+    user[: len(stimulus.samples)] = to_float(stimulus.samples)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, np.stack([user, item.assistant], axis=1), sample_rate, subtype="PCM_16")
+        soundfile.write(path, np.stack([user, assistant], axis=1), sample_rate, subtype="PCM_16")

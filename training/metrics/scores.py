@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.dialogue import TURN
 from ...pipeline.errors import UserError
 from ...pipeline.show.progress import Display
 from ...pipeline.storage.paths import read_text
@@ -47,17 +48,19 @@ def scored(
     for name, figures in result["figures"].items():
         rows = [item for item in result["items"] if item["set"] == name]
         if judge:
-            replies = [Reply(row["dialogue_id"], row["questions"][-1], row["reply"]) for row in rows]
-            with display.counting("judged", len(rows)) as report:
+            asked = [row for row in rows if "reply" in row]  # not what nobody has to answer
+            replies = [Reply(row["dialogue_id"], row["questions"][-1], row["reply"]) for row in asked]
+            with display.counting("judged", len(asked)) as report:
                 verdicts = judge.verdicts(replies, report)
-            for row, verdict in zip(rows, verdicts, strict=True):
+            for row, verdict in zip(asked, verdicts, strict=True):
                 row["judge"] = asdict(verdict)
             for interrupts, key in S2S.items():
-                scores = [row["judge"]["score"] for row in rows if (row["barge_in_sample"] is not None) == interrupts]
+                scores = [row["judge"]["score"] for row in asked if (row["barge_in_sample"] is not None) == interrupts]
                 if scores:
                     figures[key] = figure([score for score in scores if score is not None], seed, key)
         if answers:
-            with_answers = [row for row in rows if row["dialogue_id"] in answers]
+            questions = [row for row in rows if row.get("kind", TURN) == TURN]  # answers are those to a first question
+            with_answers = [row for row in questions if row["dialogue_id"] in answers]
             for row in with_answers:
                 row["answered_right"] = is_answered(row["reply"], answers[row["dialogue_id"]])
             figures["qa_accuracy"] = figure([row["answered_right"] for row in with_answers], seed, "qa_accuracy")

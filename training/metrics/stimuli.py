@@ -1,7 +1,8 @@
 """The stimuli of an evaluation: the users' channels of a data set of held-out dialogues."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 from ...pipeline.dataset.audio import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dataset.rows import read_events
-from ...pipeline.dialogue import CHANNELS, Event
+from ...pipeline.dialogue import ASIDES, CHANNELS, SILENCE_REQUEST, STOPPING, TURN, Event, Pause
 from ...pipeline.errors import DialogueRejected, UserError
 from ...pipeline.kinds import check_whole
-from ...pipeline.scenarios.interruption import Interruption
 from ..sequences import SequenceFormat
+from .targets import Target, targets
 
 SILENCE_AFTER_S = 7.0  # 3 s in which a reply counts as in time, and 4 s of the reply
 COLUMNS = ["dialogue_id", "scenario", "events", "audio"]
@@ -23,14 +24,34 @@ COLUMNS = ["dialogue_id", "scenario", "events", "audio"]
 
 @dataclass(frozen=True)
 class Stimulus:
-    """What one user says, and then silence."""
+    """What one user says, up to what is measured, and then silence."""
 
     dialogue_id: str
     scenario: str
-    questions: tuple[str, ...]  # one; or two and more, the last one during a reply
+    questions: tuple[str, ...]  # one; or two and more, the last one during a reply; no aside is among them
     samples: NDArray[np.int16]  # [samples] at the model's rate, whole blocks
     user_end_sample: int  # as it was laid out
     barge_in_sample: int | None  # where the second question starts; None: nothing is interrupted
+    kind: str = TURN  # of what is measured, as `Target` has it
+    start_sample: int = 0  # where the event that is measured starts; it ends at `user_end_sample`
+    pauses: tuple[Pause, ...] = ()  # in that event
+    without: NDArray[np.int16] | None = None  # the same samples, but for an aside, which is not in them; None: no aside
+    is_only: bool = True  # whether its dialogue gives no other stimulus
+
+    @property
+    def name(self) -> str:
+        """What names it in its set: the id of its dialogue, and its kind if the dialogue gives several."""
+        return self.dialogue_id if self.is_only else f"{self.dialogue_id}.{self.kind}"
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the model has to answer what is measured."""
+        return self.kind not in (*ASIDES, SILENCE_REQUEST)
+
+    @property
+    def control(self) -> "Stimulus | None":
+        """The stimulus without its aside; None: it has none."""
+        return None if self.without is None else replace(self, samples=self.without, without=None)
 
 
 def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
@@ -54,46 +75,92 @@ def check(dataset: Dataset, sequence_format: SequenceFormat) -> None:
         )
 
 
-def read(dataset: Dataset, sequence_format: SequenceFormat) -> Iterator[Stimulus | DialogueRejected]:
-    """One stimulus per row, in order; DialogueRejected, whose detail names the dialogue, for a row that has none."""
-    for row in dataset.rows(COLUMNS):
+def read(
+    dataset: Dataset, sequence_format: SequenceFormat, limit: int | None = None
+) -> Iterator[Stimulus | DialogueRejected]:
+    """The stimuli of each row, in order; DialogueRejected, whose detail names the dialogue, for a row that has none.
+
+    limit: of rows; None: all.
+    """
+    for row in islice(dataset.rows(COLUMNS), limit):
         try:
-            yield stimulus(row, sequence_format)
+            yield from stimuli(row, sequence_format)
         except DialogueRejected as error:
             yield DialogueRejected(error.reason, f"{row['dialogue_id']}: {error.detail}")
 
 
-def stimulus(row: dict[str, Any], sequence_format: SequenceFormat) -> Stimulus:
-    """The user's channel to the end of the first question; if a reply is cut, to the end of the event that cuts it.
-    After it comes what is in the channel until the user speaks again, as often as needed: silence, or noise.
+def count(dataset: Dataset, limit: int | None = None) -> int:
+    """How many stimuli `read` gives if each row has usable audio; a row that has none counts as one."""
+    total = 0
+    for row in islice(dataset.rows(["scenario", "events"]), limit):
+        try:
+            total += len(targets(read_events(row["events"]), row["scenario"]))
+        except DialogueRejected:
+            total += 1
+    return total
 
-    Raises DialogueRejected if the row has no audio, if its scenario cuts a reply in each row and none is cut, or if
-    nothing is answered, so that the model would have to answer what is no question.
+
+def stimuli(row: dict[str, Any], sequence_format: SequenceFormat) -> list[Stimulus]:
+    """The stimuli of a row, one for each of its targets: the user's channel to the end of the event.
+
+    After it comes what is in the channel until the user speaks again, as often as needed: silence, or noise. The same
+    stands in place of an aside where the stimulus is without it.
+
+    Raises DialogueRejected if the row has no target or no audio, or if nothing is answered, so that the model would
+    have to answer what is no question.
     """
     events = read_events(row["events"])
-    last, barge_in = _last_question(events, row["scenario"])
+    found = targets(events, row["scenario"])
     user = _user_channel(row, sequence_format.sample_rate)
-    end = last.end_sample
-    if not 0 <= last.start_sample <= end <= LONGEST_TRACK_S * sequence_format.sample_rate:
-        raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {len(user)}")
+    for target in found:
+        _check_place(target.event, len(user), sequence_format.sample_rate)
     if all(event.answers is None for event in events):
         raise DialogueRejected("nothing_answered", f"nobody is answered in the scenario {row['scenario']}")
+    return [_stimulus(row, events, target, user, sequence_format, len(found) == 1) for target in found]
+
+
+def _check_place(event: Event, samples: int, sample_rate: int) -> None:
+    end = event.end_sample
+    if not 0 <= event.start_sample <= end <= LONGEST_TRACK_S * sample_rate:
+        raise DialogueRejected("no_such_audio", f"an event ends at sample {end}, of {samples}")
+    for pause in event.pauses:
+        if not event.start_sample <= pause.start_sample <= pause.end_sample <= end:
+            raise DialogueRejected("no_such_audio", f"a pause ends at sample {pause.end_sample}, of {samples}")
+
+
+def _stimulus(
+    row: dict[str, Any],
+    events: Sequence[Event],
+    target: Target,
+    user: NDArray[np.int16],
+    sequence_format: SequenceFormat,
+    is_only: bool,
+) -> Stimulus:
+    """user: its channel of the row, int16 [samples]."""
+    last, end = target.event, target.event.end_sample
     after = user[end : min((event.start_sample for event in events if _speaks_after(event, end)), default=len(user))]
-    user = user[:end]
     length = end + round(SILENCE_AFTER_S * sequence_format.sample_rate)
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
-    samples[: len(user)] = user
-    if after.any():
-        samples[end:] = np.resize(after, len(samples) - end)
+    samples[: len(user[:end])] = user[:end]
+    _fill(samples[end:], after)
+    without = None
+    if target.kind in ASIDES:
+        without = samples.copy()
+        _fill(without[last.start_sample : end], after)
     questions = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
     return Stimulus(
         row["dialogue_id"],
         row["scenario"],
-        tuple(row["events"][event.utterance]["text"] for event in questions),
+        tuple(row["events"][event.utterance]["text"] for event in questions if event.kind not in ASIDES),
         samples,
         end,
-        last.start_sample if barge_in else None,
+        last.start_sample if target.kind in STOPPING else None,
+        target.kind,
+        last.start_sample,
+        last.pauses,
+        without,
+        is_only,
     )
 
 
@@ -101,17 +168,9 @@ def _speaks_after(event: Event, sample: int) -> bool:
     return event.channel == "user" and event.start_sample >= sample
 
 
-def _last_question(events: Sequence[Event], scenario: str) -> tuple[Event, bool]:
-    """The event that the model has to answer, and whether it interrupts a reply."""
-    first = next((event for event in events if event.channel == "user"), None)
-    if first is None:
-        raise DialogueRejected("no_turns", "the user says nothing")
-    cut_by = next((event.cut_by for event in events if event.cut_by is not None), None)
-    if cut_by is None and scenario != Interruption.name:
-        return first, False
-    if cut_by is None or not 0 <= cut_by < len(events):
-        raise DialogueRejected("nothing_interrupted", "no reply is cut by another event")
-    return events[cut_by], True
+def _fill(samples: NDArray[np.int16], background: NDArray[np.int16]) -> None:
+    """Write the background into samples, as often as needed; silence if there is none."""
+    samples[:] = np.resize(background, len(samples)) if background.any() else 0
 
 
 def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:

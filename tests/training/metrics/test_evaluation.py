@@ -28,7 +28,7 @@ from duplexgen.training.metrics.items import Item, Settings, answers, keep, run
 from duplexgen.training.metrics.metrics import Figure
 from duplexgen.training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe, JudgeModel, Transcripts
 from duplexgen.training.metrics.scores import is_answered, read_answers
-from duplexgen.training.metrics.stimuli import Stimulus, check, opened, read, stimulus
+from duplexgen.training.metrics.stimuli import Stimulus, check, opened, read, stimuli
 from duplexgen.training.models.model import DuplexModel
 from tests.command import duplexgen
 from tests.serving import chat, serving
@@ -38,11 +38,17 @@ RECIPE = EvaluationRecipe(name="some")
 BLOCK = 12800
 
 
+def only(row: dict[str, Any], model: DuplexModel) -> Stimulus:
+    """The stimulus of a row that gives one."""
+    (one,) = stimuli(row, model.format)
+    return one
+
+
 def test_a_turn_taking_stimulus_is_the_first_question_and_silence(
     data_sets: Callable[..., Dataset], model: DuplexModel
 ) -> None:
     row = next(data_sets("turn_taking").rows())
-    one = stimulus(row, model.format)
+    one = only(row, model)
     end = row["events"][0]["end_sample"]
     track, _ = soundfile.read(_file(row), dtype="int16")
     assert (one.samples[:end] == track[:end, 0]).all() and one.samples[:end].any()
@@ -56,7 +62,7 @@ def test_an_interruption_stimulus_is_both_questions_at_their_places(
     data_sets: Callable[..., Dataset], model: DuplexModel
 ) -> None:
     for row in data_sets("interruption").rows():
-        one = stimulus(row, model.format)
+        one = only(row, model)
         cut = next(number for number, turn in enumerate(row["events"]) if turn["cut_by"] is not None)
         second = row["events"][cut + 1]
         track, _ = soundfile.read(_file(row), dtype="int16")
@@ -72,10 +78,10 @@ def test_a_row_of_any_scenario_is_an_interruption_if_a_reply_is_cut(
     """In free_input, some rows have a reply that is cut, and others none."""
     cut, whole = (next(data_sets(name).rows()) for name in ("interruption", "turn_taking"))
     for scenario in ("free_input", "semi_duplex"):
-        barging, asking = (stimulus(row | {"scenario": scenario}, model.format) for row in (cut, whole))
-        assert barging == replace(stimulus(cut, model.format), scenario=scenario, samples=barging.samples)
+        barging, asking = (only(row | {"scenario": scenario}, model) for row in (cut, whole))
+        assert barging == replace(only(cut, model), scenario=scenario, samples=barging.samples)
         assert barging.barge_in_sample is not None and len(barging.questions) > 1
-        assert asking == replace(stimulus(whole, model.format), scenario=scenario, samples=asking.samples)
+        assert asking == replace(only(whole, model), scenario=scenario, samples=asking.samples)
         assert asking.barge_in_sample is None and len(asking.questions) == 1
 
 
@@ -84,31 +90,31 @@ def test_pieces_are_no_questions(data_sets: Callable[..., Dataset], model: Duple
     for channel, says in (("user", "nothing_answered"), ("assistant", "no_turns")):
         events = [event | {"channel": channel, "answers": None} for event in row["events"]]
         with pytest.raises(DialogueRejected, match=says):
-            stimulus(row | {"scenario": "pieces", "events": events}, model.format)
+            stimuli(row | {"scenario": "pieces", "events": events}, model.format)
 
 
 def test_rows_that_cannot_be_used_are_named(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     row = next(data_sets("turn_taking").rows())
     with pytest.raises(DialogueRejected, match="no_audio"):
-        stimulus(row | {"audio": None}, model.format)
+        stimuli(row | {"audio": None}, model.format)
     with pytest.raises(DialogueRejected, match="unreadable_audio"):
-        stimulus(row | {"audio": {"bytes": b"RIFF", "path": "a.flac"}}, model.format)
+        stimuli(row | {"audio": {"bytes": b"RIFF", "path": "a.flac"}}, model.format)
     with pytest.raises(DialogueRejected, match="nothing_interrupted"):
-        stimulus(row | {"scenario": "interruption"}, model.format)
+        stimuli(row | {"scenario": "interruption"}, model.format)
     with pytest.raises(DialogueRejected, match="no_turns"):
-        stimulus(row | {"events": []}, model.format)
+        stimuli(row | {"events": []}, model.format)
     for end_sample in (-1, 0, 2**62):
         with pytest.raises(DialogueRejected, match="no_such_audio"):
-            stimulus(row | {"events": [row["events"][0] | {"end_sample": end_sample}]}, model.format)
+            stimuli(row | {"events": [row["events"][0] | {"end_sample": end_sample}]}, model.format)
 
 
 def test_an_item_is_measured_the_same_in_any_batch(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:
     rows = islice(data_sets("interruption").rows(), 2)
-    whole = [stimulus(row, model.format) for row in rows]
-    stimuli = [replace(one, samples=one.samples[: (4 + 2 * n) * BLOCK]) for n, one in enumerate(whole)]
-    assert len({len(one.samples) for one in stimuli}) > 1
-    together = answers(model, stimuli, Settings(RECIPE))
-    for one, waveform in zip(stimuli, together, strict=True):
+    whole = [only(row, model) for row in rows]
+    played = [replace(one, samples=one.samples[: (4 + 2 * n) * BLOCK]) for n, one in enumerate(whole)]
+    assert len({len(one.samples) for one in played}) > 1
+    together = answers(model, played, Settings(RECIPE))
+    for one, waveform in zip(played, together, strict=True):
         assert len(waveform) == len(one.samples) + BLOCK
         assert not waveform[:BLOCK].any() and waveform.any()
         assert (answers(model, [one], Settings(RECIPE))[0] == waveform).all()
@@ -130,6 +136,18 @@ def test_evaluate_writes_what_it_measured(
     assert set(written["model"]["files"]) >= {"model.safetensors", "config.json", "vocabulary.json"}
     assert written["recipe"] == recipe.model_dump(mode="json") and written["recipe"]["temperature"] == 0.8
     assert (written["limit"], written["device"]) == (2, "cpu")
+    keys = {"set", "dialogue_id", "scenario", "questions", "barge_in_sample", "user_end_s", "success"}
+    keys |= {"assistant_segments_s"}
+    barging, asking = {"speaking", "overlap_s", "answer_delay_s"}, {"delay_s"}
+    assert [set(item) - keys for item in written["items"]] == [barging, barging, asking, asking]
+    assert all(set(item) >= keys for item in written["items"]), "kinds change nothing of sets that have none"
+    assert [list(figures_of) for figures_of in written["figures"].values()] == [
+        ["tt_sr_3s", "early_share", "no_reply_share", "reply_delay_s"],
+        [
+            *("overlap_s", "isr_2s", "silent_at_barge_in_share"),
+            *("overlap_speaking_s", "isr_2s_speaking", "answered_3s"),
+        ],
+    ]
     for item in written["items"]:
         samples, rate = soundfile.read(
             tmp_path / "audio" / item["set"] / f"{item['dialogue_id'].replace('/', '%2F')}.wav"
@@ -202,7 +220,8 @@ def test_rows_that_are_not_measured_do_not_count(
     monkeypatch.setattr(Dataset, "rows", lambda self, columns=None: iter(rows))
     results = list(run(model, data_set, Settings(RECIPE)))
     assert sorted(item.reason for item in results if not isinstance(item, Item)) == ["no_audio", "user_not_heard"]
-    assert figures([item.measured for item in results if isinstance(item, Item)], 0)["tt_sr_3s"].items == 2
+    measured = [(item.stimulus.kind, item.measured) for item in results if isinstance(item, Item)]
+    assert figures(measured, 0)["tt_sr_3s"].items == 2
 
 
 def test_only_what_is_heard_has_to_fit(data_sets: Callable[..., Dataset], model: DuplexModel) -> None:

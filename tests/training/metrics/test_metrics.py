@@ -15,12 +15,20 @@ from duplexgen.pipeline.audio.activity import speech_segments
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.training.metrics.metrics import (
+    Aside,
     Figure,
     Interruption,
+    Pause,
+    SilenceRequest,
     TurnTaking,
+    aside,
+    aside_figures,
     figure,
     interruption,
     interruption_figures,
+    pause,
+    pause_figures,
+    silence_request,
     turn_taking,
     turn_taking_figures,
 )
@@ -84,9 +92,109 @@ def test_interruption(assistant: list[Any], speaking: bool, overlap_s: float, an
     assert timing.answered == (answer_delay_s is not None and answer_delay_s <= 3)
 
 
+@pytest.mark.parametrize(
+    ("assistant", "overlap_s", "resumed_s", "success"),
+    [
+        ([(3.0, 6.0)], 1.0, None, True),
+        ([(3.0, 6.0), (10.1, 12.0)], 1.0, 3.1, True),
+        ([(3.0, 6.0), (10.0, 12.0)], 1.0, 3.0, False),  # it answers what asks for silence
+        ([(3.0, 5.4), (6.0, 6.4)], 0.4, -1.0, False),  # so soon that the request is not over
+        ([(3.0, 7.2)], 2.2, None, False),  # it stops too late
+        ([(3.0, 14.0)], 9.0, None, False),
+        ([], 0.0, None, True),  # it has nothing to stop
+        ([(5.3, 6.0)], 0.0, -1.7, False),
+    ],
+)
+def test_silence_request(assistant: list[Any], overlap_s: float, resumed_s: float | None, success: bool) -> None:
+    timing = silence_request([(0.5, 2.0), (5.1, 7.0)], assistant, request_s=5.0)
+    assert timing.overlap_s == pytest.approx(overlap_s)
+    assert timing.resumed_s == pytest.approx(resumed_s)
+    assert timing.success == success and timing.stopped == (overlap_s <= 2)
+
+
+@pytest.mark.parametrize(
+    ("assistant", "taken_over", "delay_s", "success"),
+    [
+        ([(6.8, 9.0)], False, 0.8, True),
+        ([(3.2, 4.3), (6.8, 9.0)], True, -2.8, False),  # a second and more, from within the pause
+        ([(3.2, 4.2), (6.8, 9.0)], True, -2.8, False),
+        ([(3.2, 4.1), (6.8, 9.0)], False, 0.8, True),  # shorter: no turn
+        ([(3.2, 3.7), (4.0, 4.5), (6.8, 9.0)], True, -2.8, False),  # a pause between two words
+        ([(4.1, 5.4), (6.8, 9.0)], False, -1.9, False),  # after the pause: early, and no take-over
+        ([(3.2, 9.0)], True, -2.8, False),
+        ([(0.2, 3.4), (6.8, 9.0)], False, 0.8, True),  # the reply before goes on into the pause
+        ([(0.2, 2.0), (3.9, 6.5)], True, -2.1, False),
+        ([(6.3, 6.6)], False, 0.3, True),  # after the user's end, a short reply is one
+        ([(9.1, 9.9)], False, 3.1, False),
+        ([(3.2, 4.1)], False, None, False),
+        ([], False, None, False),
+    ],
+)
+def test_pause(assistant: list[Any], taken_over: bool, delay_s: float | None, success: bool) -> None:
+    timing = pause([(1.0, 3.0), (4.0, 6.0)], assistant, turn_start_s=1.0, pauses=[(3.0, 4.0)])
+    assert (timing.user_end_s, timing.taken_over, timing.success) == (6.0, taken_over, success)
+    assert timing.delay_s == pytest.approx(delay_s)
+    assert timing.early == (delay_s is not None and delay_s < 0)
+
+
+def test_each_pause_of_a_turn_counts() -> None:
+    spoken = [(1.0, 3.0), (4.0, 6.0), (7.0, 8.0)]
+    for assistant, taken_over in (([(6.5, 8.0)], True), ([(5.0, 6.5)], False)):
+        assert pause(spoken, assistant, 1.0, [(3.0, 4.0), (6.0, 7.0)]).taken_over == taken_over
+
+
+@pytest.mark.parametrize(
+    ("assistant", "control", "false_stop"),
+    [
+        ([(3.0, 6.0)], [(3.0, 9.0)], True),
+        ([(3.0, 5.2)], [(3.0, 5.7)], True),
+        ([(3.0, 6.0)], [(3.0, 6.0)], None),  # the reply ends there anyway
+        ([(3.0, 6.0)], [(3.0, 6.4)], None),
+        ([(3.0, 6.0)], [(3.0, 5.5)], None),
+        ([(3.0, 6.0), (6.4, 9.0)], [(3.0, 9.0)], False),  # a pause of less than half a second
+        ([(3.0, 6.0), (6.5, 9.0)], [(3.0, 9.0)], True),
+        ([(3.0, 4.9), (5.1, 9.0)], [(3.0, 4.9), (5.1, 9.0)], False),  # the pause is where the aside starts
+        ([(3.0, 7.1)], [(3.0, 9.0)], False),  # more than 2 s later
+        ([(3.0, 12.0)], [(3.0, 9.0)], False),
+    ],
+)
+def test_aside_while_the_assistant_speaks(assistant: list[Any], control: list[Any], false_stop: bool | None) -> None:
+    timing = aside(assistant, control, start_s=5.0, end_s=5.6)
+    assert timing.speaking and timing.false_start is None
+    assert timing.false_stop is false_stop
+    assert timing.success is (None if false_stop is None else not false_stop)
+
+
+@pytest.mark.parametrize(
+    ("assistant", "control", "false_start"),
+    [
+        ([(1.0, 4.0)], [(1.0, 4.0)], False),
+        ([(1.0, 4.0), (7.0, 9.0)], [(1.0, 4.0)], True),
+        ([(1.0, 4.0), (5.2, 6.0)], [(1.0, 4.0)], True),  # while the aside is said
+        ([(1.0, 4.0), (8.7, 9.0)], [(1.0, 4.0)], False),  # more than 3 s after it
+        ([(1.0, 4.0), (7.0, 9.0)], [(1.0, 4.0), (7.5, 9.0)], None),  # it starts anyway, such as a late reply
+        ([(7.0, 9.0)], [], True),  # it had said nothing, and answers the aside
+        ([(1.0, 4.0), (7.0, 9.0)], [(1.0, 4.0), (8.7, 9.0)], True),
+        ([], [(6.0, 7.0)], False),
+        ([], [], False),
+    ],
+)
+def test_aside_while_the_assistant_is_silent(
+    assistant: list[Any], control: list[Any], false_start: bool | None
+) -> None:
+    timing = aside(assistant, control, start_s=5.0, end_s=5.6)
+    assert not timing.speaking and timing.false_stop is None
+    assert timing.false_start is false_start
+    assert timing.success is (None if false_start is None else not false_start)
+
+
 def test_a_user_who_is_not_heard_is_rejected() -> None:
     with pytest.raises(DialogueRejected, match="user_not_heard"):
         turn_taking([], [(1.0, 2.0)])
+    with pytest.raises(DialogueRejected, match="user_not_heard"):
+        pause([], [(1.0, 2.0)], 0.0, [(0.5, 1.0)])
+    with pytest.raises(DialogueRejected, match="user_not_heard"):
+        silence_request([], [(1.0, 2.0)], 1.5)
 
 
 def test_figures_of_turn_taking() -> None:
@@ -111,6 +219,59 @@ def test_figures_of_interruptions() -> None:
         "overlap_speaking_s": (2.5, 2),
         "isr_2s_speaking": (0.5, 2),
         "answered_3s": (pytest.approx(1 / 3), 3),
+    }
+
+
+def test_figures_of_silence_requests() -> None:
+    """They count as interruptions, and not among those that are to be answered."""
+    quiet, answering, late = (
+        SilenceRequest(7.0, True, overlap_s, answer_s, answer_s)
+        for overlap_s, answer_s in ((1.0, None), (1.5, 0.8), (4.0, None))
+    )
+    requests = {name: one.value for name, one in interruption_figures([quiet, answering, late], seed=0).items()}
+    assert requests["isr_2s"] == pytest.approx(2 / 3) and requests["quiet_3s"] == pytest.approx(2 / 3)
+    assert "answered_3s" not in requests
+    both = interruption_figures([quiet, answering, Interruption(7.0, True, 1.0, 0.8)], seed=0)
+    assert {name: one.items for name, one in both.items()} == {
+        "overlap_s": 3,
+        "isr_2s": 3,
+        "silent_at_barge_in_share": 3,
+        "overlap_speaking_s": 3,
+        "isr_2s_speaking": 3,
+        "answered_3s": 1,
+        "quiet_3s": 2,
+    }
+
+
+def test_figures_of_pauses() -> None:
+    items = [Pause(6.0, True, -2.0), Pause(6.0, False, -0.5), Pause(6.0, False, 1.0), Pause(6.0, False, None)]
+    values = {name: (one.value, one.items) for name, one in pause_figures(items, seed=0).items()}
+    assert values == {
+        "take_over_share": (0.25, 4),
+        "tt_sr_3s": (0.25, 4),
+        "early_share": (0.5, 4),
+        "no_reply_share": (0.25, 4),
+        "reply_delay_s": (1.0, 1),
+    }
+
+
+def test_figures_of_asides() -> None:
+    """What tells nothing is in no share of stops or starts."""
+    items = [
+        Aside(True, 1.0, 4.0, None, None),
+        Aside(True, 5.0, 4.0, None, None),
+        Aside(True, 5.0, 5.0, None, None),
+        Aside(True, 1.0, 1.0, None, None),
+        Aside(False, None, None, 1.0, None),
+        Aside(False, None, None, None, None),
+        Aside(False, None, None, 1.0, 1.0),
+    ]
+    values = {name: (one.value, one.items) for name, one in aside_figures(items, seed=0).items()}
+    assert values == {
+        "false_stop_share": (pytest.approx(1 / 3), 3),
+        "false_start_share": (0.5, 2),
+        "silent_at_aside_share": (pytest.approx(3 / 7), 7),
+        "undecided_share": (pytest.approx(2 / 7), 7),
     }
 
 

@@ -102,7 +102,7 @@ def check_users(pair: Pair, track: CodedTrack) -> None:
                 assert wrong or of_side is None or of_track == side.events[of_side].utterance
 
 
-LAYOUTS = {"bayling": LAYOUT, "plain": PLAIN}
+LAYOUTS: dict[str, Layout] = {"bayling": LAYOUT, "plain": PLAIN}
 conversations = st.builds(
     spoken,
     st.lists(st.floats(3, 12), min_size=3, max_size=3),
@@ -175,16 +175,13 @@ def test_mistakes_are_made_about_equally_often() -> None:
 def test_damage_is_found(damage: str) -> None:
     said = spoken([8.0, 8.0], [(BACKCHANNEL,), (BACKCHANNEL,)], [False, False])
     pair = pair_of(coded(said, 3), PLAIN, FALSE_STOP, 3)
-    changed: dict[str, Any] = {
+    damages: dict[str, dict[str, Any]] = {
         "mistake": {"mistake": TAKE_OVER},
         "stop": {"rejected_delay_samples": pair.rejected_delay_samples - 4 * SPF},
-        "texts": {},
+        "texts": {"rejected": replace(pair.rejected, texts=("Another text.",) * len(pair.rejected.texts))},
         "sides": {"chosen": pair.rejected, "rejected": pair.chosen},
-    }[damage]
-    if damage == "texts":
-        other = replace(pair.rejected, texts=("Another text.",) * len(pair.rejected.texts))
-        changed = {"rejected": other}
-    assert complaints(replace(pair, **changed), PLAIN, "natural", mistakes=[FALSE_STOP])
+    }
+    assert complaints(replace(pair, **damages[damage]), PLAIN, "natural", mistakes=[FALSE_STOP])
 
 
 def test_only_mistakes_of_the_recipe_are_right() -> None:

@@ -1,4 +1,4 @@
-"""Natural conversations on recorded speech, without Ray: what is heard, what each layout writes, what `verify` finds."""
+"""Natural conversations on recorded speech, without Ray: what is heard, what layouts write, what `verify` finds."""
 
 import copy
 import io

@@ -30,7 +30,7 @@ from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.stages.tracks import TracksStage, at_rate
 from tests.corpus import TURNS
-from tests.stages.running import recipe, texts, through
+from tests.stages.running import SCRATCH, recipe, texts, through
 
 Row = dict[str, Any]
 LAYOUTS: Mapping[str, Row] = {
@@ -88,9 +88,9 @@ def rows(speech: pa.Table) -> list[Row]:
 
 def checker(of: Recipe) -> Checker:
     stage = SequencesStage(of)
+    stage.load(SCRATCH)
+    stage.speech_tokenizer.load()
     tokenizers = stage.text_tokenizer, stage.speech_tokenizer
-    for tokenizer in tokenizers:
-        tokenizer.load()
     return Checker(of, stage.layout, *tokenizers, stage.samples_per_frame, of.tokens.margin_frames)
 
 

@@ -56,8 +56,19 @@ class Aligner:
 
     def starts(self, speech: Waveform, text: str) -> list[float] | None:
         """Where each word of a text starts, in seconds; None if one of them is not in its dictionary."""
-        spoken = [re.findall("[a-z']+", word.lower()) for word in text.split()]
-        samples = (at_measure_rate(speech, RATE) * 32767).astype(np.int16)
+        spoken = _spelled(text)
+        segments = self._segments(speech, spoken, RATE)
+        if segments is None:
+            return None
+        first = np.cumsum([0, *map(len, spoken)])
+        return [segments[place][0] if parts else float("nan") for place, parts in zip(first, spoken, strict=False)]
+
+    def spans(self, speech: Waveform, text: str, rate: int) -> list[tuple[float, float]] | None:
+        """Where each word of a text is, in seconds, one per part of a word with a hyphen; None as above."""
+        return self._segments(speech, _spelled(text), rate)
+
+    def _segments(self, speech: Waveform, spoken: list[list[str]], rate: int) -> list[tuple[float, float]] | None:
+        samples = (at_measure_rate(speech, rate) * 32767).astype(np.int16)
         try:
             self._decoder.set_align_text(" ".join(part for parts in spoken for part in parts))
             self._decoder.start_utt()
@@ -65,11 +76,17 @@ class Aligner:
             self._decoder.end_utt()
         except RuntimeError:
             return None
-        starts = [one.start_frame / POCKETSPHINX_HZ for one in self._decoder.seg() if one.word[0] not in "<["]
-        if len(starts) != sum(map(len, spoken)):
-            return None
-        first = np.cumsum([0, *map(len, spoken)])
-        return [starts[place] if parts else float("nan") for place, parts in zip(first, spoken, strict=False)]
+        segments = [
+            (one.start_frame / POCKETSPHINX_HZ, (one.end_frame + 1) / POCKETSPHINX_HZ)
+            for one in self._decoder.seg()
+            if one.word[0] not in "<["
+        ]
+        return segments if len(segments) == sum(map(len, spoken)) else None
+
+
+def _spelled(text: str) -> list[list[str]]:
+    """The words of a text in letters; one with a hyphen is two."""
+    return [re.findall("[a-z']+", word.lower()) for word in text.split()]
 
 
 def differences(words: Sequence[Word], starts: Sequence[float]) -> list[float]:

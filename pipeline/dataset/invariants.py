@@ -156,17 +156,20 @@ class Checker:
 
     def _check_hesitations(self, index: int, event: Event) -> Iterator[str]:
         """Pauses must lie within their event, in order, and between two of its words."""
-        at = event.start_sample
+        at, words = event.start_sample, event.words or ()
         for pause in event.pauses:
             if not at < pause.start_sample < pause.end_sample < event.end_sample:
                 yield f"event {index} has a pause at [{pause.start_sample}, {pause.end_sample})"
                 return
             at = pause.end_sample
-            if any(
-                word.start_sample < pause.end_sample and pause.start_sample < word.end_sample
-                for word in event.words or ()
+            if not all(
+                word.end_sample <= pause.start_sample or pause.end_sample <= word.start_sample for word in words
             ):
                 yield f"event {index} has a pause at [{pause.start_sample}, {pause.end_sample}), within a word"
+            elif (
+                not words or not words[0].end_sample <= pause.start_sample < pause.end_sample <= words[-1].start_sample
+            ):
+                yield f"event {index} has a pause at [{pause.start_sample}, {pause.end_sample}), not between two words"
 
     def _check_words(
         self, name: str, event: Event, spoken: str, rows: Sequence[Mapping[str, Any]] | None

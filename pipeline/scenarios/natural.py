@@ -15,7 +15,7 @@ from pydantic import BeforeValidator
 
 from ..dialogue import ASIDES, BACKCHANNEL, SILENCE_REQUEST, STOPPING, TURN, Event, Role, Timeline
 from .barge_in import stopping_late
-from .placing import LARGEST_OVERLAP, ConversationTiming, Placing
+from .placing import APART_S, ConversationTiming, Placing, largest_overlap
 from .profile import Profile
 from .scenario import Amount, Clock, Grid, Late, Lateness, Spoken
 from .section import Timing
@@ -45,12 +45,15 @@ class Natural:
 
     def lay_out(self, spoken: Sequence[Spoken], clock: Clock) -> Timeline:
         floor = [index for index, one in enumerate(spoken) if one.kind not in ASIDES]
-        asides = {index: [*range(index + 1, following)] for index, following in pairwise([*floor, len(spoken)])}
+        asides = {
+            index: [aside for aside in range(index + 1, following) if spoken[aside].channel != spoken[index].channel]
+            for index, following in pairwise([*floor, len(spoken)])
+        }
         return Placing(self.timing, clock, spoken, asides).run(floor)
 
     def check(self, events: Sequence[Event], text_ids: Sequence[int] | None, grid: Grid) -> Iterator[str]:
         floor = [(index, event) for index, event in enumerate(events) if event.kind not in ASIDES]
-        if not floor or floor[0][0] != 0 or floor[0][1].channel != "user":
+        if not floor or floor[0][0] != 0 or (floor[0][1].channel, floor[0][1].kind) != ("user", TURN):
             yield "the first event is no turn of the user's"
             return
         if not grid.within(events[0].start_sample, self.timing.lead_in_s):
@@ -61,7 +64,8 @@ class Natural:
             if event.channel == "assistant":
                 yield from self._check_reply(index, event, before_index, before, grid)
             else:
-                yield from self._check_turn(index, event, before, events, grid)
+                yield from self._check_turn(index, event, before_index, before, events, grid)
+        yield from _check_last(*floor[-1])
         for index, event in enumerate(events):
             if event.kind in ASIDES:
                 yield from _check_aside(index, event, events)
@@ -90,19 +94,16 @@ class Natural:
             yield f"event {index} starts {gap} samples after the user's end, expected {least} to {most}"
 
     def _check_turn(
-        self, index: int, event: Event, before: Event, events: Sequence[Event], grid: Grid
+        self, index: int, event: Event, before_index: int, before: Event, events: Sequence[Event], grid: Grid
     ) -> Iterator[str]:
         """before: the turn or reply before it."""
         if before.channel == "user":
-            if before.kind != SILENCE_REQUEST or event.kind != TURN:
-                yield f"event {index} is a turn of the user's after another one, which is no silence request"
+            yield from self._check_after_silence(index, event, before_index, events, grid)
             return
         if before.cut_by is None:
             if event.kind != TURN:
                 yield f"event {index} is of the kind {reprlib.repr(event.kind)}, and interrupts nothing"
-            covered = round(LARGEST_OVERLAP * (before.end_sample - before.start_sample))
-            if event.start_sample < before.end_sample - covered:
-                yield f"event {index} starts during the reply before it, and does not interrupt it"
+            yield from self._check_gap(index, event, before, events, grid)
             return
         if before.cut_by != index or event.kind not in STOPPING:
             yield f"event {index} is of the kind {reprlib.repr(event.kind)}, and follows a reply that is cut"
@@ -112,6 +113,33 @@ class Natural:
             yield f"the reply before event {index} stops after {reaction} samples, outside reaction_delay_s"
         if event.start_sample - before.start_sample < grid.samples(self.timing.heard_before_barge_in_s):
             yield f"event {index} interrupts before heard_before_barge_in_s"
+
+    def _check_after_silence(
+        self, index: int, event: Event, request_index: int, events: Sequence[Event], grid: Grid
+    ) -> Iterator[str]:
+        if events[request_index].kind != SILENCE_REQUEST or event.kind != TURN:
+            yield f"event {index} is a turn of the user's after another one, which is no silence request"
+            return
+        silenced = [other.end_sample for other in events if other.cut_by == request_index]
+        gap = event.start_sample - max(events[request_index].end_sample, *silenced, 0)
+        if not grid.within(gap, self.timing.next_turn_gap_s):
+            yield f"event {index} starts {gap} samples after a silence request, outside next_turn_gap_s"
+
+    def _check_gap(self, index: int, event: Event, reply: Event, events: Sequence[Event], grid: Grid) -> Iterator[str]:
+        """Whether a turn starts as the profile says, or after the asides that follow the reply."""
+        spoken = event.end_sample - event.start_sample - sum(pause.num_samples for pause in event.pauses)
+        covered = largest_overlap(reply.end_sample - reply.start_sample, spoken)
+        asides = [
+            other.end_sample + grid.samples(APART_S) - reply.end_sample
+            for other in events
+            if other.channel == "user"
+            and other.kind in ASIDES
+            and reply.end_sample <= other.start_sample
+            and other.end_sample <= event.start_sample
+        ]
+        most = max(0, grid.samples(self.timing.profile.offset.high_ms / 1000), *asides)
+        if not -covered <= (gap := event.start_sample - reply.end_sample) <= most:
+            yield f"event {index} starts {gap} samples after the reply's end, expected {-covered} to {most}"
 
     def speakers(self, events: Sequence[Event]) -> Sequence[Role]:
         return [event.channel for event in events]
@@ -152,6 +180,14 @@ class Natural:
             yield f"chosen_delay_s is {late.delay_samples / grid.sample_rate:g}, outside {name} of the data set"
 
 
+def _check_last(index: int, event: Event) -> Iterator[str]:
+    """event: the last one that is no aside."""
+    if event.cut_by is not None:
+        yield f"event {index} is cut, and no turn of the user's follows it"
+    if event.channel == "user" and event.kind != SILENCE_REQUEST:
+        yield f"event {index} is a turn of the user's, and nobody answers it"
+
+
 def _check_aside(index: int, event: Event, events: Sequence[Event]) -> Iterator[str]:
     """An aside is said while the other speaks, or, but for a backchannel, after a reply; nobody heeds it."""
     if event.answers is not None or event.is_cut or event.pauses:
@@ -163,8 +199,10 @@ def _check_aside(index: int, event: Event, events: Sequence[Event]) -> Iterator[
     others = [other for other in events if other.channel != event.channel and other.kind not in ASIDES]
     during = any(other.start_sample <= event.start_sample and event.end_sample <= other.end_sample for other in others)
     alone = all(other.end_sample <= event.start_sample or event.end_sample <= other.start_sample for other in others)
-    if not during and (event.kind == BACKCHANNEL or not alone):
-        yield f"event {index} is an aside, and is not said during one turn of the other side's"
+    before = [other for other in events if other.start_sample < event.start_sample and other.kind not in ASIDES]
+    after_reply = bool(before) and alone and before[-1].channel == "assistant" and before[-1].cut_by is None
+    if not during and (event.kind == BACKCHANNEL or not after_reply):
+        yield f"event {index} is an aside, and is not said during one turn of the other side's, or after a reply"
 
 
 def _check_apart(events: Sequence[Event]) -> Iterator[str]:

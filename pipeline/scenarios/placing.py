@@ -24,6 +24,11 @@ LARGEST_OVERLAP = 0.3
 """So much of a reply, at most, is covered by a next turn that does not interrupt it."""
 
 
+def largest_overlap(reply_samples: int, turn_samples: int) -> int:
+    """How much of a reply the next turn may cover if it does not interrupt it: it is not over before the reply is."""
+    return min(round(LARGEST_OVERLAP * reply_samples), turn_samples)
+
+
 class ConversationTiming(Timing):
     reply_delay_s: Seconds = 0.24  # the least; more, if the profile draws more
     next_turn_gap_s: Range = Range(low=1.0, high=3.0)  # after a silence request
@@ -37,26 +42,32 @@ class ConversationTiming(Timing):
 
 @dataclass
 class Placing:
-    """Lays out one dialogue. Events refer to others by utterance until `timeline` numbers them."""
+    """Lays out one dialogue. Events refer to others by utterance until `timeline` numbers them.
+
+    Asides of each turn are drawn by themselves, where there is room for them: turns, and asides of other turns, lie as
+    they would without them. Only an aside after a reply moves the next turn, and all that follows.
+    """
 
     timing: ConversationTiming
     clock: Clock
     spoken: Sequence[Spoken]
     asides: Mapping[int, Sequence[int]]  # of each turn, by utterance
     speakers_ms: float = field(init=False)
-    beside: Clock = field(init=False)  # draws for asides, so that turns lie as they would without them
+    beside_seed: int = field(init=False)  # of the draws for asides
+    beside: Clock = field(init=False)  # draws for the asides of the turn that is placed
     events: dict[int, Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.speakers_ms = self.timing.profile.offset.draw_speakers_ms(self.clock.rng)
-        self.beside = replace(self.clock, rng=np.random.default_rng(self.clock.rng.integers(2**63)))
+        self.beside_seed = int(self.clock.rng.integers(2**63))
 
     def run(self, floor: Sequence[int]) -> Timeline:
         """floor: the utterances that are no asides, in order; the first is the user's."""
         start, answers = self.clock.draw(self.timing.lead_in_s), None
         cut: Event | None = None  # the reply that the turn now placed interrupts
-        for index, following in zip(floor, (*floor[1:], None), strict=True):
+        for number, (index, following) in enumerate(zip(floor, (*floor[1:], None), strict=True)):
             one = self.spoken[index]
+            self.beside = replace(self.clock, rng=np.random.default_rng([self.beside_seed, number]))
             if one.channel == "user":
                 if one.kind == SILENCE_REQUEST and cut is None:
                     continue  # nobody is to be silenced
@@ -111,14 +122,21 @@ class Placing:
         if cut:
             event = replace(event, end_sample=start + cut.barge_in + cut.reaction, cut_by=following)
         self.events[index] = event
+        next_start = start + cut.barge_in if cut else self._next_start(event, following)
         during, after = self._divided(self.asides[index], event)
-        latest = start + cut.barge_in - self.clock.samples(APART_S) if cut else whole_end
-        last = self._accompany(event, one.words, during, latest)
+        last = self._accompany(event, one.words, during, next_start - self.clock.samples(APART_S))
         if cut:
-            return event, start + cut.barge_in
-        last = self._after(event, after, last)
-        covered = round(LARGEST_OVERLAP * one.num_samples)
-        return None, max(whole_end - covered, last + self.clock.samples(APART_S), whole_end + self._offset())
+            return event, next_start
+        for aside in after:
+            last = self._put(aside, max(whole_end, last) + self.clock.samples(APART_S))
+            next_start = max(next_start, last + self.clock.samples(APART_S))
+        return None, next_start
+
+    def _next_start(self, reply: Event, following: int | None) -> int:
+        """Where the next turn starts if it does not interrupt the reply."""
+        length = self.spoken[following].num_samples if following is not None else 0
+        covered = largest_overlap(reply.end_sample - reply.start_sample, length)
+        return reply.end_sample + max(-covered, self._offset())
 
     def _cut(self, reply: Spoken, turn: Spoken) -> Cut | None:
         """Where a turn interrupts a reply; None if it does not, or cannot.
@@ -156,7 +174,7 @@ class Placing:
         """
         margin, apart = self.clock.samples(BESIDE_S), self.clock.samples(APART_S)
         high = min(latest, turn.end_sample - margin) - turn.start_sample
-        end = 0
+        end = turn.start_sample
         for number, index in enumerate(asides):
             one = self.spoken[index]
             low = max(margin, self._free(one.channel) - turn.start_sample)
@@ -165,16 +183,7 @@ class Placing:
             at = _place(self.beside, words, low, room - one.num_samples, one.at_word)
             if at is None:
                 continue
-            self._put(index, turn.start_sample + at)
-            end = at + one.num_samples
-        return turn.start_sample + end
-
-    def _after(self, reply: Event, asides: Sequence[int], end: int) -> int:
-        """Place asides after a reply; returns where the last aside ends. end: of those during the reply."""
-        for index in asides:
-            start = max(reply.end_sample, end) + self.clock.samples(APART_S)
-            end = start + self.spoken[index].num_samples
-            self._put(index, start)
+            end = self._put(index, turn.start_sample + at)
         return end
 
     def _free(self, channel: Role) -> int:
@@ -182,10 +191,12 @@ class Placing:
         ends = [event.end_sample for event in self.events.values() if event.channel == channel]
         return max(ends) + self.clock.samples(APART_S) if ends else 0
 
-    def _put(self, index: int, start: int) -> None:
+    def _put(self, index: int, start: int) -> int:
+        """Place an aside; returns where it ends."""
         one = self.spoken[index]
         end = start + one.num_samples
         self.events[index] = Event(index, one.channel, one.kind, start, end, end)
+        return end
 
     def _timeline(self) -> Timeline:
         ordered = sorted(self.events.values(), key=lambda event: (event.start_sample, event.utterance))

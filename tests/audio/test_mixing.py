@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplexgen.pipeline.audio.mixing import audible, mix
+from duplexgen.pipeline.audio.mixing import EDGE_S, audible, hesitating, mix
 from duplexgen.pipeline.audio.pcm import FULL_SCALE, LARGEST, to_int16
-from duplexgen.pipeline.dialogue import CHANNELS, TURN, Event, Role, Timeline, Waveform
+from duplexgen.pipeline.dialogue import CHANNELS, TURN, Event, Pause, Role, Timeline, Waveform
 
 RATE = 16000
 
@@ -99,3 +99,51 @@ def test_what_is_too_loud_is_clipped_not_wrapped() -> None:
     loud = [np.full(10, 0.9, np.float32), np.full(10, 0.9, np.float32), np.full(10, -0.95, np.float32)]
     together = mix(loud[:2], Timeline((event(0, "user", 0, 10), event(1, "user", 0, 10)), 10), RATE, 0.01)
     assert together.samples[0].tolist() == [32767] * 10
+
+
+@st.composite
+def hesitations(draw: st.DrawFn) -> tuple[Waveform, list[Pause]]:
+    """A waveform, and pauses in it, in samples of the result; two may follow each other at once."""
+    length = draw(st.integers(1, 3000))
+    places = sorted(draw(st.lists(st.integers(0, length), max_size=4)))
+    pauses, added = [], 0
+    for place in places:
+        pause = draw(st.integers(1, 2000))
+        pauses.append(Pause(place + added, place + added + pause))
+        added += pause
+    return noise(draw(st.integers(0, 99)), length, 1.0), pauses
+
+
+@given(hesitations(), st.sampled_from([8000, 16000, 24000]))
+def test_a_pause_is_silence_and_takes_nothing_away(hesitation: tuple[Waveform, list[Pause]], rate: int) -> None:
+    """Sample for sample the waveform, but for a fade on both sides of each pause, which never adds to it."""
+    waveform, pauses = hesitation
+    before = waveform.copy()
+    heard = hesitating(waveform, pauses, rate)
+    assert heard.dtype == np.float32 and np.array_equal(waveform, before), "the utterance stays as it was"
+    spoken, near = np.ones(len(heard), np.bool_), np.zeros(len(heard), np.bool_)
+    edge = round(EDGE_S * rate)
+    for pause in pauses:
+        assert not heard[pause.start_sample : pause.end_sample].any()
+        spoken[pause.start_sample : pause.end_sample] = False
+        near[max(0, pause.start_sample - edge) : pause.end_sample + edge] = True
+    assert len(heard) == len(waveform) + sum(pause.num_samples for pause in pauses)
+    assert np.array_equal(heard[spoken & ~near], waveform[~near[spoken]])
+    assert (np.abs(heard[spoken]) <= np.abs(waveform)).all()
+
+
+def test_there_is_no_click_at_a_pause() -> None:
+    """Speech is gone in the last sample before the pause, and comes back from nothing, along half a cosine."""
+    steady, edge = np.ones(RATE, np.float32), round(EDGE_S * RATE)
+    heard = hesitating(steady, [Pause(4000, 6000), Pause(9000, 9100)], RATE)
+    for start, end in ((4000, 6000), (9000, 9100)):
+        assert heard[start - 1] == heard[end] == 0
+        assert (np.diff(heard[start - edge : start]) < 0).all() and (np.diff(heard[end : end + edge]) > 0).all()
+        assert heard[start - edge] == heard[end + edge - 1] == 1
+        assert np.allclose(heard[start - edge : start], heard[end : end + edge][::-1])
+    assert np.abs(np.diff(heard)).max() <= np.pi / 2 / (edge - 1) + 1e-6
+
+
+def test_without_pauses_a_waveform_is_as_it_was() -> None:
+    waveform = noise(3, 1000)
+    assert np.array_equal(hesitating(waveform, [], RATE), waveform)

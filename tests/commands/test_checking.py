@@ -150,6 +150,20 @@ def test_a_layout_that_needs_times_of_words_gets_them_from_the_engine_or_the_gat
     assert not any(says in line for line in mistakes(tmp_path, heard))
 
 
+def test_events_in_a_language_without_phrases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(checking.PHRASES, "en")  # type: ignore[arg-type]
+    found = mistakes(tmp_path, GOOD.replace("turn_taking\n", "natural\nevents: {}\n"))
+    assert found[1:] == ["11: events: there are phrases in zh, and sources in en"]
+
+
+def test_one_user_voice_is_enough_where_no_bystander_speaks(tmp_path: Path) -> None:
+    text = GOOD.replace("af_heart\n", "af_heart\n  user_voices: [am_michael]\n")
+    (tmp_path / "talk.jsonl").write_text("")
+    for timing in ("turn_taking\n", "natural\n", "natural\nevents: {during_replies: {bystander: 0}}\n"):
+        (tmp_path / "recipe.yaml").write_text(text.replace("turn_taking\n", timing))
+        checking.load(str(tmp_path / "recipe.yaml"))
+
+
 def test_six_mistakes_at_once(tmp_path: Path) -> None:
     text = """\
 name: talk
@@ -286,6 +300,28 @@ layout:
         (("path: talk.jsonl", "path: talk.jsonl\n    id_key: ''"), "6: sources[0].id_key: "),
         (("turn_taking", "turn_taking\n  takes: 0"), "11: timing.takes: "),
         (("timing:", "timing:\n  reply-delay-s: 1"), "10: timing.reply-delay-s: is not a key of a recipe here"),
+        (("timing:", "events: {}\ntiming:"), "9: events: the scenario turn_taking has turns alone, expected natural"),
+        *(
+            (("turn_taking\n", f"natural\nevents: {events}\n"), f"11: events.{says}")
+            for events, says in (
+                (
+                    "{during_replies: {barge_in: 0.7}}",
+                    "during_replies: expected shares that add up to 1 at most, got 1.2",
+                ),
+                ("{barge_ins: {repetition: 0.3}}", "barge_ins: expected shares that add up to 1, got 1.1"),
+                ("{barge_ins: {follow_up: 0}}", "barge_ins: expected shares that add up to 1, got 0.7"),
+                ("{assistant_backchannel: 1.5}", "assistant_backchannel: Input should be less than or equal to 1"),
+                ("{during_replies: {laughter: 0.1}}", "during_replies.laughter: is not a key"),
+                ("{phrases: eval}", "phrases: Input should be 'train' or 'held_out'"),
+            )
+        ),
+        (
+            (
+                "assistant_voice: af_heart\ntiming:\n  scenario: turn_taking\n",
+                "assistant_voice: af_heart\n  user_voices: [am_michael]\ntiming: {scenario: natural}\nevents: {}\n",
+            ),
+            "9: speech.user_voices: expected two voices or more for en, as a bystander has another than the user",
+        ),
     ],
 )
 def test_one_mistake(tmp_path: Path, change: tuple[str, str], says: str) -> None:

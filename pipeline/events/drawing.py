@@ -1,4 +1,4 @@
-"""Draws what happens in a dialogue, and when. It depends on the recipe, the seed and the dialogue, not on the writer."""
+"""Draws what happens in a dialogue, and during which turn, from the recipe, the seed and the dialogue alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

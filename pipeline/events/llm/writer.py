@@ -25,8 +25,8 @@ class LLMWriter:
     """Asks once per dialogue, and not at all where nothing happens.
 
     An interruption fits what is said before and after it: the user's turn leads to the reply that follows in the
-    dialogue. The model also says after which words it comes. The result depends only on the dialogue, the recipe and the
-    model's answers, which are stored in a journal.
+    dialogue. The model also says after which words it comes. The result depends only on the dialogue, the recipe and
+    the model's answers, which are stored in a journal.
     """
 
     max_actors: ClassVar[int | None] = 1  # `at_once` bounds what the endpoint is asked by all of them

@@ -9,6 +9,7 @@ import pytest
 
 from duplexgen.pipeline.acoustics.effects import EFFECTS
 from duplexgen.pipeline.dataset.recipe import Output, Recipe
+from duplexgen.pipeline.events.section import Events
 from duplexgen.pipeline.layouts.layouts import LAYOUTS
 from duplexgen.pipeline.recipe.file import shipped
 from duplexgen.pipeline.recipe.sections import Section
@@ -28,7 +29,7 @@ TEXTS = [
 ]
 LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
 SECTIONS: list[type[Section]] = [
-    *(Recipe, Source, Rewriting, Speech, Gate, Tokens, Output),
+    *(Recipe, Source, Rewriting, Events, Speech, Gate, Tokens, Output),
     *(scenario.Spec for scenario in SCENARIOS.values()),
     *(layout.Spec for layout in LAYOUTS.values()),
     *(effect.Spec for effect in EFFECTS.values()),

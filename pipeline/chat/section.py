@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from ..recipe.sections import HIDDEN, Few, Many, Section
+from ..storage.paths import PathText
 
 
 def _address(url: str) -> str:
@@ -40,3 +41,9 @@ class ChatModel(Section):
     at_once: Many = 16  # requests under way at the same time
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0  # for a whole answer
     attempts: Few = 3  # answers that are asked for, as long as none can be used
+
+
+class PromptedModel(ChatModel):
+    """A model that writes for dialogues. A dialogue is rejected if none of `attempts` answers can be used."""
+
+    prompt: PathText | None = None  # a file, relative to the working folder; None: the prompt that ships

@@ -9,6 +9,7 @@ from ..acoustics.effects import AcousticsSection, make_effects
 from ..dataset.recipe import Output, Recipe
 from ..events.phrases import PHRASES
 from ..events.section import Events
+from ..events.writers import make_writer
 from ..layouts.layouts import DEFAULT, LAYOUTS, AnyLayoutSection
 from ..layouts.section import LayoutSection
 from ..recipe.file import Location, Mistake, Problem, RecipeFile, checked, find, read, validate
@@ -62,6 +63,8 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
             if source.join > longest:
                 message = f"expected at most rewriting.max_exchanges, {longest}, got {source.join}"
                 problems.append((("sources", index, "join"), message))
+    if file.raw.get("events") is not None and (events := _section(Events, file.raw["events"])):
+        problems += make_writer(events, Rewriting(), seed=0).check()
     if section := _section(Speech, file.raw.get("speech", {})):
         languages = frozenset(source.language for source in read_sources.values())
         of_speech = speech.check(section, languages)
@@ -75,6 +78,7 @@ def _check_names(file: RecipeFile) -> list[Mistake]:
 
 PARTS = {
     ("rewriting", "llm"): "engine",
+    ("events", "llm"): "texts",
     ("speech", "cosyvoice"): "engine",
     ("tokens", "glm4voice"): "speech_tokenizer",
     ("tokens", "mimi"): "speech_tokenizer",

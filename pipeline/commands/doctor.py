@@ -9,7 +9,8 @@ from pathlib import Path
 from ..acoustics.effects import make_effects
 from ..dataset.recipe import Recipe
 from ..errors import UserError
-from ..recipe.file import RecipeFile
+from ..events.writers import make_writer
+from ..recipe.file import Problem, RecipeFile
 from ..rewriting.rewriters import REWRITERS
 from ..show.findings import Finding
 from ..speech.engines import ENGINES
@@ -38,7 +39,7 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     if not mistakes:
         yield Finding("recipe", True, f"{file.path}: all parts that it names are here")
     if recipe:
-        yield from _endpoint(recipe, file)
+        yield from _endpoints(recipe, file)
         yield from _gpus(recipe)
     if recipe and not mistakes:
         yield from _effects(recipe)
@@ -50,11 +51,16 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
     yield from _disk(recipe, out, work)
 
 
-def _endpoint(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
-    if recipe.rewriting.engine not in REWRITERS:
-        return
-    for location, message in REWRITERS[recipe.rewriting.engine](recipe.rewriting).probe():
-        yield Finding("rewriting", False, str(file.mistake(location, message)))
+def _endpoints(recipe: Recipe, file: RecipeFile) -> Iterator[Finding]:
+    problems: list[tuple[str, Problem]] = []
+    if recipe.rewriting.engine in REWRITERS:
+        rewriter = REWRITERS[recipe.rewriting.engine](recipe.rewriting)
+        problems += (("rewriting", problem) for problem in rewriter.probe())
+    if recipe.events:
+        writer = make_writer(recipe.events, recipe.rewriting, recipe.seed)
+        problems += (("events", problem) for problem in writer.probe())
+    for part, (location, message) in problems:
+        yield Finding(part, False, str(file.mistake(location, message)))
 
 
 def _effects(recipe: Recipe) -> Iterator[Finding]:

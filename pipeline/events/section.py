@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
+from ..chat.section import PromptedModel
 from ..recipe.sections import Section, Share
 
 
@@ -48,9 +49,13 @@ class BargeIns(Kinds):
 
 
 class Events(Section):
-    """Texts come from lists of phrases; `held_out` has others than `train`, for evaluation."""
+    """What happens is drawn; what is said is a phrase of a list, or what a language model writes for the dialogue."""
 
     during_replies: DuringReplies = DuringReplies()
     barge_ins: BargeIns = BargeIns()
     assistant_backchannel: Share = 0.3  # of the user's turns that are long enough: in so many, the assistant has one
-    phrases: Literal["train", "held_out"] = "train"
+    phrases: Literal["train", "held_out"] = "train"  # `held_out` has others than `train`, for evaluation
+    texts: Literal["rules", "llm"] = "rules"
+    llm: PromptedModel | None = None
+
+    SHAPELESS: ClassVar[frozenset[str]] = frozenset({"llm"})

@@ -2,16 +2,14 @@
 
 from typing import ClassVar, Literal
 
-from ..chat.section import ChatModel
+from ..chat.section import PromptedModel
 from ..recipe.sections import Few, Many, Section
-from ..storage.paths import PathText
 
 
-class LanguageModel(ChatModel):
-    """A model that rewrites. A dialogue is rejected if none of `attempts` answers can be used."""
+class LanguageModel(PromptedModel):
+    """A model that rewrites."""
 
     rewrites: Literal["dialogue", "replies"] = "dialogue"  # both roles (BayLing-Duplex), or replies alone (FLM-Audio)
-    prompt: PathText | None = None  # a file, relative to the working folder; None: the prompt that ships
 
 
 class Rewriting(Section):

@@ -285,6 +285,29 @@ layout:
         (("timing:", "tokens: {text_tokenizer: x}\ntiming:"), "9: tokens.text_tokenizer: expected one of bpe"),
         (("timing:", "rewriting: {engine: x}\ntiming:"), "9: rewriting.engine: expected one of llm, rules"),
         (("timing:", "tokens: {mimi: {checkpoint: x}}\ntiming:"), "9: tokens.mimi: changes nothing"),
+        (
+            ("turn_taking\n", "natural\nevents: {llm: {url: 'http://a/v1', model: m}}\n"),
+            "11: events.llm: changes nothing: it is for `texts: llm`",
+        ),
+        (
+            ("turn_taking\n", "natural\nevents: {texts: llm}\n"),
+            "11: events.llm: expected a section with a url and a model, as events.texts is llm",
+        ),
+        (
+            ("turn_taking\n", "natural\nevents: {texts: llm, llm: {url: 'http://a/v1', model: m, prompt: none.md}}\n"),
+            "11: events.llm.prompt: none.md: cannot be read",
+        ),
+        (
+            ("turn_taking\n", "natural\nevents: {texts: llm, llm: {url: 'http://a/v1?key=k', model: m}}\n"),
+            "11: events.llm.url: expected an address alone; a key belongs in OPENAI_API_KEY",
+        ),
+        (
+            (
+                "turn_taking\n",
+                "natural\nevents: {phrases: held_out, texts: llm, llm: {url: 'http://a/v1', model: m}}\n",
+            ),
+            "11: events.phrases: changes nothing, as events.texts is llm",
+        ),
         (("shape: ultrachat", "shape: ultrachat\n    shape: alpaca"), "5: sources[0].shape: appears twice"),
         (("path: talk.jsonl", "path: talk.jsonl\n    hub: a/b"), "3: sources[0]: expected exactly one of"),
         (("path: talk.jsonl", "path: talk.jsonl\n    language: zh"), "'af_heart' does not speak zh; these do: zf_"),

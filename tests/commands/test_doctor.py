@@ -12,6 +12,7 @@ from duplexgen.pipeline.recipe.file import RECIPES
 from duplexgen.pipeline.show.findings import Finding
 from duplexgen.pipeline.speech.engines import ENGINES
 from tests.command import duplexgen
+from tests.serving import Said, chat, serving
 
 
 def findings(name: str | Path, folder: Path) -> list[Finding]:
@@ -35,6 +36,21 @@ def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     assert len(missing) == 2
     assert any("sources[0].path" in says and "nowhere.jsonl" in says for says in missing)
     assert any("speech.assistant_voice" in says and "af_heart" in says for says in missing)
+
+
+def test_endpoints_that_write_are_asked_something_easy(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    with serving(lambda _: chat("Yes.")) as well, serving(lambda _: Said("no", 500)) as broken:
+        recipe = {
+            "extends": "natural",
+            "rewriting": {"engine": "llm", "llm": {"url": well.url, "model": "m"}},
+            "events": {"texts": "llm", "llm": {"url": broken.url, "model": "m"}},
+        }
+        path.write_text(yaml.safe_dump(recipe))
+        (problem,) = [one for one in findings(path, tmp_path) if not one.is_well]
+        assert len(well.requests) == len(broken.requests) == 1
+    assert problem.part == "events"
+    assert f"events.llm: {broken.url} gives no answers: HTTP 500: no" in problem.says
 
 
 @pytest.mark.parametrize(("free_gb", "says"), [(0.994, "0.99 GB free"), (0.25, "0.25 GB free"), (1.0, "1 GB free")])

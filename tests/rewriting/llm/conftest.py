@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from duplexgen.pipeline.chat.client import Client
 from duplexgen.pipeline.dialogue import Dialogue, Turn
-from duplexgen.pipeline.rewriting.llm.rewriter import SECTION, LLMRewriter
+from duplexgen.pipeline.rewriting.llm.rewriter import LLMRewriter
 from duplexgen.pipeline.rewriting.section import LanguageModel, Rewriting
 from tests.serving import Endpoint, Said, chat, serving
 
@@ -49,9 +47,13 @@ def recipe(url: str, **changes: Any) -> Rewriting:
     return Rewriting(engine="llm", llm=LanguageModel(url=url, model="some-model", **changes), **limits)
 
 
+WAITS_S = (0.01, 0.01, 0.02, 0.02)
+
+
 class Quick(LLMRewriter):
-    def _connect(self, scratch: Path) -> Client:
-        return Client(self._llm, SECTION, scratch, waits_s=(0.01, 0.01, 0.02, 0.02))
+    def __init__(self, recipe: Rewriting) -> None:
+        super().__init__(recipe)
+        self.asker.waits_s = WAITS_S
 
 
 @pytest.fixture

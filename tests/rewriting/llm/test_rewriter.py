@@ -159,10 +159,10 @@ def test_a_stage_that_fails_half_way_asks_again_only_for_what_was_not_answered(e
         if len(kept) == 3:
             raise SystemError("as nobody foresaw")
 
-    def of_nobody(dialogue, error):
+    def of_nobody(dialogue_id, error):
         raise error
 
-    monkeypatch.setattr("duplexgen.pipeline.rewriting.llm.rewriter._rejection", of_nobody)
+    monkeypatch.setattr("duplexgen.pipeline.rewriting.llm.rewriter.rejection", of_nobody)
     monkeypatch.setattr(Journal, "add", fail_once)
     account = Account("script")
     rows = stage.process([text_row(one) for one in some(6)], account)

@@ -25,6 +25,8 @@ LONG_TURN_WORDS = 10
 WORDS_PER_BACKCHANNEL = 25
 """In a reply that has backchannels, one for each so many words: some five in a minute."""
 MOST_BACKCHANNELS = 3
+LONGER = {"zh": 2}
+"""In a language whose words are characters, as many times the words last as long."""
 
 ALONE = (REPETITION, SILENCE_REQUEST)
 """Interruptions that are turns of their own. Each other one is the user's next turn, and needs one."""
@@ -44,7 +46,7 @@ def draw(spec: Events, seed: int, dialogue: Dialogue) -> Iterator[Drawn]:
     """What happens in a dialogue, in order. Its turns alternate, and the user's is first."""
     draws = _Draws(generator(seed, dialogue.id, "events"), dialogue.language, spec.phrases)
     for number, turn in enumerate(dialogue.turns):
-        words = len(words_of(turn.text, dialogue.language))
+        words = len(words_of(turn.text, dialogue.language)) // LONGER.get(dialogue.language, 1)
         if turn.role == "user":
             if words >= LONG_TURN_WORDS and draws.chance(spec.assistant_backchannel):
                 yield draws.one(ASSISTANT_BACKCHANNEL, number)

@@ -9,6 +9,7 @@ from duplexgen.pipeline.acoustics.leak import LeakSection
 from duplexgen.pipeline.acoustics.noise import NoiseSection
 from duplexgen.pipeline.commands import checking
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.events.phrases import PHRASES
 from duplexgen.pipeline.layouts.bayling import BaylingSection
 from duplexgen.pipeline.recipe.file import shipped
 from duplexgen.pipeline.scenarios.interruption import InterruptionTiming
@@ -151,7 +152,7 @@ def test_a_layout_that_needs_times_of_words_gets_them_from_the_engine_or_the_gat
 
 
 def test_events_in_a_language_without_phrases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(checking.PHRASES, "en")  # type: ignore[arg-type]
+    monkeypatch.delitem(PHRASES, "en")
     found = mistakes(tmp_path, GOOD.replace("turn_taking\n", "natural\nevents: {}\n"))
     assert found[1:] == ["11: events: there are phrases in zh, and sources in en"]
 

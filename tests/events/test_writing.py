@@ -21,9 +21,10 @@ from duplexgen.pipeline.dialogue import (
     Dialogue,
     Turn,
 )
+from duplexgen.pipeline.events.drawing import LONG_TURN_WORDS
 from duplexgen.pipeline.events.phrases import ASSISTANT_BACKCHANNEL, PHRASES
 from duplexgen.pipeline.events.section import BargeIns, DuringReplies, Events
-from duplexgen.pipeline.events.writing import LONG_TURN_WORDS, EventWriter
+from duplexgen.pipeline.events.writing import RulesWriter
 from duplexgen.pipeline.rewriting.rules import RulesRewriter
 from duplexgen.pipeline.rewriting.section import Rewriting
 from duplexgen.pipeline.speech import bank
@@ -51,6 +52,10 @@ def talk(name: str, language: str = "en", exchanges: int = 3, user: Mapping[str,
     return Dialogue(name, "test", language, (Turn("user", asked), Turn("assistant", replied)) * exchanges)
 
 
+def writer(spec: Events, seed: int) -> RulesWriter:
+    return RulesWriter(spec, Rewriting(), seed)
+
+
 def phrases(language: str, split: str) -> list[str]:
     return [text for kind in PHRASES[language].values() for text in kind[split]]
 
@@ -74,15 +79,15 @@ sections = st.builds(
 def test_what_is_written_is_a_function_of_section_seed_and_dialogue(
     spec: Events, seed: int, dialogue: Dialogue
 ) -> None:
-    writer = EventWriter(spec, seed)
-    once = writer.write(dialogue)
-    writer.write(talk("another"))
-    assert once == writer.write(dialogue) == EventWriter(spec, seed).write(dialogue)
+    own = writer(spec, seed)
+    once = own.write(dialogue)
+    own.write(talk("another"))
+    assert once == own.write(dialogue) == writer(spec, seed).write(dialogue)
 
 
 def test_other_seeds_and_other_ids_give_other_events() -> None:
     def written(seed: int, name: str) -> tuple[Turn, ...]:
-        return EventWriter(Events(), seed).write(talk(name, exchanges=8)).turns
+        return writer(Events(), seed).write(talk(name, exchanges=8)).turns
 
     assert len({written(seed, "a") for seed in range(20)}) == len({written(0, str(name)) for name in range(20)}) == 20
 
@@ -90,9 +95,9 @@ def test_other_seeds_and_other_ids_give_other_events() -> None:
 @given(sections, st.integers(0, 99), dialogues)
 def test_every_turn_is_kept_and_what_is_added_is_of_its_split(spec: Events, seed: int, dialogue: Dialogue) -> None:
     """An interruption is the next turn, after its phrase; after a repetition comes the reply again."""
-    turns = [*EventWriter(spec, seed).write(dialogue).turns]
+    turns = [*writer(spec, seed).write(dialogue).turns]
     known, kept = set(phrases(dialogue.language, spec.phrases)), [*dialogue.turns]
-    for before, turn in pairwise((None, *turns)):
+    for before, turn in zip((None, *turns[:-1]), turns, strict=True):
         if turn.kind in (*ASIDES, REPETITION, SILENCE_REQUEST):
             assert turn.text in known
         elif before is not None and before.kind == REPETITION:
@@ -116,7 +121,7 @@ def test_shares_are_those_of_the_recipe(language: str) -> None:
     counts: Counter[str] = Counter()
     users = 0
     for number in range(1200):
-        turns = EventWriter(spec, 5).write(talk(str(number), language, 5, LONG)).turns
+        turns = writer(spec, 5).write(talk(str(number), language, 5, LONG)).turns
         floor = [index for index, turn in enumerate(turns) if turn.takes_floor]
         replies = 0
         for before, at, following in zip((None, *floor), floor, (*floor[1:], len(turns)), strict=False):
@@ -142,7 +147,7 @@ def test_each_phrase_is_said_about_as_often_as_any_other(language: str) -> None:
     said = Counter(
         turn.text
         for number in range(400)
-        for turn in EventWriter(spec, 1).write(talk(str(number), language, 4)).turns
+        for turn in writer(spec, 1).write(talk(str(number), language, 4)).turns
         if turn.kind in ASIDES
     )
     expected = PHRASES[language]["bystander"]["train"]
@@ -156,7 +161,7 @@ def test_only_long_turns_are_accompanied_by_the_assistant(language: str) -> None
         during_replies=DuringReplies(barge_in=0, backchannel=0, bystander=0, side_talk=0), assistant_backchannel=1
     )
     for user, expected in ((LONG, 3), (None, 0)):
-        turns = EventWriter(spec, 0).write(talk("a", language, 3, user)).turns
+        turns = writer(spec, 0).write(talk("a", language, 3, user)).turns
         assert sum(turn.kind == BACKCHANNEL for turn in turns) == expected * (user is LONG)
     assert LONG_TURN_WORDS == 10
 
@@ -167,12 +172,12 @@ def test_longer_replies_have_more_backchannels() -> None:
         dialogue = Dialogue(
             "a", "test", "en", (Turn("user", "Hello."), Turn("assistant", "word " * (words - 1) + "end."))
         )
-        assert [turn.kind for turn in EventWriter(spec, 0).write(dialogue).turns[2:]] == [BACKCHANNEL] * expected
+        assert [turn.kind for turn in writer(spec, 0).write(dialogue).turns[2:]] == [BACKCHANNEL] * expected
 
 
 def test_a_barge_in_after_the_last_reply_is_one_that_needs_no_next_turn() -> None:
     spec = Events(during_replies=DuringReplies(barge_in=1, backchannel=0, bystander=0, side_talk=0))
-    ends = {EventWriter(spec, seed).write(talk("a", exchanges=1)).turns[2:][:1] for seed in range(100)}
+    ends = {writer(spec, seed).write(talk("a", exchanges=1)).turns[2:][:1] for seed in range(100)}
     assert {end[0].kind if end else None for end in ends} == {None, REPETITION, SILENCE_REQUEST}
 
 

@@ -23,7 +23,7 @@ def entry(kind: str, **changes: Any) -> dict[str, Any]:
     return {"kind": kind, "text": TEXTS[kind], "after": "at nine", "reply": "It opens at nine."} | changes
 
 
-def answered(*entries: dict[str, Any], kinds: list[str] | None = None, **limits: int):
+def answered(*entries: dict[str, Any], kinds: list[str] | None = None, **limits: Any) -> Any:
     wanted = [Drawn(kind, 1, "") for kind in kinds or [one["kind"] for one in entries]]
     return said(json.dumps({"events": entries}), dialogue(), wanted, Rewriting(**limits))
 

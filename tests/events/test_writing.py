@@ -92,7 +92,7 @@ def test_every_turn_is_kept_and_what_is_added_is_of_its_split(spec: Events, seed
     """An interruption is the next turn, after its phrase; after a repetition comes the reply again."""
     turns = [*EventWriter(spec, seed).write(dialogue).turns]
     known, kept = set(phrases(dialogue.language, spec.phrases)), [*dialogue.turns]
-    for before, turn in pairwise((None, *turns)):
+    for before, turn in zip((None, *turns), turns, strict=False):
         if turn.kind in (*ASIDES, REPETITION, SILENCE_REQUEST):
             assert turn.text in known
         elif before is not None and before.kind == REPETITION:

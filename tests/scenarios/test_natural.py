@@ -288,7 +288,8 @@ def test_after_a_silence_request_nobody_speaks_until_the_user_does() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_so_many_turns_hesitate(share: float) -> None:
-    script = exchange(RATE, *[("user", 4.0, TURN), ("assistant", 2.0, TURN)] * 6)
+    said: list[tuple[Role, float, str]] = [("user", 4.0, TURN), ("assistant", 2.0, TURN)]
+    script = exchange(RATE, *said * 6)
     timelines = [lay_out(NaturalTiming(pause_share=share), RATE, script, seed) for seed in range(200)]
     turns = [event for timeline in timelines for event in timeline.events if event.channel == "user"]
     assert len(turns) == 1200

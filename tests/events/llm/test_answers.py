@@ -11,6 +11,7 @@ from duplexgen.pipeline.dialogue import words_of
 from duplexgen.pipeline.errors import DialogueRejected
 from duplexgen.pipeline.events.drawing import Drawn
 from duplexgen.pipeline.events.llm.answers import MARK_NOT_FOUND, REPEATED_VERBATIM, place, said
+from duplexgen.pipeline.events.writing import Said
 from duplexgen.pipeline.rewriting.characters import EMOJI_LEFT_OUT, check_speakable
 from duplexgen.pipeline.rewriting.section import Rewriting
 from tests.events.llm.conftest import REPLY, TEXTS, dialogue
@@ -23,8 +24,8 @@ def entry(kind: str, **changes: Any) -> dict[str, Any]:
     return {"kind": kind, "text": TEXTS[kind], "after": "at nine", "reply": "It opens at nine."} | changes
 
 
-def answered(*entries: dict[str, Any], kinds: list[str] | None = None, **limits: Any) -> Any:
-    wanted = [Drawn(kind, 1, "") for kind in kinds or [one["kind"] for one in entries]]
+def answered(*entries: dict[str, Any], **limits: Any) -> tuple[list[Said], tuple[str, ...]]:
+    wanted = [Drawn(one["kind"], 1, "") for one in entries]
     return said(json.dumps({"events": entries}), dialogue(), wanted, Rewriting(**limits))
 
 

@@ -14,9 +14,7 @@ from tests.events.llm.conftest import TEXTS, dialogue
 
 
 def read(prompt: Path | None = None) -> Prompt:
-    return Prompt.read(
-        PromptedModel(url="http://127.0.0.1:9/v1", model="m", prompt=None if prompt is None else str(prompt))
-    )
+    return Prompt.read(PromptedModel(url="http://127.0.0.1:9/v1", model="m", prompt=str(prompt) if prompt else None))
 
 
 def test_the_prompt_that_ships_tells_kinds_limits_and_what_is_wanted() -> None:

@@ -69,6 +69,7 @@ class Dialogues:
             "renditions": recipe.speech.renditions,
             "limit": manifest.limit,
             "rewriting": shape_of(recipe.rewriting),
+            "events": None if recipe.events is None else shape_of(recipe.events),
             "speech": shape_of(recipe.speech),
             "timing": shape_of(recipe.timing),
             "acoustics": [shape_of(effect) for effect in recipe.acoustics] or None,

@@ -112,14 +112,13 @@ def test_bad_answers_are_asked_for_again_and_then_rejected_with_the_last_reason(
     assert isinstance(good.write_all(some(1))[0], Rewritten)
 
 
-def test_one_dialogue_does_not_depend_on_the_others(endpoint: Endpoint, writer: Writers, tmp_path: Path) -> None:
+def test_one_dialogue_does_not_depend_on_the_others(writer: Writers, tmp_path: Path) -> None:
     results = {}
     for name, dialogues, at_once in (("all", some(6), 6), ("back", some(6)[::-1], 1)):
         engine = writer(always("negation"), at_once=at_once)
         engine.load(tmp_path / name)
         results[name] = engine.write_all(dialogues)
     assert results["all"] == results["back"][::-1]
-    assert endpoint.most_under_way > 1
 
 
 def test_an_endpoint_that_is_down_rejects_no_dialogue(endpoint: Endpoint, writer: Writers) -> None:

@@ -61,7 +61,7 @@ def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path
         (["dpo-pairs", "nowhere"], "is no finished data set"),
         (
             ["dpo-pairs", ".", "nothing"],
-            "nothing: no such recipe. Expected a YAML file, or the name of one that ships: tim",
+            "nothing: no such recipe. Expected a YAML file, or the name of one that ships: natural, timing",
         ),
         (["build", "turn_taking", "--limit", "0"], "--limit"),
         (["timing", "fit", "nowhere", "--out", "profile.yaml"], "nowhere: there is no such file or folder"),

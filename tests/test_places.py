@@ -285,7 +285,7 @@ def test_two_builds_at_once(site: Path) -> None:
         )
         assert not (site / "second").exists()
         assert running.poll() is None, "the first build ended too soon for this test to mean anything"
-        assert running.wait(timeout=120) == 0, (first.folder / "log").read_text()
+        assert running.wait(timeout=300) == 0, (first.folder / "log").read_text()
     finally:
         running.kill()
     alone = build(site, "--out", "alone", "--work", "alone-work")

@@ -70,7 +70,7 @@ def check_card(folder: Path, headings: set[str]) -> str:
     types = {token.type for token in tokens} | {child.type for token in tokens for child in token.children or []}
     assert not types & {"html_inline", "html_block", "code_block", "hr", "blockquote_open"}
     items = [tokens[at + 2].content for at, token in enumerate(tokens) if token.type == "list_item_open"]
-    assert len(items) in (0, 6) and all(item.startswith("`") for item in items), "the columns, and nothing else"
+    assert len(items) in (0, 7) and all(item.startswith("`") for item in items), "the columns, and nothing else"
     shown = {tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "heading_open"}
     assert shown == headings
     for rows in table_sizes(body):
@@ -109,6 +109,7 @@ def test_from_a_source_to_the_card(tmp_path: Path) -> None:
         "Where the text comes from",
         "What happened to each dialogue",
         "Timing and size",
+        "Timing beside that of people",
         "turn_taking",
     }
     body = check_card(tmp_path / "set", headings)
@@ -161,6 +162,7 @@ def test_a_card_of_a_manifest_from_elsewhere(tmp_path: Path) -> None:
         "recipe": recipe,
         "ledger": [counts],
         "sources": {EVIL: {"a|b\r": "`|`" * 9}},
+        "stages": {},
         "software": {"duplexgen": "<b>"},
     }
     statistics = Statistics()
@@ -169,6 +171,7 @@ def test_a_card_of_a_manifest_from_elsewhere(tmp_path: Path) -> None:
     check_card(
         tmp_path,
         {"Read it", "Where the text comes from", "What happened to each dialogue", "Timing and size"}
+        | {"Timing beside that of people"}
         | {
             re.search(r"^# (.*)$", (tmp_path / "README.md").read_text(), re.MULTILINE)[1]  # type: ignore[index]
         },

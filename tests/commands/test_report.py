@@ -33,7 +33,8 @@ def test_a_dialogue_is_shown_event_by_event_and_block_by_block(data_sets: Sets, 
             of["channel"], f"{of['start_sample'] / 16000:.2f}", f"{of['end_sample'] / 16000:.2f}",
         )  # fmt: skip
         cut = f"  — cut, heard: {of['spoken_text']}" if of["cut_by"] is not None else ""
-        assert rest == f"{of['voice']}: {of['text']}{cut}"
+        kind = " [barge in]" if of["kind"] == "barge_in" else ""
+        assert rest == f"{of['voice']}{kind}: {of['text']}{cut}"
     assert any("— cut" in line for line in lines) == (scenario == "interruption")
     assert lines[len(row["events"])] == ""
     assert len(lines) == len(row["events"]) + 2 + row["num_blocks"] + 2

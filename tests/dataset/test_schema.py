@@ -30,6 +30,7 @@ FEATURES = {
             "answers": INT32,
             "cut_by": INT32,
             "words": WORDS,
+            "pauses": [{"start_sample": INT64, "end_sample": INT64}],
             "quality": dict.fromkeys(FIGURES, FLOAT64),
         }
     ],

@@ -10,17 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from duplexgen.pipeline.commands.report import describe_dataset, describe_dialogue
-from duplexgen.pipeline.dataset.dialogues import Dialogues
-from duplexgen.pipeline.dataset.manifest import data_set_key, key_of
 from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS, Dataset
-from duplexgen.pipeline.dataset.recipe import Recipe
-from duplexgen.pipeline.dataset.schema import ACTIVITY
 from duplexgen.pipeline.errors import UserError
-from duplexgen.pipeline.kinds import opened, verify
+from duplexgen.pipeline.kinds import verify
 from duplexgen.pipeline.storage.atomic import file_sha256, write_json
 
-MEASURED = {"measured_s", "ipu_s", "pause_s", "gap_s", "transfer_offset_s"}  # of turn-taking, on audio
 SHARD = "data/train-00000-of-00001.parquet"
 
 
@@ -63,30 +57,6 @@ def test_whole(dataset: Path) -> None:
     assert failures(dataset) == []
     rewrite(dataset, lambda rows: None)
     assert failures(dataset) == []
-
-
-def test_a_data_set_of_before_speech_was_measured(dataset: Path) -> None:
-    """It has no column of voice activity, and its key says so."""
-    table = pq.read_table(dataset / SHARD)
-    pq.write_table(table.drop_columns([ACTIVITY]), dataset / SHARD)
-
-    def before(manifest: dict[str, Any]) -> None:
-        stages = manifest["stages"]
-        del stages["tracks"]["shape"]["shaped_by"][ACTIVITY]
-        stages["tracks"]["key"] = key_of(stages["tracks"]["shape"])
-        stages["sequences"]["shape"]["before"] = [stages["tracks"]["key"]]
-        stages["sequences"]["key"] = key_of(stages["sequences"]["shape"])
-        finished_with = Dialogues().finished_with(Recipe.model_validate(manifest["recipe"]))
-        manifest["key"] = data_set_key("dialogues", stages["sequences"]["key"], finished_with)
-        for name in MEASURED:
-            del manifest["statistics"][name]
-
-    assert Dataset(dataset).manifest.statistics.keys() >= MEASURED
-    seal(dataset, before)
-    assert failures(dataset) == []
-    shown = describe_dataset(opened(dataset))
-    assert "Reply delay" in shown and "Floor transfer offset" not in shown
-    assert describe_dialogue(opened(dataset), "0").startswith("talk/0")
 
 
 def test_manifest_of_another_build(dataset: Path) -> None:

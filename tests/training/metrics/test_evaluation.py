@@ -141,13 +141,13 @@ def test_evaluate_writes_what_it_measured(
     barging, asking = {"speaking", "overlap_s", "answer_delay_s"}, {"delay_s"}
     assert [set(item) - keys for item in written["items"]] == [barging, barging, asking, asking]
     assert all(set(item) >= keys for item in written["items"]), "kinds change nothing of sets that have none"
-    assert [list(figures_of) for figures_of in written["figures"].values()] == [
-        ["tt_sr_3s", "early_share", "no_reply_share", "reply_delay_s"],
-        [
+    assert {name: set(figures_of) for name, figures_of in written["figures"].items()} == {
+        "turn_taking": {"tt_sr_3s", "early_share", "no_reply_share", "reply_delay_s"},
+        "interruption": {
             *("overlap_s", "isr_2s", "silent_at_barge_in_share"),
             *("overlap_speaking_s", "isr_2s_speaking", "answered_3s"),
-        ],
-    ]
+        },
+    }
     for item in written["items"]:
         samples, rate = soundfile.read(
             tmp_path / "audio" / item["set"] / f"{item['dialogue_id'].replace('/', '%2F')}.wav"

@@ -9,26 +9,14 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import BeforeValidator
+from typing import ClassVar
 
 from ..dialogue import ASIDES, BACKCHANNEL, SILENCE_REQUEST, STOPPING, TURN, Event, Role, Timeline
 from .barge_in import stopping_late
-from .placing import APART_S, ConversationTiming, Placing, largest_overlap
-from .profile import Profile
+from .placing import APART_S, NaturalTiming, Placing, largest_overlap
 from .scenario import Amount, Clock, Grid, Late, Lateness, Spoken
 from .section import Timing
 from .turns import starting_late
-
-
-def _human(value: Any) -> Any:
-    return {} if value == "human" else value
-
-
-class NaturalTiming(ConversationTiming):
-    scenario: Literal["natural"] = "natural"
-    profile: Annotated[Profile, BeforeValidator(_human)] = Profile()  # or `human`, which is the default
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from ..dialogue import BACKCHANNEL, SILENCE_REQUEST, STOPPING, TURN, Event, Pause, Role, Timeline, Word
 from ..recipe.sections import Range, Seconds, Share
@@ -29,10 +31,15 @@ def largest_overlap(reply_samples: int, turn_samples: int) -> int:
     return min(round(LARGEST_OVERLAP * reply_samples), turn_samples)
 
 
-class ConversationTiming(Timing):
+def _human(value: Any) -> Any:
+    return {} if value == "human" else value
+
+
+class NaturalTiming(Timing):
+    scenario: Literal["natural"] = "natural"
     reply_delay_s: Seconds = 0.24  # the least; more, if the profile draws more
     next_turn_gap_s: Range = Range(low=1.0, high=3.0)  # after a silence request
-    profile: Profile = Profile()
+    profile: Annotated[Profile, BeforeValidator(_human)] = Profile()  # or `human`, which is the default
     reaction_delay_s: Range = Range(low=0.2, high=0.8)
     heard_before_barge_in_s: Seconds = 0.5
     pause_share: Share = 0.3  # of the user's turns: so many have a pause
@@ -48,7 +55,7 @@ class Placing:
     they would without them. Only an aside after a reply moves the next turn, and all that follows.
     """
 
-    timing: ConversationTiming
+    timing: NaturalTiming
     clock: Clock
     spoken: Sequence[Spoken]
     asides: Mapping[int, Sequence[int]]  # of each turn, by utterance

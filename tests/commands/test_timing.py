@@ -13,7 +13,7 @@ from duplexgen.pipeline.commands.timing import figures, fit_timing
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.measures.conversation import conversation
 from duplexgen.pipeline.measures.timing_fit import Estimate, fit
-from duplexgen.pipeline.scenarios.natural import NaturalTiming
+from duplexgen.pipeline.scenarios.placing import NaturalTiming
 from duplexgen.pipeline.scenarios.profile import HIGH_MS, LOW_MS, Profile
 from duplexgen.pipeline.show.progress import Display
 from tests.measures.talking import rttm, talk

@@ -17,7 +17,8 @@ from duplexgen.pipeline.dialogue import (
     Word,
 )
 from duplexgen.pipeline.randomness import generator
-from duplexgen.pipeline.scenarios.natural import Natural, NaturalTiming
+from duplexgen.pipeline.scenarios.natural import Natural
+from duplexgen.pipeline.scenarios.placing import NaturalTiming
 from duplexgen.pipeline.scenarios.scenario import Clock, Spoken
 from tests.scenarios.spoken import RATES, SEEDS, frame
 

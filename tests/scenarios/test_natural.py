@@ -28,8 +28,15 @@ from duplexgen.pipeline.dialogue import (
 )
 from duplexgen.pipeline.recipe.sections import Range
 from duplexgen.pipeline.scenarios.barge_in import SILENCE_AFTER_STOP_S
-from duplexgen.pipeline.scenarios.natural import Natural, NaturalTiming
-from duplexgen.pipeline.scenarios.placing import APART_S, BESIDE_S, CLAUSE_ENDS, LARGEST_OVERLAP, hesitant_words
+from duplexgen.pipeline.scenarios.natural import Natural
+from duplexgen.pipeline.scenarios.placing import (
+    APART_S,
+    BESIDE_S,
+    CLAUSE_ENDS,
+    LARGEST_OVERLAP,
+    NaturalTiming,
+    hesitant_words,
+)
 from duplexgen.pipeline.scenarios.scenario import Grid, Late, Spoken
 from tests.scenarios.spoken import RATES, SEEDS, changed, frame, moved, wrong
 from tests.scenarios.talking import Script, Talk, exchange, lay_out, talks

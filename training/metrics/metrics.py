@@ -258,7 +258,7 @@ def _end(user: Sequence[Segment]) -> float:
     return user[-1][1]
 
 
-def turn_taking_figures(items: Sequence[TurnTaking], seed: int) -> dict[str, Figure]:
+def turn_taking_figures(items: Sequence[TurnTaking | Pause], seed: int) -> dict[str, Figure]:
     """TT SR@3s, and the figures behind it."""
     delays = [item.delay_s for item in items if item.delay_s is not None and not item.early]
     return {
@@ -293,14 +293,8 @@ def interruption_figures(items: Sequence[Interruption], seed: int) -> dict[str, 
 
 def pause_figures(items: Sequence[Pause], seed: int) -> dict[str, Figure]:
     """Take-overs, and TT SR@3s of turns with a pause: the share whose reply starts within 3 s of their real end."""
-    delays = [item.delay_s for item in items if item.delay_s is not None and not item.early]
-    return {
-        "take_over_share": figure([item.taken_over for item in items], seed, "take_over_share"),
-        "tt_sr_3s": figure([item.success for item in items], seed, "tt_sr_3s"),
-        "early_share": figure([item.early for item in items], seed, "early_share"),
-        "no_reply_share": figure([item.delay_s is None for item in items], seed, "no_reply_share"),
-        "reply_delay_s": figure(delays, seed, "reply_delay_s"),
-    }
+    taken_over = figure([item.taken_over for item in items], seed, "take_over_share")
+    return {"take_over_share": taken_over, **turn_taking_figures(items, seed)}
 
 
 def aside_figures(items: Sequence[Aside], seed: int) -> dict[str, Figure]:

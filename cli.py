@@ -176,7 +176,7 @@ def dpo_pairs(
     ] = None,
     work: Work = None,
 ) -> None:
-    """Make preference pairs of a data set: each row beside the same row in which the assistant is late once.
+    """Make preference pairs of a data set: each row beside the same row with one mistake of the assistant's.
 
     Runs no voice, and decodes no audio unless the recipe says `retokenize`. If it was stopped, the same command
     continues it. The pairs are a data set of their own, which `verify` and `inspect` read.

@@ -110,7 +110,7 @@ def _build(drawn: str, dialogues: int, model: Path, voices: Path, assistant: str
         "cosyvoice": section.model_dump(),
         "assistant_voice": assistant,
         "user_voices": drawn,
-        "max_attempts": 5,
+        "max_attempts": 20,  # random weights often end at once
     }
     # Random weights speak faster than people: more text has to go into a block.
     recipe = recipe_dict(corpus, "turn_taking", speech=speech, layout={"text_tokens": 20})

@@ -35,6 +35,7 @@ from duplexgen.pipeline.stages.rows import SPEECH
 from duplexgen.pipeline.stages.tracks import TracksStage
 
 TOLERANCE_S = 0.1  # of an edge that is found on audio
+SILENT = 1e-4  # of an amplitude of 1
 LONG_SILENCE_S = 0.5  # so long an assistant that goes on is not silent, unless its own words have the silence
 WANTED_ALIGNED = 0.95  # of pauses: the aligner errs, too
 
@@ -122,8 +123,6 @@ class EventListener:
         self.not_aligned += words is None
         for pause in event.pauses:
             first, past = heard.s(pause.start_sample), heard.s(pause.end_sample)
-            no_speech = heard.speech_s(0, first + TOLERANCE_S, past - TOLERANCE_S) == 0
-            self.tallies["no speech"].add(no_speech, heard.name(index))
             if not self.recipe.acoustics:
                 measured_s = _silence_around(heard.tracks[0], (first + past) / 2)
                 self.tallies["length"].add(abs(measured_s - (past - first)) <= TOLERANCE_S, heard.name(index))
@@ -162,19 +161,17 @@ class EventListener:
             (heard.s(one.start_sample) for one in later if one.channel == "assistant"),
             default=heard.tracks.shape[1] / HEARING_HZ,
         )
-        sounding = np.flatnonzero(heard.sound(1, began_s, resumes_s - 0.01))
+        sounding = _sounding(heard.sound(1, began_s, resumes_s - 0.01))
         reaction_s = float(sounding[-1]) / HEARING_HZ if len(sounding) else 0.0
         self.reactions_s.append(reaction_s)
         wanted = self.timing.reaction_delay_s  # type: ignore[attr-defined]
         in_time = wanted.low - TOLERANCE_S <= reaction_s <= wanted.high + TOLERANCE_S
         self.tallies["stops"].add(in_time, f"{heard.name(index)}, {reaction_s:.2f} s")
-        stopped_s = heard.s(reply.end_sample) + TOLERANCE_S
-        self.tallies["silent"].add(heard.speech_s(1, stopped_s, resumes_s - TOLERANCE_S) == 0, heard.name(index))
         if barge_in.kind == SILENCE_REQUEST:
             next_turns = [one for one in later if one.channel == "user" and one.kind not in ASIDES]
-            until_s = heard.s(next_turns[0].start_sample) if next_turns else np.inf
-            spoken_s = heard.speech_s(1, stopped_s, until_s)
-            self.tallies["silenced"].add(spoken_s == 0, heard.name(index))
+            until_s = heard.s(next_turns[0].start_sample) if next_turns else heard.tracks.shape[1] / HEARING_HZ
+            after = heard.sound(1, heard.s(reply.end_sample) + TOLERANCE_S, until_s)
+            self.tallies["silenced"].add(not _sounding(after).size, heard.name(index))
 
     def _voice(self, heard: Heard, index: int, event: Event) -> None:
         if event.channel != "user":
@@ -205,9 +202,14 @@ def _gaps(heard: Heard, reply: Event) -> list[Segment]:
     return [(heard.s(end), heard.s(start)) for (_, end), (start, _) in pairwise([edges[0], *words, edges[1]])]
 
 
+def _sounding(sound: Waveform) -> NDArray[np.intp]:
+    """The samples that are not digitally silent, but for what a resampler leaves there."""
+    return np.flatnonzero(np.abs(sound) > SILENT)
+
+
 def _silence_around(track: Waveform, at_s: float) -> float:
     """How long the digital silence around a moment is, in seconds."""
-    at, sounding = round(at_s * HEARING_HZ), np.flatnonzero(np.abs(track) > 1e-4)
+    at, sounding = round(at_s * HEARING_HZ), _sounding(track)
     place = int(np.searchsorted(sounding, at))
     if place < len(sounding) and sounding[place] == at:
         return 0.0
@@ -273,11 +275,10 @@ def _without(speech: Row, after: set[str]) -> Row:
 
 def table(listener: EventListener, remade: Tally | None) -> Iterator[Line]:
     tallies, wanted = listener.tallies, listener.timing.reaction_delay_s  # type: ignore[attr-defined]
-    yield tallies["no speech"].line("pauses without voice activity")
     if listener.recipe.acoustics:
-        yield Line("pauses as long as their rows say", "skipped: the channel has effects", "all", None)
+        yield Line("pauses silent, as long as their rows say", "skipped: the channel has effects", "all", None)
     else:
-        yield tallies["length"].line(f"pauses as long as their rows say, ± {TOLERANCE_S:g} s")
+        yield tallies["length"].line(f"pauses silent, as long as their rows say, ± {TOLERANCE_S:g} s")
     yield tallies["words"].line("pauses with no word of pocketsphinx's in them", WANTED_ALIGNED)
     yield Line("  turns that it cannot align", str(listener.not_aligned), "", None)
     yield tallies["aside heard"].line("asides of the user's with voice activity")
@@ -287,8 +288,9 @@ def table(listener: EventListener, remade: Tally | None) -> Iterator[Line]:
     else:
         yield remade.line("  its channel is the same without them")
     yield tallies["barge-in heard"].line("barge-ins with voice activity from their start")
-    yield tallies["stops"].line(f"silent after a barge-in, {wanted.low:g} to {wanted.high:g} s ± {TOLERANCE_S:g}")
-    yield tallies["silent"].line("  and until the next reply")
+    yield tallies["stops"].line(
+        f"silent after a barge-in until the next reply, from {wanted.low:g} to {wanted.high:g} s ± {TOLERANCE_S:g}"
+    )
     yield tallies["silenced"].line("after a silence request, until the user's next turn")
     yield tallies["bystander"].line("bystanders nearer to another voice than the user's")
 

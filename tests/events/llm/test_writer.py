@@ -2,7 +2,13 @@
 
 import json
 import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +142,50 @@ def test_it_travels_to_a_worker_with_its_prompt(endpoint: Endpoint, tmp_path: Pa
     engine.load(tmp_path / "scratch")
     assert TEXTS["bystander"] in [turn.text for turn in turns(*engine.write_all(some(1)))]
     assert endpoint.requests[0]["messages"][0]["content"].startswith("Write what is wanted.")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.events.llm.conftest import LLMWriter, Rewriting, always, by_llm, some
+engine = LLMWriter(by_llm(always("negation"), sys.argv[1], at_once=3), Rewriting(), 1)
+engine.load(Path(sys.argv[2]))
+engine.write_all(some(12))
+"""
+
+
+def test_killed_half_way_no_answered_dialogue_is_asked_twice(
+    endpoint: Endpoint, writer: Writers, tmp_path: Path
+) -> None:
+    all_held, go_on, numbers = threading.Event(), threading.Event(), count(1)
+
+    def says(body: dict[str, Any]) -> Said:
+        number = next(numbers)
+        if number <= 5:
+            return well(body)
+        if number == 8:
+            all_held.set()
+        go_on.wait(60)
+        return Said("too late", 500)
+
+    endpoint.says = says
+    command = [sys.executable, "-c", CHILD, endpoint.url, str(tmp_path / "scratch")]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3]) as child:
+        try:
+            # With three at once, a fourth waits until one of them is answered and kept: three held, five kept.
+            assert all_held.wait(60)
+        finally:
+            child.kill()
+    assert child.returncode == -signal.SIGKILL
+    before = Counter(request["seed"] for request in endpoint.requests)
+    answered = {request["seed"] for request in endpoint.answered}
+    assert len(before) == 8 and len(answered) == 5, "each dialogue has a seed of its own"
+    endpoint.says = well
+    go_on.set()
+    results = writer(always("negation")).write_all(some(12))
+    asked_for = Counter(request["seed"] for request in endpoint.requests)
+    assert all(isinstance(result, Rewritten) for result in results) and len(asked_for) == 12
+    assert {seed for seed, times in asked_for.items() if times > 1} == before.keys() - answered
 
 
 def test_its_shape_is_of_what_changes_the_text(tmp_path: Path) -> None:

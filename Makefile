@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARTS := .venv-parts
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile
 
-.PHONY: demo test lint tests parts gpu clean
+.PHONY: demo test lint tests parts gpu image-steps clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/duplexgen build recipes/turn_taking.yaml
@@ -60,5 +60,14 @@ gpu:
 		--device cuda
 	PYTHONPATH=.src:$$PYTHONPATH $(GPU_PYTHON) -m benchmarks.speech_tokenizers --size full --device cuda --minutes 1 --dialogues 16
 
+# What the Dockerfile runs, without Docker: in an environment of its own, on a copy of what is committed.
+image-steps:
+	rm -rf build/image
+	mkdir -p build/image/duplexgen
+	git archive HEAD | tar --extract --directory build/image/duplexgen
+	$(PYTHON) -m venv build/image/venv
+	sed -n 's/^RUN //p' recipes/cluster/Dockerfile > build/image/steps
+	cd build/image && PATH="$$PWD/venv/bin:$$PATH" bash -eux steps
+
 clean:
-	rm -rf $(VENV) $(PARTS) out
+	rm -rf $(VENV) $(PARTS) build out

@@ -21,7 +21,6 @@ TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tens
 app = typer.Typer(
     name="duplexgen",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
     help="""
@@ -54,8 +53,24 @@ timing_app = typer.Typer(no_args_is_help=True, help="Measure how people take tur
 app.add_typer(timing_app, name="timing")
 
 
+def _recipes(incomplete: str) -> list[str]:
+    from .pipeline.recipe.file import shipped
+
+    return [name for name in shipped() if name.startswith(incomplete)]
+
+
+def _training_recipes(incomplete: str) -> list[str]:
+    from .pipeline.recipe.file import shipped
+    from .training.recipe import TRAINING_RECIPES
+
+    return [name for name in shipped(TRAINING_RECIPES) if name.startswith(incomplete)]
+
+
 Recipe = Annotated[
-    str, typer.Argument(help="Read this recipe: a file, or the name of one that ships.", show_default=False)
+    str,
+    typer.Argument(
+        help="Read this recipe: a file, or the name of one that ships.", show_default=False, autocompletion=_recipes
+    ),
 ]
 Folder = Annotated[Path, typer.Argument(parser=path, help="Read this data set, made by `build`.", show_default=False)]
 Model = Annotated[Path, typer.Argument(parser=path, help="Use this model, made by `train`.", show_default=False)]
@@ -388,7 +403,11 @@ def _needs_training() -> None:
 
 TrainingRecipe = Annotated[
     str,
-    typer.Argument(help="Read this training recipe: a file, or the name of one that ships.", show_default=False),
+    typer.Argument(
+        help="Read this training recipe: a file, or the name of one that ships.",
+        show_default=False,
+        autocompletion=_training_recipes,
+    ),
 ]
 ModelOut = Annotated[
     Path | None,

@@ -84,6 +84,22 @@ def test_recipe_with_mistakes_touches_nothing(recipe_file: Callable[..., Path], 
     assert [path.name for path in tmp_path.iterdir()] == [bad.name]
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("duplexgen dpo", {"dpo-pairs"}),
+        ("duplexgen build turn_taking", {"turn_taking", "turn_taking_zh"}),
+        ("duplexgen train dpo dpo", {"dpo_small", "dpo_natural"}),
+        ("duplexgen build ./mine", set()),
+    ],
+)
+def test_a_shell_completes_commands_and_recipes(words: str, completed: set[str], tmp_path: Path) -> None:
+    asks = {"_DUPLEXGEN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    command = [Path(sys.executable).with_name("duplexgen")]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | asks, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == completed
+
+
 def test_plan_says_what_a_build_would_do(tmp_path: Path) -> None:
     start = time.monotonic()
     done = run("plan", "turn_taking", "--limit", "9", cwd=tmp_path)

@@ -3,8 +3,8 @@
     python -m benchmarks.conversations [--out out/conversations] [--seeds 1 2] [--weights]
 
 Four models for each seed: (a) the two scenarios of BayLing-Duplex, clean; (b) the same with acoustics; (c) the scenario
-natural with acoustics; (d) that after DPO on its pairs. All have the same dialogues, users and number of weights. They
-are measured on held-out questions, voices, phrases and noises. With --weights, also table 3 of the paper under
+natural with acoustics; (d) that after DPO on its pairs. All have the same dialogues, with long replies, as many hours,
+and the same number of weights. They are measured on held-out questions, voices, phrases and noises. With --weights, also table 3 of the paper under
 noise: the weights of the loss, trained as (b). After a kill, the same command continues.
 """
 
@@ -17,12 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import CORES, MEASURED_ON, SFT, TRAINED_ON, Bench, pairs_of, with_interval
-from duplexgen.pipeline.recipe.file import load
+from benchmarks.bench import CORES, MEASURED_ON, TRAINED_ON, Bench, pairs_of, with_interval
+from duplexgen.pipeline.recipe.file import find, load, read
 from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe
 
 NOISY = tuple(f"{name}_noisy" for name in TRAINED_ON)
 NATURAL = "train_natural"
+SFT = "sft_natural"
+DIALOGUES = 200
+TAKES = 5
+"""Of each dialogue in each of the two scenarios: together as many as train_natural has."""
 SETS = (*MEASURED_ON, "held_out_natural")
 NOISY_SETS = tuple(f"{name}_noisy" for name in SETS)
 FIGURES = (
@@ -88,16 +92,30 @@ def main() -> None:
 
 def build(bench: Bench) -> None:
     bench.out.mkdir(parents=True, exist_ok=True)
-    for name in (*TRAINED_ON, *NOISY, NATURAL, *SETS, *NOISY_SETS):
-        bench.build(name)
+    bench.build(NATURAL, limit=DIALOGUES)
     bench.pairs(NATURAL, "natural")
+    for name in (*TRAINED_ON, *NOISY):
+        bench.build(name, over_long_replies(name), DIALOGUES)
+    for name in (*SETS, *NOISY_SETS):
+        bench.build(name)
+
+
+def over_long_replies(name: str) -> dict[str, Any]:
+    """A recipe that ships, over the dialogues and users of train_natural."""
+    shipped = read(find(name)).raw
+    return {
+        "extends": "train_long",
+        "speech": {"renditions": 1},
+        "timing": shipped["timing"] | {"takes": TAKES},
+        "acoustics": shipped.get("acoustics", []),
+    }
 
 
 def train(bench: Bench) -> Iterator[tuple[str, str]]:
     """Train the four models of a seed; yields their folders and titles."""
     for model in MODELS:
         name = f"{model.folder}_{bench.seed}"
-        bench.train("sft", bench.sft_recipe(name, model.data))
+        bench.train("sft", bench.sft_recipe(name, model.data, SFT))
         yield name, model.title
     name = f"natural_dpo_{bench.seed}"
     shipped, _ = load("dpo_natural", DPORecipe, TRAINING_RECIPES)

@@ -30,6 +30,10 @@ def folders(data_sets: DataSets) -> list[Path]:
     return [data_sets("turn_taking").path, data_sets("interruption").path]
 
 
+def items(rows: TorchRows) -> list[dict[str, Any]]:
+    return [rows[number] for number in range(len(rows))]
+
+
 def test_an_item_is_a_row(folders: list[Path]) -> None:
     rows = TorchRows(folders, weights={"silence": 0.25})
     expected = [row for folder in folders for row in Dataset(folder).rows(["dialogue_id", "input_ids"])]
@@ -55,7 +59,7 @@ def test_the_loss_of_a_loop_of_ones_own_is_that_of_train(folders: list[Path], mo
     rows = [row for groups in data.groups for group in groups for row in data.read(group)]
     with torch.no_grad():
         ours = objective.loss(network, rows, objective.totals(rows))[0]
-        batch = collate([*TorchRows(folders, weights={})])
+        batch = collate(items(TorchRows(folders, weights={})))
         logits = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
         labels, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
         losses = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
@@ -82,7 +86,7 @@ def test_pairs(folders: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     build_pairs(pairs_recipe(), folders[0], out, tmp_path / "work", Display())
     rows = [*Dataset(out).rows(["chosen_input_ids", "rejected_input_ids"])]
-    batch = collate([*TorchRows([out])])
+    batch = collate(items(TorchRows([out])))
     for side in ("chosen", "rejected"):
         for row, ids, mask in zip(rows, batch[f"{side}_input_ids"], batch[f"{side}_attention_mask"], strict=True):
             assert ids[mask.bool()].tolist() == row[f"{side}_input_ids"] and not ids[~mask.bool()].any()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from . import api
 from .pipeline import __version__
 from .pipeline.commands.signals import stops
 from .pipeline.errors import UserError
@@ -16,7 +17,6 @@ from .pipeline.storage.paths import path, problem
 STOPPED = "duplexgen: stopped. Committed work is safe; the same command continues from there."
 MOST_ROWS = 10**12
 LARGEST_SEED = 2**63 - 1
-TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
 
 app = typer.Typer(
     name="duplexgen",
@@ -115,13 +115,7 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
     The data set appears under `--out` once it is whole. The results of each stage stay under `--work`, in a folder
     named by everything that changed them, so a recipe with the same dialogues and voices reuses the speech.
     """
-    from .pipeline.commands import checking
-    from .pipeline.commands.build import build as run
-    from .pipeline.show.progress import Display
-
-    content, base = checking.load(recipe)
-    target = _out(out, content.name)
-    run(content, base, target, _work(work, target), limit, Display())
+    api.build(recipe, out=out, work=work, limit=limit)
 
 
 @app.command()
@@ -137,8 +131,8 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     from .pipeline.storage.places import check_places
 
     content, base = checking.load(recipe)
-    target = _out(out, content.name)
-    folder = _work(work, target)
+    target = api.place(out, content.name)
+    folder = api.work_place(work, target)
     check_places(target, folder)
     say(describe_plan(prepare(content, base, folder, limit, Display())))
 
@@ -153,11 +147,11 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
     from .training.recipe import is_training
 
     def places(name: str) -> tuple[Path, Path]:
-        target = _out(out, name)
-        return target, _work(work, target)
+        target = api.place(out, name)
+        return target, api.work_place(work, target)
 
     if is_training(recipe):
-        _needs_training()
+        api.needs_training()
         from .training.doctor import examine as examine_training
 
         findings = examine_training(recipe)
@@ -196,29 +190,16 @@ def dpo_pairs(
     Runs no voice, and decodes no audio unless the recipe says `retokenize`. If it was stopped, the same command
     continues it. The pairs are a data set of their own, which `verify` and `inspect` read.
     """
-    from .pipeline.pairs.build import build as run
-    from .pipeline.pairs.recipe import PairsRecipe
-    from .pipeline.recipe.file import RECIPES, load
-    from .pipeline.show.progress import Display
-    from .pipeline.storage.places import expanded
-
-    content, _ = load(recipe, PairsRecipe, RECIPES / "pairs")
-    folder = expanded(dataset)
-    target = _out(out, f"{folder.name}.pairs")
-    run(content, folder, target, _work(work, target), Display())
+    api.dpo_pairs(dataset, recipe, out=out, work=work)
 
 
 @app.command()
 def verify(dataset: Folder) -> None:
     """Recompute every checksum of a data set and check every row. Exits with 1 if something is wrong."""
-    from .pipeline.kinds import verify as run
-    from .pipeline.show.progress import Display
-
     failures = 0
-    with Display().verifying() as report:
-        for failure in run(dataset, report):
-            say_line(failure)
-            failures += 1
+    for failure in api.verify(dataset):
+        say_line(failure)
+        failures += 1
     if failures:
         say_line(f"{dataset}: {failures} {'failure' if failures == 1 else 'failures'}")
         raise typer.Exit(1)
@@ -281,7 +262,7 @@ def talk(
     Writes both.wav (channel 0 is the user, 1 the assistant), assistant.wav, transcript.txt and .json, and channels.png.
     Says how long a block took, compared with the time that it covers.
     """
-    _needs_training()
+    api.needs_training()
     from .pipeline.show.progress import Display
     from .training.devices import inference_device
     from .training.live.stream import Sampling
@@ -289,7 +270,7 @@ def talk(
     from .training.live.talk import talk as run
     from .training.models.model import load_model
 
-    folder = _out(out, f"talk/{model.resolve().name}/{user.stem}")
+    folder = api.place(out, f"talk/{model.resolve().name}/{user.stem}")
     if folder.exists():
         raise UserError(f"{folder} is there already. Choose another folder with --out, or remove it.")
     duplex = load_model(model, inference_device(), precision, decoder)
@@ -348,19 +329,15 @@ def evaluate(
     `keep_audio`, `transcripts`, `judge`, `answers` and `tables`. Three recipes ship: `timing`, `content`, which also
     rates the words of the replies, and `paper`, whose tables have the figures beside those of BayLing-Duplex.
     """
-    _needs_training()
+    api.needs_training()
     from .pipeline.recipe.file import load
-    from .pipeline.show.progress import Display
-    from .training.devices import inference_device
-    from .training.metrics.evaluation import evaluate as run
     from .training.metrics.evaluation_report import problems, table
-    from .training.metrics.items import Settings
     from .training.metrics.paper import tables
     from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
     content, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
-    folder = _out(out, f"evaluation/{model.resolve().name}")
-    result = run(model, evalset, folder, Settings(content, limit, batch, inference_device()), Display())
+    folder = api.place(out, f"evaluation/{model.resolve().name}")
+    result = api.evaluate(model, evalset, recipe=recipe, out=folder, limit=limit, batch=batch)
     Console().print(table(result))
     for one in tables(result, content.tables) if content.tables else ():
         Console().print(one)
@@ -388,17 +365,9 @@ def questions(
     """
     from .training.metrics.questions import summary, write
 
-    folder = _out(out or Path("questions") / file.stem, "")
+    folder = api.place(out or Path("questions") / file.stem, "")
     for line in summary(write(file, folder), folder):
         say_line(line)
-
-
-def _needs_training() -> None:
-    """Raise UserError unless the packages of the extra `train` are installed."""
-    from importlib.util import find_spec
-
-    if missing := [name for name in TRAINING_PACKAGES if find_spec(name) is None]:
-        raise UserError(f"this command needs {' and '.join(missing)}: pip install 'duplexgen[train]'")
 
 
 TrainingRecipe = Annotated[
@@ -427,15 +396,7 @@ def sft(recipe: TrainingRecipe, out: ModelOut = None) -> None:
     Writes the losses per kind of token to `log.jsonl` and for TensorBoard. On several devices, start it by
     `accelerate launch -m duplexgen train sft RECIPE`.
     """
-    _needs_training()
-    from .pipeline.recipe.file import load
-    from .pipeline.show.progress import Display
-    from .training.devices import is_first_process
-    from .training.objectives.sft import train_sft
-    from .training.recipe import TRAINING_RECIPES, SFTRecipe
-
-    content, _ = load(recipe, SFTRecipe, TRAINING_RECIPES)
-    train_sft(content, _out(out, content.name), Display(quiet=not is_first_process()))
+    api.train_sft(recipe, out=out)
 
 
 @train_app.command()
@@ -444,15 +405,7 @@ def dpo(recipe: TrainingRecipe, out: ModelOut = None) -> None:
 
     Computes the log-probabilities of that model, the reference, once and stores them.
     """
-    _needs_training()
-    from .pipeline.recipe.file import load
-    from .pipeline.show.progress import Display
-    from .training.devices import is_first_process
-    from .training.objectives.dpo import train_dpo
-    from .training.recipe import TRAINING_RECIPES, DPORecipe
-
-    content, _ = load(recipe, DPORecipe, TRAINING_RECIPES)
-    train_dpo(content, _out(out, content.name), Display(quiet=not is_first_process()))
+    api.train_dpo(recipe, out=out)
 
 
 @voices_app.command("prepare")
@@ -492,7 +445,7 @@ def prepare_voices(
     content, _ = load(recipe, VoicesRecipe, VOICES_RECIPES)
     if reason := problem(recordings):
         raise UserError(f"{recordings} {reason}.")
-    target = _out(out, "bank")
+    target = api.place(out, "bank")
     bank = prepare(recordings, target, content, Display())
     for why, count in Counter(rejection.reason for rejection in bank.rejected).most_common():
         say_line(f"rejected {count:6,}  {why}")
@@ -533,7 +486,7 @@ def fit_timing(
     from .pipeline.commands.timing import fit_timing as run
     from .pipeline.show.progress import Display
 
-    target = _out(out, "")
+    target = api.place(out, "")
     for line in figures(run(recordings, target, Display())):
         say_line(line)
     say_line(f"{target}: a profile of timing")
@@ -576,11 +529,11 @@ def convert_model(
 
     Weights are read and written in blocks, so little memory is needed. The disk needs room for a second copy.
     """
-    _needs_training()
+    api.needs_training()
     from .pipeline.show.progress import Display
     from .training.convert.glm4voice import convert
 
-    target = _out(out, out.name)
+    target = api.place(out, out.name)
     read = convert(published, target, lambda tensors: Display().counting("tensors", tensors))
     added = ", ".join(read.added.values()) or "none"
     say_line(f"{target}: {kind}, rows set for new tokens: {added}. Train from it: model.pretrained in a recipe.")
@@ -609,26 +562,13 @@ def export_model(
 
         duplexgen models export glm-4-voice-9b out/bayling_sft --published models/published --out models/bayling_duplex
     """
-    _needs_training()
+    api.needs_training()
     from .pipeline.show.progress import Display
     from .training.convert.glm4voice import export
 
-    target = _out(out, out.name)
+    target = api.place(out, out.name)
     export(model, published, target, lambda tensors: Display().counting("tensors", tensors))
     say_line(f"{target}: {kind} as {published} has it, with the weights and tokens of {model}")
-
-
-def _out(out: Path | None, name: str) -> Path:
-    from .pipeline.storage.places import expanded
-
-    return expanded(out or Path("out") / name)
-
-
-def _work(work: Path | None, out: Path) -> Path:
-    """Absolute, because workers may run elsewhere; links are kept, because they may lead elsewhere there."""
-    from .pipeline.storage.places import expanded
-
-    return expanded(work or out.parent / ".work", resolved=False)
 
 
 def _print_version(asked: bool) -> None:

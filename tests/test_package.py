@@ -17,6 +17,7 @@ DECOYS = [
     "pipeline/__init__.py",
     "training/__init__.py",
     "cli.py",
+    "api.py",
     "recipes/__init__.py",
     "data_cards/__init__.py",
     "tokenizers.py",  # a package that workers import late
@@ -95,7 +96,7 @@ def test_the_wheel_brings_one_name_and_all_that_ships(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"duplexgen"}
     folders = [ROOT / name for name in ("pipeline", "training", "recipes", "data_cards")]
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc"]
-    assert {f"duplexgen/{file.relative_to(ROOT)}" for file in [*files, ROOT / "cli.py"]} <= names
+    assert {f"duplexgen/{file.relative_to(ROOT)}" for file in [*files, ROOT / "cli.py", ROOT / "api.py"]} <= names
     assert "duplexgen/py.typed" in names
     assert "Project-URL" in metadata
     assert "Classifier: Typing :: Typed" in metadata
@@ -105,7 +106,7 @@ def test_every_module_is_imported_by_its_one_name(run: Run) -> None:
     code = "import sys; sys.path.remove(''); import duplexgen.cli, json; print(duplexgen.__version__, *sys.modules)"
     version, *modules = run(sys.executable, "-c", code).split()
     assert version[0].isdigit()
-    assert {"pipeline", "training", "cli", "recipes"}.isdisjoint(modules)
+    assert {"pipeline", "training", "cli", "api", "recipes"}.isdisjoint(modules)
 
 
 def test_files_of_the_working_folder_are_not_imported(run: Run, work: Path) -> None:

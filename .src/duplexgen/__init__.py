@@ -1,9 +1,54 @@
 """Full-duplex speech training data from text dialogues: one recipe, one command.
 
 The folder beside this file's links is the package as it is installed: `duplexgen.pipeline`, `duplexgen.training`,
-`duplexgen.cli`, and the recipes and cards that ship.
+`duplexgen.cli`, `duplexgen.api`, and the recipes and cards that ship. What `api` has can be called from here.
 """
 
 from duplexgen.pipeline import __version__
 
-__all__ = ["__version__"]
+TYPE_CHECKING = False  # and not that of `typing`: `python -m` searches the working folder until __main__ runs
+if TYPE_CHECKING:
+    from duplexgen.api import (
+        Audio,
+        DataSet,
+        Event,
+        Row,
+        UserError,
+        build,
+        collate,
+        dpo_pairs,
+        evaluate,
+        open,
+        train_dpo,
+        train_sft,
+        verify,
+    )
+
+__all__ = [
+    "Audio",
+    "DataSet",
+    "Event",
+    "Row",
+    "UserError",
+    "__version__",
+    "build",
+    "collate",
+    "dpo_pairs",
+    "evaluate",
+    "open",
+    "train_dpo",
+    "train_sft",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'duplexgen' has no attribute {name!r}")
+    from duplexgen import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

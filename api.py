@@ -1,0 +1,369 @@
+"""duplexgen as a library: what the commands do, as functions, and data sets that can be opened.
+
+    import duplexgen
+
+    dataset = duplexgen.build("turn_taking")
+    row = dataset[0]
+    row.events[0].text, row.audio.samples, row["input_ids"]
+    loader = DataLoader(dataset.torch(), batch_size=8, collate_fn=duplexgen.collate)
+
+A recipe is a file, or the name of one that ships. Every function raises UserError for what a user can mend. Functions
+that take long show their progress on standard error, unless they are told to be quiet.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .training.torch_data import Item, TorchRows, TorchStream
+
+__all__ = [
+    "Audio",
+    "DataSet",
+    "Event",
+    "Row",
+    "UserError",
+    "build",
+    "collate",
+    "dpo_pairs",
+    "evaluate",
+    "open",
+    "train_dpo",
+    "train_sft",
+    "verify",
+]
+
+Name = str | Path
+TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Audio:
+    """The two channels of a dialogue."""
+
+    samples: NDArray[np.int16]  # [2, samples]: the user, the assistant
+    rate: int  # Hz
+
+
+@dataclass(frozen=True)
+class Event:
+    """What is said on one channel without a stop of the channel's speaker. Times are seconds from the start."""
+
+    channel: str  # "user" or "assistant"
+    kind: str  # such as "turn", "barge_in", "backchannel"
+    voice: str
+    text: str  # whole
+    spoken_text: str  # the part that is heard
+    start_s: float
+    end_s: float
+    whole_end_s: float  # where it would have ended if it had not been cut
+    answers: int | None  # the event that it answers
+    cut_by: int | None  # the event that cuts it
+    words: tuple[tuple[str, float, float], ...] | None  # text, start, end; None: their times are not known
+    pauses: tuple[tuple[float, float], ...]  # in which the speaker hesitates
+
+
+class Row(Mapping[str, Any]):
+    """A row of a data set: its columns by name, and what is in them."""
+
+    def __init__(self, columns: Mapping[str, Any], number: int, rate: int) -> None:
+        self._columns, self.number, self._rate = columns, number, rate
+
+    def __getitem__(self, name: str) -> Any:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return f"<Row {self.number}, {self.id!r}: {', '.join(self)}>"
+
+    @property
+    def id(self) -> str:
+        return str(self["dialogue_id"])
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """In order of their starts; () in pairs, whose rows have none."""
+        return tuple(self._event(event) for event in self.get("events", ()))
+
+    @cached_property
+    def audio(self) -> Audio | None:
+        """None if the data set was built without audio."""
+        import soundfile
+
+        stored = self.get("audio")
+        if not stored or not stored["bytes"]:
+            return None
+        samples, rate = soundfile.read(io.BytesIO(stored["bytes"]), dtype="int16", always_2d=True)
+        return Audio(samples.T, rate)
+
+    def _event(self, event: Mapping[str, Any]) -> Event:
+        same = {name: event[name] for name in ("channel", "kind", "voice", "text", "spoken_text", "answers", "cut_by")}
+        times = {f"{edge}_s": event[f"{edge}_sample"] / self._rate for edge in ("start", "end", "whole_end")}
+        words = event["words"]
+        return Event(
+            **same,
+            **times,
+            words=None if words is None else tuple((word["text"], *self._span(word)) for word in words),
+            pauses=tuple(self._span(pause) for pause in event["pauses"]),
+        )
+
+    def _span(self, of: Mapping[str, Any]) -> tuple[float, float]:
+        return of["start_sample"] / self._rate, of["end_sample"] / self._rate
+
+
+class DataSet(Sequence[Row]):
+    """A finished data set of dialogues or of preference pairs. Rows are read from disk when they are used."""
+
+    def __init__(self, path: Name) -> None:
+        from .pipeline.dataset.row_groups import RowGroups
+        from .pipeline.kinds import opened
+        from .pipeline.storage.places import expanded
+
+        self.path = expanded(Path(path))
+        self._dataset = opened(self.path)
+        self._groups = RowGroups(self._dataset)
+
+    def __len__(self) -> int:
+        return self._groups.rows
+
+    def __getitem__(self, key: Any) -> Any:
+        """A row by its number, rows by a slice, or a row by its dialogue_id, which is searched for."""
+        if isinstance(key, slice):
+            numbers = range(len(self))[key]
+            rows = dict(self._groups.read(sorted(numbers), None))
+            return [self._row(number, rows[number]) for number in numbers]
+        if isinstance(key, str):
+            key = self._number(key)
+        if not -len(self) <= key < len(self):
+            raise IndexError(f"{self.path} has {len(self)} rows: there is no row {key}")
+        number = range(len(self))[key]
+        return self._row(number, self._groups.row(number))
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self._row(number, row) for number, row in enumerate(self._dataset.rows()))
+
+    def __repr__(self) -> str:
+        return f"<DataSet {self.name!r}: {len(self)} {self.kind}, {self._dataset.layout.name}, {self.path}>"
+
+    @property
+    def name(self) -> str:
+        return self._dataset.manifest.name
+
+    @property
+    def kind(self) -> str:
+        """ "dialogues" or "preferences"."""
+        return self._dataset.kind
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of the audio."""
+        return self._dataset.sample_rate
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The resolved recipe that it was built from."""
+        return dict(self._dataset.manifest.recipe)
+
+    def torch(
+        self,
+        *,
+        labels: bool = True,
+        weights: Mapping[str, float] | None = None,
+        streaming: bool = False,
+        seed: int = 0,
+    ) -> TorchRows | TorchStream:
+        """A PyTorch data set of the rows: map-style, or one that streams in an order that the seed decides.
+
+        labels: with the ids that a model learns to predict, and -100 for the others. weights: with ω of each id by its
+        kind, the paper's but for those that are given; None: without. Needs the extra `train`.
+        """
+        needs_training()
+        from .training.torch_data import TorchRows, TorchStream
+
+        if streaming:
+            return TorchStream([self.path], seed=seed, labels=labels, weights=weights)
+        return TorchRows([self.path], labels=labels, weights=weights)
+
+    def _row(self, number: int, columns: Mapping[str, Any]) -> Row:
+        return Row(columns, number, self.sample_rate)
+
+    def _number(self, dialogue_id: str) -> int:
+        for number, row in enumerate(self._dataset.rows(["dialogue_id"])):
+            if row["dialogue_id"] == dialogue_id:
+                return number
+        raise KeyError(dialogue_id)
+
+
+def open(path: Name) -> DataSet:
+    """A finished data set, by its folder."""
+    return DataSet(path)
+
+
+def collate(items: Sequence[Item]) -> Item:
+    """Items of `DataSet.torch` as a batch, padded on the right, with `attention_mask`."""
+    from .training.torch_data import collate as run
+
+    return run(items)
+
+
+def build(
+    recipe: Name, *, out: Name | None = None, work: Name | None = None, limit: int | None = None, quiet: bool = False
+) -> DataSet:
+    """Make the data set of a recipe; if it was stopped before, continue.
+
+    out: its folder; None: out/ and the recipe's name. work: where the results of stages stay; None: .work beside it.
+    limit: use only so many dialogues.
+    """
+    from .pipeline.commands import checking
+    from .pipeline.commands.build import build as run
+
+    content, base = checking.load(str(recipe))
+    target = place(out, content.name)
+    run(content, base, target, work_place(work, target), limit, _display(quiet))
+    return DataSet(target)
+
+
+def dpo_pairs(
+    dataset: DataSet | Name,
+    recipe: Name = "timing",
+    *,
+    out: Name | None = None,
+    work: Name | None = None,
+    quiet: bool = False,
+) -> DataSet:
+    """Make preference pairs of a data set; if it was stopped before, continue.
+
+    out: their folder; None: out/ and the data set's name with .pairs. work: as of `build`.
+    """
+    from .pipeline.pairs.build import build as run
+    from .pipeline.pairs.recipe import PairsRecipe
+    from .pipeline.recipe.file import RECIPES, load
+
+    content, _ = load(str(recipe), PairsRecipe, RECIPES / "pairs")
+    folder = _folder(dataset)
+    target = place(out, f"{folder.name}.pairs")
+    run(content, folder, target, work_place(work, target), _display(quiet))
+    return DataSet(target)
+
+
+def verify(dataset: DataSet | Name, *, quiet: bool = False) -> Iterator[str]:
+    """Everything that is wrong with a data set, in words: checksums, and every row."""
+    from .pipeline.kinds import verify as run
+
+    with _display(quiet).verifying() as report:
+        yield from run(_folder(dataset), report)
+
+
+def train_sft(recipe: Name, *, out: Name | None = None, quiet: bool = False) -> Path:
+    """Train a model on data sets (stage I); if it was stopped before, continue. Returns the model's folder.
+
+    out: the folder; None: out/ and the recipe's name.
+    """
+    needs_training()
+    from .pipeline.recipe.file import load
+    from .training.objectives.sft import train_sft as run
+    from .training.recipe import TRAINING_RECIPES, SFTRecipe
+
+    content, _ = load(str(recipe), SFTRecipe, TRAINING_RECIPES)
+    target = place(out, content.name)
+    run(content, target, _first_display(quiet))
+    return target
+
+
+def train_dpo(recipe: Name, *, out: Name | None = None, quiet: bool = False) -> Path:
+    """Train a model of stage I further on preference pairs (stage II). Otherwise as `train_sft`."""
+    needs_training()
+    from .pipeline.recipe.file import load
+    from .training.objectives.dpo import train_dpo as run
+    from .training.recipe import TRAINING_RECIPES, DPORecipe
+
+    content, _ = load(str(recipe), DPORecipe, TRAINING_RECIPES)
+    target = place(out, content.name)
+    run(content, target, _first_display(quiet))
+    return target
+
+
+def evaluate(
+    model: Name,
+    sets: Sequence[DataSet | Name],
+    *,
+    recipe: Name = "timing",
+    out: Name | None = None,
+    limit: int | None = None,
+    batch: int = 16,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Measure a trained model's timing on held-out data sets with audio. Returns what evaluation.json says.
+
+    out: the folder of the results; None: out/evaluation/ and the model's name. limit: use only so many dialogues of
+    each set. batch: run so many together; it changes only the time.
+    """
+    needs_training()
+    from .pipeline.recipe.file import load
+    from .training.devices import inference_device
+    from .training.metrics.evaluation import evaluate as run
+    from .training.metrics.items import Settings
+    from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
+
+    content, _ = load(str(recipe), EvaluationRecipe, EVALUATION_RECIPES)
+    folder = Path(model)
+    target = place(out, f"evaluation/{folder.resolve().name}")
+    settings = Settings(content, limit, batch, inference_device())
+    return run(folder, [_folder(one) for one in sets], target, settings, _display(quiet))
+
+
+def place(out: Name | None, name: str) -> Path:
+    """The folder that a command writes to. out: what the user said; None: out/ and the name."""
+    from .pipeline.storage.places import expanded
+
+    return expanded(Path(out) if out else Path("out") / name)
+
+
+def work_place(work: Name | None, out: Path) -> Path:
+    """The folder of the stages, absolute, because workers may run elsewhere; links may lead elsewhere there."""
+    from .pipeline.storage.places import expanded
+
+    return expanded(Path(work) if work else out.parent / ".work", resolved=False)
+
+
+def _folder(dataset: DataSet | Name) -> Path:
+    from .pipeline.storage.places import expanded
+
+    return dataset.path if isinstance(dataset, DataSet) else expanded(Path(dataset))
+
+
+def _display(quiet: bool) -> Any:
+    from .pipeline.show.progress import Display
+
+    return Display(quiet)
+
+
+def _first_display(quiet: bool) -> Any:
+    """Of several processes that train together, the first one shows the progress."""
+    from .training.devices import is_first_process
+
+    return _display(quiet or not is_first_process())
+
+
+def needs_training() -> None:
+    """Raise UserError unless the packages of the extra `train` are installed."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in TRAINING_PACKAGES if find_spec(name) is None]:
+        raise UserError(f"this needs {' and '.join(missing)}: pip install 'duplexgen[train]'")

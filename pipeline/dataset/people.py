@@ -22,7 +22,12 @@ The first four rows are the quantities of dGSLM (arXiv 2203.16502). An IPU is sp
 its speaker. A silence of both is a pause if the same speaker goes on, and a gap if the other one does. The floor
 transfer offset is the time from the end of one speaker to the start of the other; it is negative if they overlap.
 
-{table}"""
+{table}
+
+Two things differ by design. A model has to hear the end of a turn before it can answer, so no reply overlaps the turn
+that it answers, and none comes before the recipe's `reply_delay_s`; among people, many do, and about half of all floor
+transfers here are replies. And what interrupts or accompanies a reply counts as overlap as a whole, so overlaps are
+longer."""
 PLOT = "\n\n![floor transfer offsets]({plot})"
 NOT_MEASURED = "No speech was measured on the audio."
 

@@ -103,7 +103,7 @@ class Measured:
 
     def report(self) -> None:
         """Print the figures, and a profile of one more round, as profiling costs time."""
-        profile = cProfile.Profile()
+        profile = cProfile.Profile(time.process_time)
         profile.enable()
         make_all(self.build, self.folder / "profile")
         profile.disable()

@@ -20,7 +20,7 @@ from duplexgen.pipeline.acoustics.levels import rms
 from duplexgen.pipeline.acoustics.noise import EMBEDDED, Noise
 from duplexgen.pipeline.acoustics.recordings import Recording, Split
 from duplexgen.pipeline.acoustics.sources import FromSources, SourcesSection
-from duplexgen.pipeline.acoustics.synthesized import KINDS, Synthesized, _tones
+from duplexgen.pipeline.acoustics.synthesized import KINDS, PERIOD_BITS, Synthesized, _tones
 from duplexgen.pipeline.dialogue import Timeline, Track
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.making.stage import stage_key
@@ -301,12 +301,12 @@ def test_the_colours_of_noises() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 def test_tones_are_sums_of_sines(rate: int) -> None:
-    """Of a frequency that is no whole number of samples, up to the highest that the rate can have, over a long time."""
+    """Of a period that is no whole number of samples, up to the highest that the rate can have, over a long time."""
     amplitudes = np.random.default_rng(0).uniform(0.2, 1, 60)
-    hz, seconds = 87.31, 10
+    hz, seconds = round(87.31 / rate * 2**32) / 2**32 * rate, 10
     tones = _tones(hz, amplitudes, seconds * rate, rate, np.random.default_rng(1))
     phases = np.random.default_rng(1).uniform(0, 2 * np.pi, 60)
-    time = np.arange(seconds * rate) / rate
+    time = np.arange(seconds * rate) / rate - 0.5 / (2**PERIOD_BITS * hz)  # between two places of the period
     expected = np.zeros(len(time))
     for number, (amplitude, phase) in enumerate(zip(amplitudes, phases, strict=True), 1):
         if number * hz < rate / 2:

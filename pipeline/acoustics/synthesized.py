@@ -56,7 +56,8 @@ def _coloured(num_samples: int, sample_rate: int, rng: np.random.Generator, slop
     spectrum = parts.view(np.complex64) * frequencies ** np.float32(-slope / 2)
     spectrum[0] = 0
     noise: Sound = irfft(spectrum, size, overwrite_x=True)[:num_samples]
-    return noise / max(np.abs(noise).max(initial=0), np.float32(1e-12))
+    noise /= max(np.abs(noise).max(initial=0), np.float32(1e-12))
+    return noise
 
 
 def _tones(
@@ -72,7 +73,8 @@ def _tones(
     spectrum[1 : len(amplitudes) + 1] = size / 2 * amplitudes * is_heard * np.exp(1j * phases)
     period: Sound = irfft(spectrum, size)
     step = np.uint32(round(hz / sample_rate * 2**32))  # 32 bits are one period, and what is beyond them is lost
-    return period[np.arange(num_samples, dtype=np.uint32) * step >> np.uint32(32 - PERIOD_BITS)]
+    tones: Sound = period[np.arange(num_samples, dtype=np.uint32) * step >> np.uint32(32 - PERIOD_BITS)]
+    return tones
 
 
 def _white(own: np.random.Generator, num_samples: int, sample_rate: int, rng: np.random.Generator) -> Sound:

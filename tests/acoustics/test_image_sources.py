@@ -42,7 +42,7 @@ def test_what_is_heard_when_is_that_of_pyroomacoustics(rate: int) -> None:
         energies = [
             [np.sum(one[int(start * rate) : int(end * rate)] ** 2) for start, end in SPANS_S] for one in (ours, theirs)
         ]
-        of_ours, of_theirs = (10 * np.log10(np.divide(one, sum(one))) for one in energies)
+        of_ours, of_theirs = (10 * np.log10(np.divide(one, np.sum(one))) for one in energies)
         assert np.abs(of_ours - of_theirs)[of_theirs > -20].max() < 0.5
 
 

@@ -1,6 +1,6 @@
 """How fast is everything but synthesis, what does it spend its time on, and what does the Kokoro stage add?
 
-    python -m benchmarks.throughput
+    python -m benchmarks.throughput [--only turn_taking natural acoustics]
 
 One thread, processor time, the sample corpus. Everything but synthesis is: rewriting, reading the speech artefact
 (FLAC), resampling, timing, composing, tokenizing both channels, the sequence, FLAC of the track, Parquet with its
@@ -8,6 +8,7 @@ checksum and fsync, and joining the shards. Trimming and levelling belong to the
 a bare onnxruntime loop over the same phonemes, taking turns with it.
 """
 
+import argparse
 import cProfile
 import os
 
@@ -16,7 +17,6 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 import pstats
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from duplexgen.pipeline.stages.speech import SpeechStage
 from duplexgen.pipeline.storage.partitions import PartitionFolder
 
 SCENARIOS = ("turn_taking", "interruption", "natural")
+ACOUSTICS, KOKORO = "acoustics", "kokoro"
+PARTS = (*SCENARIOS, ACOUSTICS, KOKORO)
 EFFECTS = ("gain", "room", "leak", "noise", "bursts", "telephone")
 WANTED_COST = 2
 ROUNDS = 4
@@ -47,47 +49,76 @@ WANTED_HOURS, WANTED_RATIO = 300, 1.1
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these")
+    only = parser.parse_args().only
     register()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        spent = {scenario: everything_but_synthesis(folder / scenario, scenario) for scenario in SCENARIOS}
-        spent["natural, all acoustics"] = everything_but_synthesis(folder / "acoustics", "natural", EFFECTS)
-        print("processor time of an hour of dialogue beside that of turn_taking")
-        for name, of_hour in spent.items():
-            wanted = f"   (wanted: at most {WANTED_COST})" if name.endswith("acoustics") else ""
-            print(f"  {name:24} {of_hour / spent['turn_taking']:8.2f}{wanted}")
-        kokoro_beside_bare_loop(folder)
+        measured = [Measured(folder / name, name) for name in PARTS if name in only and name != KOKORO]
+        for _ in range(ROUNDS):  # in turn, so that whatever else the machine does slows all of them down
+            for one in measured:
+                one.make()
+        for one in measured:
+            one.report()
+        first = measured[0] if measured else None
+        if first and first.name == "turn_taking":
+            print("processor time of an hour of dialogue beside that of turn_taking")
+            for one in measured:
+                wanted = f"   (wanted: at most {WANTED_COST})" if one.name == ACOUSTICS else ""
+                print(f"  {one.title:24} {one.hour_s / first.hour_s:8.2f}{wanted}")
+        if KOKORO in only:
+            kokoro_beside_bare_loop(folder)
 
 
-def everything_but_synthesis(folder: Path, scenario: str, effects: Sequence[str] = ()) -> float:
-    """Print and return what it costs: processor seconds of an hour of dialogue."""
-    folder.mkdir()
-    recipe, base = checking.load(str(replayed_recipe(folder, scenario, 20, effects=effects)))
-    build = prepare(recipe, base, folder / "work", None, Display())
-    speak(build)  # not measured
-    profile = cProfile.Profile()
-    hours, spent_s = 0.0, 0.0
-    for round_ in range(ROUNDS + 1):
-        if round_ == ROUNDS:  # profiling costs time: a round of its own
-            profile.enable()
+class Measured:
+    """What everything but synthesis costs, for a scenario, or for `natural` with all effects."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Speak, and make all of it once: what is loaded, or kept for later dialogues, costs no round any time."""
+        self.name, self.folder = name, folder
+        scenario, self.effects = ("natural", EFFECTS) if name == ACOUSTICS else (name, ())
+        self.title = "natural, all acoustics" if name == ACOUSTICS else name
+        self.hours, self.spent_s, self.round = 0.0, 0.0, 0
+        folder.mkdir()
+        recipe, base = checking.load(str(replayed_recipe(folder, scenario, 20, effects=self.effects)))
+        self.build = prepare(recipe, base, folder / "work", None, Display())
+        speak(self.build)
+        for stage in self.build.stages:
+            stage.load(folder)
+        make_all(self.build, folder / "warm")
+
+    @property
+    def hour_s(self) -> float:
+        """Processor seconds of an hour of dialogue."""
+        return self.spent_s / self.hours
+
+    def make(self) -> None:
+        """A round that is measured."""
         started = time.process_time()
-        statistics = make_all(build, folder / f"round-{round_}")
-        if round_ < ROUNDS:
-            spent_s += time.process_time() - started
-            hours += total_hours(statistics)
-    profile.disable()
-    rate = build.recipe.output.sample_rate
-    utterances = [
-        soxr.resample(utterance.waveform, utterance.sample_rate, rate)
-        for row in build.folders[1].read(0).to_pylist()
-        for utterance in read_speech_row(row).utterances
-    ]
-    noisy = f", {', '.join(effects)}" if effects else ""
-    print(f"{scenario}{noisy}: audio-hours of dialogue per core-hour, {rate // 1000} kHz, with FLAC and codes")
-    print(f"  everything but synthesis {hours / (spent_s / 3600):8,.0f}   (wanted: at least {WANTED_HOURS})")
-    print(f"  mix + FLAC alone         {measure_floor(utterances, rate):8,.0f}")
-    print_profile(profile)
-    return spent_s / hours
+        statistics = make_all(self.build, self.folder / f"round-{self.round}")
+        self.spent_s += time.process_time() - started
+        self.hours += total_hours(statistics)
+        self.round += 1
+
+    def report(self) -> None:
+        """Print the figures, and a profile of one more round, as profiling costs time."""
+        profile = cProfile.Profile(time.process_time)
+        profile.enable()
+        make_all(self.build, self.folder / "profile")
+        profile.disable()
+        rate = self.build.recipe.output.sample_rate
+        utterances = [
+            soxr.resample(utterance.waveform, utterance.sample_rate, rate)
+            for row in self.build.folders[1].read(0).to_pylist()
+            for utterance in read_speech_row(row).utterances
+        ]
+        effects = f": {', '.join(self.effects)}" if self.effects else ""
+        print(f"{self.title}{effects}: audio-hours of dialogue per core-hour, {rate // 1000} kHz, with FLAC and codes")
+        print(f"  everything but synthesis {3600 / self.hour_s:8,.0f}   (wanted: at least {WANTED_HOURS})")
+        print(f"  mix + FLAC alone         {measure_floor(utterances, rate):8,.0f}")
+        print(f"  processor seconds of an hour of dialogue {self.hour_s:.1f}")
+        print_profile(profile)
 
 
 def speak(build: Build) -> None:
@@ -108,8 +139,6 @@ def make_all(build: Build, folder: Path) -> Statistics:
         (build.stages[3], tracks, data),
     ]
     for stage, source, target in steps:
-        if folder.name == "round-0":
-            stage.load(folder)
         for number in build.plan.partitions:
             target.write(number, *run_partition(stage, source.read(number)))
     shards = group_shards(data, build.plan.partitions, Output().shard_mb * 1_000_000)

@@ -54,10 +54,11 @@ class Babble:
         return clip
 
 
-def speakers(split: Split) -> list[str]:
+@cache
+def speakers(split: Split) -> tuple[str, ...]:
     """The voices whose sentences ship, of those that are drawn for training or of those that are held out."""
     of_bank = {"train": "train", "held_out": "eval"}[split]
-    return sorted(path.stem for path in FOLDER.glob("*.flac") if voices()[path.stem].split == of_bank)
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.flac") if voices()[path.stem].split == of_bank))
 
 
 @cache

@@ -18,7 +18,7 @@ from .recordings import Recording, Split
 from .short_sounds import ShortSound
 from .sources import FromSources, SourcesSection
 
-EMBEDDED_VERSION = 1  # goes up when a kind that ships sounds different
+EMBEDDED_VERSION = 2  # goes up when a kind that ships sounds different
 PIECES = 8  # of a recording that is too long, of which the loudest is taken: the others may be silent
 FADE_S = 0.005  # at both ends of a piece
 Embedded = Literal["door", "knock", "cough", "keyboard", "clap", "clatter"]

@@ -33,16 +33,26 @@ def limited(waveform: NDArray[np.floating[Any]], sample_rate: int) -> tuple[NDAr
     Nothing is clipped: the volume goes down before such a sample and up again after it, within LOOK_S on either side.
     All else stays as it is.
     """
-    over = np.abs(waveform) > 1
-    count = int(np.count_nonzero(over))
-    return to_int16(waveform * _volume(waveform, sample_rate) if count else waveform), count
+    beyond = np.flatnonzero(np.abs(waveform) > 1)
+    if not beyond.size:
+        return to_int16(waveform), 0
+    waveform = waveform.copy()
+    reach = 4 * _half(sample_rate)  # twice as far as the volume changes: what is beyond does not count
+    for together in np.split(beyond, np.flatnonzero(np.diff(beyond) > 2 * reach) + 1):
+        span = slice(max(0, together[0] - reach), together[-1] + reach + 1)
+        waveform[span] *= _volume(waveform[span], sample_rate)
+    return to_int16(waveform), beyond.size
+
+
+def _half(sample_rate: int) -> int:
+    return max(1, round(LOOK_S * sample_rate / 2))
 
 
 def _volume(waveform: NDArray[np.floating[Any]], sample_rate: int) -> Waveform:
     """The smallest gain that is needed within LOOK_S, smoothed over as long: never above what a sample needs."""
     from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
-    half = max(1, round(LOOK_S * sample_rate / 2))
+    half = _half(sample_rate)
     needed = 1 / np.maximum(np.abs(waveform.astype(np.float64)), 1)
     least = minimum_filter1d(needed, 2 * half + 1, mode="constant", cval=1.0)
     smooth: Waveform = uniform_filter1d(least, 2 * half + 1, mode="nearest")

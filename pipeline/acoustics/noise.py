@@ -20,7 +20,7 @@ from .recordings import Recording, Split
 from .sources import FromSources, SourcesSection
 from .synthesized import Synthesized
 
-EMBEDDED_VERSION = 1  # goes up when a noise that is embedded sounds different
+EMBEDDED_VERSION = 2  # goes up when a noise that is embedded sounds different
 TRIES = 10  # to find a piece of a recording that is not silent
 BABBLE = "babble"
 Embedded = Literal["white", "pink", "hum", "fan", "clicks", "babble"]

@@ -1,25 +1,22 @@
-"""A room around the user, by its image sources (pyroomacoustics)."""
+"""A room around the user, by its image sources."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ..audio.pcm import to_float
-from ..dialogue import Timeline, Track, Waveform
-from ..recipe.file import Problem
+from ..dialogue import Timeline, Track
 from ..recipe.sections import Between, Share
 from .effect import Effect, EffectSection
-from .levels import limited, rms
+from .image_sources import Place, impulse_response, reverberated
+from .levels import limited
 
 LENGTH_M, WIDTH_M, HEIGHT_M = (3.0, 8.0), (3.0, 6.0), (2.4, 3.2)  # of a room, drawn
 WALL_M = 0.5  # between a wall and the user or the microphone, at least
 HEAD_M = (1.0, 1.8)  # how high the user's mouth is, and the microphone
-DECAY_DB = 20  # of the energy, from which the reverberation time of a response is measured
 
 
 class ReverberationTimes(Between):
@@ -43,15 +40,6 @@ class RoomSection(EffectSection):
     distance_m: Distances = Distances(low=0.3, high=2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A room, and where in it the user and the microphone are. Metres; [length, width, height]."""
-
-    size: tuple[float, float, float]
-    user: tuple[float, float, float]
-    microphone: tuple[float, float, float]
-
-
 class Room(Effect):
     """The user's channel gets reverberation. Its energy stays the same, and so does the time at which a sound is heard
     first.
@@ -67,30 +55,21 @@ class Room(Effect):
         assert isinstance(spec, RoomSection)
         self.spec = spec
 
-    def check(self) -> list[Problem]:
-        if find_spec("pyroomacoustics"):
-            return []
-        return [(("effect",), "needs the package pyroomacoustics: run `pip install 'duplexgen[rooms]'`")]
-
     def fingerprint(self) -> Mapping[str, Any]:
-        return {name: version(name) for name in ("pyroomacoustics", "scipy")}
+        return {"scipy": version("scipy")}
 
     def apply(self, track: Track, timeline: Timeline, rng: np.random.Generator) -> tuple[Track, Mapping[str, float]]:
-        from scipy.signal import oaconvolve
-
         spec = self.spec
         if rng.random() >= spec.probability:
             return track, {}
         t60_s = float(rng.uniform(spec.t60_s.low, spec.t60_s.high))
         distance_m = float(rng.uniform(spec.distance_m.low, spec.distance_m.high))
         place = _place(distance_m, rng)
-        response, direct, measured_s = impulse_response(place, t60_s, distance_m, track.sample_rate)
+        response = impulse_response(place, t60_s, track.sample_rate)
         samples = track.samples.copy()
-        user = to_float(samples[0])
-        heard = oaconvolve(user, response)[direct : direct + len(user)]
-        samples[0], count = limited(heard, track.sample_rate)
+        samples[0], count = limited(reverberated(to_float(samples[0]), response), track.sample_rate)
         sizes = dict(zip(("length_m", "width_m", "height_m"), place.size, strict=True))
-        values = {"t60_s": t60_s, "measured_t60_s": measured_s, "distance_m": distance_m, **sizes}
+        values = {"t60_s": t60_s, "measured_t60_s": response.t60_s, "distance_m": distance_m, **sizes}
         return Track(samples, track.sample_rate), values | ({"limited_samples": float(count)} if count else {})
 
 
@@ -109,26 +88,3 @@ def _place(distance_m: float, rng: np.random.Generator) -> Place:
         user.append(at)
         microphone.append(at + part)
     return Place((length, width, height), (user[0], user[1], heads[0]), (microphone[0], microphone[1], heads[1]))
-
-
-def impulse_response(place: Place, t60_s: float, distance_m: float, sample_rate: int) -> tuple[Waveform, int, float]:
-    """What is heard of an impulse [samples], with energy 1; the sample of its direct sound; and its T60 in seconds.
-
-    The walls' absorption is Sabine's for `t60_s`; the time that is measured from the decay differs a little from it.
-    """
-    import pyroomacoustics
-    from pyroomacoustics.experimental.rt60 import measure_rt60
-    from pyroomacoustics.parameters import constants
-
-    constants.set("num_threads", 1)  # more would add up the images in another order on each machine
-    absorption, order = pyroomacoustics.inverse_sabine(t60_s, place.size)
-    material = pyroomacoustics.Material(absorption)
-    room = pyroomacoustics.ShoeBox(place.size, fs=sample_rate, materials=material, max_order=order)
-    room.add_source(place.user)
-    room.add_microphone(place.microphone)
-    room.compute_rir()
-    response = np.asarray(room.rir[0][0], np.float64)
-    half_filter = constants.get("frac_delay_length") // 2  # by which pyroomacoustics delays all
-    direct = half_filter + round(distance_m / constants.get("c") * sample_rate)
-    measured_s = float(measure_rt60(response, sample_rate, decay_db=DECAY_DB))
-    return (response / (rms(response) * np.sqrt(len(response)))).astype(np.float32), direct, measured_s

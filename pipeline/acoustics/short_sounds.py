@@ -19,6 +19,7 @@ from .recordings import Split, split_of
 VARIANTS = 40  # of each kind
 ATTACK_S = 0.001  # in which a sound starts
 RELEASE_S = 0.01  # in which it ends, so that no end is a click
+DECAYS = 12  # times the decay of a stroke, after which nothing of it is heard: -104 dB
 
 Sound = NDArray[np.float64]  # [samples]
 Make = Callable[[np.random.Generator, int, int, np.random.Generator], Sound]
@@ -62,22 +63,36 @@ def _ring(hz: Sequence[float], decay_s: float, num_samples: int, sample_rate: in
 
     Tones that the sample rate cannot have are left out.
     """
-    time = np.arange(num_samples) / sample_rate
     sound = np.zeros(num_samples)
     for tone, amplitude in zip(hz, rng.uniform(0.5, 1, len(hz)), strict=True):
         if tone < sample_rate / 2:
-            sound += amplitude * np.exp(-time / decay_s * (tone / hz[0]) ** 0.5) * np.sin(2 * np.pi * tone * time)
+            decay = (tone / hz[0]) ** 0.5 / decay_s
+            sound += amplitude * _powers((2j * np.pi * tone - decay) / sample_rate, num_samples).imag
     return sound
+
+
+def _powers(exponent: complex, count: int) -> NDArray[np.complex128]:
+    """exp(exponent * n) for n = 0 … count - 1, of which only about 2 √count are computed as such."""
+    side = int(np.ceil(np.sqrt(count)))
+    small = np.exp(exponent * np.arange(side))
+    return np.outer(np.exp(exponent * side * np.arange(side)), small).ravel()[:count]
 
 
 def _band(low_hz: float, high_hz: float, num_samples: int, sample_rate: int, rng: np.random.Generator) -> Sound:
     """Noise in a band whose edges fall by 12 dB per octave; its root mean square is 1."""
-    size = max(2, num_samples)
-    spectrum = np.fft.rfft(rng.standard_normal(size))
-    frequencies = np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0)
+    from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+    size = next_fast_len(max(2, num_samples), real=True)
+    spectrum = rfft(rng.standard_normal(size))
+    frequencies = np.maximum(rfftfreq(size, 1 / sample_rate), 1.0)
     spectrum *= np.minimum(1, (frequencies / low_hz) ** 2) * np.minimum(1, (high_hz / frequencies) ** 2)
-    noise: Sound = np.fft.irfft(spectrum, size)[:num_samples]
+    noise: Sound = irfft(spectrum, size)[:num_samples]
     return noise / max(float(np.sqrt(np.mean(noise**2))), 1e-12)
+
+
+def _length(decay_s: float, num_samples: int, sample_rate: int) -> int:
+    """Samples of a stroke that are heard, in a sound of `num_samples`."""
+    return min(num_samples, round(DECAYS * decay_s * sample_rate))
 
 
 def _decay(seconds: float, num_samples: int, sample_rate: int) -> Sound:
@@ -109,9 +124,10 @@ def _knock(own: np.random.Generator, num_samples: int, sample_rate: int, rng: np
     tones = own.uniform(180, 420) * np.array([1, *np.sort(own.uniform(1.4, 5, 3))])
     decay_s = own.uniform(0.01, 0.03)
     sound, count = np.zeros(num_samples), int(rng.integers(2, 3, endpoint=True))
+    length = _length(decay_s, num_samples, sample_rate)
     for number in range(count):
-        knock = _ring([*tones], decay_s, num_samples, sample_rate, rng)
-        knock += 0.2 * _band(300, 3000, num_samples, sample_rate, rng) * _decay(0.004, num_samples, sample_rate)
+        knock = _ring([*tones], decay_s, length, sample_rate, rng)
+        knock += 0.2 * _band(300, 3000, length, sample_rate, rng) * _decay(0.004, length, sample_rate)
         place = number / count + (rng.uniform(-0.03, 0.03) if number else 0)
         _added(sound, rng.uniform(0.6, 1) * knock, round(place * num_samples))
     return sound
@@ -134,11 +150,12 @@ def _keyboard(own: np.random.Generator, num_samples: int, sample_rate: int, rng:
     """A run of keys: each clicks when it is down, and more softly when it is up again."""
     pace_s, hz, decay_s = own.uniform(0.08, 0.16), own.uniform(1500, 3500), own.uniform(0.002, 0.006)
     sound, start_s = np.zeros(num_samples), 0.0
+    length = _length(decay_s, num_samples, sample_rate)
     while start_s < num_samples / sample_rate:
         for after_s, amplitude in ((0.0, rng.uniform(0.6, 1)), (rng.uniform(0.04, 0.07), rng.uniform(0.2, 0.5))):
             tones = hz * rng.uniform(0.9, 1.1) * np.array([1, 1.7, 2.3])
-            click = _ring([*tones], decay_s, num_samples, sample_rate, rng)
-            click += 0.3 * _band(1000, 6000, num_samples, sample_rate, rng) * _decay(decay_s, num_samples, sample_rate)
+            click = _ring([*tones], decay_s, length, sample_rate, rng)
+            click += 0.3 * _band(1000, 6000, length, sample_rate, rng) * _decay(decay_s, length, sample_rate)
             _added(sound, amplitude * click, round((start_s + after_s) * sample_rate))
         start_s += pace_s * rng.uniform(0.7, 1.4)
     return sound
@@ -160,10 +177,10 @@ def _clatter(own: np.random.Generator, num_samples: int, sample_rate: int, rng: 
     """Dishes that hit each other, sooner and more softly each time, as what falls comes to rest."""
     tones = own.uniform(900, 2200) * np.array([1, *np.sort(own.uniform(1.2, 4, 5))])
     decay_s, bounce = own.uniform(0.02, 0.06), own.uniform(0.6, 0.85)
-    sound = np.zeros(num_samples)
+    sound, length = np.zeros(num_samples), _length(decay_s, num_samples, sample_rate)
     start_s, gap_s, amplitude = 0.0, rng.uniform(0.1, 0.2), 1.0
     while start_s < num_samples / sample_rate and gap_s > 0.01:
-        hit = _ring([*(tones * rng.uniform(0.97, 1.03))], decay_s, num_samples, sample_rate, rng)
+        hit = _ring([*(tones * rng.uniform(0.97, 1.03))], decay_s, length, sample_rate, rng)
         _added(sound, amplitude * hit, round(start_s * sample_rate))
         start_s, gap_s, amplitude = start_s + gap_s, gap_s * bounce, amplitude * rng.uniform(0.7, 0.95)
     return sound

@@ -21,5 +21,7 @@ def to_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 def to_int16(waveform: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     """Round a waveform of any shape to 16 bit; louder samples are clipped. It undoes `to_float` exactly."""
-    samples: NDArray[np.int16] = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, LARGEST).astype(np.int16)
-    return samples
+    scaled = waveform * FULL_SCALE
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -FULL_SCALE, LARGEST, out=scaled)
+    return scaled.astype(np.int16)

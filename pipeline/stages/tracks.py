@@ -84,7 +84,7 @@ class MixedTrack:
 
 class TracksStage:
     name: ClassVar[str] = "tracks"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[tuple[str, ...] | None] = None
     num_cpus = 0.25
     max_actors: ClassVar[int | None] = None

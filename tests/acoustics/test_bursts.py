@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from duplexgen.pipeline.acoustics import short_sounds
 from duplexgen.pipeline.acoustics.bursts import EMBEDDED, Bursts, BurstsSection
 from duplexgen.pipeline.acoustics.recordings import Split
-from duplexgen.pipeline.acoustics.short_sounds import KINDS, LENGTHS_S, ShortSound
+from duplexgen.pipeline.acoustics.short_sounds import KINDS, LENGTHS_S, ShortSound, _powers
 from duplexgen.pipeline.audio.activity import speech_segments
 from duplexgen.pipeline.dialogue import Timeline, Track
 from tests.acoustics.test_effects import RATES, both, db, drawn, heard
@@ -166,6 +166,12 @@ def test_they_sound_like_what_they_are_called() -> None:
     assert min(strokes(sound) for sound in sounds("clatter")) >= 2
     assert max(len(sound) for sound in sounds("clap")) <= 0.2 * 16000
     assert {*KINDS} == {*LENGTHS_S} == {*EMBEDDED}
+
+
+def test_a_damped_tone_is_computed_from_few_of_its_samples() -> None:
+    for count in (1, 2, 3, 4, 1000, 12345):
+        exponent = complex(-0.003, 0.7)
+        assert np.allclose(_powers(exponent, count), np.exp(exponent * np.arange(count)), rtol=1e-9, atol=1e-12)
 
 
 def test_hardly_any_is_speech_to_voice_activity() -> None:

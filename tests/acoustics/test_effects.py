@@ -12,7 +12,9 @@ from scipy.signal import welch
 
 from duplexgen.pipeline.acoustics.gain import utterances
 from duplexgen.pipeline.acoustics.leak import Leak, LeakSection
+from duplexgen.pipeline.acoustics.levels import LOOK_S, _volume, limited
 from duplexgen.pipeline.acoustics.telephone import mu_law
+from duplexgen.pipeline.audio.pcm import to_int16
 from duplexgen.pipeline.dataset.rows import read_events
 from duplexgen.pipeline.dialogue import Timeline, Track
 from tests.stages.test_tracks import channels, rows_of, stage
@@ -152,6 +154,21 @@ def test_what_is_too_loud_is_limited_and_not_clipped(said: pa.Table) -> None:
         assert np.count_nonzero(np.diff(highest) == 1) < 0.02 * sum(counts.values())
         before = channels(clean)[0]
         assert np.array_equal(np.sign(before), np.sign(user))
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_only_what_is_around_a_peak_is_softer(rate: int) -> None:
+    """Peaks alone, near each other, and at both ends: each is as if the volume were found for the whole at once."""
+    random = np.random.default_rng(0)
+    waveform = random.uniform(-0.9, 0.9, 2 * rate).astype(np.float32)
+    peaks = np.array([0, 5, 90, rate // 200, rate // 100, *random.integers(0, 2 * rate, 20), 2 * rate - 1])
+    waveform[peaks] = random.uniform(1.1, 3, len(peaks)) * random.choice([-1, 1], len(peaks))
+    samples, count = limited(waveform, rate)
+    assert count == len({*peaks}) and np.abs(samples.astype(int)).max() <= 32768
+    whole = to_int16(waveform * _volume(waveform, rate))
+    assert np.abs(samples.astype(int) - whole).max() <= 1
+    far = np.abs(np.subtract.outer(np.arange(2 * rate), peaks)).min(axis=1) > LOOK_S * rate + 2
+    assert np.array_equal(samples[far], to_int16(waveform[far])) and far.any()
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -16,10 +16,11 @@ import soundfile
 
 from duplexgen.pipeline.acoustics import babble, folder
 from duplexgen.pipeline.acoustics.effects import EFFECTS
+from duplexgen.pipeline.acoustics.levels import rms
 from duplexgen.pipeline.acoustics.noise import EMBEDDED, Noise
 from duplexgen.pipeline.acoustics.recordings import Recording, Split
 from duplexgen.pipeline.acoustics.sources import FromSources, SourcesSection
-from duplexgen.pipeline.acoustics.synthesized import KINDS
+from duplexgen.pipeline.acoustics.synthesized import KINDS, PERIOD_BITS, Synthesized, _tones
 from duplexgen.pipeline.dialogue import Timeline, Track
 from duplexgen.pipeline.errors import UserError
 from duplexgen.pipeline.making.stage import stage_key
@@ -296,6 +297,29 @@ def test_the_colours_of_noises() -> None:
             slopes.append(np.polyfit(range(6), bands, 1)[0])
         assert np.mean(slopes) == pytest.approx(per_octave, abs=0.3)
     assert {*KINDS, "babble"} == {*EMBEDDED}
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_tones_are_sums_of_sines(rate: int) -> None:
+    """Of a period that is no whole number of samples, up to the highest that the rate can have, over a long time."""
+    amplitudes = np.random.default_rng(0).uniform(0.2, 1, 60)
+    hz, seconds = round(87.31 / rate * 2**32) / 2**32 * rate, 10
+    tones = _tones(hz, amplitudes, seconds * rate, rate, np.random.default_rng(1))
+    phases = np.random.default_rng(1).uniform(0, 2 * np.pi, 60)
+    time = np.arange(seconds * rate) / rate - 0.5 / (2**PERIOD_BITS * hz)  # between two places of the period
+    expected = np.zeros(len(time))
+    for number, (amplitude, phase) in enumerate(zip(amplitudes, phases, strict=True), 1):
+        if number * hz < rate / 2:
+            expected += amplitude * np.cos(2 * np.pi * number * hz * time + phase)
+    assert rms(tones - expected) < 10 ** (-50 / 20) * rms(expected)
+
+
+def test_no_noise_repeats_itself() -> None:
+    """In a clip that is long, white noise is nowhere like itself a while ago."""
+    clip = Synthesized("white", 0).clip(8000 * 100, 8000, np.random.default_rng(0))
+    spectrum = np.fft.rfft(clip, 2 * len(clip))
+    alike = np.fft.irfft(np.abs(spectrum) ** 2)[: len(clip)]
+    assert np.abs(alike[100:]).max() < 0.02 * alike[0]
 
 
 def test_held_out_babble_is_that_of_held_out_voices() -> None:

@@ -162,9 +162,13 @@ class Figure:
 
 
 def turn_taking(user: Sequence[Segment], assistant: Sequence[Segment]) -> TurnTaking:
-    """The timing of the reply to the only question. Raises DialogueRejected if the user's channel has no speech."""
+    """The timing of the reply to the only question. Before its end, speech of less than 1 s is no reply.
+
+    Raises DialogueRejected if the user's channel has no speech.
+    """
     user_end_s = _end(user)
-    return TurnTaking(user_end_s, assistant[0][0] - user_end_s if assistant else None)
+    turns_s = _turns(assistant, user_end_s)
+    return TurnTaking(user_end_s, turns_s[0] - user_end_s if turns_s else None)
 
 
 def interruption(user: Sequence[Segment], assistant: Sequence[Segment], barge_in_s: float) -> Interruption:
@@ -214,11 +218,7 @@ def pause(
     speech.
     """
     user_end_s = _end(user)
-    turns_s = [
-        start
-        for start, end in _runs(assistant, user_end_s)
-        if start >= turn_start_s and (start >= user_end_s or end - start >= TURN_FROM_S)
-    ]
+    turns_s = [start for start in _turns(assistant, user_end_s) if start >= turn_start_s]
     taken_over = any(start_s <= turn_s < end_s for turn_s in turns_s for start_s, end_s in pauses)
     return Pause(user_end_s, taken_over, turns_s[0] - user_end_s if turns_s else None)
 
@@ -236,6 +236,12 @@ def aside(assistant: Sequence[Segment], control: Sequence[Segment], start_s: flo
         return Aside(True, stop_s - start_s, (control_stop_s or start_s) - start_s, None, None)
     starts = (next((start for start, _ in each if start > start_s), None) for each in (runs, control_runs))
     return Aside(False, None, None, *(None if start is None else start - end_s for start in starts))
+
+
+def _turns(assistant: Sequence[Segment], user_end_s: float) -> list[float]:
+    """Where the assistant starts to speak, but for what it says in passing before the user's end."""
+    runs = _runs(assistant, user_end_s)
+    return [start for start, end in runs if start >= user_end_s or end - start >= TURN_FROM_S]
 
 
 def _runs(assistant: Sequence[Segment], user_end_s: float) -> list[Segment]:

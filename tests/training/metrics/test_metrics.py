@@ -58,7 +58,10 @@ def channels(row: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float
         ([(5.0, 6.0)], 3.0, True, False),
         ([(5.25, 6.0)], 3.25, False, False),
         ([(1.0, 6.0)], -1.0, False, True),
-        ([(1.0, 1.5), (2.8, 5.0)], -1.0, False, True),  # the first sound is what counts
+        ([(1.0, 1.5), (2.8, 5.0)], 0.8, True, False),  # what it says in passing is no reply
+        ([(0.9, 2.0), (2.8, 5.0)], -1.1, False, True),
+        ([(1.0, 1.5)], None, False, False),
+        ([(1.8, 2.1), (2.4, 5.0)], -0.2, False, True),  # a pause does not end it
         ([], None, False, False),
     ],
 )

@@ -1,7 +1,5 @@
 """Effects, measured on the audio of tracks: what differs between the clean track and the noisy one."""
 
-import re
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.signal import welch
 
+from benchmarks.acoustics import decay_s, deconvolved, drawn
 from duplexgen.pipeline.acoustics.gain import utterances
 from duplexgen.pipeline.acoustics.leak import Leak, LeakSection
 from duplexgen.pipeline.acoustics.levels import LOOK_S, _volume, limited
@@ -31,16 +30,6 @@ ALL: list[dict[str, Any]] = [
     {"effect": "telephone"},
 ]
 Signal = NDArray[np.float64]
-
-
-def drawn(row: dict[str, Any], effect: str) -> dict[str, dict[int | None, float]]:
-    """The values of an effect: by quantity, then by the number of the event or the clip."""
-    values: dict[str, dict[int | None, float]] = defaultdict(dict)
-    for one in row["acoustics"] or ():
-        name, number = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", one["quantity"]).groups()  # type: ignore[union-attr]
-        if one["effect"] == effect:
-            values[name][None if number is None else int(number)] = one["value"]
-    return values
 
 
 def heard(row: dict[str, Any]) -> Signal:
@@ -208,29 +197,10 @@ def test_the_reverberation_of_a_room(said: pa.Table, rate: int) -> None:
     room = {"effect": "room", "distance_m": [0.5, 1.5]}
     for clean, noisy in both(said, room, rate=rate, timing={"takes": 2}):
         dry, wet, of = heard(clean)[0], heard(noisy)[0], drawn(noisy, "room")
-        t60_s = decay_s(deconvolved(dry, wet), rate)
+        t60_s = decay_s(deconvolved(dry, wet, 16000), rate)
         assert t60_s == pytest.approx(of["measured_t60_s"][None], rel=0.1)
         assert t60_s == pytest.approx(of["t60_s"][None], rel=0.3), "Sabine's formula is no more exact than this"
         assert db(wet) == pytest.approx(db(dry), abs=2), "as loud as before, but for the colour of the room"
-
-
-def deconvolved(dry: Signal, wet: Signal) -> Signal:
-    """The impulse response between two signals, one second of it."""
-    size = 2 * len(dry)
-    spectrum = np.fft.rfft(dry, size)
-    power = np.abs(spectrum) ** 2
-    response = np.fft.irfft(np.fft.rfft(wet, size) * np.conj(spectrum) / (power + 1e-5 * power.mean()), size)
-    return response[:16000]
-
-
-def decay_s(response: Signal, rate: int) -> float:
-    """T60 by Schroeder's integral, from the decay between -5 and -25 dB."""
-    start = int(np.argmax(np.abs(response)))
-    energy = np.cumsum(response[start:][::-1] ** 2)[::-1]
-    level = 10 * np.log10(energy / energy[0])
-    first, last = (int(np.argmax(level <= below)) for below in (-5, -25))
-    slope = np.polyfit(np.arange(first, last) / rate, level[first:last], 1)[0]
-    return float(-60 / slope)
 
 
 def test_a_sound_stays_where_it_was_in_time(said: pa.Table) -> None:

@@ -13,7 +13,7 @@ from ..dataset.reader import LARGEST_JSON_BYTES, Dataset
 from ..dataset.vocabulary import read_vocabulary
 from ..errors import UserError
 from ..escapes import code, markdown, one_line
-from ..storage.atomic import explained, write_json
+from ..storage.atomic import write_json
 from ..storage.paths import read_bytes
 
 ABOUT = "export.json"
@@ -78,12 +78,11 @@ def write(dataset: Dataset, front_matter: Mapping[str, Any], about: Mapping[str,
         text=_section(about["exporter"]),
         left_out=LEFT_OUT.format(reasons=reasons.strip()) if reasons else "",
     )
-    with explained(out):
-        (out / CARD).write_text(text, encoding="utf-8")
-        for file in [CARD, *(file.path for file in manifest.listed("plots/"))]:
-            target = out / CARD_FOLDER / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(read_bytes(dataset.own(file), LARGEST_CARD_BYTES))
+    (out / CARD).write_text(text, encoding="utf-8")
+    for file in [CARD, *(file.path for file in manifest.listed("plots/"))]:
+        target = out / CARD_FOLDER / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(read_bytes(dataset.own(file), LARGEST_CARD_BYTES))
     write_json(out / ABOUT, {**about, "data_set": manifest.name, "kind": manifest.kind, "license": recipe["license"]})
 
 
@@ -95,7 +94,6 @@ def _section(exporter: str) -> str:
 
 def copy_vocabulary(dataset: Dataset, out: Path) -> None:
     """Write vocabulary/, a tokenizer that transformers loads, and vocabulary.json."""
-    with explained(out):
-        for file, content in read_vocabulary(dataset.path).items():
-            (out / file).parent.mkdir(exist_ok=True)
-            (out / file).write_bytes(content)
+    for file, content in read_vocabulary(dataset.path).items():
+        (out / file).parent.mkdir(exist_ok=True)
+        (out / file).write_bytes(content)

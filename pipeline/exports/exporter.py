@@ -53,8 +53,8 @@ class Shard:
     def damaged(self, number: int, problem: str) -> UserError:
         """The error to raise at a row that cannot be exported. problem: continues "row 7 …"."""
         return UserError(
-            f"{self.path}: row {number} {problem}. The data set is damaged, and `duplexgen verify` says where: build or "
-            "copy it again."
+            f"{self.path}: row {number} {problem}. The data set is damaged, and `duplexgen verify` says where. Build "
+            "or copy it again."
         )
 
     def leave_out(self, reason: str) -> None:

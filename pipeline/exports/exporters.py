@@ -7,17 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from ..dataset.files import missing_files
-from ..dataset.manifest import File, key_of
+from ..dataset.manifest import DATA, File, key_of
 from ..dataset.reader import SUCCESS, Dataset
 from ..errors import UserError
 from ..storage.atomic import file_sha256, locked
 from ..storage.places import check_out, is_inside
 from . import card
-from .committed import Staging
+from .committed import WHOLE, Staging, shard_name
+from .croissant import Croissant
 from .exporter import Exporter, Report, Shard
+from .full_duplex_bench import FullDuplexBench
+from .j_moshi import JMoshi
+from .llama_factory import LlamaFactory
+from .moshi import MoshiFinetune
 from .needs import lacks
+from .shar import Shar
+from .trl import TRL
+from .webdataset import WebDataset
 
-EXPORTERS: dict[str, type[Exporter]] = {}
+EXPORTERS: dict[str, type[Exporter]] = {
+    exporter.name: exporter
+    for exporter in (TRL, LlamaFactory, MoshiFinetune, JMoshi, Shar, WebDataset, Croissant, FullDuplexBench)
+}
+"""By name, in the order in which the help lists them."""
 MOST_FAILURES = 5
 
 
@@ -56,7 +68,7 @@ def export(dataset: Dataset, name: str, out: Path, report: Report = lambda rows:
 def _write(
     dataset: Dataset, exporter: Exporter, staging: Staging, about: dict[str, Any], out: Path, report: Report
 ) -> Exported:
-    files = dataset.manifest.listed("data/")
+    files = dataset.manifest.listed(DATA)
     records, rows, left_out = staging.open(len(files)), 0, Counter[str]()
     for number, file in enumerate(files):
         record = records.get(number)
@@ -68,8 +80,10 @@ def _write(
         report(rows)
     summaries = (record["summary"] for record in staging.records(len(files)))
     exported = Exported(rows - left_out.total(), dict(left_out), is_new=True)
-    front_matter = exporter.finish(dataset, summaries, staging.path)
-    card.write(dataset, front_matter, about | {"rows": exported.rows, "left_out": exported.left_out}, staging.path)
+    with staging.writing() as folder:
+        front_matter = exporter.finish(dataset, summaries, folder)
+        card.write(dataset, front_matter, about | {"rows": exported.rows, "left_out": exported.left_out}, folder)
+    staging.commit(WHOLE, {})
     staging.finish(out)
     return exported
 
@@ -81,7 +95,7 @@ def _write_shard(exporter: Exporter, staging: Staging, shard: Shard, file: File)
         )
     with staging.writing() as folder:
         summary = exporter.write(shard, folder)
-    return staging.commit(shard.number, {"summary": summary, "left_out": shard.left_out})
+    return staging.commit(shard_name(shard.number), {"summary": summary, "left_out": shard.left_out})
 
 
 def _check_places(dataset: Dataset, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""LLaMA-Factory (llamafactory 0.9.5, v0): what `tokenized_path` reads, a folder as `DatasetDict.save_to_disk` writes it.
+"""LLaMA-Factory (llamafactory 0.9.5, v0): what `tokenized_path` reads, as `DatasetDict.save_to_disk` writes it.
 
 Its collators demand columns of images, videos and audios for pairs, which are null here. It has no weights of tokens.
 """
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..dataset.dialogues import DIALOGUES
 from ..dataset.reader import Dataset
-from ..storage.atomic import explained, write_json
+from ..storage.atomic import write_json
 from . import card
 from .exporter import BOTH_KINDS, Row, Shard, Summary
 from .labels import LAYOUTS, labels
@@ -57,8 +57,8 @@ class LlamaFactory:
         from datasets import DatasetInfo
 
         train = out / FOLDER / "train"
-        with explained(out):
-            DatasetInfo(features=_features(dataset)).write_to_directory(str(train), pretty_print=True)
+        train.mkdir(parents=True)
+        DatasetInfo(features=_features(dataset)).write_to_directory(str(train), pretty_print=True)
         files = [{"filename": summary["file"]} for summary in summaries]
         write_json(train / "state.json", STATE | {"_data_files": files, "_fingerprint": dataset.manifest.key})
         write_json(out / FOLDER / "dataset_dict.json", {"splits": ["train"]})

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..dataset.reader import Dataset
-from ..storage.atomic import explained
 from .exporter import AUDIO, DIALOGUES_ALONE, REPLY_WORDS, Row, Shard, Summary
 from .sound import channels, resampled, wav
 
@@ -46,7 +45,7 @@ class MoshiFinetune:
         return {"lines": lines}
 
     def finish(self, dataset: Dataset, summaries: Iterable[Summary], out: Path) -> Mapping[str, Any]:
-        with explained(out), (out / LIST).open("w", encoding="utf-8") as file:
+        with (out / LIST).open("w", encoding="utf-8") as file:
             for summary in summaries:
                 file.writelines(json.dumps(line) + "\n" for line in summary["lines"])
         return {}

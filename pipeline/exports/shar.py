@@ -3,8 +3,8 @@
 
     shar/cuts.000000.jsonl.gz  recording.000000.tar  target_audio.000000.tar
 
-NeMo resamples a cut to the rate of its vocoder and leaves `target_audio` as it is, so the agent is written at 22,050 Hz.
-A supervision ends where its speech really stops, and says what was said until then: NeMo writes its text into the
+NeMo resamples a cut to the rate of its vocoder and leaves `target_audio` as it is, so the agent is at 22,050 Hz. A
+supervision ends where its speech really stops, and says what was said until then: NeMo writes its text into the
 frames up to its end. The tar files are written here, and not by Lhotse, because theirs cannot be continued.
 """
 
@@ -41,7 +41,7 @@ class Shar:
         names = ("recording", "target_audio")
         user_tar, agent_tar = (tar(folder / f"{name}.{shard.number:06d}.tar") for name in names)
         cuts = (folder / f"cuts.{shard.number:06d}.jsonl.gz").open("wb")
-        with user_tar as users, agent_tar as agents, cuts, gzip.GzipFile(filename="", fileobj=cuts, mtime=0) as lines:
+        with user_tar as users, agent_tar as agents, cuts, gzip.GzipFile("", "wb", fileobj=cuts, mtime=0) as lines:
             for number, row in shard.rows(["dialogue_id", "language", "scenario", "events", "audio"]):
                 user, agent = channels(shard, number, row).T
                 agent = resampled(agent, rate, AGENT_RATE_HZ)

@@ -20,9 +20,10 @@ Add = Callable[[Row], None]
 def parquet(path: Path, schema: pa.Schema) -> Iterator[Add]:
     """A new Parquet file; yields a function that adds a row."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(path, schema, compression=COMPRESSION, write_page_index=True) as writer, batched(
-        schema, writer.write_table
-    ) as add:
+    with (
+        pq.ParquetWriter(path, schema, compression=COMPRESSION, write_page_index=True) as writer,
+        batched(schema, writer.write_table) as add,
+    ):
         yield add
 
 

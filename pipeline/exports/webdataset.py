@@ -1,6 +1,6 @@
 """WebDataset (webdataset 1.0.2): a tar file per shard, and per row a key without dots.
 
-    train-000000.tar    00000000.flac  00000000.ids.npy  00000000.json    pairs: .chosen.npy  .rejected.npy  .json
+train-000000.tar    00000000.flac  00000000.ids.npy  00000000.json    pairs: .chosen.npy  .rejected.npy  .json
 """
 
 import io

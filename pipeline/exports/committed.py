@@ -38,6 +38,8 @@ class Staging:
         """What is finished, by the number of the shard: its record. Everything else in the folder is removed."""
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            there = {str(path.relative_to(self.path)) for path in self.path.rglob("*")}
+        remove_others(self.path, there)  # links: what lies behind one is not believed
         records = {number: record for number in range(shards) if (record := self._record(shard_name(number)))}
         files = {file["path"] for record in records.values() for file in record["files"]}
         remove_others(self.path, files | {record_name(shard_name(number)) for number in records})

@@ -2,7 +2,7 @@
 
 `SFTTrainer` takes a row with `input_ids` as it is, and keeps its `labels`. `DPOTrainer` tokenizes text whatever it is
 given, and its collator counts the user's ids, so `duplexgen.training.clients.trl` has a trainer and a collator that do
-not. A loss with the weights of BayLing-Duplex is there, too: a `Trainer` has no column for weights.
+not. It also has an `SFTTrainer` with the weights of BayLing-Duplex, because TRL's has none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

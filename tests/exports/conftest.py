@@ -19,7 +19,7 @@ from tests.pairs.conftest import pairs_recipe
 DIALOGUES, PER_SHARD = 5, 2
 NATURAL = {"timing": {"scenario": "natural", "reply_delay_s": 0.8, "reaction_delay_s": [0.8, 1.6]}, "events": {}}
 RECIPES: dict[str, dict[str, Any]] = {
-    "bayling": {"timing": {"scenario": "interruption"}},
+    "bayling": {"timing": {"scenario": "interruption"}, "seed": 5},
     "natural": NATURAL,
     "moshi": {"timing": {"scenario": "interruption"}, "layout": {"name": "moshi", "spaces": False}},
     "silent": {"timing": {"scenario": "interruption"}, "output": {"audio": "none"}},

@@ -1,7 +1,7 @@
 """For TRL (trl 1.16), on what `duplexgen export --to trl` writes: the weights of BayLing-Duplex, and its DPO.
 
-A `Trainer` has no weights of tokens, `trl.DPOTrainer` tokenizes whatever it is given, and its collator counts the ids
-of the user, which the model only hears.
+`trl.SFTTrainer` has no weights of tokens, `trl.DPOTrainer` tokenizes whatever it is given, and its collator counts the
+ids of the user, which the model only hears.
 """
 
 from collections.abc import Mapping
@@ -26,17 +26,13 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class WeightedLoss:
-    """BayLing-Duplex's equation 5, Σ ω ℓ / Σ ω, for `SFTTrainer(compute_loss_func=…)`.
+class TokenWeights:
+    """ω of each target, by its id (BayLing-Duplex, equation 5)."""
 
-    With gradient accumulation or several devices, each micro-batch has its own Σ ω, and counts by its number of labels;
-    `duplexgen train sft` takes Σ ω of the whole batch.
-    """
-
-    by_id: Tensor  # float32 [ids]: ω
+    by_id: Tensor  # float32 [ids]
 
     @classmethod
-    def read(cls, export: Path | str, weights: Mapping[str, float] | None = None) -> "WeightedLoss":
+    def read(cls, export: Path | str, weights: Mapping[str, float] | None = None) -> "TokenWeights":
         """export: a folder that `duplexgen export --to trl` wrote.
 
         weights: ω by kind (silence, assistant, pad, epad, text, audio), where they are not the paper's. Raises
@@ -46,21 +42,51 @@ class WeightedLoss:
         if not isinstance(vocabulary, SharedVocabulary):
             raise UserError(f"{export}: expected the layout bayling, whose ids say what kind they are of.")
         omega = Weights.model_validate(dict(weights or {})).model_dump()
-        ids = np.arange(vocabulary.size)
-        by_id = np.where(vocabulary.is_audio(ids), omega["audio"], omega["text"])
+        by_id = np.where(vocabulary.is_audio(np.arange(vocabulary.size)), omega["audio"], omega["text"])
         for state, id_ in vocabulary.state.items():
             by_id[id_] = omega[state]
         return cls(torch.tensor(by_id, dtype=torch.float32))
 
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        """The loss of a micro-batch. labels: [rows, length]; -100 is no target. outputs.logits: [rows, length, ids]."""
+    def of(self, labels: Tensor) -> Tensor:
+        """ω of what each position but the last predicts, [rows, length - 1].
+
+        labels: [rows, length]; -100 is no target.
+        """
         targets = labels[:, 1:]
-        inside = targets != IGNORED
-        omega = self.by_id.to(targets.device)[targets.clamp(min=0)] * inside
+        return self.by_id.to(labels.device)[targets.clamp(min=0)] * (targets != IGNORED)
+
+
+class SFTTrainer(trl.SFTTrainer):  # type: ignore[misc, name-defined]
+    """TRL's trainer with the loss Σ ω ℓ / Σ ω, over all micro-batches and devices of a step."""
+
+    def __init__(self, *args: Any, token_weights: TokenWeights, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.token_weights = token_weights
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """The micro-batches of a step, and Σ ω over them, where the base class counts the labels."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        if items is None:
+            return batches, None
+        total = torch.stack([self.token_weights.of(batch["labels"]).sum() for batch in batches]).sum()
+        total = total.to(self.accelerator.device)
+        if self.args.average_tokens_across_devices:
+            total = self.accelerator.gather(total).sum()
+        return batches, total
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The part of the loss that a micro-batch makes. num_items_in_batch: Σ ω of the step; None: its own."""
+        labels = inputs["labels"]
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"}, use_cache=False)
+        omega = self.token_weights.of(labels)
         logits = outputs.logits[:, :-1].float().transpose(1, 2)
-        losses = functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
-        loss = (omega * losses).sum() / omega.sum()
-        return loss if num_items_in_batch is None else loss * inside.sum() / num_items_in_batch
+        losses = functional.cross_entropy(logits, labels[:, 1:], ignore_index=IGNORED, reduction="none")
+        loss = (omega * losses).sum() / (omega.sum() if num_items_in_batch is None else num_items_in_batch)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # devices average their gradients
+        return (loss, outputs) if return_outputs else loss
 
 
 @dataclass

@@ -30,6 +30,7 @@ CONTEXT = {
     "column": "cr:column",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -49,6 +50,7 @@ CONTEXT = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "separator": "cr:separator",
     "source": "cr:source",
     "subField": "cr:subField",
@@ -97,6 +99,7 @@ class Croissant:
 
 
 def _files(dataset: Dataset) -> Iterator[Row]:
+    """Each shard with its checksum, and all of them as what records are read from: files beside croissant.json."""
     for file in dataset.manifest.listed(DATA):
         yield {
             "@type": "cr:FileObject",
@@ -111,7 +114,6 @@ def _files(dataset: Dataset) -> Iterator[Row]:
         "@type": "cr:FileSet",
         "@id": SHARDS,
         "name": SHARDS,
-        "containedIn": [{"@id": file.path} for file in dataset.manifest.listed(DATA)],
         "encodingFormat": "application/x-parquet",
         "includes": "data/*.parquet",
     }

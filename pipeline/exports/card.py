@@ -68,7 +68,7 @@ def write(dataset: Dataset, front_matter: Mapping[str, Any], about: Mapping[str,
     front = dialogues_front_matter(recipe) | {"pretty_name": f"{one_line(manifest.name)} for {about['exporter']}"}
     reasons = "".join(f"- {count:,}: {reason}\n" for reason, count in sorted(about["left_out"].items()))
     text = README.format(
-        front_matter=yaml.safe_dump(front | front_matter, sort_keys=False, allow_unicode=True).strip(),
+        front_matter=yaml.safe_dump({**front, **front_matter}, sort_keys=False, allow_unicode=True).strip(),
         name=markdown(manifest.name),
         exporter=about["exporter"],
         rows=about["rows"],

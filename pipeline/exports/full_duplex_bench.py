@@ -159,7 +159,7 @@ def overlap_of(kind: str) -> Callable[[Dialogue], Item | None]:
         for event in dialogue.events:
             if event.kind == kind and _is_user(event) and _is_during_reply(dialogue, event):
                 context = _turn_before(dialogue, event)
-                return context and _overlap(dialogue, context, event)
+                return None if context is None else _overlap(dialogue, context, event)
         return None
 
     return item
@@ -267,7 +267,7 @@ def _interruption(dialogue: Dialogue) -> tuple[Event, Event] | None:
     for event in dialogue.events:
         if _is_user(event) and event.kind in STOPPING and event.utterance in cutting and _answer(dialogue, event):
             context = _turn_before(dialogue, event)
-            return context and (context, event)
+            return None if context is None else (context, event)
     return None
 
 

@@ -12,7 +12,8 @@ LAYOUTS = frozenset({Bayling.name})
 """Whose rows are one list of ids, which a language model reads."""
 
 
-def labels(dataset: Dataset, ids: Sequence[int]) -> list[int]:
+def labels_of(dataset: Dataset, ids: Sequence[int]) -> list[int]:
     """The ids of a row, and -100 where the user is heard."""
     heard = dataset.layout.kinds({dataset.layout.IDS: ids}) == 0  # the first of KINDS is the user's
-    return np.where(heard, IGNORED, np.asarray(ids, np.int32)).tolist()
+    labels: list[int] = np.where(heard, IGNORED, np.asarray(ids, np.int32)).tolist()
+    return labels

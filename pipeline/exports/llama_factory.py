@@ -14,12 +14,12 @@ from ..dataset.reader import Dataset
 from ..storage.atomic import write_json
 from . import card
 from .exporter import BOTH_KINDS, Row, Shard, Summary
-from .labels import LAYOUTS, labels
+from .labels import LAYOUTS, labels_of
 from .tables import batched
 
 FOLDER = "tokenized"
 NO_MEDIA = ("images", "videos", "audios")
-STATE = {
+STATE: dict[str, Any] = {
     "_format_columns": None,
     "_format_kwargs": {},
     "_format_type": None,
@@ -74,7 +74,7 @@ def _columns(dataset: Dataset, side: str, ids: list[int]) -> Row:
     return {
         f"{side}input_ids": ids,
         f"{side}attention_mask": [1] * len(ids),
-        f"{side}labels": labels(dataset, ids),
+        f"{side}labels": labels_of(dataset, ids),
     }
 
 

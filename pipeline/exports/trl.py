@@ -15,7 +15,7 @@ from ..dataset.dialogues import DIALOGUES
 from ..dataset.reader import Dataset
 from . import card
 from .exporter import BOTH_KINDS, Shard, Summary
-from .labels import LAYOUTS, labels
+from .labels import LAYOUTS, labels_of
 from .tables import parquet
 
 IDS = pa.list_(pa.int32())
@@ -37,7 +37,7 @@ class TRL:
         if shard.dataset.kind == DIALOGUES:
             with parquet(file, SFT) as add:
                 for _, row in shard.rows(["dialogue_id", "input_ids"]):
-                    add(row | {"labels": labels(shard.dataset, row["input_ids"])})
+                    add(row | {"labels": labels_of(shard.dataset, row["input_ids"])})
             return {}
         with parquet(file, DPO) as add:
             for _, row in shard.rows(["dialogue_id", "chosen_input_ids", "rejected_input_ids"]):

@@ -12,7 +12,8 @@ Row = dict[str, Any]
 
 def samples_of(row: Row) -> np.ndarray:
     """int16 [2, samples] of a row, the user first."""
-    return soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0].T
+    samples: np.ndarray = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0]
+    return samples.T
 
 
 def unlike(got: np.ndarray, samples: np.ndarray, up: int, down: int) -> float:

@@ -152,7 +152,7 @@ def test_only_what_is_not_committed_is_written_again(
 def test_a_full_disk(exports: Export, sets: Sets, tmp_path: Path, disk: Callable[[str], Path], name: str) -> None:
     whole = tree(exports(name, "bayling"))
     folder = disk(str(sum(map(len, whole.values())) // 2))
-    arguments = ["export", sets("bayling").path, "--to", name, "--out", folder / "out"]
+    arguments: list[str | Path] = ["export", sets("bayling").path, "--to", name, "--out", folder / "out"]
     full = duplexgen(*arguments, cwd=tmp_path)
     assert full.status == 2 and "the disk is full" in full.said and "run the same command again" in full.said
     assert not (folder / "out").exists()

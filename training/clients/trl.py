@@ -56,7 +56,7 @@ class TokenWeights:
         return self.by_id.to(labels.device)[targets.clamp(min=0)] * (targets != IGNORED)
 
 
-class SFTTrainer(trl.SFTTrainer):  # type: ignore[misc, name-defined]
+class SFTTrainer(trl.SFTTrainer):  # type: ignore[misc]
     """TRL's trainer with the loss Σ ω ℓ / Σ ω, over all micro-batches and devices of a step."""
 
     def __init__(self, *args: Any, token_weights: TokenWeights, **kwargs: Any) -> None:

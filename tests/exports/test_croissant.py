@@ -1,4 +1,4 @@
-"""mlcroissant reads an export (mlcroissant is in the extra `clients`)."""
+"""mlcroissant reads an export (mlcroissant is in the extra `test`)."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from duplexgen.pipeline.exports.exporters import export
 from tests.corpus import tree
 from tests.exports.conftest import Export, Sets
 
-mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is in the extra clients")
+mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant is in the extra test")
 
 
 @pytest.mark.parametrize("name", ["bayling", "moshi", "pairs"])

@@ -1,4 +1,4 @@
-"""Lhotse reads an export as NeMo does (lhotse is in the extra `clients`)."""
+"""Lhotse reads an export as NeMo does (lhotse is in the extra `test`)."""
 
 import io
 
@@ -9,7 +9,7 @@ import soundfile
 from tests.exports.conftest import Export, Sets
 from tests.exports.heard import samples_of, unlike
 
-lhotse = pytest.importorskip("lhotse", reason="lhotse is in the extra clients")
+lhotse = pytest.importorskip("lhotse", reason="lhotse is in the extra test")
 
 AGENT_RATE = 22_050
 

@@ -1,4 +1,4 @@
-"""WebDataset reads an export (webdataset is in the extra `clients`)."""
+"""WebDataset reads an export (webdataset is in the extra `test`)."""
 
 import io
 
@@ -9,7 +9,7 @@ import soundfile
 from tests.exports.conftest import DIALOGUES, Export, Sets
 from tests.exports.heard import samples_of
 
-webdataset = pytest.importorskip("webdataset", reason="webdataset is in the extra clients")
+webdataset = pytest.importorskip("webdataset", reason="webdataset is in the extra test")
 
 
 @pytest.mark.parametrize("name", ["bayling", "moshi", "silent"])

@@ -56,7 +56,7 @@ class TokenWeights:
         return self.by_id.to(labels.device)[targets.clamp(min=0)] * (targets != IGNORED)
 
 
-class SFTTrainer(trl.SFTTrainer):  # type: ignore[misc]
+class SFTTrainer(trl.SFTTrainer):  # type: ignore[misc, name-defined]
     """TRL's trainer with the loss Σ ω ℓ / Σ ω, over all micro-batches and devices of a step."""
 
     def __init__(self, *args: Any, token_weights: TokenWeights, **kwargs: Any) -> None:
@@ -90,7 +90,7 @@ class SFTTrainer(trl.SFTTrainer):  # type: ignore[misc]
 
 
 @dataclass
-class PreferenceCollator(DataCollatorForPreference):  # type: ignore[misc]
+class PreferenceCollator(DataCollatorForPreference):
     """Pairs as batches in which log π counts what the model says, and not what it hears (equation 7).
 
     Rows are never cut, whatever `DPOConfig.max_length` says: a part of a row is no row of the layout.

@@ -101,7 +101,9 @@ def _write_shard(exporter: Exporter, staging: Staging, shard: Shard, file: File)
 def _check_places(dataset: Dataset, out: Path) -> None:
     check_out(out)
     if is_inside(out, dataset.path):
-        raise UserError(f"{out} is inside the data set {dataset.path}, which must hold nothing else. Choose another.")
+        raise UserError(
+            f"{out} is inside the data set {dataset.path}, which must hold nothing else. Choose another folder."
+        )
     if (out / SUCCESS).exists():
         raise UserError(f"{out} is a data set of duplexgen. It was left as it is: choose another folder with --out.")
 

@@ -188,6 +188,8 @@ class FullDuplexBench:
         for number, row in shard.rows(["dialogue_id", "events", "audio"]):
             user = channels(shard, number, row)[:, CHANNELS.index("user")]
             dialogue = Dialogue(row, read_events(row["events"]), user, shard.dataset.sample_rate)
+            if not all(0 <= event.start_sample <= event.end_sample <= len(user) for event in dialogue.events):
+                raise shard.damaged(number, "has an event that is not within its audio")
             found = {task: item for task, make in TASKS.items() if (item := make(dialogue))}
             if not found:
                 shard.leave_out("nothing in it is measured by the benchmark")

@@ -221,18 +221,32 @@ def test_a_shard_that_is_damaged(own: Path, tmp_path: Path) -> None:
         export(opened(own), "webdataset", tmp_path / "out")
 
 
-def test_a_row_whose_audio_is_damaged(sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = Dataset.batches
+def changed(monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rows are read with a change, as if somebody had written the shards, and the manifest for them."""
+    batches = Dataset.batches
 
-    def with_damage(self: Dataset, *args: Any) -> Any:
-        for batch in rows(self, *args):
-            at = batch.schema.get_field_index("audio")
-            table = [row | {"audio": {"bytes": b"fLaC", "path": None}} for row in batch.to_pylist()]
-            yield type(batch).from_pylist(table, schema=batch.schema) if at >= 0 else batch
+    def read(self: Dataset, *args: Any) -> Any:
+        for batch in batches(self, *args):
+            rows = batch.to_pylist()
+            for row in rows:
+                change(row)
+            yield type(batch).from_pylist(rows, schema=batch.schema)
 
-    monkeypatch.setattr(Dataset, "batches", with_damage)
+    monkeypatch.setattr(Dataset, "batches", read)
+
+
+@pytest.mark.parametrize("name", ["moshi", "shar", "full-duplex-bench"])
+def test_a_row_whose_audio_is_damaged(sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    changed(monkeypatch, lambda row: row.update({"audio": {"bytes": b"fLaC", "path": None}} if "audio" in row else {}))
     with pytest.raises(UserError, match=r"train-00000-of-00003.parquet: row 0 has damaged audio: it cannot be decoded"):
-        export(sets("bayling"), "shar", tmp_path / "out")
+        export(sets("bayling"), name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_event_behind_the_end_of_the_audio(sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(monkeypatch, lambda row: row["events"][-1].update(end_sample=10**9))
+    with pytest.raises(UserError, match=r"row 0 has an event that is not within its audio. The data set is damaged"):
+        export(sets("bayling"), "full-duplex-bench", tmp_path / "out")
 
 
 def test_a_data_set_of_an_older_format(own: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ $(VENV)/dev.installed: $(VENV)/demo.installed
 # packages of several gigabytes and a torch of their own; and those of the speech tokenizers, with the newest torch and transformers.
 parts: $(PARTS)/installed
 	$(PARTS)/bin/python -m pytest $(TWO_AT_ONCE) tests/measures tests/voices tests/speech/cosyvoice tests/speech/gate tests/tokens/speech \
-		tests/rewriting/llm/test_served.py tests/training/metrics/test_evaluation.py tests/training/test_clients.py
+		tests/rewriting/llm/test_served.py tests/training/metrics/test_evaluation.py tests/training/test_clients.py tests/exports
 
 $(PARTS)/installed: pyproject.toml
 	$(PYTHON) -m venv $(PARTS)

@@ -223,6 +223,67 @@ def inspect(
 
 
 @app.command()
+def export(
+    dataset: Folder,
+    to: Annotated[
+        Literal[
+            "trl",
+            "llama-factory",
+            "moshi",
+            "j-moshi",
+            "shar",
+            "webdataset",
+            "croissant",
+            "full-duplex-bench",
+        ],
+        typer.Option(help="Write what this program reads.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path,
+            help="Write to this folder. Default: beside the data set, its name with the program's, such as "
+            "turn_taking.trl.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a data set as another program reads it.
+
+    | `--to` | for | what it needs |
+    |---|---|---|
+    | `trl` | TRL: `SFTTrainer`; pairs for `DPOTrainer` | layout `bayling` |
+    | `llama-factory` | LLaMA-Factory, `tokenized_path`; pairs, too | layout `bayling` |
+    | `moshi` | moshi-finetune of Kyutai: audio with words | audio, words of the assistant's |
+    | `j-moshi` | moshi-finetune of J-Moshi: streams of both speakers | layout `moshi`, words |
+    | `shar` | Lhotse and NeMo's duplex models | audio |
+    | `webdataset` | tar files; pairs, too | |
+    | `croissant` | croissant.json beside the shards; pairs, too | |
+    | `full-duplex-bench` | inputs of Full-Duplex-Bench v1.0 and v1.5 | audio |
+
+    The README.md in the new folder says what to write next, and has the licence and the card of the data set. Needs
+    none of these programs. What a data set cannot give is said before any work. If an export was stopped, the same
+    command continues it; the folder appears once it is whole.
+
+        duplexgen export out/turn_taking --to trl
+    """
+    from .pipeline.exports.exporters import export as run
+    from .pipeline.kinds import opened
+    from .pipeline.show.progress import Display
+    from .pipeline.storage.places import expanded
+
+    folder = expanded(dataset)
+    target = expanded(out or folder.with_name(f"{folder.name}.{to}"))
+    content = opened(folder)
+    with Display().exporting(content.manifest.rows) as report:
+        exported = run(content, to, target, report)
+    for reason, count in sorted(exported.left_out.items()):
+        say_line(f"left out {count:,}: {reason}")
+    there = "" if exported.is_new else "is there already: "
+    say_line(f"{target}: {there}{exported.rows:,} rows for {to}. What to write next: {target / 'README.md'}")
+
+
+@app.command()
 def talk(
     model: Model,
     user: Annotated[

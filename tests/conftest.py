@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from duplexgen.pipeline.stages.speech import SpeechStage
 from tests.corpus import TURNS, recipe_dict
 from tests.stages.running import dialogue, texts, through
 from tests.stages.running import recipe as stage_recipe
+
+MAKES_ROOM = ["mount", "-o", "remount,size=64m"]
+"""Give it the folder of a small disk."""
 
 settings.register_profile("duplexgen", deadline=None)  # how long an example takes decides nothing
 settings.load_profile("duplexgen")
@@ -43,6 +47,23 @@ def signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a small disk: `disk("256k")`."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="session")

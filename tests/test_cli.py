@@ -30,6 +30,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["dpo-pairs"],
         ["verify"],
         ["inspect"],
+        ["export"],
         ["doctor"],
         ["voices", "prepare"],
         ["timing", "fit"],

@@ -2,18 +2,18 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.command import Ended, duplexgen
+from tests.conftest import MAKES_ROOM
 from tests.corpus import recipe_dict, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
-MAKES_ROOM = ["mount", "-o", "remount,size=64m"]
 
 
 @pytest.fixture(scope="module")
@@ -94,23 +94,6 @@ def test_what_was_deleted_is_made_again(build: Build, whole: Path, work: Path, t
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert build(tmp_path / "out", work).status == 0
     assert tree(tmp_path / "out") == tree(whole)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a small disk: `disk("256k")`."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-        if mounted.returncode:
-            pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
 
 
 @pytest.mark.parametrize("size", ["4k", "256k"])

@@ -10,6 +10,7 @@ import pytest
 from duplexgen.pipeline.acoustics.effects import EFFECTS
 from duplexgen.pipeline.dataset.recipe import Output, Recipe
 from duplexgen.pipeline.events.section import Events
+from duplexgen.pipeline.exports.exporters import EXPORTERS
 from duplexgen.pipeline.layouts.layouts import LAYOUTS
 from duplexgen.pipeline.recipe.file import shipped
 from duplexgen.pipeline.recipe.sections import Section
@@ -25,6 +26,7 @@ from duplexgen.pipeline.tokens.tokenizers import SPEECH_TOKENIZERS, TEXT_TOKENIZ
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "training/README.md")),
+    ROOT / "pipeline/exports/README.md",
     *sorted((ROOT / "recipes").rglob("README.md")),
 ]
 LINK = re.compile(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)")
@@ -92,3 +94,11 @@ def test_contributing_says_why_each_dependency_is_there() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Why each dependency")[1].lower()
     names = [re.split(r"[<>=\[ ]", wanted)[0].lower() for wanted in project["dependencies"]]
     assert [name for name in names if name not in table] == []
+
+
+def test_each_exporter_has_a_row_and_a_section_with_what_to_write_next() -> None:
+    text = (ROOT / "pipeline/exports/README.md").read_text(encoding="utf-8")
+    sections = {section.partition("\n")[0]: section for section in text.split("\n## ")[1:]}
+    assert [*sections] == [*EXPORTERS] == re.findall(r"^\| `([a-z][a-z-]*)` \|", text, re.MULTILINE)
+    assert all("\n```" in section for section in sections.values())
+    assert all(f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8") for name in EXPORTERS)

@@ -295,14 +295,16 @@ class Dataset:
     def _read_json(self, file: str) -> dict[str, Any]:
         return read_json(self.own(file))
 
-    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: list[str] | None = None, shards: Sequence[Path] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Rows in order, BATCH_ROWS at a time. Only pages of a shard are in memory, never a whole shard.
 
-        columns: None: all. Raises UserError if there are no such columns.
+        columns: None: all. shards: some of its own; None: all. Raises UserError if there are no such columns.
         """
         if missing := {name.partition(".")[0] for name in columns or ()} - set(self.columns.names):
             raise malformed(self.shards[0], [f"has no column {', '.join(sorted(missing))}"])
-        for shard in self.shards:
+        for shard in self.shards if shards is None else shards:
             with opened(shard, self.columns) as file:
                 yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
 

@@ -1,73 +1,116 @@
 """Exporters by name: each writes a data set as one consumer reads it. To add one, write a module and put it here."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any
 
-from ..dataset.reader import Dataset
+from ..dataset.files import missing_files
+from ..dataset.manifest import DATA, File, key_of
+from ..dataset.reader import SUCCESS, Dataset
 from ..errors import UserError
-from ..layouts.layouts import LAYOUTS
-from ..storage.atomic import atomic_folder
+from ..storage.atomic import file_sha256, locked
+from ..storage.places import check_out, is_inside
+from . import card
+from .committed import WHOLE, Staging, shard_name
+from .croissant import Croissant
+from .exporter import Exporter, Report, Shard
+from .full_duplex_bench import FullDuplexBench
+from .j_moshi import JMoshi
+from .llama_factory import LlamaFactory
+from .moshi import MoshiFinetune
+from .needs import lacks
+from .shar import Shar
+from .trl import TRL
+from .webdataset import WebDataset
 
-AUDIO, WORDS, CODES = "audio", "words", "codes"
-ADVICE = {
-    AUDIO: "build it again with `output: {audio: flac}`",
-    WORDS: "build it with a voice engine that gives the times of words, or with a gate that listens",
-    CODES: "export the data set of dialogues that the pairs were made from",
+EXPORTERS: dict[str, type[Exporter]] = {
+    exporter.name: exporter
+    for exporter in (TRL, LlamaFactory, MoshiFinetune, JMoshi, Shar, WebDataset, Croissant, FullDuplexBench)
 }
-Report = Callable[[int], None]  # is called with the number of rows that were written so far
+"""By name, in the order in which the help lists them."""
+MOST_FAILURES = 5
 
 
-class Exporter(Protocol):
-    """Writes a data set as one consumer reads it. It is made without arguments."""
+@dataclass(frozen=True)
+class Exported:
+    """An export that is finished."""
 
-    name: ClassVar[str]
-    needs: ClassVar[frozenset[str]]
-    """Of AUDIO, WORDS and CODES, and names of layouts: it can write the rows of any of these."""
-
-    def __init__(self) -> None: ...
-
-    def write(self, dataset: Dataset, out: Path, report: Report) -> None:
-        """Write all files into the folder `out`, which is empty and takes its name once this returns."""
-        ...
+    rows: int
+    left_out: dict[str, int]
+    """How many rows of the data set the format cannot say, by reason."""
+    is_new: bool  # False: it was there already
 
 
-EXPORTERS: dict[str, type[Exporter]] = {}
+def export(dataset: Dataset, name: str, out: Path, report: Report = lambda rows: None) -> Exported:
+    """Write a data set to the folder `out`, shard by shard; continue if it was stopped before.
 
-
-def export(dataset: Dataset, name: str, out: Path, report: Report = lambda rows: None) -> None:
-    """Write a data set to the new folder `out`, whole or not at all.
-
-    Raises UserError, before anything is written, if there is no such exporter, if the data set lacks what it needs, or
-    if there is something at `out`.
+    Raises UserError, before anything is written, if there is no such exporter, if the data set lacks what it needs or
+    is not whole, or if `out` holds something else. Raises it later at a shard or a row that is damaged, or if the disk
+    is full; shards that are committed stay, and the same call continues from there.
     """
     if name not in EXPORTERS:
         raise UserError(f"there is no exporter {name!r}: expected one of {', '.join(sorted(EXPORTERS)) or 'none'}.")
     exporter = EXPORTERS[name]()
-    if missing := [*_missing(dataset, exporter.needs)]:
+    _check_places(dataset, out)
+    if failures := [*_first(missing_files(dataset))]:
+        raise UserError(f"{dataset.path} is not what was built: {'; '.join(failures)}. Build or copy it again.")
+    if missing := [*lacks(dataset, exporter)]:
         raise UserError(f"{dataset.path} cannot be exported as {name}: " + "; ".join(missing) + ".")
-    with atomic_folder(out) as staging:
-        exporter.write(dataset, staging, report)
+    about = {"exporter": name, "version": exporter.version, "manifest_sha256": dataset.success.manifest_sha256}
+    with locked(out.parent / f".{out.name}.lock", f"{out} is being written by another process"):
+        if (stored := card.finished(out, about)) is not None:
+            return Exported(stored["rows"], stored["left_out"], is_new=False)
+        return _write(dataset, exporter, Staging(out.parent / f".{out.name}.{key_of(about)}"), about, out, report)
 
 
-def _missing(dataset: Dataset, needs: frozenset[str]) -> Iterator[str]:
-    """What a data set lacks, and what to do."""
-    columns = set(dataset.columns.names)
-    if AUDIO in needs and "audio" not in columns:
-        yield f"its rows have no audio: {ADVICE[AUDIO]}"
-    if CODES in needs and not columns >= {"user_codes", "assistant_codes"}:
-        yield f"its rows have no codes: {ADVICE[CODES]}"
-    if WORDS in needs and not _has_words(dataset):
-        yield f"the times of words are not known for all of its events: {ADVICE[WORDS]}"
-    layouts = needs & LAYOUTS.keys()
-    if layouts and dataset.described.layout.name not in layouts:
-        yield (
-            f"its layout is {dataset.described.layout.name}: build it again with `layout: "
-            f"{{name: {' or '.join(sorted(layouts))}}}`, which reuses the speech"
+def _write(
+    dataset: Dataset, exporter: Exporter, staging: Staging, about: dict[str, Any], out: Path, report: Report
+) -> Exported:
+    files = dataset.manifest.listed(DATA)
+    records, rows, left_out = staging.open(len(files)), 0, Counter[str]()
+    for number, file in enumerate(files):
+        record = records.get(number)
+        if record is None:
+            shard = Shard(dataset, dataset.own(file.path), number, len(files), rows, file.rows or 0, report)
+            record = _write_shard(exporter, staging, shard, file)
+        rows += file.rows or 0
+        left_out.update(record["left_out"])
+        report(rows)
+    summaries = (record["summary"] for record in staging.records(len(files)))
+    exported = Exported(rows - left_out.total(), dict(left_out), is_new=True)
+    with staging.writing() as folder:
+        front_matter = exporter.finish(dataset, summaries, folder)
+        card.write(dataset, front_matter, about | {"rows": exported.rows, "left_out": exported.left_out}, folder)
+    staging.commit(WHOLE, {})
+    staging.finish(out)
+    return exported
+
+
+def _write_shard(exporter: Exporter, staging: Staging, shard: Shard, file: File) -> dict[str, Any]:
+    if file_sha256(shard.path) != file.sha256:
+        raise UserError(
+            f"{shard.path} is damaged: its sha256 is not the one in the manifest. Build or copy the data set again."
         )
+    with staging.writing() as folder:
+        summary = exporter.write(shard, folder)
+    return staging.commit(shard_name(shard.number), {"summary": summary, "left_out": shard.left_out})
 
 
-def _has_words(dataset: Dataset) -> bool:
-    if "events" not in dataset.columns.names:
-        return False
-    return all(event["words"] is not None for row in dataset.rows(["events"]) for event in row["events"])
+def _check_places(dataset: Dataset, out: Path) -> None:
+    check_out(out)
+    if is_inside(out, dataset.path):
+        raise UserError(
+            f"{out} is inside the data set {dataset.path}, which must hold nothing else. Choose another folder."
+        )
+    if (out / SUCCESS).exists():
+        raise UserError(f"{out} is a data set of duplexgen. It was left as it is: choose another folder with --out.")
+
+
+def _first(failures: Iterator[str]) -> Iterator[str]:
+    for number, failure in enumerate(failures):
+        if number == MOST_FAILURES:
+            yield "and more"
+            return
+        yield failure

@@ -71,6 +71,22 @@ class Display:
             task = progress.add_task(one_line(what), total=total, rate="")
             yield lambda done: progress.update(task, completed=done)
 
+    @contextmanager
+    def exporting(self, rows: int) -> Iterator[Callable[[int], None]]:
+        """Yields a function to call with the number of rows so far."""
+        last = time.monotonic()
+
+        def report(done: int) -> None:
+            nonlocal last
+            progress.update(task, completed=done)
+            if not self.console.is_terminal and time.monotonic() - last > LINE_EVERY_S:
+                self.console.print(f"{done:,} of {rows:,} rows", soft_wrap=True)
+                last = time.monotonic()
+
+        with self._progress() as progress:
+            task = progress.add_task("rows", total=rows, rate="")
+            yield report
+
     def _progress(self) -> Progress:
         return Progress(
             TextColumn("{task.description:>8}", markup=False),

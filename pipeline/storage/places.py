@@ -20,12 +20,9 @@ def check_places(out: Path, work: Path) -> None:
     It cannot if one is inside the other or both are the same, if `out` is a mount point, if a file stands where a
     folder is needed, or if a name that will be made there is too long for the file system.
     """
-    _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
+    check_out(out)
     _check_length(work, work / BELOW_WORK, 0)
-    for path in (out, work):
-        _check_way(path)
-    if out.is_mount():
-        raise UserError(f"{out} is a mount point, which a finished data set cannot replace. Name a folder inside it.")
+    _check_way(work)
     if is_inside(work, out):
         raise UserError(
             f"the folder of the stages, {work}, is inside {out}, which must hold only the data set. "
@@ -36,6 +33,14 @@ def check_places(out: Path, work: Path) -> None:
             f"the folder of the data set, {out}, is inside {work}, where the stages keep their results. "
             "Choose another folder with --out or with --work."
         )
+
+
+def check_out(out: Path) -> None:
+    """Raise UserError if a folder cannot be staged beside `out` and take its name. See `check_places`."""
+    _check_length(out, out.parent / STAGING.format(out.name) / BELOW_STAGING, len(STAGING.format("")))
+    _check_way(out)
+    if out.is_mount():
+        raise UserError(f"{out} is a mount point, which a finished folder cannot replace. Name a folder inside it.")
 
 
 def is_inside(inner: Path, outer: Path) -> bool:

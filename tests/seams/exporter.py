@@ -1,27 +1,37 @@
 """Exporters that write texts and differ in what they need of a data set, and one that fails."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from duplexgen.pipeline.dataset.reader import Dataset
-from duplexgen.pipeline.exports.exporters import AUDIO, CODES, WORDS, Report
+from duplexgen.pipeline.exports.exporter import AUDIO, CODES, DIALOGUES_ALONE, WORDS, Shard, Summary
 
 
 class Lines:
-    """The texts, one line per event."""
+    """The texts, one line per event: a file per shard, and one that counts them."""
 
     name: ClassVar[str] = "lines"
+    version: ClassVar[int] = 1
+    kinds: ClassVar[frozenset[str]] = DIALOGUES_ALONE
     needs: ClassVar[frozenset[str]] = frozenset({CODES})
 
     def __init__(self) -> None:
         pass
 
-    def write(self, dataset: Dataset, out: Path, report: Report) -> None:
-        with (out / "lines.txt").open("w", encoding="utf-8") as file:
-            for number, row in enumerate(dataset.rows(["dialogue_id", "events"]), start=1):
-                for event in row["events"]:
-                    file.write(f"{row['dialogue_id']}\t{event['channel']}\t{event['text']}\n")
-                report(number)
+    def lacks(self, dataset: Dataset) -> Iterator[str]:
+        yield from ()
+
+    def write(self, shard: Shard, out: Path) -> Summary:
+        lines = []
+        for _, row in shard.rows(["dialogue_id", "events"]):
+            lines += [f"{row['dialogue_id']}\t{event['channel']}\t{event['text']}\n" for event in row["events"]]
+        (out / f"lines-{shard.number}.txt").write_text("".join(lines), encoding="utf-8")
+        return {"lines": len(lines)}
+
+    def finish(self, dataset: Dataset, summaries: Iterable[Summary], out: Path) -> Mapping[str, Any]:
+        (out / "count.txt").write_text(str(sum(summary["lines"] for summary in summaries)))
+        return {"tags": ["lines"]}
 
 
 class Heard(Lines):
@@ -37,6 +47,6 @@ class Sequences(Lines):
 class Broken(Lines):
     name: ClassVar[str] = "broken"
 
-    def write(self, dataset: Dataset, out: Path, report: Report) -> None:
+    def write(self, shard: Shard, out: Path) -> Summary:
         (out / "half.txt").write_text("half")
         raise OSError(28, "No space left on device")

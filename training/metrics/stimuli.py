@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...pipeline.audio.background import fill
 from ...pipeline.dataset.audio import LONGEST_TRACK_S, read_audio
 from ...pipeline.dataset.reader import Dataset
 from ...pipeline.dataset.rows import read_events
@@ -143,11 +144,11 @@ def _stimulus(
     block = sequence_format.block_samples
     samples = np.zeros(-(-length // block) * block, np.int16)
     samples[: len(user[:end])] = user[:end]
-    _fill(samples[end:], after)
+    fill(samples[end:], after)
     without = None
     if target.kind in ASIDES:
         without = samples.copy()
-        _fill(without[last.start_sample : end], after)
+        fill(without[last.start_sample : end], after)
     questions = (event for event in events if event.channel == "user" and event.start_sample <= last.start_sample)
     return Stimulus(
         row["dialogue_id"],
@@ -166,11 +167,6 @@ def _stimulus(
 
 def _speaks_after(event: Event, sample: int) -> bool:
     return event.channel == "user" and event.start_sample >= sample
-
-
-def _fill(samples: NDArray[np.int16], background: NDArray[np.int16]) -> None:
-    """Write the background into samples, as often as needed; silence if there is none."""
-    samples[:] = np.resize(background, len(samples)) if background.any() else 0
 
 
 def _user_channel(row: dict[str, Any], sample_rate: int) -> NDArray[np.int16]:

@@ -16,7 +16,10 @@ import pytest
 
 HERE = Path(__file__).parent
 FOLDER = os.environ.get("DUPLEXGEN_PUBLIC")
-CLONES = ("flm-audio", "moshi", "moshi-finetune", "nu-dialogue", "bayling-duplex", "glm-4-voice-sft", "glm-4-tokenizer")
+CLONES = (
+    *("flm-audio", "moshi", "moshi-finetune", "nu-dialogue", "bayling-duplex", "glm-4-voice-sft", "glm-4-tokenizer"),
+    "full-duplex-bench",
+)
 
 
 def clones(*names: str) -> Path:

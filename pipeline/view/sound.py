@@ -1,0 +1,119 @@
+"""The sound of a row: as it is stored, or decoded from its codes."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from ..audio import flac
+from ..dataset.audio import LONGEST_TRACK_S
+from ..dataset.reader import Dataset
+from ..dialogue import CHANNELS, Codes
+from ..errors import UserError
+from ..pairs.kind import PREFERENCES
+from ..tokens.protocols import SpeechTokenizer
+from ..tokens.tokenizers import SPEECH_TOKENIZERS, installed
+from .rows import sides
+
+STORED, DECODED, NONE = "stored", "decoded", "none"
+LONGEST_S = 1800.0  # a browser holds all samples of a dialogue as floats: 230 MB per half an hour
+MISSING = -1  # all codes of a channel that a row leaves out
+
+
+class Sound:
+    """Says where the sound of a data set comes from, and makes it. `flac` may be called by several threads."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._lock = Lock()
+
+    @cached_property
+    def state(self) -> str:
+        """STORED, DECODED or NONE."""
+        if self.is_stored:
+            return STORED
+        return NONE if self.obstacle else DECODED
+
+    @property
+    def is_stored(self) -> bool:
+        return self.dataset.kind != PREFERENCES and "audio" in self.dataset.columns.names
+
+    @cached_property
+    def obstacle(self) -> str:
+        """Why codes cannot be decoded here, in words; "" if they can."""
+        described = self.dataset.described.speech_tokenizer
+        advice = "Build the data set with `output: {audio: flac}` to hear it."
+        if described.name not in SPEECH_TOKENIZERS:
+            return f"Its speech tokenizer, {described.name}, is not known here. {advice}"
+        try:
+            if not SPEECH_TOKENIZERS[described.name](self.dataset.tokens).decodes:
+                return f"The recipe names no decoder for its speech tokenizer, {described.name}. {advice}"
+            _ = self._tokenizer
+        except UserError as error:
+            return f"{error} {advice}"
+        return ""
+
+    @property
+    def says(self) -> str:
+        """Where the sound comes from, for a person."""
+        name = self.dataset.described.speech_tokenizer.name
+        if self.state == STORED:
+            return "Stored audio: the user is heard as the microphone hears it, after all effects."
+        if self.state == NONE:
+            return f"No sound: the data set has codes without audio. {self.obstacle}"
+        which = "the codes of the row" if self.dataset.kind == PREFERENCES else "all codes"
+        return f"Decoded from {which} by {name}: timing is exact, the voices are those of the tokenizer."
+
+    def flac(self, row: Mapping[str, Any], side: str) -> bytes:
+        """FLAC of two channels, at the rate of the data set. side: of a pair, chosen or rejected; else "".
+
+        Raises UserError if the row has no sound here, or its sound is damaged.
+        """
+        rate = self.dataset.sample_rate
+        if self.state == NONE:
+            raise UserError(self.says)
+        try:
+            if self.state == STORED:
+                data = (row["audio"] or {}).get("bytes")
+                flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S)
+                return bytes(data)
+            return flac.encode(self._decoded(row, side).T, rate)
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{self.dataset.path}: the sound of the row is damaged: {error}") from error
+
+    @cached_property
+    def _tokenizer(self) -> SpeechTokenizer:
+        tokenizer: SpeechTokenizer = installed(
+            SPEECH_TOKENIZERS, self.dataset.described.speech_tokenizer, self.dataset.tokens
+        )
+        return tokenizer
+
+    def _decoded(self, row: Mapping[str, Any], side: str) -> NDArray[np.float32]:
+        """Waveforms [2, samples] at the rate of the data set."""
+        with self._lock:  # models decode one dialogue at a time
+            user, assistant = (self._waveform(codes) for codes in self._codes(row, side))
+        if self.dataset.kind == PREFERENCES:  # the row of a layout may begin later on the assistant's channel
+            layout = self.dataset.layout
+            assistant = np.pad(assistant, (layout.first_assistant_frame * layout.samples_per_frame, 0))
+        length = max(len(user), len(assistant))
+        return np.stack([np.pad(one, (0, length - len(one))) for one in (user, assistant)])
+
+    def _waveform(self, codes: Codes) -> NDArray[np.float32]:
+        if (codes == MISSING).all():
+            return np.zeros(0, np.float32)
+        waveform: NDArray[np.float32] = self._tokenizer.decode(codes)
+        here, there = self._tokenizer.sample_rate, self.dataset.sample_rate
+        return waveform if here == there else np.asarray(soxr.resample(waveform, here, there), np.float32)
+
+    def _codes(self, row: Mapping[str, Any], side: str) -> tuple[Codes, Codes]:
+        """Codes [codebooks, frames] of both channels, from the first frame of the track on."""
+        if self.dataset.kind != PREFERENCES:
+            frames = self.dataset.layout.length(sides(self.dataset, row)[""])
+            user, assistant = (np.asarray(row[f"{channel}_codes"], np.int16) for channel in CHANNELS)
+            return user[:, :frames], assistant[:, :frames]
+        written = self.dataset.layout.written(sides(self.dataset, row)[side])
+        return written.user_codes, written.assistant_codes

@@ -1,0 +1,156 @@
+// One lane per channel: its waveform, its events as coloured regions, solo and mute.
+"use strict";
+View.Lanes = class {
+  // place: an element. shown: a dialogue of the server. buffers: one AudioBuffer per lane, or null.
+  constructor(place, shown, buffers, player) {
+    Object.assign(this, { shown, player, waves: [], muted: new Set(), soloed: new Set(), parts: [], heardSide: "" });
+    this.heardSide = shown.lanes[0].side;
+    const peaks = buffers.map((buffer) => (buffer ? View.peaks(buffer) : { peaks: new Float32Array(2), loudest: 0 }));
+    const loudest = Math.max(0.05, ...peaks.map((one) => one.loudest));
+    shown.lanes.forEach((lane, number) => this.addLane(place, lane, number, peaks[number].peaks.map((p) => p / loudest)));
+    player.load(buffers.map((buffer) => ({ buffer })), shown.length_s);
+    this.refresh();
+  }
+
+  addLane(place, lane, number, peaks) {
+    const { el } = View;
+    const wave = el("div", { class: "wave" });
+    const name = lane.side ? `${lane.channel}, ${lane.side}` : lane.channel;
+    const press = (set) => () => (set.has(number) ? set.delete(number) : set.add(number), this.refresh());
+    const meter = el("i", { class: "level" });
+    const solo = el("button", { type: "button", text: "S", title: `Solo: hear ${name} alone`, on: { click: press(this.soloed) } });
+    const mute = el("button", { type: "button", text: "M", title: `Mute ${name}`, on: { click: press(this.muted) } });
+    const head = el("div", { class: "lane-head" },
+      el("b", { text: View.words(lane.channel) }), lane.side ? el("span", { class: `side ${lane.side}`, text: lane.side }) : null,
+      el("span", { class: "switches" }, solo, mute), el("span", { class: "meter" }, meter));
+    const element = el("div", { class: "lane", data: { channel: lane.channel, side: lane.side, lane: String(number) } }, head, wave);
+    place.append(element);
+    this.parts.push({ element, solo, mute, meter });
+    const regions = WaveSurfer.Regions.create();
+    const plugins = [regions, WaveSurfer.Hover.create({
+      lineColor: "var(--accent)", labelBackground: "var(--ink)", labelColor: "var(--paper)", labelSize: "11px",
+      formatTimeCallback: (seconds) => View.time(seconds) })];
+    if (number === 0) plugins.push(WaveSurfer.Timeline.create({
+      insertPosition: "beforebegin", height: 18, style: { fontSize: "10px", color: "var(--quiet)" },
+      formatTimeCallback: (seconds) => View.time(seconds, 0) }));
+    const surfer = WaveSurfer.create({
+      container: wave, media: this.player, peaks: [peaks], duration: this.shown.length_s, height: 76,
+      cspNonce: document.body.dataset.nonce, cursorColor: View.colour("--accent"), cursorWidth: 2,
+      waveColor: View.colour("--wave"), progressColor: View.colour("--wave-past"), hideScrollbar: number + 1 < this.shown.lanes.length,
+      dragToSeek: { debounceTime: 0 }, autoCenter: false, plugins });
+    surfer.on("ready", () => this.draw(regions, lane, element));
+    surfer.on("scroll", (start, end, left) => this.waves.forEach((other) => {
+      if (other !== surfer && Math.abs(other.getScroll() - left) > 1) other.setScroll(left);
+    }));
+    this.waves.push(surfer);
+  }
+
+  draw(regions, lane, element) {
+    regions.clearRegions();
+    for (const event of this.shown.events) {
+      if (event.channel === lane.channel && event.side === lane.side) regions.addRegion(this.region(event));
+    }
+    const { acoustics, activity } = this.shown;
+    if (lane.channel === "user" && acoustics) acoustics.marks.forEach((mark) => regions.addRegion(View.Lanes.mark(mark)));
+    activity.filter((one) => one.channel === lane.channel).forEach((one) => regions.addRegion(View.Lanes.activity(one)));
+    element.dataset.drawn = "true";
+  }
+
+  // An event is one region; its pauses are gaps in it, and what was cut away is not there.
+  region(event) {
+    const content = View.el("div", { text: event.kind === "turn" ? event.text : `${View.words(event.kind)}: ${event.text}` });
+    const length = event.end_s - event.start_s || 1;
+    Object.assign(content.style, {
+      font: "11px/1.35 system-ui, sans-serif", padding: "2px 5px", height: "100%", boxSizing: "border-box",
+      overflow: "hidden", whiteSpace: "nowrap", textOverflow: "ellipsis", color: "var(--ink)", position: "absolute",
+      inset: "0", pointerEvents: "none", borderTop: `3px solid var(--kind-${View.kindClass(event.kind)})` });
+    for (const [start, end] of event.pauses) {
+      const gap = View.el("span", { data: { gap: `${start} ${end}` } });
+      Object.assign(gap.style, {
+        position: "absolute", top: "-3px", bottom: "0", background: "var(--lane)", opacity: "0.93",
+        left: `${(100 * (start - event.start_s)) / length}%`, width: `${(100 * (end - start)) / length}%`,
+        borderLeft: "1px dashed var(--quiet)", borderRight: "1px dashed var(--quiet)", boxSizing: "border-box" });
+      content.append(gap);
+    }
+    if (event.cut_by !== null || event.differs) {
+      content.style.borderRight = `3px ${event.differs ? "double" : "solid"} var(--warn)`;
+    }
+    const colour = `color-mix(in srgb, var(--kind-${View.kindClass(event.kind)}) 24%, transparent)`;
+    return { id: `event-${event.side}-${event.index}`, start: event.start_s, end: event.end_s, content, color: colour,
+      drag: false, resize: false };
+  }
+
+  static mark(mark) {
+    const content = View.el("div", { title: mark.label });
+    const burst = mark.effect === "bursts";
+    Object.assign(content.style, {
+      position: "absolute", bottom: "0", left: "0", right: "0", height: burst ? "12px" : "5px",
+      background: burst ? "var(--warn)" : "repeating-linear-gradient(45deg, var(--quiet) 0 2px, transparent 2px 5px)" });
+    return { id: `mark-${mark.label}`, start: mark.start_s, end: mark.end_s, content, color: "transparent", drag: false, resize: false };
+  }
+
+  static activity(one) {
+    const content = View.el("div", {});
+    Object.assign(content.style, { position: "absolute", top: "auto", bottom: "6px", left: "0", right: "0", height: "2px", background: "var(--accent)" });
+    return { id: `activity-${one.start_s}`, start: one.start_s, end: one.end_s, content, color: "transparent", drag: false, resize: false };
+  }
+
+  audible(number) {
+    const lane = this.shown.lanes[number];
+    const shared = lane.channel === "user" && this.shown.lanes.filter((one) => one.channel === "user").length === 1;
+    if (lane.side && lane.side !== this.heardSide && !shared) return false;
+    return this.soloed.size ? this.soloed.has(number) : !this.muted.has(number);
+  }
+
+  // Of a pair, one side is heard at a time: solo and mute move along with it.
+  hear(side) {
+    const moved = (set) => new Set([...set].map((number) => this.sameOn(number, side)));
+    this.heardSide = side;
+    this.soloed = moved(this.soloed);
+    this.muted = moved(this.muted);
+    this.refresh();
+  }
+
+  sameOn(number, side) {
+    const { channel } = this.shown.lanes[number];
+    const there = this.shown.lanes.findIndex((lane) => lane.channel === channel && lane.side === side);
+    return there < 0 ? number : there;
+  }
+
+  soloChannel(channel) {
+    const number = this.sameOn(this.shown.lanes.findIndex((lane) => lane.channel === channel), this.heardSide);
+    this.soloed = new Set(this.soloed.has(number) ? [] : [number]);
+    this.refresh();
+  }
+
+  refresh() {
+    this.parts.forEach((part, number) => {
+      const audible = this.audible(number);
+      this.player.setVolume(number, audible ? 1 : 0);
+      part.element.dataset.audible = String(audible);
+      part.solo.setAttribute("aria-pressed", String(this.soloed.has(number)));
+      part.mute.setAttribute("aria-pressed", String(this.muted.has(number)));
+    });
+  }
+
+  meters() {
+    this.parts.forEach((part, number) => {
+      const level = this.player.level(number);
+      part.meter.style.width = `${Math.min(100, 100 * Math.sqrt(level))}%`;
+      part.element.dataset.level = level.toFixed(4);
+    });
+  }
+
+  zoom(pixels) {
+    this.waves.forEach((wave) => wave.getDecodedData() && wave.zoom(pixels));
+  }
+
+  recolour() {
+    const colours = { cursorColor: View.colour("--accent"), waveColor: View.colour("--wave"), progressColor: View.colour("--wave-past") };
+    this.waves.forEach((wave) => wave.setOptions(colours));
+  }
+
+  destroy() {
+    this.waves.forEach((wave) => wave.destroy());
+  }
+};

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from ..dataset.reader import Dataset
 from ..dataset.rows import read_events
 from ..dataset.schema import ACTIVITY, SIDES
-from ..dialogue import CHANNELS
+from ..dialogue import CHANNELS, TURN, Event
 from ..layouts.layout import Layout, WrittenReply
 from ..pairs.kind import PREFERENCES
 from .grids import grid
@@ -40,7 +40,9 @@ def shown(dataset: Dataset, tokenizer: Tokenizer, sound: Sound, number: int, row
     is_pair = dataset.kind == PREFERENCES
     parts = sides(dataset, row)
     layout, rate = dataset.layout, dataset.sample_rate
-    events = () if is_pair else read_events(row["events"])
+    events = dict.fromkeys(parts, () if is_pair else read_events(row["events"]))
+    if is_pair:
+        events = {side: _events_of(layout, layout.written(part).replies) for side, part in parts.items()}
     length_s = max(layout.length(part) for part in parts.values()) * layout.samples_per_frame / rate
     state = sound.state if length_s <= LONGEST_S else NONE
     too_long = f"No sound: the dialogue is longer than {LONGEST_S / 60:.0f} minutes, which is too much for a browser."
@@ -55,7 +57,7 @@ def shown(dataset: Dataset, tokenizer: Tokenizer, sound: Sound, number: int, row
         "sample_rate": rate,
         "length_s": length_s,
         "sound": {"state": state, "says": sound.says if length_s <= LONGEST_S else too_long},
-        "grids": {side: grid(layout, part, names(tokenizer), events, rate) for side, part in parts.items()},
+        "grids": {side: grid(layout, part, names(tokenizer), events[side], rate) for side, part in parts.items()},
     }
     return about | (_pair(dataset, tokenizer, row, parts) if is_pair else _dialogue(row, rate))
 
@@ -135,6 +137,13 @@ def _pair(dataset: Dataset, tokenizer: Tokenizer, row: Row, parts: Mapping[str, 
     return {"lanes": lanes, "events": events, "acoustics": None, "activity": [], **{key: row[key] for key in keys}}
 
 
+def _events_of(layout: Layout, replies: Sequence[WrittenReply]) -> tuple[Event, ...]:
+    """Replies as events, as exactly as a row tells them."""
+    frame = layout.samples_per_frame
+    edges = ((reply.start_frames.start * frame, (reply.end_frames.stop - 1) * frame) for reply in replies)
+    return tuple(Event(index, "assistant", TURN, start, end, end) for index, (start, end) in enumerate(edges))
+
+
 def _first_difference(chosen: Sequence[WrittenReply], rejected: Sequence[WrittenReply]) -> int:
     pairs = enumerate(zip(chosen, rejected, strict=False))
     same = min(len(chosen), len(rejected))
@@ -148,27 +157,14 @@ def _frames(reply: WrittenReply) -> tuple[range, range]:
 def _reply(
     layout: Layout, reply: WrittenReply, side: str, index: int, differs: bool, tokenizer: Tokenizer, rate: int
 ) -> Shown:
-    frame_s = layout.samples_per_frame / rate
+    (event,) = _events_of(layout, [reply])
     text = tokenizer.decode([*reply.text_ids])
-    start_s, end_s = reply.start_frames.start * frame_s, (reply.end_frames.stop - 1) * frame_s
-    return {
-        "index": index,
-        "side": side,
-        "channel": "assistant",
-        "kind": "turn",
-        "voice": "",
-        "text": text,
-        "spoken_text": text,
-        "answers": None,
-        "cut_by": None,
-        "differs": differs,
-        "start_s": start_s,
-        "end_s": end_s,
-        "whole_end_s": end_s,
-        "words": [],
-        "pauses": [],
-        "quality": {},
-    }
+    start_s, end_s = event.start_sample / rate, event.end_sample / rate
+    nothing: Shown = {"voice": "", "answers": None, "cut_by": None, "words": [], "pauses": [], "quality": {}}
+    texts = {"text": text, "spoken_text": text}
+    times = {"start_s": start_s, "end_s": end_s, "whole_end_s": end_s}
+    about = {"index": index, "side": side, "channel": event.channel, "kind": event.kind, "differs": differs}
+    return about | texts | times | nothing
 
 
 def texts_of(rows: Iterable[tuple[int, Row]], most: int) -> dict[int, str]:

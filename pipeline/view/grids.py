@@ -23,7 +23,7 @@ def grid(layout: Layout, row: Row, names: Names, events: Sequence[Event], sample
     if isinstance(layout, Bayling):
         return _blocks(layout, row, names, events, sample_rate)
     if isinstance(layout, Streams):
-        return _streams(layout, row, names, sample_rate)
+        return _streams(layout, row, names, events, sample_rate)
     return {"type": "lines", "lines": [*layout.show(row, names, events, sample_rate)]}
 
 
@@ -43,7 +43,7 @@ def _blocks(layout: Bayling, row: Row, names: Names, events: Sequence[Event], sa
         "assistant": written.assistant_codes.reshape(-1, n).tolist(),
         "user_speaks": speaks["user"][: len(blocks) * n].reshape(-1, n).tolist(),
         "assistant_speaks": speaks["assistant"][n:].reshape(-1, n).tolist(),
-        "known": [channel for channel in CHANNELS if any(event.channel == channel for event in events)],
+        "known": _known(events),
         "text": [
             _signs(ids, of_block, layout.KINDS, STATE_SIGNS, names)
             for ids, of_block in zip(blocks[:, n : n + m].tolist(), kinds[:, n : n + m].tolist(), strict=True)
@@ -52,8 +52,11 @@ def _blocks(layout: Bayling, row: Row, names: Names, events: Sequence[Event], sa
     }
 
 
-def _streams(layout: Streams, row: Row, names: Names, sample_rate: int) -> Grid:
-    """Per stream: its ids, and the kind of each as a digit of base 36, by its index in `kinds`."""
+def _streams(layout: Streams, row: Row, names: Names, events: Sequence[Event], sample_rate: int) -> Grid:
+    """Per stream: its ids, and the kind of each as a digit of base 36, by its index in `kinds`.
+
+    `speaks`: per channel that has events, "1" for each frame with speech.
+    """
     ids, kinds = np.asarray(row[STREAMS], np.int32), layout.kinds(row)
     special = {special.id: f"[{name}]" for name, special in layout.vocabulary.special.items()}
     short = {special.id: layout.SIGNS[name] for name, special in layout.vocabulary.special.items()}
@@ -65,13 +68,22 @@ def _streams(layout: Streams, row: Row, names: Names, sample_rate: int) -> Grid:
         "names": ["text", *(f"assistant {number}" for number in range(q)), *(f"user {number}" for number in range(q))],
         "kinds": list(layout.KINDS),
         "ids": ids.tolist(),
+        "speaks": {
+            channel: "".join(map(str, _speaking(layout, events, channel, layout.length(row))))
+            for channel in _known(events)
+        },
         "kind_of": ["".join(np.base_repr(kind, 36) for kind in stream) for stream in kinds.tolist()],
         "text": [special.get(id_) or names(id_) or "␣" for id_ in ids[TEXT].tolist()],
         "signs": [short.get(id_, "") for id_ in ids[TEXT].tolist()],
     }
 
 
-def _speaking(layout: Bayling, events: Iterable[Event], channel: str, frames: int) -> NDArray[np.int64]:
+def _known(events: Iterable[Event]) -> list[str]:
+    """Channels of which it is known when they speak: rows of pairs have no events of the user's."""
+    return [channel for channel in CHANNELS if any(event.channel == channel for event in events)]
+
+
+def _speaking(layout: Layout, events: Iterable[Event], channel: str, frames: int) -> NDArray[np.int64]:
     speaks, frame = np.zeros(frames, np.int64), layout.samples_per_frame
     for event in events:
         if event.channel == channel:

@@ -23,7 +23,7 @@ SCRIPTS = (
 STYLE = "style.css"
 LICENSE = STATIC / "wavesurfer/LICENSE"
 HEAD, FOOT = "<!-- head -->", "<!-- foot -->"
-NEVER = "default-src 'none'; base-uri 'none'; form-action 'none'"
+NEVER = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
 AS_TEXT = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 """What could end a script or be read as markup, as JSON may write it inside of strings."""
 

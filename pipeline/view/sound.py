@@ -62,7 +62,8 @@ class Sound:
         """Where the sound comes from, for a person."""
         name = self.dataset.described.speech_tokenizer.name
         if self.state == STORED:
-            return "Stored audio: the user is heard as the microphone hears it, after all effects."
+            after = "after all effects" if self.dataset.manifest.made_of.acoustics else "without any effect"
+            return f"Stored audio: the user is heard as the microphone hears it, {after}."
         if self.state == NONE:
             return f"No sound: the data set has codes without audio. {self.obstacle}"
         which = "the codes of the row" if self.dataset.kind == PREFERENCES else "all codes"
@@ -80,7 +81,7 @@ class Sound:
             if self.state == STORED:
                 data = (row["audio"] or {}).get("bytes")
                 flac.decode_checked(data, rate, len(CHANNELS), LONGEST_TRACK_S)
-                return bytes(data)
+                return bytes(data or b"")
             return flac.encode(self._decoded(row, side).T, rate)
         except (ValueError, IndexError) as error:
             raise UserError(f"{self.dataset.path}: the sound of the row is damaged: {error}") from error
@@ -93,14 +94,21 @@ class Sound:
         return tokenizer
 
     def _decoded(self, row: Mapping[str, Any], side: str) -> NDArray[np.float32]:
-        """Waveforms [2, samples] at the rate of the data set."""
+        """Waveforms [2, samples] at the rate of the data set, as long as the row tells the track."""
+        layout = self.dataset.layout
+        of_side = sides(self.dataset, row)[side]
+        if self.dataset.kind == PREFERENCES:
+            written = layout.written(of_side)
+            codes, firsts = (written.user_codes, written.assistant_codes), (0, layout.first_assistant_frame)
+        else:
+            codes, firsts = tuple(np.asarray(row[f"{channel}_codes"], np.int16) for channel in CHANNELS), (0, 0)
+        samples = np.zeros((len(CHANNELS), layout.length(of_side) * layout.samples_per_frame), np.float32)
         with self._lock:  # models decode one dialogue at a time
-            user, assistant = (self._waveform(codes) for codes in self._codes(row, side))
-        if self.dataset.kind == PREFERENCES:  # the row of a layout may begin later on the assistant's channel
-            layout = self.dataset.layout
-            assistant = np.pad(assistant, (layout.first_assistant_frame * layout.samples_per_frame, 0))
-        length = max(len(user), len(assistant))
-        return np.stack([np.pad(one, (0, length - len(one))) for one in (user, assistant)])
+            for channel, (of_channel, first) in enumerate(zip(codes, firsts, strict=True)):
+                place = samples[channel, first * layout.samples_per_frame :]
+                waveform = self._waveform(of_channel)[: len(place)]
+                place[: len(waveform)] = waveform
+        return samples
 
     def _waveform(self, codes: Codes) -> NDArray[np.float32]:
         if (codes == MISSING).all():
@@ -108,12 +116,3 @@ class Sound:
         waveform: NDArray[np.float32] = self._tokenizer.decode(codes)
         here, there = self._tokenizer.sample_rate, self.dataset.sample_rate
         return waveform if here == there else np.asarray(soxr.resample(waveform, here, there), np.float32)
-
-    def _codes(self, row: Mapping[str, Any], side: str) -> tuple[Codes, Codes]:
-        """Codes [codebooks, frames] of both channels, from the first frame of the track on."""
-        if self.dataset.kind != PREFERENCES:
-            frames = self.dataset.layout.length(sides(self.dataset, row)[""])
-            user, assistant = (np.asarray(row[f"{channel}_codes"], np.int16) for channel in CHANNELS)
-            return user[:, :frames], assistant[:, :frames]
-        written = self.dataset.layout.written(sides(self.dataset, row)[side])
-        return written.user_codes, written.assistant_codes

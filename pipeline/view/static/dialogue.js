@@ -16,8 +16,11 @@ View.Dialogue = class {
       el("div", { class: "captions" }, this.caption.user, this.caption.assistant),
       el("div", { class: "columns" }, this.transcript(), this.gridPanel()), this.acoustics() || "");
     this.place.dataset.shown = "";
+    this.lanePlace.append(el("p", { class: "waiting", text: shown.sound.state === "decoded" ? "Decoding the sound …" : "Loading the sound …" }));
+    this.grids[shown.lanes[0].side].grid.at(0, true);
     const buffers = await this.buffers();
     if (this.gone) return;
+    this.lanePlace.replaceChildren();
     this.lanes = new View.Lanes(this.lanePlace, shown, buffers, this.player);
     this.frame = () => this.at(this.player.currentTime);
     for (const name of ["frame", "timeupdate", "seeked", "pause", "ended"]) this.player.addEventListener(name, this.frame);
@@ -77,7 +80,10 @@ View.Dialogue = class {
     const gaps = this.shown.events.some((event) => event.pauses.length) ? el("span", {}, el("i", { class: "gap" }), "pause within a turn") : null;
     const cut = this.shown.events.some((event) => event.cut_by !== null) ? el("span", {}, el("i", { class: "cut" }), "cut") : null;
     const active = this.shown.activity.length ? el("span", {}, el("i", { class: "active" }), "voice activity, before effects") : null;
-    return el("p", { class: "legend kinds" }, ...kinds.map(entry), gaps, cut, active);
+    const drawn = new Set((this.shown.acoustics?.marks || []).map((mark) => mark.effect));
+    const marks = [...drawn].map((effect) => el("span", {}, el("i", { class: effect === "bursts" ? "burst" : "clip" }), `${View.words(effect)}, as drawn`));
+    const differs = this.shown.events.some((event) => event.differs) ? el("span", {}, el("i", { class: "cut" }), "where the sides differ") : null;
+    return el("p", { class: "legend kinds" }, ...kinds.map(entry), gaps, cut, differs, active, ...marks);
   }
 
   transcript() {
@@ -106,7 +112,7 @@ View.Dialogue = class {
     const words = event.words.length ? event.words : whole;
     const spaced = event.words.length < 2 || event.text.includes(`${event.words[0][0]} `);
     const found = words.map(([text, start, end]) => {
-      const element = View.el("span", { text, class: "word", on: { click: (click) => (click.stopPropagation(), (this.player.currentTime = start)) } });
+      const element = View.el("span", { text, class: event.words.length ? "word" : "word whole", on: { click: (click) => (click.stopPropagation(), (this.player.currentTime = start)) } });
       place.append(element, spaced ? " " : "");
       return { element, text, start, end, event, spaced };
     });
@@ -186,7 +192,7 @@ View.Dialogue = class {
       const all = this.words.filter((one) => one.event === word.event);
       const at = all.indexOf(word);
       for (const one of all.slice(Math.max(0, at - 5), at + 6)) {
-        place.append(View.el(one === word ? "mark" : "span", { text: one.text.slice(0, 200) }), one.spaced ? " " : "");
+        place.append(View.el(one === word && word.event.words.length ? "mark" : "span", { text: one.text.slice(0, 200) }), one.spaced ? " " : "");
       }
     }
   }

@@ -6,8 +6,8 @@ View.figures = function (place, summary) {
     el("tr", {}, ...["", "here", "people", "source"].map((text) => el("th", { text }))),
     ...summary.people.map((cells) => el("tr", {}, ...cells.map((text) => el("td", { text }))))) : null;
   place.replaceChildren(el("h2", { text: "Figures" }), el("p", { class: "fact", text: summary.description }),
-    el("div", { class: "histograms" }, ...summary.histograms.map(View.histogram)),
-    people ? el("h3", { text: "Timing beside people's, measured by voice activity" }) : "", people || "");
+    people ? el("h3", { text: "Timing beside people's, measured by voice activity on the audio before any effect" }) : "", people || "",
+    el("div", { class: "histograms" }, ...[...summary.histograms].sort((one, other) => Boolean(other.curve) - Boolean(one.curve)).map(View.histogram)));
 };
 
 View.histogram = function (one) {
@@ -44,7 +44,7 @@ View.histogram = function (one) {
   }
   const unit = one.unit ? ` ${one.unit}` : "";
   const [, median] = one.quantiles;
-  const note = one.curve ? el("span", { class: "note" }, el("i", { class: "band" }), "most frequent between people ", el("i", { class: "curve" }), "the profile of people that `natural` draws from") : null;
+  const note = one.curve ? el("span", { class: "note" }, el("i", { class: "band" }), " most frequent between people  ", el("i", { class: "curve" }), "people, by the profile of timing that ships") : null;
   return el("figure", { data: { name: one.name } }, el("figcaption", { text: one.title + (one.unit ? ` (${one.unit})` : "") }), drawing,
     el("p", { class: "fact", text: `${one.count.toLocaleString("en")} values · mean ${View.number(one.mean)}${unit} · median ${View.number(median)}${unit} · 5 to 95 %: ${View.number(one.quantiles[0])} to ${View.number(one.quantiles[2])}${unit}` }), note);
 };

@@ -56,8 +56,17 @@ View.streams = function (place, grid, seek) {
   const cells = grid.names.map((name, stream) => Array.from({ length: shown }, (_, at) => el("i", {
     on: { click: () => seek(Math.max(0, (first + at - 1) * grid.column_s)) } })));
   let [first, current] = [-1, -1];
-  grid.names.forEach((name, stream) => table.append(el("span", { class: "name", text: name }), values[stream],
-    el("span", { class: stream ? "row" : "row row-text" }, ...cells[stream])));
+  grid.names.forEach((name, stream) => {
+    const parts = [el("span", { class: "name", text: name }), values[stream], el("span", { class: stream ? "row" : "row row-text" }, ...cells[stream])];
+    if (name.endsWith(" 0")) parts.forEach((part) => part.classList.add("first"));
+    table.append(...parts);
+  });
+  // Whether nobody speaks in a cell; codebooks above the first come later.
+  const silent = (stream, column) => {
+    const [channel, codebook] = grid.names[stream].split(" ");
+    const frame = column - 1 - (Number(codebook) ? grid.delay : 0);
+    return Boolean(grid.speaks[channel]) && grid.speaks[channel][frame] !== "1";
+  };
   const written = el("p", { class: "written" });
   const where = el("p", { class: "where" });
   place.append(where, table, el("p", { class: "written-head", text: "what the text stream writes in these columns" }), written,
@@ -68,7 +77,7 @@ View.streams = function (place, grid, seek) {
     cells.forEach((row, stream) => row.forEach((cell, at) => {
       const column = first + at;
       const kind = column < columns ? grid.kinds[parseInt(grid.kind_of[stream][column], 36)] : "none";
-      cell.className = `id-${kind}`;
+      cell.className = `id-${kind}${stream && kind !== "none" && silent(stream, column) ? " silent" : ""}`;
       cell.title = column < columns ? `column ${column}, ${grid.names[stream]}: ${stream ? grid.ids[stream][column] : grid.text[column]}` : "";
       if (!stream) cell.textContent = column < columns ? grid.signs[column] || "t" : "";
     }));

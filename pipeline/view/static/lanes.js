@@ -5,23 +5,51 @@ View.Lanes = class {
   constructor(place, shown, buffers, player) {
     Object.assign(this, { shown, player, waves: [], muted: new Set(), soloed: new Set(), parts: [], heardSide: "" });
     this.heardSide = shown.lanes[0].side;
-    const peaks = buffers.map((buffer) => (buffer ? View.peaks(buffer) : { peaks: new Float32Array(2), loudest: 0 }));
+    const peaks = buffers.map((buffer) => View.peaks(buffer, shown.length_s));
     const loudest = Math.max(0.05, ...peaks.map((one) => one.loudest));
+    this.addRuler(place);
     shown.lanes.forEach((lane, number) => this.addLane(place, lane, number, peaks[number].peaks.map((p) => p / loudest)));
     player.load(buffers.map((buffer) => ({ buffer })), shown.length_s);
     this.refresh();
   }
 
+  surfer(container, peaks, options) {
+    const surfer = WaveSurfer.create({
+      container, media: this.player, peaks: [peaks], duration: this.shown.length_s, cspNonce: document.body.dataset.nonce,
+      cursorColor: View.colour("--accent"), cursorWidth: 2, dragToSeek: { debounceTime: 0 }, autoCenter: false, ...options });
+    surfer.on("scroll", (start, end, left) => this.waves.forEach((other) => {
+      if (other !== surfer && Math.abs(other.getScroll() - left) > 1) other.setScroll(left);
+    }));
+    this.waves.push(surfer);
+    return surfer;
+  }
+
+  // Seconds above the lanes; a lane of its own, so that no event covers them.
+  addRuler(place) {
+    const ruler = View.el("div", { class: "wave ruler" });
+    place.append(View.el("div", { class: "lane" }, View.el("div", { class: "lane-head" }), ruler));
+    const timeline = WaveSurfer.Timeline.create({ height: 19, insertPosition: "beforebegin", secondaryLabelOpacity: 0.9,
+      style: { fontSize: "10px", color: "var(--quiet)" }, formatTimeCallback: (seconds) => View.time(seconds, 0) });
+    this.surfer(ruler, new Float32Array(2), { height: 20, waveColor: "transparent", progressColor: "transparent",
+      cursorWidth: 0, hideScrollbar: true, plugins: [timeline] });
+  }
+
   addLane(place, lane, number, peaks) {
     const { el } = View;
     const wave = el("div", { class: "wave" });
-    const name = lane.side ? `${lane.channel}, ${lane.side}` : lane.channel;
-    const press = (set) => () => (set.has(number) ? set.delete(number) : set.add(number), this.refresh());
+    const shared = lane.side && this.isShared(lane);
+    const side = shared ? "both sides" : lane.side;
+    const name = side ? `${lane.channel}, ${side}` : lane.channel;
+    const press = (name) => () => {
+      const set = this[name];
+      if (!set.delete(number)) set.add(number);
+      this.refresh();
+    };
     const meter = el("i", { class: "level" });
-    const solo = el("button", { type: "button", text: "S", title: `Solo: hear ${name} alone`, on: { click: press(this.soloed) } });
-    const mute = el("button", { type: "button", text: "M", title: `Mute ${name}`, on: { click: press(this.muted) } });
+    const solo = el("button", { type: "button", text: "S", title: `Solo: hear ${name} alone`, on: { click: press("soloed") } });
+    const mute = el("button", { type: "button", text: "M", title: `Mute ${name}`, on: { click: press("muted") } });
     const head = el("div", { class: "lane-head" },
-      el("b", { text: View.words(lane.channel) }), lane.side ? el("span", { class: `side ${lane.side}`, text: lane.side }) : null,
+      el("b", { text: View.words(lane.channel) }), side ? el("span", { class: `side ${shared ? "" : lane.side}`, text: side }) : null,
       el("span", { class: "switches" }, solo, mute), el("span", { class: "meter" }, meter));
     const element = el("div", { class: "lane", data: { channel: lane.channel, side: lane.side, lane: String(number) } }, head, wave);
     place.append(element);
@@ -30,19 +58,10 @@ View.Lanes = class {
     const plugins = [regions, WaveSurfer.Hover.create({
       lineColor: "var(--accent)", labelBackground: "var(--ink)", labelColor: "var(--paper)", labelSize: "11px",
       formatTimeCallback: (seconds) => View.time(seconds) })];
-    if (number === 0) plugins.push(WaveSurfer.Timeline.create({
-      insertPosition: "beforebegin", height: 18, style: { fontSize: "10px", color: "var(--quiet)" },
-      formatTimeCallback: (seconds) => View.time(seconds, 0) }));
-    const surfer = WaveSurfer.create({
-      container: wave, media: this.player, peaks: [peaks], duration: this.shown.length_s, height: 76,
-      cspNonce: document.body.dataset.nonce, cursorColor: View.colour("--accent"), cursorWidth: 2,
-      waveColor: View.colour("--wave"), progressColor: View.colour("--wave-past"), hideScrollbar: number + 1 < this.shown.lanes.length,
-      dragToSeek: { debounceTime: 0 }, autoCenter: false, plugins });
+    const surfer = this.surfer(wave, peaks, {
+      height: 76, waveColor: View.colour("--wave"), progressColor: View.colour("--wave-past"),
+      hideScrollbar: number + 1 < this.shown.lanes.length, plugins });
     surfer.on("ready", () => this.draw(regions, lane, element));
-    surfer.on("scroll", (start, end, left) => this.waves.forEach((other) => {
-      if (other !== surfer && Math.abs(other.getScroll() - left) > 1) other.setScroll(left);
-    }));
-    this.waves.push(surfer);
   }
 
   draw(regions, lane, element) {
@@ -58,7 +77,9 @@ View.Lanes = class {
 
   // An event is one region; its pauses are gaps in it, and what was cut away is not there.
   region(event) {
-    const content = View.el("div", { text: event.kind === "turn" ? event.text : `${View.words(event.kind)}: ${event.text}` });
+    const label = View.el("span", { text: event.kind === "turn" ? event.text : `${View.words(event.kind)}: ${event.text}` });
+    Object.assign(label.style, { position: "relative", zIndex: "1" });
+    const content = View.el("div", {});
     const length = event.end_s - event.start_s || 1;
     Object.assign(content.style, {
       font: "11px/1.35 system-ui, sans-serif", padding: "2px 5px", height: "100%", boxSizing: "border-box",
@@ -72,6 +93,7 @@ View.Lanes = class {
         borderLeft: "1px dashed var(--quiet)", borderRight: "1px dashed var(--quiet)", boxSizing: "border-box" });
       content.append(gap);
     }
+    content.append(label);
     if (event.cut_by !== null || event.differs) {
       content.style.borderRight = `3px ${event.differs ? "double" : "solid"} var(--warn)`;
     }
@@ -95,10 +117,14 @@ View.Lanes = class {
     return { id: `activity-${one.start_s}`, start: one.start_s, end: one.end_s, content, color: "transparent", drag: false, resize: false };
   }
 
+  // Of a pair, both sides may have the same user: then there is one lane for both.
+  isShared(lane) {
+    return this.shown.lanes.filter((one) => one.channel === lane.channel).length === 1;
+  }
+
   audible(number) {
     const lane = this.shown.lanes[number];
-    const shared = lane.channel === "user" && this.shown.lanes.filter((one) => one.channel === "user").length === 1;
-    if (lane.side && lane.side !== this.heardSide && !shared) return false;
+    if (lane.side && lane.side !== this.heardSide && !this.isShared(lane)) return false;
     return this.soloed.size ? this.soloed.has(number) : !this.muted.has(number);
   }
 
@@ -147,7 +173,7 @@ View.Lanes = class {
 
   recolour() {
     const colours = { cursorColor: View.colour("--accent"), waveColor: View.colour("--wave"), progressColor: View.colour("--wave-past") };
-    this.waves.forEach((wave) => wave.setOptions(colours));
+    this.waves.slice(1).forEach((wave) => wave.setOptions(colours)); // the first is the ruler
   }
 
   destroy() {

@@ -154,20 +154,23 @@ View.decode = async function (bytes, rate) {
   });
 };
 
-// The extremes of each hundredth of a second, alternating, and the loudest sample.
-View.peaks = function (buffer) {
+// The extremes of each hundredth of a second of a lane, alternating, and the loudest sample. A lane may be longer than its
+// sound: a row ends with its last block.
+View.peaks = function (buffer, length_s) {
+  const count = Math.max(1, Math.ceil(100 * length_s));
+  const peaks = new Float32Array(2 * count);
+  if (!buffer) return { peaks, loudest: 0 };
   const samples = buffer.getChannelData(0);
-  const step = Math.max(1, Math.round(buffer.sampleRate / 100));
-  const peaks = new Float32Array(2 * Math.ceil(samples.length / step));
+  const edge = (at) => Math.min(samples.length, Math.round((at / count) * length_s * buffer.sampleRate));
   let loudest = 0;
-  for (let at = 0; at < samples.length; at += step) {
+  for (let at = 0; at < count; at += 1) {
     let [low, high] = [0, 0];
-    for (let sample = at; sample < Math.min(at + step, samples.length); sample += 1) {
+    for (let sample = edge(at); sample < edge(at + 1); sample += 1) {
       low = Math.min(low, samples[sample]);
       high = Math.max(high, samples[sample]);
     }
-    peaks[(2 * at) / step] = high;
-    peaks[(2 * at) / step + 1] = low;
+    peaks[2 * at] = high;
+    peaks[2 * at + 1] = low;
     loudest = Math.max(loudest, high, -low);
   }
   return { peaks, loudest };

@@ -135,8 +135,8 @@ View.Rejected = class {
     this.later = el("button", { type: "button", text: "later →", on: { click: move(View.PAGE) } });
     this.place.replaceChildren(el("h2", { text: "Rejected dialogues" }),
       el("p", { class: "fact", text: "Every dialogue is counted: planned = emitted + rejected. These have no sound, as the build stopped at the stage that is named." }),
-      ledger, chips, search, this.says, this.rows, el("p", {}, this.earlier, " ", this.later));
-    return this.load();
+      ledger, ...(this.summary.rejected ? [chips, search, this.says, this.rows, el("p", {}, this.earlier, " ", this.later)] : [el("p", { text: "None was rejected." })]));
+    return this.summary.rejected ? this.load() : null;
   }
 
   async load() {

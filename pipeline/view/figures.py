@@ -1,5 +1,7 @@
 """A data set as a whole: what became of its dialogues, its histograms, and the figures of people beside them."""
 
+import math
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -66,14 +68,12 @@ def _histogram(name: str, tally: Tally) -> dict[str, Any]:
 
 def offset_density(offset: Offset, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The density, per second, of the floor transfer offsets that a profile draws (`scenarios.profile.Offset`)."""
-    from scipy.stats import lognorm, norm
-
     ms = seconds * 1000
-    spread = np.hypot(offset.sd_ms, offset.speaker_sd_ms)
-    gaps = norm(offset.mean_ms, spread)
-    inside = (ms >= offset.low_ms) & (ms <= offset.high_ms)
+    gaps = NormalDist(offset.mean_ms, math.hypot(offset.sd_ms, offset.speaker_sd_ms))
     share = gaps.cdf(offset.high_ms) - gaps.cdf(offset.low_ms)
-    overlaps = lognorm(offset.overlap_sigma, scale=offset.overlap_median_ms)
-    density = (1 - offset.overlap_share) * gaps.pdf(ms) * inside / share + offset.overlap_share * overlaps.pdf(-ms)
-    per_second: NDArray[np.float64] = density * 1000
-    return per_second
+    inside = (ms >= offset.low_ms) & (ms <= offset.high_ms)
+    normal = np.array([gaps.pdf(one) for one in ms.tolist()]) * inside / share
+    lengths = NormalDist(math.log(offset.overlap_median_ms), offset.overlap_sigma)
+    log_normal = np.array([lengths.pdf(math.log(-one)) / -one if one < 0 else 0.0 for one in ms.tolist()])
+    density: NDArray[np.float64] = (1 - offset.overlap_share) * normal + offset.overlap_share * log_normal
+    return density * 1000

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..dataset.reader import Dataset, opened
@@ -189,20 +190,26 @@ class Index:
                 self._done[shard].append(one)
 
     def _of_shard(self, shard: int) -> Iterator[Indexed]:
+        """The groups of a shard, which is opened once: its footer is checked each time."""
         rows = self.groups.shard_rows(shard)
+        done = rows.start
         try:
             groups = self.groups.of_shard(shard)
+            with opened(self.dataset.shards[shard], self.dataset.columns) as file:
+                for group in groups:
+                    yield self._of_group(file, group)
+                    done = group.first + group.rows
         except UserError as error:
-            yield Indexed(rows.start, len(rows), problem=str(error))
-            return
-        yield from (self._of_group(group) for group in groups)
+            yield Indexed(done, rows.stop - done, problem=str(error))
 
     def _rows(self, numbers: range) -> Iterator[dict[str, Any]]:
         """Rows of the table, without the index of the others."""
         number = numbers.start
         while number < numbers.stop:
             try:
-                one = self._of_group(self.groups.group_of(number))
+                group = self.groups.group_of(number)
+                with opened(group.shard, self.dataset.columns) as file:
+                    one = self._of_group(file, group)
             except UserError as error:
                 rows = self.groups.shard_rows(self.groups.shard_of(number))
                 one = Indexed(rows.start, len(rows), problem=str(error))
@@ -210,15 +217,12 @@ class Index:
             yield from (one.shown(at) for at in range(number, past))
             number = past
 
-    def _of_group(self, group: Group) -> Indexed:
+    def _of_group(self, file: pq.ParquetFile, group: Group) -> Indexed:
         try:
-            with opened(group.shard, self.dataset.columns) as file:
-                table = file.read_row_group(group.number, columns=list(self.columns), use_threads=False)
-                table.validate(full=True)
+            table = file.read_row_group(group.number, columns=list(self.columns), use_threads=False)
+            table.validate(full=True)
             return self._indexed(group, table.combine_chunks())
-        except UserError as error:
-            return Indexed(group.first, group.rows, problem=str(error))
-        except (ValueError, OverflowError, pa.ArrowException) as error:
+        except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
             says = f"{group.shard} is damaged ({visible(str(error), 300)}). `duplexgen verify` says what else is."
             return Indexed(group.first, group.rows, problem=says)
 

@@ -49,12 +49,11 @@ class Sound:
         advice = "Build the data set with `output: {audio: flac}` to hear it."
         if described.name not in SPEECH_TOKENIZERS:
             return f"Its speech tokenizer, {described.name}, is not known here. {advice}"
-        try:
-            if not SPEECH_TOKENIZERS[described.name](self.dataset.tokens).decodes:
-                return f"The recipe names no decoder for its speech tokenizer, {described.name}. {advice}"
-            _ = self._tokenizer
-        except UserError as error:
-            return f"{error} {advice}"
+        tokenizer = SPEECH_TOKENIZERS[described.name](self.dataset.tokens)
+        if not tokenizer.decodes:
+            return f"The recipe names no decoder for its speech tokenizer, {described.name}. {advice}"
+        if problems := tokenizer.check():
+            return f"{described.name} cannot be used here: {'; '.join(says for _, says in problems)}. {advice}"
         return ""
 
     @property
@@ -101,7 +100,8 @@ class Sound:
             written = layout.written(of_side)
             codes, firsts = (written.user_codes, written.assistant_codes), (0, layout.first_assistant_frame)
         else:
-            codes, firsts = tuple(np.asarray(row[f"{channel}_codes"], np.int16) for channel in CHANNELS), (0, 0)
+            codes = np.asarray(row["user_codes"], np.int16), np.asarray(row["assistant_codes"], np.int16)
+            firsts = (0, 0)
         samples = np.zeros((len(CHANNELS), layout.length(of_side) * layout.samples_per_frame), np.float32)
         with self._lock:  # models decode one dialogue at a time
             for channel, (of_channel, first) in enumerate(zip(codes, firsts, strict=True)):

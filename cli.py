@@ -273,8 +273,8 @@ def view(
         say_line(f"{export}: dialogue {dialogue}, {export.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
         return
     server = Server(viewer, port)
-    say_line(f"{server.url}{'' if number is None else f'#{number}'} shows {dataset}. Ctrl-C ends it.")
-    serve(server)
+    where = f"{server.url}{'' if number is None else f'#{number}'}"
+    serve(server, lambda: say_line(f"{where} shows {dataset}. Ctrl-C ends it."))
 
 
 @app.command()

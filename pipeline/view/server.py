@@ -3,7 +3,7 @@
 import json
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -166,9 +166,10 @@ def _asked(query: str) -> dict[str, str]:
         raise UserError(f"expected at most {MOST_FIELDS} fields in a query") from None
 
 
-def serve(server: Server) -> None:
-    """Answer requests until Ctrl-C."""
+def serve(server: Server, ready: Callable[[], None]) -> None:
+    """Answer requests until Ctrl-C. ready: called once requests are answered."""
     try:
+        ready()
         server.serve_forever()
     except KeyboardInterrupt:
         pass

@@ -4,6 +4,7 @@ View.Dialogue = class {
   // source: {sound(side)}: bytes of FLAC. notice: shows an error.
   constructor(place, shown, source, player) {
     Object.assign(this, { place, shown, source, player, lanes: null, grids: {}, words: [], rows: [], pixels: 0, gone: false });
+    place.dataset.length = String(shown.length_s);
   }
 
   async draw() {

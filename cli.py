@@ -689,8 +689,8 @@ def main() -> None:
         except UserError as error:
             say(f"duplexgen: {error}", error=True)
             sys.exit(2)
-        except BaseException:
-            if not status():
+        except BaseException as error:
+            if not status() or (isinstance(error, SystemExit) and not error.code):  # `view` ends well by a signal
                 raise
             with suppress(OSError):
                 say(STOPPED, error=True)

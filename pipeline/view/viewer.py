@@ -100,8 +100,18 @@ class Viewer:
         """How dialogues begin; nothing of pairs, whose rows have no text of the user's."""
         if self.dataset.kind == PREFERENCES:
             return {}
-        rows = self.groups.read(numbers, ["dialogue_id", "events.list.element.text"])
-        return dialogue.texts_of(rows, OPENING_CHARACTERS)
+        columns = ["dialogue_id", "events.list.element.text"]
+        try:
+            return dialogue.texts_of(self.groups.read(numbers, columns), OPENING_CHARACTERS)
+        except UserError:  # one row is damaged: the others are shown
+            return {number: text for number in numbers for text in self._opening(number, columns)}
+
+    def _opening(self, number: int, columns: list[str]) -> list[str]:
+        """How one dialogue begins; nothing if it cannot be read."""
+        try:
+            return [*dialogue.texts_of(self.groups.read([number], columns), OPENING_CHARACTERS).values()]
+        except UserError:
+            return []
 
 
 def _whole(asked: Asked, name: str, default: int, most: int) -> int:

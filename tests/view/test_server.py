@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -18,7 +20,7 @@ from duplexgen.pipeline.view import page
 from duplexgen.pipeline.view.server import Server
 from tests.command import duplexgen
 from tests.damaging import flip
-from tests.view.conftest import RECIPES, Sets, ask, get, serving
+from tests.view.conftest import RECIPES, Row, Sets, ask, get, rewritten, serving
 
 Servers = Callable[[str], Server]
 
@@ -189,8 +191,6 @@ def test_the_page_runs_its_own_scripts_alone(servers: Servers) -> None:
 
 def test_nothing_is_fetched_from_elsewhere() -> None:
     """No address of another place is in the page, but for names of namespaces and licences."""
-    import re
-
     for name in (*page.SCRIPTS, page.STYLE, "index.html"):
         text = (page.STATIC / name).read_text(encoding="utf-8")
         found = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s\"')]*", text))
@@ -214,14 +214,10 @@ def test_several_ask_at_once(servers: Servers) -> None:
 
 
 def test_a_damaged_row_group_is_a_message_and_the_others_are_shown(sets: Sets, tmp_path: Path) -> None:
-    from tests.view.conftest import rewritten
-
     folder = rewritten(sets("noisy"), tmp_path / "damaged", lambda row: None, group_rows=1)
     (shard,) = Dataset(folder).shards
     with serving(folder) as server:  # before the damage
         places = [ask(server, f"/api/dialogue/{number}")["id"] for number in range(3)]
-    import pyarrow.parquet as pq
-
     footer = pq.read_metadata(shard)
     for column in range(footer.num_columns):
         chunk = footer.row_group(1).column(column)
@@ -238,6 +234,18 @@ def test_a_damaged_row_group_is_a_message_and_the_others_are_shown(sets: Sets, t
         assert get(server, "/api/sound/1")[0] == 422
         server.viewer.index.wait()
         assert ask(server, "/api/dialogues?scenario=interruption")["found"] == 2
+
+
+def test_a_text_that_is_damaged_leaves_the_others_in_the_table(sets: Sets, tmp_path: Path) -> None:
+    def spoil(row: Row) -> None:
+        if row["dialogue_id"] == "talk/1":
+            row["events"][0]["text"] = "much " * 30_000
+
+    with serving(rewritten(sets("noisy"), tmp_path / "long", spoil)) as server:
+        rows = ask(server, "/api/dialogues")["rows"]
+        assert [bool(row["opening"]) for row in rows] == [True, False, True]
+        status, _, body = get(server, "/api/dialogue/1")
+        assert status == 422 and "150,000 characters" in json.loads(body)["error"]
 
 
 def test_a_shard_that_is_gone_is_a_message(sets: Sets, tmp_path: Path) -> None:
@@ -258,7 +266,7 @@ def test_mistakes_end_the_command_with_a_message(sets: Sets, servers: Servers, t
     page_of = tmp_path / "there.html"
     page_of.write_text("mine")
     folder = sets("noisy")
-    for arguments, says in [
+    mistakes: list[tuple[list[str | Path], str]] = [
         (["view", tmp_path], "is no finished data set"),
         (["view", older], "another version of duplexgen"),
         (["view", folder, "--port", taken], f"the port {taken} cannot be used"),
@@ -267,7 +275,8 @@ def test_mistakes_end_the_command_with_a_message(sets: Sets, servers: Servers, t
         (["view", folder, "0", "--export", page_of], "exists already"),
         (["view", folder, "0", "--export", tmp_path / "page.txt"], "ends in .html"),
         (["view", folder, "0", "--export", page_of / "page.html"], "there.html"),
-    ]:
+    ]
+    for arguments, says in mistakes:
         ended = duplexgen(*arguments, cwd=tmp_path)
         assert ended.status == 2 and says in ended.said and "Traceback" not in ended.said, ended.said
     assert page_of.read_text() == "mine" and [*tmp_path.glob("page*")] == []

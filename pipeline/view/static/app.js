@@ -79,7 +79,9 @@
     table.load = guarded(table.load.bind(table));
     await table.load(0);
     if (summary.missing.length) notice(`This data set is damaged: ${summary.missing.slice(0, 3).join("; ")}. \`duplexgen verify\` says what else is.`);
-    const wanted = /^#[0-9]{1,15}$/.test(location.hash) ? Number(location.hash.slice(1)) : table.rows[0]?.number;
+    const asked = () => (/^#[0-9]{1,15}$/.test(location.hash) ? Number(location.hash.slice(1)) : table.rows[0]?.number);
+    addEventListener("hashchange", () => open(asked()));
+    const wanted = asked();
     if (wanted !== undefined) await open(wanted);
     else get("dialogue").replaceChildren(View.el("p", { class: "fact", text: "This data set has no rows. See which dialogues were rejected, and why." }));
     await guarded(() => table.facets())();

@@ -160,7 +160,7 @@ View.Dialogue = class {
   zoom(factor) {
     const fits = this.lanePlace.querySelector(".wave").clientWidth / this.shown.length_s;
     this.pixels = factor ? Math.min(800, Math.max(fits, (this.pixels || fits) * factor)) : 0;
-    this.lanes?.zoom(this.pixels <= fits ? 0 : this.pixels);
+    this.lanes?.zoom(this.pixels <= fits ? 0 : this.pixels, Math.max(fits, this.pixels));
   }
 
   at(seconds) {

@@ -28,10 +28,10 @@ View.Lanes = class {
   addRuler(place) {
     const ruler = View.el("div", { class: "wave ruler" });
     place.append(View.el("div", { class: "lane" }, View.el("div", { class: "lane-head" }), ruler));
-    const timeline = WaveSurfer.Timeline.create({ height: 19, insertPosition: "beforebegin", secondaryLabelOpacity: 0.9,
+    this.timeline = WaveSurfer.Timeline.create({ height: 19, insertPosition: "beforebegin", secondaryLabelOpacity: 0.9,
       style: { fontSize: "10px", color: "var(--quiet)" }, formatTimeCallback: (seconds) => View.time(seconds, 0) });
     this.surfer(ruler, new Float32Array(2), { height: 20, waveColor: "transparent", progressColor: "transparent",
-      cursorWidth: 0, hideScrollbar: true, plugins: [timeline] });
+      cursorWidth: 0, hideScrollbar: true, plugins: [this.timeline] });
   }
 
   addLane(place, lane, number, peaks) {
@@ -167,7 +167,11 @@ View.Lanes = class {
     });
   }
 
-  zoom(pixels) {
+  // pixels: per second; shown: those that are drawn, which may be more.
+  zoom(pixels, shown) {
+    const step = [0.5, 1, 2, 5, 10, 30, 60].find((seconds) => seconds * shown >= 70) || 300;
+    Object.assign(this.timeline.options, { timeInterval: step / 5, primaryLabelInterval: step, secondaryLabelInterval: step,
+      formatTimeCallback: (seconds) => View.time(seconds, step < 1 ? 1 : 0) });
     this.waves.forEach((wave) => wave.getDecodedData() && wave.zoom(pixels));
   }
 

@@ -28,7 +28,7 @@ View.Table = class {
     const kept = Object.fromEntries(new FormData(this.form));
     const pick = (name, label, values) => el("label", {}, el("span", { text: label }), el("select", { name },
       el("option", { value: "", text: "any" }),
-      ...values.map(([value, count]) => el("option", { value, text: `${View.words(value)} (${count.toLocaleString("en")})`, selected: kept[name] === value }))));
+      ...values.map(([value, count]) => el("option", { value, text: `${["kind", "mistake", "scenario"].includes(name) ? View.words(value) : value} (${count.toLocaleString("en")})`, selected: kept[name] === value }))));
     const picks = Object.entries(facets.tags).filter(([name, values]) => values.length > 1 || ["kind", "voice", "source"].includes(name))
       .map(([name, values]) => pick(name, View.words(name), values));
     const field = (name, hint) => el("input", { name, placeholder: hint, inputMode: "decimal", value: kept[name] || "" });
@@ -36,6 +36,7 @@ View.Table = class {
     const quality = figures.length ? el("label", { class: "wide" }, el("span", { text: "quality" }), el("select", { name: "figure" },
       el("option", { value: "", text: "any" }), ...figures.map((name) => el("option", { value: name, text: View.words(name), selected: kept.figure === name }))),
       field("least", "from"), field("most", "to")) : null;
+    if (quality) quality.title = figures.map((name) => `${View.words(name)}: ${facets.ranges[name].map(View.number).join(" to ")}`).join("\n");
     const text = el("label", { class: "wide" }, el("span", { text: "id" }), el("input", { name: "text", type: "search", placeholder: "part of an id", value: kept.text || "" }));
     const focused = document.activeElement && this.form.contains(document.activeElement) ? document.activeElement.name : null;
     this.form.replaceChildren(text, ...picks, quality || "");

@@ -4,7 +4,10 @@
   const player = new View.Player();
   const get = (id) => document.getElementById(id);
   const inline = get("data");
-  const notice = (text) => { get("notice").textContent = text; get("notice").hidden = !text; };
+  const notice = (text) => {
+    get("notice").textContent = text;
+    get("notice").hidden = !text;
+  };
   let [dialogue, table, opened] = [null, null, 0];
 
   async function ask(path, fields) {
@@ -14,14 +17,20 @@
     return answer;
   }
 
-  const guarded = (work) => async (...given) => {
-    try {
-      return await work(...given);
-    } catch (error) {
-      notice(error instanceof TypeError ? `The viewer does not answer: is it still running? (${error.message})` : error.message);
-      return undefined;
-    }
-  };
+  const guarded =
+    (work) =>
+    async (...given) => {
+      try {
+        return await work(...given);
+      } catch (error) {
+        notice(
+          error instanceof TypeError
+            ? `The viewer does not answer: is it still running? (${error.message})`
+            : error.message,
+        );
+        return undefined;
+      }
+    };
 
   async function show(shown, source) {
     if (dialogue) dialogue.destroy();
@@ -64,26 +73,37 @@
     document.title = `${summary.name} – duplexgen view`;
     get("set-name").textContent = summary.name;
     const what = summary.kind === "dialogues" ? "dialogues" : `pairs of ${summary.of}`;
-    get("set-about").textContent = `${summary.rows.toLocaleString("en")} ${what} · ${summary.hours.toFixed(2)} hours · ${View.words(summary.scenario)} · layout ${summary.layout} · licence ${summary.license}`;
+    get("set-about").textContent =
+      `${summary.rows.toLocaleString("en")} ${what} · ${summary.hours.toFixed(2)} hours · ${View.words(summary.scenario)} · layout ${summary.layout} · licence ${summary.license}`;
     const rejected = new View.Rejected(get("rejected"), summary, guarded(ask));
-    get("tabs").querySelector("[data-tab=rejected]").textContent = `Rejected (${summary.rejected.toLocaleString("en")})`;
-    get("tabs").addEventListener("click", guarded(async (event) => {
-      const name = event.target.dataset.tab;
-      if (!name) return;
-      player.pause();
-      tab(name);
-      if (name === "rejected") await rejected.draw();
-      if (name === "figures") View.figures(get("figures"), summary);
-    }));
+    get("tabs").querySelector("[data-tab=rejected]").textContent =
+      `Rejected (${summary.rejected.toLocaleString("en")})`;
+    get("tabs").addEventListener(
+      "click",
+      guarded(async (event) => {
+        const name = event.target.dataset.tab;
+        if (!name) return;
+        player.pause();
+        tab(name);
+        if (name === "rejected") await rejected.draw();
+        if (name === "figures") View.figures(get("figures"), summary);
+      }),
+    );
     table = new View.Table(summary, ask, open);
     table.load = guarded(table.load.bind(table));
     await table.load(0);
-    if (summary.missing.length) notice(`This data set is damaged: ${summary.missing.slice(0, 3).join("; ")}. \`duplexgen verify\` says what else is.`);
+    if (summary.missing.length)
+      notice(
+        `This data set is damaged: ${summary.missing.slice(0, 3).join("; ")}. \`duplexgen verify\` says what else is.`,
+      );
     const asked = () => (/^#[0-9]{1,15}$/.test(location.hash) ? Number(location.hash.slice(1)) : table.rows[0]?.number);
     addEventListener("hashchange", () => open(asked()));
     const wanted = asked();
     if (wanted !== undefined) await open(wanted);
-    else get("dialogue").replaceChildren(View.el("p", { class: "fact", text: "This data set has no rows. See which dialogues were rejected, and why." }));
+    else
+      get("dialogue").replaceChildren(
+        View.el("p", { class: "fact", text: "This data set has no rows. See which dialogues were rejected, and why." }),
+      );
     await guarded(() => table.facets())();
   }
 
@@ -95,7 +115,8 @@
     const { dialogue: shown, sounds } = JSON.parse(inline.textContent);
     document.body.classList.add("standalone");
     get("set-name").textContent = shown.set;
-    get("set-about").textContent = `dialogue ${shown.number} · licence ${shown.license} · made with duplexgen and wavesurfer.js`;
+    get("set-about").textContent =
+      `dialogue ${shown.number} · licence ${shown.license} · made with duplexgen and wavesurfer.js`;
     document.title = `${shown.id} – ${shown.set}`;
     await show(shown, { sound: async (side) => bytes(sounds[side]) });
   }
@@ -112,14 +133,18 @@
     "+": () => dialogue?.zoom(2),
     "-": () => dialogue?.zoom(0.5),
   };
-  document.addEventListener("keydown", guarded(async (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    if (event.key === " " && event.target.tagName === "BUTTON") event.target.blur();
-    const does = keys[event.key];
-    if (!does) return;
-    event.preventDefault();
-    await does();
-  }));
+  document.addEventListener(
+    "keydown",
+    guarded(async (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName))
+        return;
+      if (event.key === " " && event.target.tagName === "BUTTON") event.target.blur();
+      const does = keys[event.key];
+      if (!does) return;
+      event.preventDefault();
+      await does();
+    }),
+  );
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dialogue?.lanes?.recolour());
   guarded(inline ? standalone : serve)();
 })();

@@ -29,8 +29,18 @@ View.time = function (seconds, digits = 2) {
 View.number = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3))));
 
 View.kindClass = function (kind) {
-  const known = ["turn", "barge_in", "follow_up", "negation", "repetition", "topic_switch", "silence_request",
-    "backchannel", "bystander", "side_talk"];
+  const known = [
+    "turn",
+    "barge_in",
+    "follow_up",
+    "negation",
+    "repetition",
+    "topic_switch",
+    "silence_request",
+    "backchannel",
+    "bystander",
+    "side_talk",
+  ];
   return known.includes(kind) ? kind : "other";
 };
 

@@ -5,8 +5,20 @@ View.Player = class extends EventTarget {
   constructor() {
     super();
     Object.assign(this, {
-      duration: 0, volume: 1, muted: false, src: "", currentSrc: "", ended: false, paused: true, error: null,
-      lanes: [], context: null, from: 0, started: 0, rate: 1, run: 0,
+      duration: 0,
+      volume: 1,
+      muted: false,
+      src: "",
+      currentSrc: "",
+      ended: false,
+      paused: true,
+      error: null,
+      lanes: [],
+      context: null,
+      from: 0,
+      started: 0,
+      rate: 1,
+      run: 0,
     });
   }
 

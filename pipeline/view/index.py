@@ -153,9 +153,10 @@ class Index:
         found = np.concatenate([np.zeros(0, np.int64), *(one.found(query) for one in indexed)])
         by_first = {one.first: one for one in indexed}
         firsts = np.array(sorted(by_first), np.int64)
-        rows = []
-        for number in found[offset : offset + limit].tolist():
-            rows.append(by_first[int(firsts[np.searchsorted(firsts, number, "right") - 1])].shown(number))
+        numbers = found[offset : offset + limit]
+        places = firsts[np.searchsorted(firsts, numbers, "right") - 1]
+        of = zip(numbers.tolist(), places.tolist(), strict=True)
+        rows = [by_first[first].shown(number) for number, first in of]
         return Page(rows, len(found), sum(one.rows for one in indexed))
 
     def facets(self) -> dict[str, Any]:
@@ -195,7 +196,7 @@ class Index:
         done = rows.start
         try:
             groups = self.groups.of_shard(shard)
-            with opened(self.dataset.shards[shard], self.dataset.columns) as file:
+            with opened(self.groups.path(shard), self.dataset.columns) as file:
                 for group in groups:
                     yield self._of_group(file, group)
                     done = group.first + group.rows
@@ -235,10 +236,7 @@ class Index:
         events = _Events(_only(table["events"]), group.rows)
         tags = of_row | {name: _tags(events.field(name), events.rows) for name in ("kind", "voice")}
         ends = events.worst(events.field("end_sample"), lowest=False) / self.dataset.sample_rate
-        quality = {
-            name: events.worst(events.figures.field(name), lowest=name in BETTER_HIGH)
-            for name in FIGURES
-        }  # fmt: skip
+        quality = {name: events.worst(events.figure(name), lowest=name in BETTER_HIGH) for name in FIGURES}
         return Indexed(group.first, group.rows, ids, tags, {"ends_s": ends} | quality)
 
 
@@ -261,9 +259,8 @@ class _Events:
     def field(self, name: str) -> pa.Array:
         return pc.struct_field(self.values, name)
 
-    @cached_property
-    def figures(self) -> "_Figures":
-        return _Figures(self.field("quality"))
+    def figure(self, name: str) -> pa.Array:
+        return pc.struct_field(self.field("quality"), name)
 
     def worst(self, values: pa.Array, lowest: bool) -> NDArray[np.float64]:
         """For each row, the lowest or the highest value of its events; not a number if it has none."""
@@ -271,14 +268,6 @@ class _Events:
         known = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
         (np.fmin if lowest else np.fmax).at(worst, self.rows, known)
         return worst
-
-
-@dataclass(frozen=True)
-class _Figures:
-    column: pa.StructArray
-
-    def field(self, name: str) -> pa.Array:
-        return pc.struct_field(self.column, name)
 
 
 def _only(column: pa.ChunkedArray) -> pa.Array:

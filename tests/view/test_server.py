@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from benchmarks.view import repeat
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.view import page
 from duplexgen.pipeline.view.server import Server
@@ -248,14 +249,21 @@ def test_a_text_that_is_damaged_leaves_the_others_in_the_table(sets: Sets, tmp_p
         assert status == 422 and "150,000 characters" in json.loads(body)["error"]
 
 
-def test_a_shard_that_is_gone_is_a_message(sets: Sets, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(sets("noisy"), tmp_path / "gone"))
-    Dataset(folder).shards[0].unlink()
-    with serving(folder) as server:
+def test_a_shard_that_is_gone_is_a_message_and_the_others_are_shown(
+    sets: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.view.SHARD_ROWS", 2)
+    repeat(sets("noisy"), tmp_path / "gone", 6)
+    Dataset(tmp_path / "gone").shards[1].unlink()
+    with serving(tmp_path / "gone") as server:
         rows = ask(server, "/api/dialogues")["rows"]
-        assert len(rows) == 3 and all("missing" in row["problem"] for row in rows)
-        assert "missing" in ask(server, "/api/dataset")["missing"][0]
-        assert get(server, "/api/dialogue/0")[0] == 422
+        assert [row.get("id", "") for row in rows] == [
+            "dialogue-0", "dialogue-1", "", "", "dialogue-4", "dialogue-5",
+        ]  # fmt: skip
+        assert "missing" in rows[2]["problem"] and "missing" in ask(server, "/api/dataset")["missing"][-1]
+        assert get(server, "/api/dialogue/2")[0] == 422 and get(server, "/api/dialogue/4")[0] == 200
+        server.viewer.index.wait()
+        assert ask(server, "/api/dialogues?source=talk")["found"] == 4
 
 
 def test_mistakes_end_the_command_with_a_message(sets: Sets, servers: Servers, tmp_path: Path) -> None:

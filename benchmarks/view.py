@@ -7,6 +7,7 @@ asks for what the page asks: the summary, the first page of the table, a dialogu
 """
 
 import argparse
+import hashlib
 import json
 import resource
 import shutil
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from duplexgen.pipeline.dataset.manifest import DATA, shard_name
+from duplexgen.pipeline.dataset.reader import MANIFEST, SUCCESS
 from duplexgen.pipeline.dataset.schema import data_schema
 from duplexgen.pipeline.kinds import opened
 from duplexgen.pipeline.storage.partitions import COMPRESSION
@@ -78,10 +80,12 @@ def repeat(dataset: Path, folder: Path, rows: int) -> None:
                 writer.write_table(group.set_column(0, schema.field("dialogue_id"), ids))
         size = (folder / name).stat().st_size
         files.append({"path": name, "bytes": size, "sha256": "0" * 64, "rows": past - first})
-    stored = json.loads((folder / "manifest.json").read_text())
+    stored = json.loads((folder / MANIFEST).read_text())
     stored["files"] = [*files, *(file for file in stored["files"] if not file["path"].startswith(DATA))]
     stored["recipe"]["output"]["audio"] = "none"
-    (folder / "manifest.json").write_text(json.dumps(stored))
+    text = json.dumps(stored)
+    (folder / MANIFEST).write_text(text)
+    (folder / SUCCESS).write_text(json.dumps({"manifest_sha256": hashlib.sha256(text.encode()).hexdigest()}))
 
 
 if __name__ == "__main__":

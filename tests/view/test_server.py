@@ -260,7 +260,9 @@ def test_a_shard_that_is_gone_is_a_message_and_the_others_are_shown(
         assert [row.get("id", "") for row in rows] == [
             "dialogue-0", "dialogue-1", "", "", "dialogue-4", "dialogue-5",
         ]  # fmt: skip
-        assert "missing" in rows[2]["problem"] and "missing" in ask(server, "/api/dataset")["missing"][-1]
+        assert "missing" in rows[2]["problem"] and ask(server, "/api/dataset")["missing"] == [
+            "data/train-00001-of-00003.parquet: is missing"
+        ]
         assert get(server, "/api/dialogue/2")[0] == 422 and get(server, "/api/dialogue/4")[0] == 200
         server.viewer.index.wait()
         assert ask(server, "/api/dialogues?source=talk")["found"] == 4

@@ -99,7 +99,8 @@
     const asked = () => (/^#[0-9]{1,15}$/.test(location.hash) ? Number(location.hash.slice(1)) : table.rows[0]?.number);
     addEventListener("hashchange", () => open(asked()));
     const wanted = asked();
-    if (wanted !== undefined) await open(wanted);
+    if (wanted !== undefined)
+      open(wanted); // its sound may take long to decode; the filters do not wait for it
     else
       get("dialogue").replaceChildren(
         View.el("p", { class: "fact", text: "This data set has no rows. See which dialogues were rejected, and why." }),

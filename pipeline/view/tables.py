@@ -98,6 +98,7 @@ class RowGroups:
                 first += batch.num_rows
                 if first > numbers[-1]:
                     return
+        raise malformed(group.shard, [f"row group {group.number} has fewer rows than the {group.rows} of its footer"])
 
     def _checked(self, number: int, batch: pa.RecordBatch) -> Row:
         ((_, row, problem),) = rows_of(batch)

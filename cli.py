@@ -223,6 +223,57 @@ def inspect(
 
 
 @app.command()
+def view(
+    dataset: Folder,
+    dialogue: Annotated[
+        str | None,
+        typer.Argument(help="Show this dialogue first, given by its id or by its number from 0.", show_default=False),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Listen on this port of this machine; 0 takes any that is free.")
+    ] = 8321,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE.html",
+            parser=path,
+            help="Write the dialogue to this new file and serve nothing. The file has its sound in it and opens in any "
+            "browser, from a disk too.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Look at a data set and hear it: a page in the browser of this machine. Ctrl-C ends it.
+
+        duplexgen view out/natural
+        duplexgen view out/natural 12 --export page.html
+
+    Shows who speaks when, on two channels with their events, words and pauses; what the model reads, block by block or
+    stream by stream; of preference pairs, both sides on one clock; and what was rejected, and why. Sound is what the
+    data set has stored, or is decoded from its codes.
+
+    The page only reads, and asks nothing of the network. It is on 127.0.0.1, so only this machine has it: whoever works
+    on it can look while the command runs. From another machine: `ssh -L 8321:127.0.0.1:8321 HOST`.
+    """
+    from .pipeline.view.page import export as write
+    from .pipeline.view.rows import place_of
+    from .pipeline.view.server import Server, serve
+    from .pipeline.view.viewer import Viewer
+
+    viewer = Viewer(dataset)
+    if export is not None and dialogue is None:
+        raise UserError(f"--export writes one dialogue: name it, as in `duplexgen view {dataset} 0 --export {export}`.")
+    number = None if dialogue is None else place_of(viewer.dataset, dialogue)
+    if export is not None and number is not None:
+        write(viewer, number, export)
+        say_line(f"{export}: dialogue {dialogue}, {export.stat().st_size / 1e6:.1f} MB. Open it in a browser.")
+        return
+    server = Server(viewer, port)
+    where = f"{server.url}{'' if number is None else f'#{number}'}"
+    serve(server, lambda: say_line(f"{where} shows {dataset}. Ctrl-C ends it."))
+
+
+@app.command()
 def export(
     dataset: Folder,
     to: Annotated[
@@ -658,8 +709,8 @@ def main() -> None:
         except UserError as error:
             say(f"duplexgen: {error}", error=True)
             sys.exit(2)
-        except BaseException:
-            if not status():
+        except BaseException as error:
+            if not status() or (isinstance(error, SystemExit) and not error.code):  # `view` ends well by a signal
                 raise
             with suppress(OSError):
                 say(STOPPED, error=True)

@@ -31,6 +31,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["verify"],
         ["inspect"],
         ["export"],
+        ["view"],
         ["doctor"],
         ["voices", "prepare"],
         ["timing", "fit"],
@@ -59,6 +60,7 @@ def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path
         (["plan", "nothing"], "nothing: no such recipe"),
         (["verify", "nowhere"], "is no finished data set"),
         (["inspect", "nowhere"], "is no finished data set"),
+        (["view", "nowhere"], "is no finished data set"),
         (["dpo-pairs", "nowhere"], "is no finished data set"),
         (
             ["dpo-pairs", ".", "nothing"],

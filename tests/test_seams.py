@@ -24,6 +24,7 @@ from duplexgen.pipeline.scenarios.scenarios import SCENARIOS
 from duplexgen.pipeline.show.progress import Display
 from duplexgen.pipeline.stages.sequences import SequencesStage
 from duplexgen.pipeline.stages.tracks import TracksStage
+from duplexgen.pipeline.view.viewer import Viewer
 from duplexgen.training.live.live import converse
 from duplexgen.training.models.model import load_model
 from duplexgen.training.objectives.dpo import train_dpo
@@ -102,6 +103,11 @@ def test_a_build_with_them_verifies_and_is_shown(built: Callable[..., Path]) -> 
     dataset = Dataset(folder)
     assert dataset.layout == Plain(dataset.described.layout, dataset.layout.vocabulary, 1280)  # type: ignore[attr-defined,arg-type]
     assert "plain columns" in describe_dialogue(dataset, "0").splitlines()[-1]
+    shown = Viewer(folder).dialogue(0)
+    assert (
+        shown["grids"][""]["lines"] == describe_dialogue(dataset, "0").splitlines()[-len(shown["grids"][""]["lines"]) :]
+    )
+    assert shown["acoustics"]["values"][0]["effect"] == "hum"
     assert dataset.manifest.statistics["sequence_ids"].count == 3
 
 

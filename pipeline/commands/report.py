@@ -1,24 +1,19 @@
 """What a person reads about a plan, a data set, or one dialogue."""
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from ..acoustics.effects import make_effects
-from ..dataset.manifest import VOCABULARY_FOLDER
-from ..dataset.reader import LARGEST_TOKENIZER_BYTES, Dataset
+from ..dataset.reader import Dataset
 from ..dataset.rows import read_events
-from ..dataset.schema import SIDES
 from ..dataset.statistics import Statistics
 from ..dialogue import CHANNELS, TURN, Role
-from ..errors import UserError
 from ..escapes import one_line
 from ..pairs.kind import PREFERENCES
 from ..scenarios.scenario import Amount
 from ..scenarios.scenarios import make_scenario
-from ..storage.paths import read_bytes
+from ..view.rows import check_shown, names, place_of, sides, text_tokenizer
+from ..view.tables import RowGroups
 from .build import Build
 from .plan import LEFT_OUT
 
@@ -129,42 +124,9 @@ def describe_dialogue(dataset: Dataset, wanted: str) -> str:
 
 
 def _find(dataset: Dataset, wanted: str, columns: list[str] | None) -> dict[str, Any]:
-    place = None
-    for number, row in enumerate(dataset.rows(["dialogue_id"])):
-        if row["dialogue_id"] == wanted:
-            place = number
-            break
-        if str(number) == wanted:
-            place = number  # unless a later row has this number as its id
-    if place is None:
-        last = dataset.manifest.rows - 1
-        raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
-    chosen = next(islice(dataset.rows(columns), place, None))
-    _check_shown(dataset, chosen)
+    chosen = RowGroups(dataset).row(place_of(dataset, wanted), columns)
+    check_shown(dataset, chosen)
     return chosen
-
-
-def _check_shown(dataset: Dataset, row: dict[str, Any]) -> None:
-    """Raise UserError unless a row's ids and events can be shown."""
-    layout = dataset.layout
-    try:
-        for side in _sides(dataset, row).values():
-            layout.written(side)
-            samples = layout.length(side) * layout.samples_per_frame
-            events = row.get("events", ())
-            if not all(0 <= event["start_sample"] <= event["end_sample"] <= samples for event in events):
-                raise ValueError(f"its events are not those of {samples} samples")
-    except (ValueError, IndexError) as error:
-        raise UserError(
-            f"{dataset.path}: the row is damaged: {error}. `duplexgen verify` says what is wrong."
-        ) from error
-
-
-def _sides(dataset: Dataset, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The columns of the layout in a row, by side; a dialogue has one side."""
-    names = [field.name for field in dataset.layout.COLUMNS]
-    prefixes = SIDES if dataset.kind == PREFERENCES else ("",)
-    return {side: {name: row[f"{side}_{name}".lstrip("_")] for name in names} for side in prefixes}
 
 
 def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
@@ -181,7 +143,9 @@ def _dialogue_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
         yield f"{event['channel']:>9}  {span}  {event['voice']}{kind}: {event['text']}{pauses}{cut}"
     yield from _acoustics_lines(row["acoustics"] or ())
     yield ""
-    yield from dataset.layout.show(_sides(dataset, row)[""], _names(dataset), read_events(row["events"]), rate)
+    yield from dataset.layout.show(
+        sides(dataset, row)[""], names(text_tokenizer(dataset)), read_events(row["events"]), rate
+    )
 
 
 def _acoustics_lines(drawn: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -202,17 +166,7 @@ def _figure(value: float) -> str:
 def _pair_lines(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     capped = ", less than was drawn: there was no room for more" if row["capped"] else ""
     yield f"{row['dialogue_id']}  {row['scenario']}, event {row['event']}, {row['mistake'].replace('_', ' ')}"
-    for side, columns in _sides(dataset, row).items():
+    for side, columns in sides(dataset, row).items():
         yield ""
         yield f"{side}: {row[f'{side}_delay_s']:.2f} s{capped if side == 'rejected' else ''}"
-        yield from dataset.layout.show(columns, _names(dataset), (), dataset.sample_rate)
-
-
-def _names(dataset: Dataset) -> Callable[[int], str]:
-    """A function from a text id to its text, without line breaks."""
-    file = dataset.own(f"{VOCABULARY_FOLDER}/tokenizer.json")
-    try:
-        tokenizer = Tokenizer.from_buffer(read_bytes(file, LARGEST_TOKENIZER_BYTES))
-    except Exception as error:  # the library raises nothing narrower
-        raise UserError(f"{file} is damaged: {error}") from error
-    return lambda id_: one_line(tokenizer.decode([id_]).strip())
+        yield from dataset.layout.show(columns, names(text_tokenizer(dataset)), (), dataset.sample_rate)

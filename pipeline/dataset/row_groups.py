@@ -32,8 +32,8 @@ class RowGroups:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        sizes = [file.rows or 0 for file in dataset.manifest.listed(DATA)]
-        self._edges = [0, *accumulate(sizes)]
+        self._files = dataset.manifest.listed(DATA)
+        self._edges = [0, *accumulate(file.rows or 0 for file in self._files)]
         self._of_shard: dict[int, list[Group]] = {}
         self._lock = Lock()
 
@@ -43,7 +43,11 @@ class RowGroups:
 
     @property
     def shards(self) -> int:
-        return len(self._edges) - 1
+        return len(self._files)
+
+    def path(self, shard: int) -> Path:
+        """Raises UserError if it is missing."""
+        return self.dataset.own(self._files[shard].path)
 
     def of_shard(self, number: int) -> list[Group]:
         """Raises UserError if the shard is damaged, or has other rows than the manifest says."""
@@ -94,6 +98,7 @@ class RowGroups:
                 first += batch.num_rows
                 if first > numbers[-1]:
                     return
+        raise malformed(group.shard, [f"row group {group.number} has fewer rows than the {group.rows} of its footer"])
 
     def _checked(self, number: int, batch: pa.RecordBatch) -> Row:
         ((_, row, problem),) = rows_of(batch)
@@ -102,7 +107,7 @@ class RowGroups:
         return row
 
     def _read_footer(self, number: int) -> list[Group]:
-        shard, expected = self.dataset.shards[number], self.shard_rows(number)
+        shard, expected = self.path(number), self.shard_rows(number)
         with opened(shard, self.dataset.columns) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         if sum(sizes) != len(expected):

@@ -5,7 +5,8 @@
 Four models for each seed: (a) the two scenarios of BayLing-Duplex, clean; (b) the same with acoustics; (c) the scenario
 natural with acoustics; (d) that after DPO on its pairs. All have the same dialogues, with long replies, as many hours,
 and the same number of weights. They are measured on held-out questions, voices, phrases and noises. With --weights,
-also table 3 of the paper under noise: the weights of the loss, trained as (b). After a kill, the same command continues.
+also table 3 of the paper under noise: the weights of the loss, trained as (b). After a kill, the same command
+continues.
 """
 
 import argparse

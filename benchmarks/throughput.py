@@ -77,7 +77,8 @@ class Measured:
     def __init__(self, folder: Path, name: str) -> None:
         """Speak, and make all of it once: what is loaded, or kept for later dialogues, costs no round any time."""
         self.name, self.folder = name, folder
-        scenario, self.effects = ("natural", EFFECTS) if name == ACOUSTICS else (name, ())
+        self.effects: tuple[str, ...] = EFFECTS if name == ACOUSTICS else ()
+        scenario = "natural" if name == ACOUSTICS else name
         self.title = "natural, all acoustics" if name == ACOUSTICS else name
         self.hours, self.spent_s, self.round = 0.0, 0.0, 0
         folder.mkdir()

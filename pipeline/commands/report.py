@@ -5,6 +5,7 @@ from typing import Any
 
 from ..acoustics.effects import make_effects
 from ..dataset.reader import Dataset
+from ..dataset.row_groups import RowGroups
 from ..dataset.rows import read_events
 from ..dataset.statistics import Statistics
 from ..dialogue import CHANNELS, TURN, Role
@@ -13,7 +14,6 @@ from ..pairs.kind import PREFERENCES
 from ..scenarios.scenario import Amount
 from ..scenarios.scenarios import make_scenario
 from ..view.rows import check_shown, names, place_of, sides, text_tokenizer
-from ..view.tables import RowGroups
 from .build import Build
 from .plan import LEFT_OUT
 

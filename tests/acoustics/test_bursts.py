@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.acoustics import drawn
 from duplexgen.pipeline.acoustics import short_sounds
 from duplexgen.pipeline.acoustics.bursts import EMBEDDED, Bursts, BurstsSection
 from duplexgen.pipeline.acoustics.recordings import Split
 from duplexgen.pipeline.acoustics.short_sounds import KINDS, LENGTHS_S, ShortSound, _powers
 from duplexgen.pipeline.audio.activity import speech_segments
 from duplexgen.pipeline.dialogue import Timeline, Track
-from tests.acoustics.test_effects import RATES, both, db, drawn, heard
+from tests.acoustics.test_effects import RATES, both, db, heard
 from tests.acoustics.test_noise import SPLITS, in_silence, recordings
 
 Signal = NDArray[np.float64]

@@ -27,6 +27,8 @@ from tests.training.objectives.test_sft import log, sft_recipe
 from tests.training.objectives.test_train_streams import LAYOUTS, SMALL
 
 UNEVEN = {"batch_size": 5, "micro_batch_size": 1, "steps": 4}  # of the second of two batches, one device has less
+ROUNDING = 2.0**-13
+"""Between neighbours of float32 from 1,024 to 2,048, where log π of these rows lies: another order of sums changes it."""
 Recipes = dict[str, SFTRecipe | DPORecipe]
 
 
@@ -66,7 +68,9 @@ def two(recipes: Recipes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_devices_that_divide_a_model_learn_what_one_learns(recipes: Recipes, two: Path, name: str) -> None:
     one = next(Path(folder) for folder in recipes if Path(folder).name == name)
     for ours, theirs in zip(log(two / name), log(one), strict=True):
+        margins = ours.pop("margin", 0.0), theirs.pop("margin", 0.0)
         assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+        assert margins[0] == pytest.approx(margins[1], rel=1e-4, abs=ROUNDING)
     learned, expected = (load_model(folder).network.state_dict() for folder in (two / name, one))
     for weight in expected:
         torch.testing.assert_close(learned[weight], expected[weight], atol=1e-4, rtol=1e-3, msg=weight)

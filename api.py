@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .pipeline.exports.exporters import Exported
     from .training.torch_data import Item, TorchRows, TorchStream
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "collate",
     "dpo_pairs",
     "evaluate",
+    "export",
     "open",
     "train_dpo",
     "train_sft",
@@ -262,6 +264,21 @@ def dpo_pairs(
     return DataSet(target)
 
 
+def export(dataset: DataSet | Name, *, to: str, out: Name | None = None, quiet: bool = False) -> Exported:
+    """Write a data set as another program reads it; if it was stopped before, continue.
+
+    to: the program, such as "trl", "moshi" or "shar"; the error for another name lists all. out: the folder; None:
+    beside the data set, its name with the program's.
+    """
+    from .pipeline.exports.exporters import export as run
+    from .pipeline.kinds import opened
+
+    folder = _folder(dataset)
+    content, target = opened(folder), export_place(folder, to, out)
+    with _display(quiet).exporting(content.manifest.rows) as report:
+        return run(content, to, target, report)
+
+
 def verify(dataset: DataSet | Name, *, quiet: bool = False) -> Iterator[str]:
     """Everything that is wrong with a data set, in words: checksums, and every row."""
     from .pipeline.kinds import verify as run
@@ -333,6 +350,13 @@ def place(out: Name | None, name: str) -> Path:
     from .pipeline.storage.places import expanded
 
     return expanded(Path(out) if out else Path("out") / name)
+
+
+def export_place(dataset: Path, to: str, out: Name | None) -> Path:
+    """The folder of an export."""
+    from .pipeline.storage.places import expanded
+
+    return expanded(Path(out) if out else dataset.with_name(f"{dataset.name}.{to}"))
 
 
 def work_place(work: Name | None, out: Path) -> Path:

@@ -318,16 +318,10 @@ def export(
 
         duplexgen export out/turn_taking --to trl
     """
-    from .pipeline.exports.exporters import export as run
-    from .pipeline.kinds import opened
-    from .pipeline.show.progress import Display
     from .pipeline.storage.places import expanded
 
-    folder = expanded(dataset)
-    target = expanded(out or folder.with_name(f"{folder.name}.{to}"))
-    content = opened(folder)
-    with Display().exporting(content.manifest.rows) as report:
-        exported = run(content, to, target, report)
+    target = api.export_place(expanded(dataset), to, out)
+    exported = api.export(dataset, to=to, out=target)
     for reason, count in sorted(exported.left_out.items()):
         say_line(f"left out {count:,}: {reason}")
     there = "" if exported.is_new else "is there already: "

@@ -61,6 +61,10 @@ def test_what_the_commands_do(dataset: duplexgen.DataSet, tmp_path: Path) -> Non
     assert len(again) == len(dataset) and repr(again) == repr(dataset)
     pairs = duplexgen.dpo_pairs(dataset, out=tmp_path / "pairs", work=tmp_path / "work", quiet=True)
     assert pairs.kind == "preferences" and pairs[0].events == () and pairs[0].audio is None
+    exported = duplexgen.export(dataset, to="webdataset", out=tmp_path / "exported", quiet=True)
+    assert exported.rows == len(dataset) and (tmp_path / "exported" / "README.md").is_file()
+    with pytest.raises(duplexgen.UserError, match=r"expected one of .*webdataset"):
+        duplexgen.export(dataset, to="nobody", quiet=True)
     (dataset.path / "README.md").write_text("changed")
     assert any("README.md" in failure for failure in duplexgen.verify(dataset, quiet=True))
 

@@ -28,7 +28,7 @@ from tests.training.objectives.test_train_streams import LAYOUTS, SMALL
 
 UNEVEN = {"batch_size": 5, "micro_batch_size": 1, "steps": 4}  # of the second of two batches, one device has less
 ROUNDING = 2.0**-13
-"""Between neighbours of float32 from 1,024 to 2,048, where log π of these rows lies: another order of sums changes it."""
+"""Between neighbours of float32 from 1,024 to 2,048, where log π of these rows lies: the order of a sum changes it."""
 Recipes = dict[str, SFTRecipe | DPORecipe]
 
 

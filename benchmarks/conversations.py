@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import CORES, MEASURED_ON, TRAINED_ON, Bench, pairs_of, with_interval
+from benchmarks.bench import CORES, MEASURED_ON, SFT, TRAINED_ON, Bench, pairs_of, with_interval
 from duplexgen.pipeline.recipe.file import find, load, read
-from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe
+from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
 
 NOISY = tuple(f"{name}_noisy" for name in TRAINED_ON)
 NATURAL = "train_natural"
-SFT = "sft_natural"
+NATURAL_SFT = "sft_natural"
 DIALOGUES = 200
 TAKES = 5
 """Of each dialogue in each of the two scenarios: together as many as train_natural has."""
@@ -59,11 +59,12 @@ class Model:
     title: str
     folder: str
     data: tuple[str, ...]
+    recipe: str = SFT  # whose weights of the loss it has; all take the steps of sft_natural
 
 
 CLEAN_MODEL = Model("(a) both scenarios, clean", "clean", TRAINED_ON)
 NOISY_MODEL = Model("(b) both scenarios, noisy", "noisy", NOISY)
-NATURAL_MODEL = Model("(c) natural, noisy", "natural", (NATURAL,))
+NATURAL_MODEL = Model("(c) natural, noisy", "natural", (NATURAL,), NATURAL_SFT)
 MODELS = (CLEAN_MODEL, NOISY_MODEL, NATURAL_MODEL)
 
 
@@ -116,7 +117,7 @@ def train(bench: Bench) -> Iterator[tuple[str, str]]:
     """Train the four models of a seed; yields their folders and titles."""
     for model in MODELS:
         name = f"{model.folder}_{bench.seed}"
-        bench.train("sft", bench.sft_recipe(name, model.data, SFT))
+        bench.train("sft", sft_recipe(bench, name, model))
         yield name, model.title
     name = f"natural_dpo_{bench.seed}"
     shipped, _ = load("dpo_natural", DPORecipe, TRAINING_RECIPES)
@@ -125,10 +126,15 @@ def train(bench: Bench) -> Iterator[tuple[str, str]]:
     yield name, "(d) natural, noisy, after DPO"
 
 
+def sft_recipe(bench: Bench, name: str, model: Model) -> SFTRecipe:
+    steps = bench.sft_recipe(name, model.data, NATURAL_SFT).optimization
+    return bench.sft_recipe(name, model.data, model.recipe).model_copy(update={"optimization": steps})
+
+
 def train_weights(bench: Bench) -> Iterator[tuple[str, str]]:
     for title, weights in WEIGHTS:
         name = f"noisy_{title.replace(' ', '_')}_{bench.seed}"
-        recipe = bench.sft_recipe(name, NOISY, SFT)
+        recipe = sft_recipe(bench, name, NOISY_MODEL)
         bench.train("sft", recipe.model_copy(update={"weights": recipe.weights.model_copy(update=weights)}))
         yield name, f"(b) with weights: {title}"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,19 @@ def chat(content: Any, finish_reason: str = "stop") -> Said:
     return Said(json.dumps({"choices": [choice]}))
 
 
+S = TypeVar("S", bound=ThreadingHTTPServer)
+
+
 @contextmanager
 def serving(says: Callable[[dict[str, Any]], Said], port: int = 0) -> Iterator[Endpoint]:
     """An endpoint in a thread. port: 0 for any that is free."""
-    server = Endpoint(says, port)
+    with running(Endpoint(says, port)) as server:
+        yield server
+
+
+@contextmanager
+def running(server: S) -> Iterator[S]:
+    """A server that answers in a thread of its own."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -1,7 +1,6 @@
 """TRL trains on exports, with the weights of BayLing-Duplex and with its DPO (trl is in the extras dev and clients)."""
 
 import math
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.training.recipe import Weights
 from tests.exports.conftest import DIALOGUES, Export, Sets
+from tests.offline import no_network  # noqa: F401
 from tests.training.conftest import TINY
 
 trl = pytest.importorskip("trl", reason="trl is in the extras dev and clients")
@@ -34,13 +34,7 @@ SETTINGS: dict[str, Any] = {
 PAPER = {"silence": 0.1, "assistant": 10.0, "pad": 1.0, "epad": 10.0, "text": 1.0, "audio": 1.0}
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*address: object, **_: object) -> None:
-        raise OSError(f"a test asked for the network: {address}")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def rows_of(export: Path, cache: Path) -> Rows:

@@ -4,7 +4,6 @@ TRL is in the extra `dev`. LLaMA-Factory needs other versions of packages: it is
 """
 
 import math
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from transformers import (
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.pairs import build as pairs
 from duplexgen.pipeline.show.progress import Display
+from tests.offline import no_network  # noqa: F401
 from tests.pairs.conftest import pairs_recipe
 from tests.training.conftest import TINY
 
@@ -44,13 +44,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*address: object, **_: object) -> None:
-        raise OSError(f"a test asked for the network: {address}")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 @pytest.fixture(scope="module")

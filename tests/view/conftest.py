@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -22,6 +21,7 @@ from duplexgen.pipeline.view.server import Server
 from duplexgen.pipeline.view.viewer import Viewer
 from tests.corpus import TURNS, recipe_dict, run_stages
 from tests.pairs.conftest import pairs_recipe
+from tests.serving import running
 
 Row = dict[str, Any]
 Sets = Callable[[str], Path]
@@ -78,15 +78,8 @@ def rewritten(folder: Path, out: Path, change: Callable[[Row], None], group_rows
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """The viewer of a data set on any port that is free."""
-    server = Server(Viewer(folder), 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with running(Server(Viewer(folder), 0)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -151,7 +151,10 @@ class DataSet(Sequence[Row]):
             rows = dict(self._groups.read(sorted(numbers), None))
             return [self._row(number, rows[number]) for number in numbers]
         if isinstance(key, str):
-            key = self._number(key)
+            number = self._dataset.number_of(key)
+            if number is None:
+                raise KeyError(key)
+            return self._row(number, self._groups.row(number))
         if not -len(self) <= key < len(self):
             raise IndexError(f"{self.path} has {len(self)} rows: there is no row {key}")
         number = range(len(self))[key]
@@ -204,12 +207,6 @@ class DataSet(Sequence[Row]):
 
     def _row(self, number: int, columns: Mapping[str, Any]) -> Row:
         return Row(columns, number, self.sample_rate)
-
-    def _number(self, dialogue_id: str) -> int:
-        for number, row in enumerate(self._dataset.rows(["dialogue_id"])):
-            if row["dialogue_id"] == dialogue_id:
-                return number
-        raise KeyError(dialogue_id)
 
 
 def open(path: Name) -> DataSet:

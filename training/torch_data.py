@@ -23,13 +23,12 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from ..pipeline.dataset import reader
 from ..pipeline.dataset.dialogues import DIALOGUES
 from ..pipeline.dataset.schema import SIDES
+from ..pipeline.exports.labels import IGNORED
 from .batch import USER_KIND, learned_kinds
 from .data import Batches, Row, RowGroup, TrainingData
 from .objectives.losses import weight_by_kind
 from .recipe import Weights
 
-IGNORED = -100
-"""The label of what no model learns to predict: what the user says, padding, and what stands where nothing is said."""
 KEPT_GROUPS = 8
 Item = dict[str, Any]
 PADDING = {"input_ids": 0, "labels": IGNORED, "weights": 0.0, "kinds": USER_KIND}

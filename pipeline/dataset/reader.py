@@ -320,3 +320,8 @@ class Dataset:
                     raise UserError(f"{self.path}: row {number} {problem}. `duplexgen verify` says what else is wrong.")
                 yield row
                 number += 1
+
+    def number_of(self, dialogue_id: str) -> int | None:
+        """The number of the row with an id, counted from 0; None: there is none. All ids are read."""
+        ids = (row["dialogue_id"] for row in self.rows(["dialogue_id"]))
+        return next((number for number, one in enumerate(ids) if one == dialogue_id), None)

@@ -16,7 +16,7 @@ from ..dataset.manifest import DATA
 from ..dataset.reader import Dataset
 from ..escapes import one_line
 from ..storage.atomic import write_json
-from .exporter import BOTH_KINDS, Row, Shard, Summary
+from .exporter import BOTH_KINDS, Exporter, Row, Shard, Summary
 
 CONTEXT = {
     "@language": "en",
@@ -60,14 +60,11 @@ TYPES = {"string": "sc:Text", "int32": "cr:Int32", "int64": "cr:Int64", "double"
 SHARDS = "shards"
 
 
-class Croissant:
+class Croissant(Exporter):
     name: ClassVar[str] = "croissant"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = BOTH_KINDS
     needs: ClassVar[frozenset[str]] = frozenset()
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         (out / DATA).mkdir()

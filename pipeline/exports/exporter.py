@@ -63,7 +63,10 @@ class Shard:
 
 
 class Exporter(Protocol):
-    """Writes a data set as one consumer reads it. It is made without arguments."""
+    """Writes a data set as one consumer reads it. It is made without arguments.
+
+    An exporter that extends this class needs to write `lacks` only if there is something to say.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]
@@ -77,7 +80,7 @@ class Exporter(Protocol):
 
     def lacks(self, dataset: Dataset) -> Iterator[str]:
         """What a data set lacks beside `needs`, and what to do, in words."""
-        ...
+        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         """Write the files of one shard into the folder `out`, under names that no other shard has.

@@ -13,7 +13,7 @@ v1.0 are the model's own, and their scorer needs how people time them in its own
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ from ..dataset.reader import Dataset
 from ..dataset.rows import read_events
 from ..dialogue import ASIDES, BACKCHANNEL, BYSTANDER, CHANNELS, SIDE_TALK, STOPPING, TURN, Event
 from ..errors import UserError
-from .exporter import AUDIO, DIALOGUES_ALONE, Row, Shard, Summary
+from .exporter import AUDIO, DIALOGUES_ALONE, Exporter, Row, Shard, Summary
 from .sound import channels, wav
 
 ANSWER_S = 7.0  # after the input: time for an answer to start, and 4 s of it
@@ -174,14 +174,11 @@ TASKS: dict[str, Callable[[Dialogue], Item | None]] = {
 }
 
 
-class FullDuplexBench:
+class FullDuplexBench(Exporter):
     name: ClassVar[str] = "full-duplex-bench"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = DIALOGUES_ALONE
     needs: ClassVar[frozenset[str]] = frozenset({AUDIO})
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         items = []

@@ -26,7 +26,7 @@ from ..storage.atomic import write_json
 from ..tokens.protocols import TextTokenizer
 from ..tokens.tokenizers import TEXT_TOKENIZERS, installed
 from . import card
-from .exporter import CODES, DIALOGUES_ALONE, WORDS, Shard, Summary
+from .exporter import CODES, DIALOGUES_ALONE, WORDS, Exporter, Shard, Summary
 from .tables import parquet
 
 CODEBOOKS = 8  # of Moshi, per speaker
@@ -35,7 +35,7 @@ COLUMNS = pa.schema([("dialogue_id", pa.string()), ("A", SPEAKER), ("B", SPEAKER
 NEEDED = ["dialogue_id", "events", "user_codes", "assistant_codes", STREAMS]
 
 
-class JMoshi:
+class JMoshi(Exporter):
     name: ClassVar[str] = "j-moshi"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = DIALOGUES_ALONE

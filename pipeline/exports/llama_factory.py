@@ -3,7 +3,7 @@
 Its collators demand columns of images, videos and audios for pairs, which are null here. It has no weights of tokens.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from ..dataset.dialogues import DIALOGUES
 from ..dataset.reader import Dataset
 from ..storage.atomic import write_json
 from . import card
-from .exporter import BOTH_KINDS, Row, Shard, Summary
+from .exporter import BOTH_KINDS, Exporter, Row, Shard, Summary
 from .labels import LAYOUTS, labels_of
 from .tables import batched
 
@@ -29,14 +29,11 @@ STATE: dict[str, Any] = {
 """state.json of `datasets`, beside its list of files."""
 
 
-class LlamaFactory:
+class LlamaFactory(Exporter):
     name: ClassVar[str] = "llama-factory"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = BOTH_KINDS
     needs: ClassVar[frozenset[str]] = LAYOUTS
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         file = out / FOLDER / "train" / f"data-{shard.number:05d}-of-{shard.of:05d}.arrow"

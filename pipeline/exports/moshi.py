@@ -7,12 +7,12 @@ frame early: so half a sample is added to every time.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..dataset.reader import Dataset
-from .exporter import AUDIO, DIALOGUES_ALONE, REPLY_WORDS, Row, Shard, Summary
+from .exporter import AUDIO, DIALOGUES_ALONE, REPLY_WORDS, Exporter, Row, Shard, Summary
 from .sound import channels, resampled, wav
 
 RATE_HZ = 24_000  # Mimi's
@@ -21,14 +21,11 @@ HALF = 0.5  # of a sample
 LIST = "data.jsonl"
 
 
-class MoshiFinetune:
+class MoshiFinetune(Exporter):
     name: ClassVar[str] = "moshi"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = DIALOGUES_ALONE
     needs: ClassVar[frozenset[str]] = frozenset({AUDIO, REPLY_WORDS})
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         folder = Path(f"audio/{shard.number:05d}")

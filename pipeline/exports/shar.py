@@ -10,14 +10,14 @@ frames up to its end. The tar files are written here, and not by Lhotse, because
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ..audio import flac
 from ..dataset.reader import Dataset
 from ..dialogue import BYSTANDER
-from .exporter import AUDIO, DIALOGUES_ALONE, Row, Shard, Summary
+from .exporter import AUDIO, DIALOGUES_ALONE, Exporter, Row, Shard, Summary
 from .sound import channels, resampled
 from .tars import tar
 
@@ -26,14 +26,11 @@ AGENT_RATE_HZ = 22_050
 SPEAKERS = {"user": "user", "assistant": "agent"}
 
 
-class Shar:
+class Shar(Exporter):
     name: ClassVar[str] = "shar"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = DIALOGUES_ALONE
     needs: ClassVar[frozenset[str]] = frozenset({AUDIO})
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         folder, rate = out / FOLDER, shard.dataset.sample_rate

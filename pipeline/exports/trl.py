@@ -5,7 +5,7 @@ given, and its collator counts the user's ids, so `duplexgen.training.clients.tr
 not. It also has an `SFTTrainer` with the weights of BayLing-Duplex, because TRL's has none.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..dataset.dialogues import DIALOGUES
 from ..dataset.reader import Dataset
 from . import card
-from .exporter import BOTH_KINDS, Shard, Summary
+from .exporter import BOTH_KINDS, Exporter, Shard, Summary
 from .labels import LAYOUTS, labels_of
 from .tables import parquet
 
@@ -23,14 +23,11 @@ SFT = pa.schema([("dialogue_id", pa.string()), ("input_ids", IDS), ("labels", ID
 DPO = pa.schema([("dialogue_id", pa.string()), ("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)])
 
 
-class TRL:
+class TRL(Exporter):
     name: ClassVar[str] = "trl"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = BOTH_KINDS
     needs: ClassVar[frozenset[str]] = LAYOUTS
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         file = out / f"data/train-{shard.number:05d}-of-{shard.of:05d}.parquet"

@@ -5,7 +5,7 @@ train-000000.tar    00000000.flac  00000000.ids.npy  00000000.json    pairs: .ch
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,20 +14,17 @@ import numpy as np
 from ..dataset.dialogues import DIALOGUES
 from ..dataset.reader import Dataset
 from . import card
-from .exporter import BOTH_KINDS, Shard, Summary
+from .exporter import BOTH_KINDS, Exporter, Shard, Summary
 from .tars import tar
 
 CODES = ("user_codes", "assistant_codes", "assistant_uncut_codes")
 
 
-class WebDataset:
+class WebDataset(Exporter):
     name: ClassVar[str] = "webdataset"
     version: ClassVar[int] = 1
     kinds: ClassVar[frozenset[str]] = BOTH_KINDS
     needs: ClassVar[frozenset[str]] = frozenset()
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         dataset = shard.dataset

@@ -21,16 +21,12 @@ def place_of(dataset: Dataset, wanted: str) -> int:
 
     Raises UserError if there is no such dialogue.
     """
-    place = None
-    for number, row in enumerate(dataset.rows(["dialogue_id"])):
-        if row["dialogue_id"] == wanted:
-            return number
-        if str(number) == wanted:
-            place = number  # unless a later row has this number as its id
-    if place is None:
-        last = dataset.manifest.rows - 1
-        raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {last}.")
-    return place
+    if (place := dataset.number_of(wanted)) is not None:
+        return place
+    rows = dataset.manifest.rows
+    if wanted in map(str, range(rows)):
+        return int(wanted)
+    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
 
 
 def check_shown(dataset: Dataset, row: Row) -> None:

@@ -1,14 +1,14 @@
 """Exporters that write texts and differ in what they need of a data set, and one that fails."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from duplexgen.pipeline.dataset.reader import Dataset
-from duplexgen.pipeline.exports.exporter import AUDIO, CODES, DIALOGUES_ALONE, WORDS, Shard, Summary
+from duplexgen.pipeline.exports.exporter import AUDIO, CODES, DIALOGUES_ALONE, WORDS, Exporter, Shard, Summary
 
 
-class Lines:
+class Lines(Exporter):
     """The texts, one line per event: a file per shard, and one that counts them."""
 
     name: ClassVar[str] = "lines"
@@ -18,9 +18,6 @@ class Lines:
 
     def __init__(self) -> None:
         pass
-
-    def lacks(self, dataset: Dataset) -> Iterator[str]:
-        yield from ()
 
     def write(self, shard: Shard, out: Path) -> Summary:
         lines = []

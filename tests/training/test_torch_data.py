@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from duplexgen.pipeline.dataset.dialogues import DIALOGUES
 from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.exports.labels import IGNORED
 from duplexgen.pipeline.pairs.build import build as build_pairs
 from duplexgen.pipeline.recipe.file import load
 from duplexgen.pipeline.show.progress import Display
@@ -19,7 +20,7 @@ from duplexgen.training.data import TrainingData
 from duplexgen.training.models.model import load_model
 from duplexgen.training.objectives.sft import SFT
 from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
-from duplexgen.training.torch_data import IGNORED, TorchRows, TorchStream, collate
+from duplexgen.training.torch_data import TorchRows, TorchStream, collate
 from tests.pairs.conftest import pairs_recipe
 
 DataSets = Callable[..., Dataset]

@@ -17,12 +17,11 @@ from torch.nn import functional
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from ...pipeline.errors import UserError
+from ...pipeline.exports.labels import IGNORED
 from ...pipeline.layouts.layout import Layout
 from ...pipeline.layouts.shared import SharedVocabulary
 from ..recipe import Weights
 from ..sequences import SequenceFormat
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)

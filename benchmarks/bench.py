@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import yaml
 
-from duplexgen.pipeline.recipe.file import load
+from duplexgen.pipeline.recipe.file import find, load, read
 from duplexgen.pipeline.storage.atomic import file_sha256
 from duplexgen.training.recipe import TRAINING_RECIPES, Common, SFTRecipe
 
@@ -138,6 +138,20 @@ class Bench:
         print("duplexgen", *arguments, flush=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run([sys.executable, "-m", "duplexgen", *arguments], check=True, env=environment)
+
+
+def over_long_replies(name: str, takes: int) -> dict[str, Any]:
+    """The timing and the acoustics of a recipe that ships, over the dialogues of train_long, each by one user.
+
+    takes: how many times each dialogue is laid out.
+    """
+    shipped = read(find(name)).raw
+    return {
+        "extends": "train_long",
+        "speech": {"renditions": 1},
+        "timing": shipped["timing"] | {"takes": takes},
+        "acoustics": shipped.get("acoustics", []),
+    }
 
 
 def pairs_of(name: str) -> str:

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import CORES, MEASURED_ON, SFT, TRAINED_ON, Bench, pairs_of, with_interval
-from duplexgen.pipeline.recipe.file import find, load, read
+from benchmarks.bench import CORES, MEASURED_ON, SFT, TRAINED_ON, Bench, over_long_replies, pairs_of, with_interval
+from duplexgen.pipeline.recipe.file import load
 from duplexgen.training.recipe import TRAINING_RECIPES, DPORecipe, SFTRecipe
 
 NOISY = tuple(f"{name}_noisy" for name in TRAINED_ON)
@@ -97,20 +97,9 @@ def build(bench: Bench) -> None:
     bench.build(NATURAL, limit=DIALOGUES)
     bench.pairs(NATURAL, "natural")
     for name in (*TRAINED_ON, *NOISY):
-        bench.build(name, over_long_replies(name), DIALOGUES)
+        bench.build(name, over_long_replies(name, TAKES), DIALOGUES)
     for name in (*SETS, *NOISY_SETS):
         bench.build(name)
-
-
-def over_long_replies(name: str) -> dict[str, Any]:
-    """A recipe that ships, over the dialogues and users of train_natural."""
-    shipped = read(find(name)).raw
-    return {
-        "extends": "train_long",
-        "speech": {"renditions": 1},
-        "timing": shipped["timing"] | {"takes": TAKES},
-        "acoustics": shipped.get("acoustics", []),
-    }
 
 
 def train(bench: Bench) -> Iterator[tuple[str, str]]:

@@ -91,14 +91,14 @@ def main() -> None:
     bench = Bench.of(arguments, "flm_stages")
     for name in (*MEASURED_ON, *(name for stage in STAGES[:3] for name in stage.data)):
         bench.build(name)
-    for name in TRAINED_ON:
-        bench.build(name, over_long_replies(name, TAKES))
     for name in HELD_OUT:
         bench.build(name, held_out(name))
     for stage in STAGES:
         train(bench, stage)
-    bench.train("sft", bench.sft_recipe(BAYLING, TRAINED_ON))
     print_losses(bench)
+    for name in TRAINED_ON:
+        bench.build(name, over_long_replies(name, TAKES))
+    bench.train("sft", bench.sft_recipe(BAYLING, TRAINED_ON))
     print_timing(bench)
     print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.flm_stages [--out out/flm_stages] [--seed 1]
 
-Everything comes from the shipped corpus of long replies and the shipped voices. Models are measured on dialogues that share no text and no user's
-voice with what they train on. The last stage is trained twice: after fine-tuning 1, and without it (table 6 of the
-paper). Beside them stands BayLing-Duplex's layout, trained on the same spoken dialogues. After a kill, the same command
-continues: each step is a command of `duplexgen`, which does nothing twice.
+Everything comes from the shipped corpus of long replies and the shipped voices. Models are measured on dialogues that
+share no text and no user's voice with what they train on. The last stage is trained twice: after fine-tuning 1, and
+without it (table 6 of the paper). Beside them stands BayLing-Duplex's layout, trained on the same spoken dialogues.
+After a kill, the same command continues: each step is a command of `duplexgen`, which does nothing twice.
 """
 
 import time
@@ -28,7 +28,7 @@ from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 ROWS_AT_ONCE = 8
 BAYLING = "sft"  # the folder of BayLing-Duplex's layout
 TAKES = 5
-"""Of each dialogue, in each of the two scenarios of BayLing-Duplex: about as many hours as FLM-Audio's stages have in all."""
+"""Of each dialogue, in each of the two scenarios of BayLing-Duplex: about as many hours as all stages of FLM-Audio."""
 FIGURES = (
     ("TT SR@3s, %", "tt_sr_3s", 100),
     ("reply delay, s", "reply_delay_s", 1),

@@ -27,8 +27,8 @@ from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
 ROWS_AT_ONCE = 8
 BAYLING = "sft"  # the folder of BayLing-Duplex's layout
-TAKES = 5
-"""Of each dialogue, in each of the two scenarios of BayLing-Duplex: about as many hours as all stages of FLM-Audio."""
+TAKES = 3
+"""Of each dialogue, in each of the two scenarios of BayLing-Duplex: as often as in FLM-Audio's last stage."""
 FIGURES = (
     ("TT SR@3s, %", "tt_sr_3s", 100),
     ("reply delay, s", "reply_delay_s", 1),

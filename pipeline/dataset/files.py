@@ -3,13 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
 from ..errors import UserError
 from ..escapes import visible
 from ..storage.atomic import file_sha256
+from ..storage.objects import ObjectPath, Place
 from ..storage.paths import read_bytes
 from .manifest import REJECTED, File
 from .reader import LARGEST_JSON_BYTES, MANIFEST, SUCCESS, Dataset, link_in, open_table
@@ -83,7 +83,7 @@ def _file_problem(dataset: Dataset, file: File, columns: pa.Schema) -> str:
     return "" if file.rows is None else _table_problem(path, file, columns)
 
 
-def _table_problem(path: Path, file: File, columns: pa.Schema) -> str:
+def _table_problem(path: Place, file: File, columns: pa.Schema) -> str:
     try:
         table, problems = open_table(path, REJECTED_COLUMNS if file.path.startswith(REJECTED) else columns)
     except pa.ArrowException as error:
@@ -94,8 +94,11 @@ def _table_problem(path: Path, file: File, columns: pa.Schema) -> str:
     return "; ".join(problems)
 
 
-def _visible(folder: Path, below: str = "") -> Iterator[str]:
+def _visible(folder: Place, below: str = "") -> Iterator[str]:
     """Every file of a folder that is not hidden, relative to it; links are files."""
+    if isinstance(folder, ObjectPath):
+        yield from (name for name in folder.below() if not any(part.startswith(".") for part in name.split("/")))
+        return
     with os.scandir(folder / below) as entries:
         for entry in entries:
             if entry.name.startswith("."):

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import pyarrow as pa
 
 from ..errors import UserError
+from ..storage.objects import Place
 from .manifest import DATA
 from .reader import BATCH_ROWS, Dataset, malformed, opened
 from .row_sizes import rows_of
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 class Group:
     """A row group of a shard."""
 
-    shard: Path
+    shard: Place
     number: int  # in its shard
     first: int  # the number of its first row in the data set
     rows: int
@@ -45,7 +45,7 @@ class RowGroups:
     def shards(self) -> int:
         return len(self._files)
 
-    def path(self, shard: int) -> Path:
+    def path(self, shard: int) -> Place:
         """Raises UserError if it is missing."""
         return self.dataset.own(self._files[shard].path)
 

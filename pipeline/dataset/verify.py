@@ -3,12 +3,12 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..escapes import visible
 from ..layouts.vocabulary import END_OF_TEXT, TOKENIZER_CONFIG, TOKENIZER_FILES
+from ..storage.objects import Place
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from .files import LONGEST_NAME, check_files
 from .kind import Kind, Kinds, RowChecker, contradictions, kind_of
@@ -22,7 +22,7 @@ from .vocabulary import read_vocabulary
 MOST_FAILURES_OF_A_ROW = 20
 
 
-def verify(folder: Path, kinds: Kinds, report: Callable[[int], None]) -> Iterator[str]:
+def verify(folder: Place, kinds: Kinds, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words; nothing if it is whole.
 
     report: called with the number of rows checked so far. Rows are checked only if every file is as the manifest says.

@@ -1,0 +1,252 @@
+"""Objects in a store that speaks S3: their addresses, and what can be asked of them, through s3fs.
+
+An `ObjectPath` has those methods of `pathlib.Path` that readers of data sets use, so they read both kinds of places. A
+write never replaces what is there, unless it says which version it replaces. Credentials, the region and another
+endpoint than Amazon's come from where every program of AWS finds them (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ~/.aws).
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+SCHEME = "s3://"
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+LONGEST_KEY_BYTES = 900  # stores allow 1,024, and a data set has files below
+READ_BYTES = 8 << 20  # at once, unless a reader says otherwise
+PART_BYTES, PARTS = 50 << 20, 4  # of a large file, that are sent at once: all of them are in memory
+REFUSED = (409, 412)  # a conditional write: somebody else's is under way, or the condition does not hold
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `stat` says of an object."""
+
+    st_size: int  # bytes
+    version: str  # changes with the content
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPath:
+    """The address of an object, or of all objects whose keys start with it and a slash.
+
+    Methods raise FileNotFoundError if there is no such object, and UserError if the store cannot be asked.
+    """
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ObjectPath":
+        """Raises UserError if the text is no s3://bucket/path, or a path that a key cannot have."""
+        bucket, _, key = text.removeprefix(SCHEME).rstrip("/").partition("/")
+        parts = key.split("/")
+        if not text.startswith(SCHEME) or not BUCKET.fullmatch(bucket) or not key.isprintable():
+            problem = "expected s3://, the name of a bucket, and a path in it"
+        elif not key or any(part in ("", ".", "..") for part in parts):
+            problem = "expected a path in the bucket, without empty parts, . and .."
+        elif len(key.encode(errors="replace")) > LONGEST_KEY_BYTES:
+            problem = f"its path is too long: expected at most {LONGEST_KEY_BYTES} bytes"
+        else:
+            return cls(bucket, key)
+        raise UserError(f"{text[:120]!a} is no address of a data set in a store: {problem}, as in s3://bucket/path.")
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.key}"
+
+    def __truediv__(self, below: str) -> "ObjectPath":
+        return ObjectPath(self.bucket, f"{self.key}/{below}")
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2]
+
+    @property
+    def parent(self) -> "ObjectPath":
+        return ObjectPath(self.bucket, self.key.rpartition("/")[0])
+
+    def resolve(self) -> "ObjectPath":
+        return self
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def is_file(self) -> bool:
+        """Whether there is an object at this very address."""
+        try:
+            self.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+    exists = is_file
+
+    def stat(self) -> Status:
+        info = self._ask(lambda store: store.info(str(self)))
+        if info["type"] != "file":
+            raise FileNotFoundError(str(self))
+        return Status(info["size"], info["ETag"])
+
+    def open(self, mode: str = "rb", buffering: int = READ_BYTES) -> io.BufferedIOBase:
+        """The object, to be read. buffering: read so many bytes at once, or more if asked to."""
+        assert mode == "rb"
+        return io.BufferedReader(_Object(self, self.stat().st_size), buffering)
+
+    def read_bytes(self) -> bytes:
+        return self.read_range(None, None)
+
+    def read_range(self, start: int | None, end: int | None) -> bytes:
+        """Bytes from `start` up to, not including, `end`."""
+        content: bytes = self._ask(lambda store: store.cat_file(str(self), start=start, end=end))
+        return content
+
+    def below(self) -> dict[str, int]:
+        """All objects whose keys start with this one and a slash: the rest of the key, and the size in bytes.
+
+        Raises UserError if there is no such bucket.
+        """
+        try:
+            # `find` would take a bucket that is missing for one without objects
+            self._ask(lambda store: store.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.key, MaxKeys=1))
+            found = self._ask(lambda store: store.find(f"{self}/", detail=True))
+        except FileNotFoundError:
+            raise UserError(f"{self}: there is no bucket {self.bucket}. Make it, or name another one.") from None
+        start = len(f"{self.bucket}/{self.key}/")
+        return {path[start:]: info["size"] for path, info in sorted(found.items()) if path[start:]}
+
+    def create(self, content: bytes) -> str | None:
+        """Write a small object if there is none at this address; returns its version, or None if there is one."""
+        return self._written(lambda store: store.pipe_file(str(self), content, mode="create")["ETag"])
+
+    def create_from(self, file: Path, part_bytes: int = PART_BYTES) -> bool:
+        """As `create`, with the content of a file, which is sent in parts if it is large."""
+
+        def send(store: Any) -> bool:
+            store.put_file(str(file), str(self), mode="create", chunksize=part_bytes, max_concurrency=PARTS)
+            return True
+
+        return bool(self._written(send))
+
+    def replace(self, content: bytes, version: str) -> str | None:
+        """Write a small object if the one that is there is still this version; returns the new one, or None."""
+        try:
+            return self._written(lambda store: store.pipe_file(str(self), content, IfMatch=version)["ETag"])
+        except FileNotFoundError:
+            return None
+
+    def remove(self) -> None:
+        """It need not be there."""
+        self._ask(lambda store: store.call_s3("delete_object", Bucket=self.bucket, Key=self.key))
+
+    def forget_parts(self) -> None:
+        """Remove the parts of objects below that were never finished. Stores keep them, and they cost money."""
+        where = {"Bucket": self.bucket, "Prefix": f"{self.key}/"}
+        for upload in self._ask(lambda store: store.call_s3("list_multipart_uploads", **where)).get("Uploads", ()):
+            which = {"Bucket": self.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            self._ask(lambda store, which=which: store.call_s3("abort_multipart_upload", **which))
+
+    def _written(self, write: Callable[[Any], T]) -> T | None:
+        """What a conditional write gives; None if its condition does not hold."""
+
+        def asked(store: Any) -> T | None:
+            try:
+                return write(store)
+            except OSError as error:
+                if _status(error) in REFUSED:
+                    return None
+                raise
+
+        return self._ask(asked)
+
+    def _ask(self, ask: Callable[[Any], T]) -> T:
+        with _explained(self):
+            return ask(_store())
+
+
+Place = Path | ObjectPath
+"""Where a data set is: a folder, or what stands below an address in an object store."""
+
+
+class _Object(io.RawIOBase):
+    """An object, read in ranges."""
+
+    def __init__(self, path: ObjectPath, size: int) -> None:
+        self._path, self._size, self._at = path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer).cast("B")
+        end = min(self._at + len(view), self._size)
+        if end <= self._at:
+            return 0
+        content = self._path.read_range(self._at, end)
+        view[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+def _store() -> Any:
+    """The file system of s3fs; each thread and each process that was forked gets its own."""
+    try:
+        import s3fs
+    except ImportError:
+        raise UserError("s3:// needs s3fs: pip install 'duplexgen[s3]'") from None
+    return s3fs.S3FileSystem(anon=False, use_listings_cache=False)
+
+
+@contextmanager
+def _explained(path: ObjectPath) -> Iterator[None]:
+    """Turn an error of the store into a UserError that says what to do; an object that is missing stays one."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise UserError(
+            f"{path}: the store does not allow it ({error}). Use credentials that may list, read, write and delete "
+            "there (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path}: the store could not do it ({error}). Committed work is safe.") from error
+    except Exception as error:
+        from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            raise UserError(
+                f"{path}: there are no credentials for the store ({error}). Set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
+            ) from error
+        if isinstance(error, BotoCoreError | ValueError):
+            raise UserError(
+                f"{path}: the store cannot be asked ({error}). Committed work is safe: look at the network and at "
+                "AWS_ENDPOINT_URL, and run the same command again."
+            ) from error
+        raise
+
+
+def _status(error: OSError) -> int | None:
+    """The HTTP status that an error of s3fs stands for."""
+    response = getattr(error.__cause__, "response", None) or {}
+    status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from ..errors import UserError
 
@@ -96,10 +96,11 @@ class ObjectPath:
             raise FileNotFoundError(str(self))
         return Status(info["size"], info["ETag"])
 
-    def open(self, mode: str = "rb", buffering: int = READ_BYTES) -> io.BufferedIOBase:
-        """The object, to be read. buffering: read so many bytes at once, or more if asked to."""
+    def open(self, mode: str = "rb", buffering: int = READ_BYTES) -> BinaryIO:
+        """The object, to be read. buffering: read so many bytes at once, or more if asked to; 0: what is asked for."""
         assert mode == "rb"
-        return io.BufferedReader(_Object(self, self.stat().st_size), buffering)
+        raw = _Object(self, self.stat().st_size)
+        return cast(BinaryIO, io.BufferedReader(raw, buffering) if buffering else raw)
 
     def read_bytes(self) -> bytes:
         return self.read_range(None, None)

@@ -1,0 +1,91 @@
+"""A real S3 server on loopback: moto's, in a thread of this process. It can kill whoever sends it a request."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from duplexgen.pipeline.storage.objects import ObjectPath
+from tests.serving import running
+
+BUCKET = "bucket"
+WRITES = ("PUT", "POST", "DELETE")
+Environment = dict[str, Any]
+
+
+class Server:
+    """What stands between moto and those who ask it. `intercept` may answer a request in moto's place."""
+
+    def __init__(self) -> None:
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.asked: list[tuple[str, str]] = []  # method and path of each request
+        self.intercept: Callable[[Environment, Callable[[], bytes]], bytes | None] = lambda environment, answer: None
+
+    def __call__(self, environment: Environment, start: Any) -> Iterable[bytes]:
+        self.asked.append((environment["REQUEST_METHOD"], environment["PATH_INFO"]))
+        if (answer := self.intercept(environment, lambda: b"".join(self.moto(environment, start)))) is not None:
+            return [answer]
+        return self.moto(environment, start)
+
+
+class Store:
+    """A bucket in it."""
+
+    def __init__(self, server: Server, url: str) -> None:
+        self.server, self.url = server, url
+
+    def at(self, path: str) -> ObjectPath:
+        return ObjectPath(BUCKET, path)
+
+    def tree(self, path: str) -> dict[str, bytes]:
+        """Every object below a path, as `tests.corpus.tree` has files."""
+        return {name: (self.at(path) / name).read_bytes() for name in self.at(path).below()}
+
+    def put(self, path: str, content: bytes) -> None:
+        self.at(path).remove()
+        assert self.at(path).create(content)
+
+
+@contextmanager
+def serving() -> Iterator[Store]:
+    """A server, an empty bucket, and the environment in which programs find both."""
+    server = Server()
+    with running(make_server("127.0.0.1", 0, server, threaded=True, request_handler=Quiet)) as http:
+        url = f"http://127.0.0.1:{http.server_address[1]}"
+        keys = {"AWS_ACCESS_KEY_ID": "name", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+        with mock.patch.dict(os.environ, keys | {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"}):
+            import s3fs
+
+            s3fs.S3FileSystem.clear_instance_cache()
+            s3fs.S3FileSystem().call_s3("create_bucket", Bucket=BUCKET)
+            yield Store(server, url)
+            s3fs.S3FileSystem.clear_instance_cache()
+
+
+class Quiet(MotoRequestHandler):
+    def log(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with serving() as store:
+        yield store
+
+
+def kill(pid: int) -> None:
+    """Kill a process that is asking, and wait until it can ask no more."""
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/stat") as file:
+            if file.read().rpartition(")")[2].split()[0] == "Z":
+                return
+        time.sleep(0.001)

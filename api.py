@@ -349,7 +349,7 @@ def place(out: Name | None, name: str) -> Path:
 
 def build_place(out: Name | None, name: str) -> Place:
     """Where `build` makes a data set: a folder, as of `place`, or an address in an object store."""
-    return data_place(out or Path("out") / name)
+    return data_place(Path("out") / name if out is None else out)
 
 
 def data_place(name: Name) -> Place:

@@ -77,7 +77,8 @@ Folder = Annotated[Path, typer.Argument(parser=path, help="Read this data set, m
 FolderOrStore = Annotated[
     str,
     typer.Argument(
-        help="Read this data set, made by `build`: a folder, or s3://bucket/path in an object store.", show_default=False
+        help="Read this data set, made by `build`: a folder, or s3://bucket/path in an object store.",
+        show_default=False,
     ),
 ]
 Model = Annotated[Path, typer.Argument(parser=path, help="Use this model, made by `train`.", show_default=False)]

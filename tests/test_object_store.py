@@ -1,4 +1,4 @@
-"""Builds to an object store: the bytes of a build to a folder, whatever kills them, and data sets that are read there."""
+"""Builds to an object store: the bytes of a build to a folder, whatever kills them; and reading them there."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def store(bucket: Store) -> Iterator[Store]:
 
 
 class Site:
-    """A recipe whose stages are done, so that builds need no Ray, and its data set in a folder: a shard per dialogue."""
+    """A recipe whose stages are done, so that builds need no Ray, and its data set in a folder, a shard per dialogue."""
 
     def __init__(self, folder: Path, corpus: Path) -> None:
         self.folder, self.work, self.alone = folder, folder / "work", folder / "alone"
@@ -129,7 +129,7 @@ def test_objects_are_the_files_of_a_build_to_a_folder(site: Site, store: Store, 
     asked = len(store.server.asked)
     ended = command(*site.arguments(out), cwd=tmp_path)
     assert "is this recipe's finished data set already" in ended.said
-    written = [path for method, path in store.server.asked[asked:] if method != "GET" and method != "HEAD"]
+    written = [path for method, path in store.server.asked[asked:] if method not in ("GET", "HEAD")]
     assert all(path.endswith((LOCK, UNFINISHED)) for path in written)
     assert store.tree(OUT) == tree(site.alone)
 
@@ -207,13 +207,17 @@ def test_damaged_objects_are_written_again(site: Site, store: Store, there: Obje
     assert store.tree(OUT) == whole
 
 
-def test_a_whole_data_set_that_is_damaged_is_reported(site: Site, store: Store, there: ObjectPath, tmp_path: Path) -> None:
+def test_damage_of_a_whole_data_set_is_reported(site: Site, store: Store, there: ObjectPath, tmp_path: Path) -> None:
     whole = store.tree(OUT)
     shard = "data/train-00002-of-00007.parquet"
     store.put(f"{OUT}/{shard}", whole[shard][:-1] + b"x")
     (there / "README.md").remove()
     store.put(f"{OUT}/notes.txt", b"ours")
-    failed(command(*site.arguments(there), cwd=tmp_path), "is this recipe's data set, and is damaged", "README.md: is missing")
+    failed(
+        command(*site.arguments(there), cwd=tmp_path),
+        "is this recipe's data set, and is damaged",
+        "README.md: is missing",
+    )
     ended = command("verify", str(there), cwd=tmp_path)
     assert ended.status == 1
     for failure in ("README.md: is missing", f"{shard}: its sha256 is not", "notes.txt: is not listed"):
@@ -241,6 +245,29 @@ def test_a_second_driver_is_refused(site: Site, store: Store, tmp_path: Path, mo
     for ended in seconds:
         failed(ended, f"{out} is being written by another build", "Wait until it ends")
     assert f"(process {os.getpid()} on " in seconds[1].said
+    assert store.tree(OUT) == tree(site.alone)
+
+
+def test_a_store_that_replaces_what_is_there_is_refused(site: Site, store: Store, tmp_path: Path) -> None:
+    store.server.intercept = lambda environment, _: environment.pop("HTTP_IF_NONE_MATCH", None) and None
+    failed(command(*site.arguments(store.at(OUT)), cwd=tmp_path), "the store replaces an object that is there")
+    assert store.tree(OUT) == {}
+
+
+def test_an_answer_that_is_lost(site: Site, store: Store) -> None:
+    """The store has the object, and is asked again to create it."""
+    lost: list[str] = []
+
+    def lose(environment: Environment, answer: Callable[[], bytes]) -> None:
+        name = environment["PATH_INFO"]
+        if environment["REQUEST_METHOD"] == "PUT" and "00002-of-00007" in name and name not in lost:
+            lost.append(name)
+            answer()
+            raise ConnectionError
+
+    store.server.intercept = lose
+    site.build(store.at(OUT))
+    assert len(lost) == 1
     assert store.tree(OUT) == tree(site.alone)
 
 

@@ -4,7 +4,6 @@ A data set may come from a stranger. So no link inside it is followed, the size 
 and MalformedDataset names each wrong value.
 """
 
-import io
 import json
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from ..layouts.described import Described
 from ..layouts.layout import Layout
 from ..recipe.file import Location, dotted
 from ..recipe.sections import Section
-from ..storage.objects import ObjectPath, Place
+from ..storage.objects import ObjectPath, Place, SizedFile
 from ..storage.paths import read_bytes
 from ..tokens.described import Sha256
 from ..tokens.section import Tokens
@@ -185,18 +184,8 @@ class _PageWanted(Exception):
     pass
 
 
-class _WithoutPages(io.BytesIO):
-    """A file of so many bytes of which only the footer is used: to read a page raises an error."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self._size = size
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._size if whence == io.SEEK_END else offset
-
-    def tell(self) -> int:
-        return 0
+class _WithoutPages(SizedFile):
+    """A file of which only the footer is used: to read a page raises an error."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         raise _PageWanted

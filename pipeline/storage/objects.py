@@ -99,7 +99,7 @@ class ObjectPath:
     def open(self, mode: str = "rb", buffering: int = READ_BYTES) -> BinaryIO:
         """The object, to be read. buffering: read so many bytes at once, or more if asked to; 0: what is asked for."""
         assert mode == "rb"
-        raw = _Object(self, self.stat().st_size)
+        raw = _Object(self)
         return cast(BinaryIO, io.BufferedReader(raw, buffering) if buffering else raw)
 
     def read_bytes(self) -> bytes:
@@ -177,11 +177,11 @@ Place = Path | ObjectPath
 """Where a data set is: a folder, or what stands below an address in an object store."""
 
 
-class _Object(io.RawIOBase):
-    """An object, read in ranges."""
+class SizedFile(io.RawIOBase):
+    """A file of so many bytes, of which only the position is kept. Subclasses read."""
 
-    def __init__(self, path: ObjectPath, size: int) -> None:
-        self._path, self._size, self._at = path, size, 0
+    def __init__(self, size: int) -> None:
+        self.size, self.at = size, 0
 
     def readable(self) -> bool:
         return True
@@ -190,20 +190,28 @@ class _Object(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
-        return self._at
+        self.at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence])
+        return self.at
 
     def tell(self) -> int:
-        return self._at
+        return self.at
+
+
+class _Object(SizedFile):
+    """An object, read in ranges."""
+
+    def __init__(self, path: ObjectPath) -> None:
+        super().__init__(path.stat().st_size)
+        self._path = path
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         view = memoryview(buffer).cast("B")
-        end = min(self._at + len(view), self._size)
-        if end <= self._at:
+        end = min(self.at + len(view), self.size)
+        if end <= self.at:
             return 0
-        content = self._path.read_range(self._at, end)
+        content = self._path.read_range(self.at, end)
         view[: len(content)] = content
-        self._at += len(content)
+        self.at += len(content)
         return len(content)
 
 

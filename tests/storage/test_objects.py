@@ -1,4 +1,4 @@
-"""Objects in a store: their addresses, reads of ranges, and writes that replace nothing. Against a server on loopback."""
+"""Objects in a store, against a server on loopback: addresses, reads of ranges, and writes that replace nothing."""
 
 import hashlib
 import io
@@ -21,7 +21,16 @@ MB = 1 << 20
 
 @pytest.mark.parametrize(
     "text",
-    ["s3://", "s3://bucket", "s3://bucket/", "s3:///x", "s3://a b/x", "s3://bucket//x", "s3://bucket/x/../y", "s3://b/x"]
+    [
+        "s3://",
+        "s3://bucket",
+        "s3://bucket/",
+        "s3:///x",
+        "s3://a b/x",
+        "s3://bucket//x",
+        "s3://bucket/x/../y",
+        "s3://b/x",
+    ]
     + ["s3://bucket/a\nb", "s3://bucket/" + 1000 * "x", "s3://key:secret@bucket/x", "s3:/bucket/x"],
 )
 def test_addresses_that_are_none(text: str) -> None:
@@ -141,13 +150,13 @@ def test_credentials_that_are_missing(store: Store, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    with pytest.raises(UserError, match="there are no credentials for the store.*Set AWS_ACCESS_KEY_ID"):
+    with pytest.raises(UserError, match=r"there are no credentials for the store.*Set AWS_ACCESS_KEY_ID"):
         store.at("x").below()
 
 
 def test_server_that_does_not_answer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="the store cannot be asked.*AWS_ENDPOINT_URL"):
+    with pytest.raises(UserError, match=r"the store cannot be asked.*AWS_ENDPOINT_URL"):
         store.at("x").stat()
 
 

@@ -17,7 +17,6 @@ from duplexgen.pipeline.storage.objects import ObjectPath
 from tests.serving import running
 
 BUCKET = "bucket"
-WRITES = ("PUT", "POST", "DELETE")
 Environment = dict[str, Any]
 
 
@@ -39,8 +38,8 @@ class Server:
 class Store:
     """A bucket in it."""
 
-    def __init__(self, server: Server, url: str) -> None:
-        self.server, self.url = server, url
+    def __init__(self, server: Server) -> None:
+        self.server = server
 
     def at(self, path: str) -> ObjectPath:
         return ObjectPath(BUCKET, path)
@@ -58,16 +57,22 @@ class Store:
 def serving() -> Iterator[Store]:
     """A server, an empty bucket, and the environment in which programs find both."""
     server = Server()
-    with running(make_server("127.0.0.1", 0, server, threaded=True, request_handler=Quiet)) as http:
-        url = f"http://127.0.0.1:{http.server_address[1]}"
+    with listening(server) as url:
         keys = {"AWS_ACCESS_KEY_ID": "name", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
         with mock.patch.dict(os.environ, keys | {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"}):
             import s3fs
 
             s3fs.S3FileSystem.clear_instance_cache()
             s3fs.S3FileSystem().call_s3("create_bucket", Bucket=BUCKET)
-            yield Store(server, url)
+            yield Store(server)
             s3fs.S3FileSystem.clear_instance_cache()
+
+
+@contextmanager
+def listening(server: Server) -> Iterator[str]:
+    """Its address. All servers of a process have the same buckets."""
+    with running(make_server("127.0.0.1", 0, server, threaded=True, request_handler=Quiet)) as http:
+        yield f"http://127.0.0.1:{http.server_address[1]}"
 
 
 class Quiet(MotoRequestHandler):

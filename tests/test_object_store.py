@@ -24,7 +24,7 @@ from duplexgen.pipeline.storage.targets import LOCK, UNFINISHED
 from tests.command import Ended
 from tests.command import duplexgen as command
 from tests.corpus import recipe_dict, run_stages, tree
-from tests.objects import Environment, Store, kill, serving
+from tests.objects import Environment, Server, Store, kill, listening, serving
 
 OUT = "sets/interruption"
 KILLS = 20
@@ -70,7 +70,7 @@ def store(bucket: Store) -> Iterator[Store]:
 
 
 class Site:
-    """A recipe whose stages are done, so that builds need no Ray, and its data set in a folder, a shard per dialogue."""
+    """A recipe whose stages are done, so builds need no Ray, and its data set in a folder: a shard per dialogue."""
 
     def __init__(self, folder: Path, corpus: Path) -> None:
         self.folder, self.work, self.alone = folder, folder / "work", folder / "alone"
@@ -135,21 +135,27 @@ def test_objects_are_the_files_of_a_build_to_a_folder(site: Site, store: Store, 
 
 
 class Killer:
-    """Kills the driver at its first write to each object: when half of it has come, or before the answer."""
+    """Kills the driver at its first request of each kind for each object: when half of it has come, or once it is done.
+
+    An object that is there after a kill is read by the next driver, which is killed then.
+    """
 
     def __init__(self, store: Store, pid: Path, whole: dict[str, bytes]) -> None:
         self.store, self.pid, self.whole = store, pid, whole
-        self.kills: list[str] = []
+        self.kills: list[tuple[str, str]] = []
+        self.halves = 0
         self.wrong: list[str] = []
 
     def __call__(self, environment: Environment, answer: Callable[[], bytes]) -> bytes | None:
         name = environment["PATH_INFO"].removeprefix(f"/bucket/{OUT}/")
-        if environment["REQUEST_METHOD"] != "PUT" or name in self.kills:
+        kind = (environment["REQUEST_METHOD"], name)
+        if kind[0] == "HEAD" or name.startswith("/") or kind in self.kills:
             return None
-        self.kills.append(name)
+        self.kills.append(kind)
         said = b""
-        if len(self.kills) % 2:
-            environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0) // 2)
+        if kind[0] == "PUT" and self.halves <= len(self.kills) // 2:
+            self.halves += 1
+            environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"]) // 2)
         else:
             said = answer()
         kill(int(self.pid.read_text()))
@@ -164,15 +170,21 @@ class Killer:
             self.wrong.append(f"whole, without {self.whole.keys() - there.keys()}")
 
 
-def test_killed_at_each_write(site: Site, store: Store, tmp_path: Path) -> None:
-    whole = tree(site.alone)
-    killer = store.server.intercept = Killer(store, tmp_path / "pid", whole)
+def test_killed_at_each_request(site: Site, store: Store, tmp_path: Path) -> None:
+    whole, door = tree(site.alone), Server()
+    killer = door.intercept = Killer(store, tmp_path / "pid", whole)
     driver = [sys.executable, "-c", DRIVER, str(tmp_path / "pid"), *site.arguments(store.at(OUT))]
-    ended = subprocess.run(driver, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SLOWEST_S)
+    with listening(door) as url:
+        environment = os.environ | {"AWS_ENDPOINT_URL": url}
+        ended = subprocess.run(
+            driver, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=SLOWEST_S
+        )
     assert ended.returncode == 0, ended.stderr
     assert killer.wrong == []
     assert len(killer.kills) >= KILLS
-    assert {LOCK, UNFINISHED, "_SUCCESS", "manifest.json", *whole} == set(killer.kills)
+    assert min(killer.halves, len(killer.kills) - killer.halves) >= KILLS // 4
+    assert {name for method, name in killer.kills if method == "PUT"} == {LOCK, UNFINISHED, *whole}
+    assert {name for method, name in killer.kills if method == "DELETE"} == {LOCK, UNFINISHED}
     assert store.tree(OUT) == whole
 
 

@@ -221,7 +221,7 @@ def _store() -> Any:
         import s3fs
     except ImportError:
         raise UserError("s3:// needs s3fs: pip install 'duplexgen[s3]'") from None
-    return s3fs.S3FileSystem(anon=False, use_listings_cache=False)
+    return s3fs.S3FileSystem(use_listings_cache=False)
 
 
 @contextmanager

@@ -30,8 +30,11 @@ MB = 1 << 20
         "s3://bucket//x",
         "s3://bucket/x/../y",
         "s3://b/x",
-    ]
-    + ["s3://bucket/a\nb", "s3://bucket/" + 1000 * "x", "s3://key:secret@bucket/x", "s3:/bucket/x"],
+        "s3://bucket/a\nb",
+        "s3://bucket/" + 1000 * "x",
+        "s3://key:secret@bucket/x",
+        "s3:/bucket/x",
+    ],
 )
 def test_addresses_that_are_none(text: str) -> None:
     with pytest.raises(UserError, match="s3://bucket/path"):

@@ -1,16 +1,16 @@
 """A real S3 server on loopback: moto's, in a thread of this process. It can kill whoever sends it a request."""
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any
 from unittest import mock
 
+import psutil
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from s3fs import S3FileSystem
 from werkzeug.serving import make_server
 
 from duplexgen.pipeline.storage.objects import ObjectPath
@@ -32,7 +32,8 @@ class Server:
         self.asked.append((environment["REQUEST_METHOD"], environment["PATH_INFO"]))
         if (answer := self.intercept(environment, lambda: b"".join(self.moto(environment, start)))) is not None:
             return [answer]
-        return self.moto(environment, start)
+        answered: Iterable[bytes] = self.moto(environment, start)
+        return answered
 
 
 class Store:
@@ -60,12 +61,15 @@ def serving() -> Iterator[Store]:
     with listening(server) as url:
         keys = {"AWS_ACCESS_KEY_ID": "name", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
         with mock.patch.dict(os.environ, keys | {"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"}):
-            import s3fs
-
-            s3fs.S3FileSystem.clear_instance_cache()
-            s3fs.S3FileSystem().call_s3("create_bucket", Bucket=BUCKET)
+            forget_clients()
+            S3FileSystem().call_s3("create_bucket", Bucket=BUCKET)
             yield Store(server)
-            s3fs.S3FileSystem.clear_instance_cache()
+            forget_clients()
+
+
+def forget_clients() -> None:
+    """Let the next request look at the environment again."""
+    S3FileSystem.clear_instance_cache()
 
 
 @contextmanager
@@ -75,7 +79,7 @@ def listening(server: Server) -> Iterator[str]:
         yield f"http://127.0.0.1:{http.server_address[1]}"
 
 
-class Quiet(MotoRequestHandler):
+class Quiet(MotoRequestHandler):  # type: ignore[misc]
     def log(self, *_: Any) -> None:
         pass
 
@@ -88,9 +92,8 @@ def store() -> Iterator[Store]:
 
 def kill(pid: int) -> None:
     """Kill a process that is asking, and wait until it can ask no more."""
-    os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        time.sleep(0.001)
+    process = psutil.Process(pid)
+    process.kill()
+    with suppress(psutil.NoSuchProcess):  # its parent knows already
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.001)

@@ -158,7 +158,7 @@ def open_table(path: Place, columns: pa.Schema | None) -> tuple[pq.ParquetFile, 
     """A table, and what is wrong with its footer, in words. Raises ArrowInvalid if it is no table."""
     try:
         # pyarrow asks for what it needs, column by column
-        file = pq.ParquetFile(path.open("rb", buffering=0) if isinstance(path, ObjectPath) else path)
+        file = pq.ParquetFile(path.parts() if isinstance(path, ObjectPath) else path)
         if columns is not None and (wrong := [*_wrong_columns(file.schema_arrow, columns)]):
             return file, wrong
         _check_footer(path, file.metadata)

@@ -272,9 +272,10 @@ def _finish(making: Making, target: Target, display: Display) -> None:
         sync_all(staging)  # before the files that say that the data set is whole
     write_json(staging / MANIFEST, about | {"files": files})
     write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
-    last = {file: file_sha256(staging / file) for file in (MANIFEST, SUCCESS)}
-    with display.counting("published", len(files) + len(last)) as report:
-        target.publish(staging, {file["path"]: file["sha256"] for file in files} | last, report)
+    sums = {file["path"]: file["sha256"] for file in files}
+    sums |= {file: file_sha256(staging / file) for file in (MANIFEST, SUCCESS)}
+    with display.counting("published", len(sums)) as report:
+        target.publish(staging, sums, report)
     rejected_count = sum(counts["rejected"] for counts in about["ledger"])
     display.done(target.place, f"{making.summary(about)}, {rejected_count} rejected")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SCHEME = "s3://"
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 LONGEST_KEY_BYTES = 900  # stores allow 1,024, and a data set has files below
-READ_BYTES = 8 << 20  # at once, unless a reader says otherwise
+READ_BYTES = 8 << 20
 PART_BYTES, PARTS = 50 << 20, 4  # of a large file, that are sent at once: all of them are in memory
 REFUSED = (409, 412)  # a conditional write: somebody else's is under way, or the condition does not hold
 T = TypeVar("T")
@@ -96,11 +96,14 @@ class ObjectPath:
             raise FileNotFoundError(str(self))
         return Status(info["size"], info["ETag"])
 
-    def open(self, mode: str = "rb", buffering: int = READ_BYTES) -> BinaryIO:
-        """The object, to be read. buffering: read so many bytes at once, or more if asked to; 0: what is asked for."""
+    def open(self, mode: str = "rb") -> io.BufferedReader:
+        """The object, to be read from its start to its end: READ_BYTES at once, or more."""
         assert mode == "rb"
-        raw = _Object(self)
-        return cast(BinaryIO, io.BufferedReader(raw, buffering) if buffering else raw)
+        return io.BufferedReader(self.parts(), READ_BYTES)
+
+    def parts(self) -> "SizedFile":
+        """The object, to be read here and there: each read asks the store for what is read."""
+        return _Object(self)
 
     def read_bytes(self) -> bytes:
         return self.read_range(None, None)
@@ -150,10 +153,14 @@ class ObjectPath:
 
     def forget_parts(self) -> None:
         """Remove the parts of objects below that were never finished. Stores keep them, and they cost money."""
-        where = {"Bucket": self.bucket, "Prefix": f"{self.key}/"}
-        for upload in self._ask(lambda store: store.call_s3("list_multipart_uploads", **where)).get("Uploads", ()):
-            which = {"Bucket": self.bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
-            self._ask(lambda store, which=which: store.call_s3("abort_multipart_upload", **which))
+
+        def forget(store: Any) -> None:
+            there = store.call_s3("list_multipart_uploads", Bucket=self.bucket, Prefix=f"{self.key}/")
+            for upload in there.get("Uploads", ()):
+                which = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                store.call_s3("abort_multipart_upload", Bucket=self.bucket, **which)
+
+        self._ask(forget)
 
     def _written(self, write: Callable[[Any], T]) -> T | None:
         """What a conditional write gives; None if its condition does not hold."""

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
@@ -156,7 +156,7 @@ class StoreTarget:
         for number, name in enumerate(others, start=1):
             self._put(staging / name, name, files[name], name in there)
             report(number)
-        self._check_sizes(staging, others)
+        self._check_sizes(staging, files)
         self._put(staging / last, last, files[last], last in there)
         self.clean()
         report(len(files))
@@ -202,10 +202,11 @@ class StoreTarget:
                 "same command again: it writes the object again."
             )
 
-    def _check_sizes(self, staging: Path, names: Sequence[str]) -> None:
-        """Raise UserError if what is there is not, by names and sizes, what is staged."""
-        expected = {name: (staging / name).stat().st_size for name in names}
-        there = self._there()
+    def _check_sizes(self, staging: Path, files: Iterable[str]) -> None:
+        """Raise UserError if what is there is not, by names and sizes, what is staged; the last file may be missing."""
+        expected = {name: (staging / name).stat().st_size for name in files}
+        last = next(reversed(expected))
+        there = {last: expected[last]} | self._there()
         if wrong := [name for name in sorted(there.keys() | expected.keys()) if there.get(name) != expected.get(name)]:
             raise UserError(
                 f"{self.place}: {', '.join(wrong[:MOST_NAMED])} was changed by something else while the data set was "

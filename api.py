@@ -137,8 +137,8 @@ class DataSet(Sequence[Row]):
         from .pipeline.dataset.row_groups import RowGroups
         from .pipeline.kinds import opened
 
-        self.path = data_place(path)
-        self._dataset = opened(self.path)
+        self.place = data_place(path)
+        self._dataset = opened(self.place)
         self._groups = RowGroups(self._dataset)
 
     def __len__(self) -> int:
@@ -156,7 +156,7 @@ class DataSet(Sequence[Row]):
                 raise KeyError(key)
             return self._row(number, self._groups.row(number))
         if not -len(self) <= key < len(self):
-            raise IndexError(f"{self.path} has {len(self)} rows: there is no row {key}")
+            raise IndexError(f"{self.place} has {len(self)} rows: there is no row {key}")
         number = range(len(self))[key]
         return self._row(number, self._groups.row(number))
 
@@ -164,7 +164,12 @@ class DataSet(Sequence[Row]):
         return (self._row(number, row) for number, row in enumerate(self._dataset.rows()))
 
     def __repr__(self) -> str:
-        return f"<DataSet {self.name!r}: {len(self)} {self.kind}, {self._dataset.layout.name}, {self.path}>"
+        return f"<DataSet {self.name!r}: {len(self)} {self.kind}, {self._dataset.layout.name}, {self.place}>"
+
+    @property
+    def path(self) -> Path:
+        """Its folder. Raises UserError if it is in an object store; `place` is its address there."""
+        return self._dataset.path
 
     @property
     def name(self) -> str:
@@ -202,8 +207,8 @@ class DataSet(Sequence[Row]):
         from .training.torch_data import TorchRows, TorchStream
 
         if streaming:
-            return TorchStream([self.path], seed=seed, labels=labels, weights=weights)
-        return TorchRows([self.path], labels=labels, weights=weights)
+            return TorchStream([self.place], seed=seed, labels=labels, weights=weights)
+        return TorchRows([self.place], labels=labels, weights=weights)
 
     def _row(self, number: int, columns: Mapping[str, Any]) -> Row:
         return Row(columns, number, self.sample_rate)
@@ -235,7 +240,7 @@ def build(
     content, base = checking.load(str(recipe))
     target = build_place(out, content.name)
     run(content, base, target, work_place(work, target), limit, _display(quiet))
-    return DataSet(target)
+    return DataSet(str(target))
 
 
 def dpo_pairs(
@@ -281,7 +286,7 @@ def verify(dataset: DataSet | Name, *, quiet: bool = False) -> Iterator[str]:
     from .pipeline.kinds import verify as run
 
     with _display(quiet).verifying() as report:
-        yield from run(dataset.path if isinstance(dataset, DataSet) else data_place(dataset), report)
+        yield from run(dataset.place if isinstance(dataset, DataSet) else data_place(dataset), report)
 
 
 def train_sft(recipe: Name, *, out: Name | None = None, quiet: bool = False) -> Path:
@@ -374,10 +379,10 @@ def work_place(work: Name | None, out: Place) -> Path:
 
 def _folder(dataset: DataSet | Name) -> Path:
     """The folder of a data set, for what cannot read from an object store."""
-    return _local(dataset.path if isinstance(dataset, DataSet) else dataset)
+    return dataset.path if isinstance(dataset, DataSet) else _local(dataset)
 
 
-def _local(name: Name | Place, resolved: bool = True) -> Path:
+def _local(name: Name, resolved: bool = True) -> Path:
     """An absolute path. Raises UserError if it is an address, or no path. resolved: without links."""
     from .pipeline.storage.paths import path
     from .pipeline.storage.places import expanded

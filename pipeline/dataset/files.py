@@ -33,7 +33,7 @@ def check_files(dataset: Dataset, columns: pa.Schema) -> Iterator[str]:
         if problem := _not_there(dataset, file) or _file_problem(dataset, file, columns):
             yield f"{file.path}: {problem}"
     listed = {file.path for file in files} | {MANIFEST, SUCCESS}
-    for extra in sorted(set(_visible(dataset.path)) - listed):
+    for extra in sorted(set(_visible(dataset.place)) - listed):
         yield f"{visible(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
 
 
@@ -49,19 +49,19 @@ def missing_files(dataset: Dataset) -> Iterator[str]:
 
 def is_of_another_build(dataset: Dataset) -> bool:
     """Whether the manifest is another one than _SUCCESS was written for."""
-    path = dataset.path / MANIFEST
+    path = dataset.place / MANIFEST
     try:
         return hashlib.sha256(read_bytes(path, LARGEST_JSON_BYTES)).hexdigest() != dataset.success.manifest_sha256
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {dataset.path} is no finished data set of duplexgen.") from None
+        raise UserError(f"{path} is missing: {dataset.place} is no finished data set of duplexgen.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def _not_there(dataset: Dataset, file: File) -> str:
-    path = dataset.path / file.path
+    path = dataset.place / file.path
     try:
-        if link_in(dataset.path, file.path):
+        if link_in(dataset.place, file.path):
             return "is a link or lies behind one, and a data set has none"
         if not path.is_file():
             return "is no plain file" if path.exists() else "is missing"
@@ -73,7 +73,7 @@ def _not_there(dataset: Dataset, file: File) -> str:
 
 
 def _file_problem(dataset: Dataset, file: File, columns: pa.Schema) -> str:
-    path = dataset.path / file.path
+    path = dataset.place / file.path
     try:
         same = file_sha256(path) == file.sha256
     except OSError as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from ..layouts.layout import Layout
 from ..recipe.file import Location, dotted
 from ..recipe.sections import Section
 from ..storage.objects import ObjectPath, Place, SizedFile
-from ..storage.paths import read_bytes
+from ..storage.paths import local, read_bytes
 from ..tokens.described import Sha256
 from ..tokens.section import Tokens
 from .manifest import DATA, FORMAT_VERSION, VOCABULARY, Manifest
@@ -224,17 +225,22 @@ def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
 class Dataset:
     """A finished data set of any kind. Its rows are read from disk when they are used."""
 
-    path: Place
+    place: Place
     expected: pa.Schema | None = None  # the columns that its kind gives shards; None: the kind was not asked
+
+    @property
+    def path(self) -> Path:
+        """Its folder. Raises UserError if it is in an object store."""
+        return local(self.place)
 
     @cached_property
     def success(self) -> Success:
-        return validated(Success, self._read_json(SUCCESS), self.path / SUCCESS)
+        return validated(Success, self._read_json(SUCCESS), self.place / SUCCESS)
 
     @cached_property
     def manifest(self) -> Manifest:
         """Raises UserError if it is missing or of another version, MalformedDataset if duplexgen did not write it."""
-        file = self.path / MANIFEST
+        file = self.place / MANIFEST
         stored = self._read_json(MANIFEST)
         if stored.get("format_version") != FORMAT_VERSION:
             raise UserError(
@@ -249,7 +255,7 @@ class Dataset:
 
     def recipe_as(self, model: type[S]) -> S:
         """Its recipe as the model of its kind; raises MalformedDataset if it does not fit."""
-        return validated(model, self.manifest.recipe, self.path / MANIFEST, ("recipe",))
+        return validated(model, self.manifest.recipe, self.place / MANIFEST, ("recipe",))
 
     @property
     def kind(self) -> str:
@@ -257,7 +263,7 @@ class Dataset:
 
     @cached_property
     def described(self) -> Described:
-        return validated(Described, self._read_json(VOCABULARY), self.path / VOCABULARY)
+        return validated(Described, self._read_json(VOCABULARY), self.place / VOCABULARY)
 
     @property
     def tokens(self) -> Tokens:
@@ -286,12 +292,12 @@ class Dataset:
 
     def own(self, file: str) -> Place:
         """The path of a plain file of the data set; raises UserError if the file is missing, or is behind a link."""
-        path = self.path / file
-        if link_in(self.path, file):
+        path = self.place / file
+        if link_in(self.place, file):
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
             problem = "is not a plain file" if path.exists() else "is missing"
-            raise UserError(f"{path} {problem}: {self.path} is no finished data set of duplexgen.")
+            raise UserError(f"{path} {problem}: {self.place} is no finished data set of duplexgen.")
         return path
 
     def _read_json(self, file: str) -> dict[str, Any]:
@@ -319,7 +325,9 @@ class Dataset:
         for batch in self.batches(columns):
             for _, row, problem in rows_of(batch):
                 if row is None:
-                    raise UserError(f"{self.path}: row {number} {problem}. `duplexgen verify` says what else is wrong.")
+                    raise UserError(
+                        f"{self.place}: row {number} {problem}. `duplexgen verify` says what else is wrong."
+                    )
                 yield row
                 number += 1
 

@@ -60,7 +60,7 @@ def check_manifest(dataset: Dataset, kind: Kind) -> Iterator[str]:
     manifest = dataset.manifest
     for problem in contradictions(dataset, kind):
         yield f"{MANIFEST}: {problem}"
-    yield from ledger_failures(dataset.path, manifest.ledger, manifest.files, kind.fan_out(dataset))
+    yield from ledger_failures(dataset.place, manifest.ledger, manifest.files, kind.fan_out(dataset))
     yield from _check_described(dataset)
     yield from _check_vocabulary(dataset)
 
@@ -96,13 +96,13 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/, declared as each is."""
     file, config = (f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES)
     try:
-        read_vocabulary(dataset.path)
+        read_vocabulary(dataset.place)
     except UserError as error:
         yield str(error)
         return
-    if read_json(dataset.path / config) != TOKENIZER_CONFIG:
+    if read_json(dataset.place / config) != TOKENIZER_CONFIG:
         yield f"{config}: is not the one that is written with every vocabulary"
-    stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
+    stored, described = read_json(dataset.place / file, LARGEST_TOKENIZER_BYTES), dataset.described
     try:
         own = stored["model"]["vocab"]  # ids by token, or pairs of token and score in the order of their ids
         names = {id_: token for token, id_ in own.items()} if isinstance(own, dict) else dict(enumerate(own))

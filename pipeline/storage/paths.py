@@ -69,6 +69,13 @@ def place(text: str) -> Place:
     return ObjectPath.parse(text) if text.startswith(S3) else path(text)
 
 
+def local(place: Place) -> Path:
+    """The folder. Raises UserError if it is an address in an object store."""
+    if isinstance(place, Path):
+        return place
+    raise UserError(f"{place} {problem(str(place))}.")
+
+
 def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
     """The text of a small file of a user. Raises UserError if it is missing, not plain, too large, or not UTF-8."""
     try:

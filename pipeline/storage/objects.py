@@ -113,17 +113,20 @@ class ObjectPath:
         content: bytes = self._ask(lambda store: store.cat_file(str(self), start=start, end=end))
         return content
 
+    def check(self) -> None:
+        """Raise UserError if there is no such bucket, or if it may not be listed."""
+        try:
+            self._ask(lambda store: store.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.key, MaxKeys=1))
+        except FileNotFoundError:
+            raise UserError(f"{self}: there is no bucket {self.bucket}. Make it, or name another one.") from None
+
     def below(self) -> dict[str, int]:
         """All objects whose keys start with this one and a slash: the rest of the key, and the size in bytes.
 
         Raises UserError if there is no such bucket.
         """
-        try:
-            # `find` would take a bucket that is missing for one without objects
-            self._ask(lambda store: store.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.key, MaxKeys=1))
-            found = self._ask(lambda store: store.find(f"{self}/", detail=True))
-        except FileNotFoundError:
-            raise UserError(f"{self}: there is no bucket {self.bucket}. Make it, or name another one.") from None
+        self.check()  # `find` takes a bucket that is missing for one without objects
+        found = self._ask(lambda store: store.find(f"{self}/", detail=True))
         start = len(f"{self.bucket}/{self.key}/")
         return {path[start:]: info["size"] for path, info in sorted(found.items()) if path[start:]}
 

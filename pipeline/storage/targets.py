@@ -5,7 +5,7 @@
 | staged | beside it | in the folder of the stages |
 | locked by | a lock file | a lock file beside the staging folder, and the object `.lock` |
 | appears | by one rename | object by object, each put only where there is none; the one that says "whole" comes last |
-| until then | has the old name | has the object `.unfinished`, which names the build |
+| until then | nothing is there | has the object `.unfinished`, which names the build |
 """
 
 import hashlib
@@ -121,7 +121,7 @@ class StoreTarget:
 
     def check(self) -> None:
         check_work(self._work)
-        self.place.below()
+        self.place.check()
 
     def held(self) -> AbstractContextManager[object]:
         message = f"{self.place} is being written by another build"
@@ -153,11 +153,13 @@ class StoreTarget:
         *others, last = files
         there = self._there()
         self._refuse(there.keys() - files.keys())
+        if there.pop(last, None) is not None:  # the rest may not be whole any more
+            (self.place / last).remove()
         for number, name in enumerate(others, start=1):
             self._put(staging / name, name, files[name], name in there)
             report(number)
-        self._check_sizes(staging, files)
-        self._put(staging / last, last, files[last], last in there)
+        self._check_sizes(staging, others)
+        self._put(staging / last, last, files[last], is_there=False)
         self.clean()
         report(len(files))
 
@@ -202,11 +204,10 @@ class StoreTarget:
                 "same command again: it writes the object again."
             )
 
-    def _check_sizes(self, staging: Path, files: Iterable[str]) -> None:
-        """Raise UserError if what is there is not, by names and sizes, what is staged; the last file may be missing."""
-        expected = {name: (staging / name).stat().st_size for name in files}
-        last = next(reversed(expected))
-        there = {last: expected[last]} | self._there()
+    def _check_sizes(self, staging: Path, names: Iterable[str]) -> None:
+        """Raise UserError if what is there is not, by names and sizes, what is staged."""
+        expected = {name: (staging / name).stat().st_size for name in names}
+        there = self._there()
         if wrong := [name for name in sorted(there.keys() | expected.keys()) if there.get(name) != expected.get(name)]:
             raise UserError(
                 f"{self.place}: {', '.join(wrong[:MOST_NAMED])} was changed by something else while the data set was "

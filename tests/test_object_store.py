@@ -357,7 +357,11 @@ def test_it_is_read_where_it_is(site: Site, store: Store, there: ObjectPath, tmp
         ours, theirs = (command("inspect", place, *dialogue, cwd=tmp_path) for place in (str(there), site.alone))
         assert ours.status == 0
         assert ours.said.replace(str(there), "") == theirs.said.replace(str(site.alone), "")
-    failed(command("verify", str(there.parent), cwd=tmp_path), "is no finished data set")
+    (there / "_SUCCESS").remove()
+    for arguments in (["verify", str(there.parent)], ["verify", str(there)], ["inspect", str(there), "0"]):
+        failed(command(*arguments, cwd=tmp_path), "is no finished data set")
+    with pytest.raises(UserError, match="_SUCCESS is missing"):
+        duplexgen.open(str(there))
 
 
 def test_it_is_trained_on_where_it_is(site: Site, there: ObjectPath, tmp_path: Path) -> None:

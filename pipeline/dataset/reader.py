@@ -241,6 +241,8 @@ class Dataset:
     def manifest(self) -> Manifest:
         """Raises UserError if it is missing or of another version, MalformedDataset if duplexgen did not write it."""
         file = self.place / MANIFEST
+        if isinstance(self.place, ObjectPath):
+            self.own(SUCCESS)  # objects appear one by one
         stored = self._read_json(MANIFEST)
         if stored.get("format_version") != FORMAT_VERSION:
             raise UserError(

@@ -74,12 +74,6 @@ class ObjectPath:
     def parent(self) -> "ObjectPath":
         return ObjectPath(self.bucket, self.key.rpartition("/")[0])
 
-    def resolve(self) -> "ObjectPath":
-        return self
-
-    def is_symlink(self) -> bool:
-        return False
-
     def is_file(self) -> bool:
         """Whether there is an object at this very address."""
         try:
@@ -239,7 +233,7 @@ def _explained(path: ObjectPath) -> Iterator[None]:
     """Turn an error of the store into a UserError that says what to do; an object that is missing stays one."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, UserError):
         raise
     except PermissionError as error:
         raise UserError(

@@ -99,6 +99,7 @@ Precision = Annotated[
 Out = Annotated[
     str | None,
     typer.Option(
+        metavar="FOLDER_OR_ADDRESS",
         help="Write the data set to this folder, or to s3://bucket/path in an object store. Default: out/ and the "
         "recipe's name.",
         show_default=False,
@@ -130,8 +131,8 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
     A store (`pip install 'duplexgen[s3]'`) must speak S3 and heed `If-None-Match`. Credentials and another endpoint
     than Amazon's come from the environment: AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
-    AWS_ENDPOINT_URL. The data set is whole there once it has the object `_SUCCESS`. It is staged under `--work`, which
-    needs room for it, and is a folder in any case.
+    AWS_ENDPOINT_URL. The data set is whole there once it has the object `_SUCCESS`; `verify`, `inspect` and `train` read
+    it where it is. It is staged under `--work`, which needs room for it, and is a folder in any case.
     """
     api.build(recipe, out=out, work=work, limit=limit)
 

@@ -269,7 +269,7 @@ def test_an_answer_that_is_lost(site: Site, store: Store) -> None:
         if environment["REQUEST_METHOD"] == "PUT" and "00002-of-00007" in name and name not in lost:
             lost.append(name)
             answer()
-            raise ConnectionError
+            raise RuntimeError("the server answers with an error in place of it")
 
     store.server.intercept = lose
     site.build(store.at(OUT))

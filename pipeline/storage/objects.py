@@ -23,6 +23,8 @@ BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 LONGEST_KEY_BYTES = 900  # stores allow 1,024, and a data set has files below
 READ_BYTES = 8 << 20
 PART_BYTES, PARTS = 50 << 20, 4  # of a large file, that are sent at once: all of them are in memory
+ANSWER_S = 300.0  # s3fs asks again after 15 s without an answer, but was seen to wait for one for good
+LEAST_BYTES_PER_S = 100_000
 REFUSED = (409, 412)  # a conditional write: somebody else's is under way, or the condition does not hold
 T = TypeVar("T")
 
@@ -85,7 +87,7 @@ class ObjectPath:
     exists = is_file
 
     def stat(self) -> Status:
-        info = self._ask(lambda store: store.info(str(self)))
+        info = self._ask(lambda store: store.info(str(self), timeout=ANSWER_S))
         if info["type"] != "file":
             raise FileNotFoundError(str(self))
         return Status(info["size"], info["ETag"])
@@ -104,13 +106,13 @@ class ObjectPath:
 
     def read_range(self, start: int | None, end: int | None) -> bytes:
         """Bytes from `start` up to, not including, `end`."""
-        content: bytes = self._ask(lambda store: store.cat_file(str(self), start=start, end=end))
+        content: bytes = self._ask(lambda store: store.cat_file(str(self), start=start, end=end, timeout=ANSWER_S))
         return content
 
     def check(self) -> None:
         """Raise UserError if there is no such bucket, or if it may not be listed."""
         try:
-            self._ask(lambda store: store.call_s3("list_objects_v2", Bucket=self.bucket, Prefix=self.key, MaxKeys=1))
+            self._ask(lambda store: _call(store, "list_objects_v2", Bucket=self.bucket, Prefix=self.key, MaxKeys=1))
         except FileNotFoundError:
             raise UserError(f"{self}: there is no bucket {self.bucket}. Make it, or name another one.") from None
 
@@ -120,19 +122,23 @@ class ObjectPath:
         Raises UserError if there is no such bucket.
         """
         self.check()  # `find` takes a bucket that is missing for one without objects
-        found = self._ask(lambda store: store.find(f"{self}/", detail=True))
+        found = self._ask(lambda store: store.find(f"{self}/", detail=True, timeout=ANSWER_S))
         start = len(f"{self.bucket}/{self.key}/")
         return {path[start:]: info["size"] for path, info in sorted(found.items()) if path[start:]}
 
     def create(self, content: bytes) -> str | None:
         """Write a small object if there is none at this address; returns its version, or None if there is one."""
-        return self._written(lambda store: store.pipe_file(str(self), content, mode="create")["ETag"])
+        how = {"mode": "create", "timeout": ANSWER_S}
+        return self._written(lambda store: store.pipe_file(str(self), content, **how)["ETag"])
 
     def create_from(self, file: Path, part_bytes: int = PART_BYTES) -> bool:
         """As `create`, with the content of a file, which is sent in parts if it is large."""
 
+        how = {"mode": "create", "chunksize": part_bytes, "max_concurrency": PARTS}
+
         def send(store: Any) -> bool:
-            store.put_file(str(file), str(self), mode="create", chunksize=part_bytes, max_concurrency=PARTS)
+            longest_s = ANSWER_S + file.stat().st_size / LEAST_BYTES_PER_S
+            store.put_file(str(file), str(self), **how, timeout=longest_s)
             return True
 
         return bool(self._written(send))
@@ -140,22 +146,24 @@ class ObjectPath:
     def replace(self, content: bytes, version: str) -> str | None:
         """Write a small object if the one that is there is still this version; returns the new one, or None."""
         try:
-            return self._written(lambda store: store.pipe_file(str(self), content, IfMatch=version)["ETag"])
+            return self._written(
+                lambda store: store.pipe_file(str(self), content, IfMatch=version, timeout=ANSWER_S)["ETag"]
+            )
         except FileNotFoundError:
             return None
 
     def remove(self) -> None:
         """It need not be there."""
-        self._ask(lambda store: store.call_s3("delete_object", Bucket=self.bucket, Key=self.key))
+        self._ask(lambda store: _call(store, "delete_object", Bucket=self.bucket, Key=self.key))
 
     def forget_parts(self) -> None:
         """Remove the parts of objects below that were never finished. Stores keep them, and they cost money."""
 
         def forget(store: Any) -> None:
-            there = store.call_s3("list_multipart_uploads", Bucket=self.bucket, Prefix=f"{self.key}/")
+            there = _call(store, "list_multipart_uploads", Bucket=self.bucket, Prefix=f"{self.key}/")
             for upload in there.get("Uploads", ()):
                 which = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
-                store.call_s3("abort_multipart_upload", Bucket=self.bucket, **which)
+                _call(store, "abort_multipart_upload", Bucket=self.bucket, **which)
 
         self._ask(forget)
 
@@ -226,6 +234,10 @@ def _store() -> Any:
     except ImportError:
         raise UserError("s3:// needs s3fs: pip install 'duplexgen[s3]'") from None
     return s3fs.S3FileSystem(use_listings_cache=False)
+
+
+def _call(store: Any, method: str, **arguments: Any) -> Any:
+    return store.call_s3(method, **arguments, timeout=ANSWER_S)
 
 
 @contextmanager

@@ -131,8 +131,8 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
     A store (`pip install 'duplexgen[s3]'`) must speak S3 and heed `If-None-Match`. Credentials and another endpoint
     than Amazon's come from the environment: AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
-    AWS_ENDPOINT_URL. The data set is whole there once it has the object `_SUCCESS`; `verify`, `inspect` and `train` read
-    it where it is. It is staged under `--work`, which needs room for it, and is a folder in any case.
+    AWS_ENDPOINT_URL. The data set is whole there once it has the object `_SUCCESS`; `verify`, `inspect` and `train`
+    read it where it is. It is staged under `--work`, which needs room for it, and is a folder in any case.
     """
     api.build(recipe, out=out, work=work, limit=limit)
 

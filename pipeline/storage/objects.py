@@ -252,6 +252,11 @@ def _explained(path: ObjectPath) -> Iterator[None]:
             f"{path}: the store does not allow it ({error}). Use credentials that may list, read, write and delete "
             "there (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
         ) from error
+    except TimeoutError as error:
+        raise UserError(
+            f"{path}: the store gave no answer in time. Committed work is safe: look at the network, and run the same "
+            "command again."
+        ) from error
     except OSError as error:
         raise UserError(f"{path}: the store could not do it ({error}). Committed work is safe.") from error
     except Exception as error:

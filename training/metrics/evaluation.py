@@ -55,7 +55,10 @@ class Content:
 
     @classmethod
     def of(cls, recipe: EvaluationRecipe, out: Path, scale: Scale = S2S) -> "Content":
-        """scale: of the judge. Raises UserError if something that the recipe needs is missing: a package, a model, an endpoint, a file."""
+        """scale: of the judge.
+
+        Raises UserError if something that the recipe needs is missing: a package, a model, an endpoint, a file.
+        """
         files = [read_answers(path) for path in recipe.answer_files]
         answers = {id_: accepted for file in files for id_, accepted in file.items()} if files else None
         judge = Judge(recipe.judge, out / JUDGE_FOLDER, scale=scale) if recipe.judge else None

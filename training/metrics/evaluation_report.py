@@ -11,7 +11,7 @@ from .metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
 from .targets import PAUSE
 
 PLOT = "timing.png"
-SHARE, SECONDS, SCORE = "{:.1%}", "{:.2f} s", "{:.2f}"
+SHARE, SECONDS, SCORE, RATE = "{:.1%}", "{:.2f} s", "{:.2f}", "{:.3f}"
 LABELS = {
     "tt_sr_3s": ("TT SR@3s", SHARE),
     "early_share": ("started before the user's end", SHARE),
@@ -32,6 +32,13 @@ LABELS = {
     "s2s": ("S2S score", SCORE),
     "q2_s2s": ("Q2 S2S score", SCORE),
     "qa_accuracy": ("spoken QA accuracy", SHARE),
+    "tor": ("TOR", RATE),
+    "latency_s": ("latency", SECONDS),
+    "backchannels_per_s": ("backchannels per second", RATE),
+    "jsd": ("JSD", RATE),
+    "relation": ("relation to the interruption, 0 to 5", SCORE),
+    "stop_latency_s": ("stop latency", SECONDS),
+    "response_latency_s": ("response latency", SECONDS),
 }
 
 

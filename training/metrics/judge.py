@@ -58,9 +58,7 @@ class Verdict:
 class Judge:
     """Asks for scores, and stores the answers in `folder`: an evaluation that is started again asks nothing twice."""
 
-    def __init__(
-        self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S, scale: Scale = S2S
-    ) -> None:
+    def __init__(self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S, scale: Scale = S2S) -> None:
         """Raises UserError if OPENAI_API_KEY holds no usable key, or if a file of the folder cannot be read."""
         self._model, self._scale = model, scale
         self._client = Client(model, SECTION, folder, waits_s)

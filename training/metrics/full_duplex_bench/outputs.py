@@ -9,8 +9,7 @@ item appears once it is whole. It has output.json only if there is a recogniser.
 import filecmp
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,17 @@ def place(item: Item, out: Path) -> Path:
     return out / item.set_name / item.id
 
 
+def is_there(item: Item, out: Path) -> bool:
+    """Whether an item has outputs."""
+    return (place(item, out) / OUTPUT).is_file()
+
+
 def missing(items: Sequence[Item], out: Path) -> list[Item]:
     """Items that have no outputs yet. Raises UserError if there are outputs for other inputs."""
-    return [item for item in items if not _is_finished(item, place(item, out))]
+    for item in items:
+        if is_there(item, out):
+            _check_inputs(item, place(item, out))
+    return [item for item in items if not is_there(item, out)]
 
 
 def write(
@@ -65,13 +72,11 @@ def write(
             yield from _answered(model, usable, out, settings, recogniser)
 
 
-def _is_finished(item: Item, target: Path) -> bool:
-    if not (target / OUTPUT).is_file():
-        return False
-    same = (filecmp.cmp(item.folder / name, target / name, shallow=False) for name in _published(item))
+def _check_inputs(item: Item, target: Path) -> None:
+    names = _published(item)
     with explained(target):
-        if all((target / name).is_file() for name in _published(item)) and all(same):
-            return True
+        if all((target / name).is_file() and filecmp.cmp(item.folder / name, target / name, False) for name in names):
+            return
     raise UserError(
         f"{target} has the outputs for other inputs than those in {item.folder}. Choose another folder with --out."
     )
@@ -128,9 +133,7 @@ def _write(
                 _write_json(folder / name, words)
         if item.task is Task.OVERLAP:
             found = timing(heard[INPUT], rate, said[INPUT])
-            _write_json(
-                folder / TIMING, {"latency_stop_list": found.overlaps_s, "latency_resp_list": found.gaps_s}
-            )
+            _write_json(folder / TIMING, {"latency_stop_list": found.overlaps_s, "latency_resp_list": found.gaps_s})
 
 
 def timing(user: NDArray[np.int16], rate: int, said: NDArray[np.int16]) -> Intervals:

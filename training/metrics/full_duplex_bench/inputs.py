@@ -7,7 +7,6 @@ The folders of tasks may have any name: the files in them say which task it is.
 """
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +22,7 @@ from ..items import Unmeasured
 INPUT, CLEAN = "input.wav", "clean_input.wav"
 DEEPEST = 4  # folders below the one that is named, down to an item
 LARGEST_JSON = 1 << 24  # bytes
+LONGEST_S = 1e6  # a later time is a mistake
 
 
 class Task(StrEnum):
@@ -128,7 +128,7 @@ def times(value: Any, name: str) -> tuple[float, float]:
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST_S
 
 
 def _task_folders(root: Path) -> Iterator[Path]:

@@ -5,10 +5,10 @@ The words are those of output.json, whoever wrote it: a recogniser of ours, or t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import soundfile
 
 from ....pipeline.audio.activity import speech_segments
@@ -51,10 +51,9 @@ def read_people(path: Path) -> People:
 
 
 def _is_distribution(value: Any) -> bool:
-    if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
+    if not isinstance(value, list) or not all(isinstance(one, int | float) and 0 <= one < inf for one in value):
         return False
-    numbers = np.asarray(value, np.float64)
-    return bool(len(numbers) and np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.sum() > 0)
+    return 0 < sum(value) < inf
 
 
 def scored(items: Sequence[Item], out: Path, people: People | None) -> tuple[list[Row], list[Unmeasured]]:

@@ -89,8 +89,9 @@ def _published(item: Item) -> list[str]:
 def _recordings(item: Item, model: DuplexModel) -> Recordings:
     """Raises UserError if a recording cannot be read, or is too long for the model."""
     rate, block = model.format.sample_rate, model.format.block_samples
-    check_length(model, -(-round(item.length_s * rate) // block))
-    return {name: read_recording(item.folder / name, rate, 0)[0] for name in item.inputs}
+    recordings = {name: read_recording(item.folder / name, rate, 0)[0] for name in item.inputs}
+    check_length(model, -(-max(map(len, recordings.values())) // block))
+    return recordings
 
 
 def _answered(

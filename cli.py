@@ -103,6 +103,7 @@ Work = Annotated[
         show_default=False,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead, for a program to read.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, max=MOST_ROWS, help="Use only this many dialogues.", show_default=False)
 ]
@@ -119,13 +120,15 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
 
 @app.command()
-def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None) -> None:
+def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None, as_json: AsJson = False) -> None:
     """Say what a build would do: how many dialogues, hours and partitions, and which partitions are done already.
 
     Reads and checks the recipe and its sources. Runs no voice.
     """
     from .pipeline.commands import checking
     from .pipeline.commands.build import prepare
+    from .pipeline.commands.objects import plan_object, written
+    from .pipeline.commands.planned import planned
     from .pipeline.commands.report import describe_plan
     from .pipeline.show.progress import Display
     from .pipeline.storage.places import check_places
@@ -134,16 +137,18 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     target = api.place(out, content.name)
     folder = api.work_place(work, target)
     check_places(target, folder)
-    say(describe_plan(prepare(content, base, folder, limit, Display())))
+    build = planned(prepare(content, base, folder, limit, Display()))
+    say(written(plan_object(build)) if as_json else describe_plan(build))
 
 
 @app.command()
-def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
+def doctor(recipe: Recipe, out: Out = None, work: Work = None, as_json: AsJson = False) -> None:
     """Say what a recipe needs and this machine lacks: packages, weights, voices, a GPU, an endpoint, room on the disk.
 
     Of a training recipe it also says how much memory and time training takes, on 1, 8 and 32 GPUs. Loads no model.
     Exits with 1 if something is missing.
     """
+    from .pipeline.commands.objects import findings_object, written
     from .training.recipe import is_training
 
     def places(name: str) -> tuple[Path, Path]:
@@ -159,11 +164,14 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None) -> None:
         from .pipeline.commands.doctor import examine
 
         findings = examine(recipe, places)
-    well = True
+    found = []
     for finding in findings:
-        say_line(str(finding))
-        well &= finding.is_well
-    raise typer.Exit(0 if well else 1)
+        found.append(finding)
+        if not as_json:
+            say_line(str(finding))
+    if as_json:
+        say(written(findings_object(recipe, found)))
+    raise typer.Exit(0 if all(finding.is_well for finding in found) else 1)
 
 
 @app.command()
@@ -194,16 +202,22 @@ def dpo_pairs(
 
 
 @app.command()
-def verify(dataset: Folder) -> None:
+def verify(dataset: Folder, as_json: AsJson = False) -> None:
     """Recompute every checksum of a data set and check every row. Exits with 1 if something is wrong."""
-    failures = 0
+    from .pipeline.commands.objects import failures_object, written
+
+    failures = []
     for failure in api.verify(dataset):
-        say_line(failure)
-        failures += 1
-    if failures:
-        say_line(f"{dataset}: {failures} {'failure' if failures == 1 else 'failures'}")
-        raise typer.Exit(1)
-    say_line(f"{dataset}: every checksum and every invariant holds")
+        failures.append(failure)
+        if not as_json:
+            say_line(failure)
+    if as_json:
+        say(written(failures_object(str(dataset), failures)))
+    elif failures:
+        say_line(f"{dataset}: {len(failures)} {'failure' if len(failures) == 1 else 'failures'}")
+    else:
+        say_line(f"{dataset}: every checksum and every invariant holds")
+    raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
@@ -213,13 +227,21 @@ def inspect(
         str | None,
         typer.Argument(help="Show this dialogue, given by its id or by its number from 0.", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show counts and timing statistics, or one dialogue as its layout has it."""
+    """Show counts and timing statistics, or one dialogue as its layout has it.
+
+    With --json, a dialogue is its row with all columns but the audio.
+    """
+    from .pipeline.commands.objects import dataset_object, dialogue_object, written
     from .pipeline.commands.report import describe_dataset, describe_dialogue
     from .pipeline.kinds import opened
 
     content = opened(dataset)
-    say(describe_dataset(content) if dialogue is None else describe_dialogue(content, dialogue))
+    if as_json:
+        say(written(dataset_object(content) if dialogue is None else dialogue_object(content, dialogue)))
+    else:
+        say(describe_dataset(content) if dialogue is None else describe_dialogue(content, dialogue))
 
 
 @app.command()

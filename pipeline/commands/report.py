@@ -1,71 +1,36 @@
 """What a person reads about a plan, a data set, or one dialogue."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..acoustics.effects import make_effects
 from ..dataset.reader import Dataset
 from ..dataset.row_groups import RowGroups
 from ..dataset.rows import read_events
 from ..dataset.statistics import Statistics
-from ..dialogue import CHANNELS, TURN, Role
+from ..dialogue import TURN
 from ..escapes import one_line
 from ..pairs.kind import PREFERENCES
-from ..scenarios.scenario import Amount
-from ..scenarios.scenarios import make_scenario
 from ..view.rows import check_shown, names, place_of, sides, text_tokenizer
-from .build import Build
-from .plan import LEFT_OUT
+from .planned import Planned
 
-WORDS_PER_SECOND = 2.5
-"""How fast a voice speaks, roughly: for estimates before any speech is there."""
-IDS_PER_WORD = 1.8
-"""Text ids per word, roughly: of the embedded text tokenizer, 4,019 for the 2,201 words of the sample corpus."""
 SHOWN_COLUMNS = ["dialogue_id", "source", "scenario", "events", "acoustics"]
 
 
-def describe_plan(build: Build) -> str:
+def describe_plan(plan: Planned) -> str:
     """What a build would do, and how much of it is done."""
-    dialogues = rejected = left_out = 0
-    exchanges = 0
-    reasons: dict[str, int] = {}
-    limits = {"user": build.recipe.rewriting.max_user_words, "assistant": build.recipe.rewriting.max_reply_words}
-    words = {"user": 0, "assistant": 0}
-    for number in build.plan.partitions:
-        record = build.plan.folder.record(number)
-        assert record is not None, "the plan is whole"
-        dialogues += record.outcome.emitted
-        rejected += len(record.outcome.rejections)
-        left_out += record.outcome.notes.get(LEFT_OUT, 0)
-        for rejection in record.outcome.rejections:
-            reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
-        for row in build.plan.folder.read(number).to_pylist():
-            for turn in row["turns"][: 2 * build.recipe.rewriting.max_exchanges]:
-                words[turn["role"]] += min(_words(turn["text"]), limits[turn["role"]])
-                exchanges += turn["role"] == "user"
-    renditions = build.recipe.speech.renditions
-    timing = build.recipe.timing
-    speech_s = sum(words.values()) / WORDS_PER_SECOND
-    to_speak_s = (words["user"] * renditions + words["assistant"]) / WORDS_PER_SECOND
-    frame_s = build.sequences.samples_per_frame / build.sequences.sample_rate
-    text_ids: dict[Role, int] = {role: round(words[role] * IDS_PER_WORD) for role in CHANNELS}
-    pauses_s = make_scenario(timing).pauses_s(Amount(exchanges, text_ids, frame_s))
     lines = [
-        f"recipe       {build.recipe.name}",
-        f"dialogues    {dialogues:,} ({rejected:,} rows of the sources rejected{_counts(reasons)})",
-        *([f"left out     {left_out:,} rows of the sources, by `where`"] if left_out else []),
-        f"renditions   {renditions} of each, {dialogues * renditions:,} dialogues to speak, "
-        f"about {to_speak_s / 3600:.2f} hours of speech: the assistant speaks once for all renditions",
-        f"takes        {timing.takes} of each, {dialogues * renditions * timing.takes:,} dialogues to make",
-        f"hours        about {(speech_s + pauses_s) * renditions * timing.takes / 3600:.2f}, "
-        f"of which speech {speech_s * renditions * timing.takes / 3600:.2f}",
-        *(f"{effect.name:12} {line}" for effect in make_effects(build.recipe.acoustics) for line in effect.about()),
-        f"partitions   {build.plan.num_partitions} of up to {build.recipe.partition_size} dialogues",
+        f"recipe       {plan.recipe}",
+        f"dialogues    {plan.dialogues:,} ({plan.rejected:,} rows of the sources rejected{_counts(plan.reasons)})",
+        *([f"left out     {plan.left_out:,} rows of the sources, by `where`"] if plan.left_out else []),
+        f"renditions   {plan.renditions} of each, {plan.to_speak:,} dialogues to speak, "
+        f"about {plan.hours_to_speak:.2f} hours of speech: the assistant speaks once for all renditions",
+        f"takes        {plan.takes} of each, {plan.to_make:,} dialogues to make",
+        f"hours        about {plan.hours:.2f}, of which speech {plan.hours_of_speech:.2f}",
+        *(f"{effect:12} {line}" for effect, line in plan.effects),
+        f"partitions   {plan.partitions} of up to {plan.partition_size} dialogues",
         "done already",
+        *(f"  {of.stage:10} {of.done} of {plan.partitions} partitions, in {of.folder}" for of in plan.stages),
     ]
-    for stage, folder, missing in zip(build.stages, build.folders, build.missing, strict=True):
-        count = build.plan.num_partitions - len(missing)
-        lines.append(f"  {stage.name:10} {count} of {build.plan.num_partitions} partitions, in {folder.path}")
     return _shown(lines)
 
 
@@ -74,12 +39,7 @@ def _shown(lines: Iterable[str]) -> str:
     return "\n".join(map(one_line, lines))
 
 
-def _words(text: str) -> int:
-    """Words of a text, or characters where a script has no spaces."""
-    return sum(1 if word.isascii() else len(word) for word in text.split())
-
-
-def _counts(counts: dict[str, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     text = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))
     return f": {text}" if text else ""
 

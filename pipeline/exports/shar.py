@@ -3,9 +3,9 @@
 
     shar/cuts.000000.jsonl.gz  recording.000000.tar  target_audio.000000.tar
 
-NeMo resamples a cut to the rate of its vocoder and leaves `target_audio` as it is, so the agent is at 22,050 Hz. A
-supervision ends where its speech really stops, and says what was said until then: NeMo writes its text into the
-frames up to its end. The tar files are written here, and not by Lhotse, because theirs cannot be continued.
+Some versions of NeMo resample a cut to the rate of their vocoder and leave `target_audio` as it is, so the agent is at
+22,050 Hz. A supervision ends where its speech really stops, and says what was said until then: NeMo writes its text
+into the frames up to its end. The tar files are written here, and not by Lhotse, because theirs cannot be continued.
 """
 
 import gzip

@@ -14,6 +14,7 @@ import yaml
 from duplexgen.pipeline.audio import flac
 from duplexgen.pipeline.commands.build import build, prepare
 from duplexgen.pipeline.commands.doctor import examine
+from duplexgen.pipeline.commands.planned import planned
 from duplexgen.pipeline.commands.report import _acoustics_lines, describe_dataset, describe_dialogue, describe_plan
 from duplexgen.pipeline.dataset.dialogues import Dialogues
 from duplexgen.pipeline.dataset.reader import Dataset
@@ -116,7 +117,7 @@ def test_people_are_told_of_it(built: Builder, corpus: Path, tmp_path: Path) -> 
     assert "The effects, in order: " in card and "silence_probability" in card
     assert "Nothing was done to it." in (built("clean") / "README.md").read_text(encoding="utf-8")
     recipe = Recipe.model_validate(recipe_dict(corpus) | {"acoustics": LOUD})
-    plan = describe_plan(prepare(recipe, Path("/"), tmp_path / "plan", 4, Display()))
+    plan = describe_plan(planned(prepare(recipe, Path("/"), tmp_path / "plan", 4, Display())))
     assert "noise        embedded: white, pink, hum, fan, clicks, babble" in plan
     assert "bursts       embedded: door, knock, cough, keyboard, clap, clatter" in plan
 

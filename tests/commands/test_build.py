@@ -9,6 +9,7 @@ import datasets
 import pytest
 
 from duplexgen.pipeline.commands.build import Build, build, prepare
+from duplexgen.pipeline.commands.planned import planned
 from duplexgen.pipeline.commands.report import describe_dialogue, describe_plan
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
@@ -176,7 +177,7 @@ def test_takes_multiply_the_rows_and_no_speech(built: dict[str, Path], recipe: R
     ledger = {counts.stage: counts for counts in Dataset(out).manifest.ledger}
     assert (ledger["speech"].emitted, ledger["tracks"].planned) == (7, 14)
     assert "talk/0~1" in describe_dialogue(Dataset(out), "talk/0~1")
-    takes = [line for line in describe_plan(prepared(out, recipe)).splitlines() if line.startswith("takes")]
+    takes = [line for line in describe_plan(planned(prepared(out, recipe))).splitlines() if line.startswith("takes")]
     assert takes == ["takes        2 of each, 14 dialogues to make"]
 
 
@@ -196,7 +197,7 @@ def test_rows_that_are_left_out_are_in_the_ledger_and_the_plan(recipe: Recipes, 
     assert [row["dialogue_id"] for row in Dataset(out).rows()] == ["talk-b"]
     first = Dataset(out).manifest.ledger[0]
     assert (first.planned, first.emitted, first.notes) == (1, 1, {"left_out_by_where": 2})
-    plan = describe_plan(prepare(made, Path("/"), tmp_path / "work", None, Display())).splitlines()
+    plan = describe_plan(planned(prepare(made, Path("/"), tmp_path / "work", None, Display()))).splitlines()
     assert plan[1:3] == [
         "dialogues    1 (0 rows of the sources rejected)",
         "left out     2 rows of the sources, by `where`",

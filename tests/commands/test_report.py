@@ -1,7 +1,6 @@
 """What `inspect` shows of one dialogue: who speaks when, what is cut, and its rows as the layout shows them."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 
 from duplexgen.pipeline.commands.build import build, prepare
-from duplexgen.pipeline.commands.report import IDS_PER_WORD, describe_dialogue, describe_plan
+from duplexgen.pipeline.commands.planned import IDS_PER_WORD, planned
+from duplexgen.pipeline.commands.report import describe_dialogue
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.dataset.recipe import Recipe
 from duplexgen.pipeline.errors import UserError
@@ -78,9 +78,6 @@ def test_a_plan_counts_the_pauses_of_its_scenario(tmp_path: Path, timing: dict[s
     corpus, takes = tmp_path / "talk.jsonl", 10_000  # so many that the two decimals show a difference
     corpus.write_text(json.dumps({"id": "one", "data": TURNS}) + "\n", encoding="utf-8")
     recipe = Recipe.model_validate(recipe_dict(corpus, timing=timing | {"takes": takes}))
-    shown = describe_plan(prepare(recipe, Path("/"), tmp_path / "work", None, Display()))
-    found = re.search(r"hours +about ([\d.]+), of which speech ([\d.]+)", shown)
-    assert found
-    hours, speech = map(float, found.groups())
-    assert speech == pytest.approx((USER_WORDS + REPLY_WORDS) / 2.5 * takes / 3600, abs=0.01)
-    assert hours - speech == pytest.approx(pauses_s * takes / 3600, abs=0.02)
+    plan = planned(prepare(recipe, Path("/"), tmp_path / "work", None, Display()))
+    assert plan.hours_of_speech == pytest.approx((USER_WORDS + REPLY_WORDS) / 2.5 * takes / 3600, abs=0.01)
+    assert plan.hours - plan.hours_of_speech == pytest.approx(pauses_s * takes / 3600, abs=0.02)

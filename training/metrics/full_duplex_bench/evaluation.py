@@ -54,8 +54,9 @@ def evaluate(folder: Path, root: Path, out: Path, settings: Settings, display: D
         if content.judge:
             judged(rows, content.judge, display)
         result |= {
-            "full_duplex_bench": {"commit": COMMIT, "sets": _sets(finished)},
-            "items": sorted(rows, key=lambda row: (row["set"], row["dialogue_id"])),
+            "full_duplex_bench": {"commit": COMMIT},
+            "sets": _sets(finished),
+            "items": rows,
             "unmeasured": [asdict(one) for one in (*left_out, *unplayed, *unread)],
             "figures": {
                 name: figures([row for row in rows if row["set"] == name], recipe.seed) for name in _names(rows)
@@ -67,17 +68,19 @@ def evaluate(folder: Path, root: Path, out: Path, settings: Settings, display: D
 
 def notes(result: dict[str, Any]) -> list[str]:
     """What a reader of the table has to know: whether words were heard, and why a figure is missing."""
+    lines = list[str]()
     wordless = Counter(row["set"] for row in result["items"] if row.get("words", 0) is None)
-    lines = [
-        f"{name}: {count} items without words, so segments of speech stand for them, and only the duration tells a "
-        "turn. Say `transcripts: {whisper: …}` in the recipe, as the recipe full_duplex_bench does, or run the "
-        "benchmark's asr.py and this command again."
-        for name, count in wordless.items()
-    ]
+    if wordless:
+        sets = ", ".join(f"{name} ({count} items)" for name, count in wordless.items())
+        lines.append(
+            f"without words: {sets}. Segments of speech stand in their place, and the duration alone tells a turn. For "
+            "words, use a recipe with `transcripts`, such as full_duplex_bench, or run the benchmark's asr.py over the "
+            "outputs, and then this command again."
+        )
     if any(row.get("jsd", 0) is None for row in result["items"]):
         lines.append(
-            "items without JSD: it needs people's times, `icc_gt_distribution: FILE` in the recipe, the file of that "
-            "name in v1_v1.5/evaluation of the benchmark's repository, with an entry for each item."
+            "without JSD: items of backchannels. It needs people's times, `icc_gt_distribution: FILE` in the recipe: the "
+            "file of that name in v1_v1.5/evaluation of the benchmark's repository has them for its own items."
         )
     return lines
 

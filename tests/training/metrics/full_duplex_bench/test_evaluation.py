@@ -90,7 +90,7 @@ def test_a_model_over_an_export(data_sets: Callable[..., Dataset], model_folder:
         sets[2]: {"stop_latency_s", "response_latency_s"},
     }
     assert written["full_duplex_bench"]["commit"] == "d7336bd"
-    assert {name: one["items"] for name, one in written["full_duplex_bench"]["sets"].items()} == dict.fromkeys(sets, 1)
+    assert {name: one["items"] for name, one in written["sets"].items()} == dict.fromkeys(sets, 1)
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(table(result))
     text = console.export_text()

@@ -79,7 +79,7 @@ def notes(result: dict[str, Any]) -> list[str]:
         )
     if any(row.get("jsd", 0) is None for row in result["items"]):
         lines.append(
-            "without JSD: items of backchannels. It needs people's times, `icc_gt_distribution: FILE` in the recipe: the "
+            "without JSD: items of backchannels. It needs people's times, `icc_gt_distribution:` in the recipe: the "
             "file of that name in v1_v1.5/evaluation of the benchmark's repository has them for its own items."
         )
     return lines

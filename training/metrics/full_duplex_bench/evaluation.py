@@ -8,7 +8,6 @@ each time.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def evaluate(folder: Path, root: Path, out: Path, settings: Settings, display: D
             "full_duplex_bench": {"commit": COMMIT},
             "sets": _sets(finished),
             "items": rows,
-            "unmeasured": [asdict(one) for one in (*left_out, *unplayed, *unread)],
+            "unmeasured": [one.to_json() for one in (*left_out, *unplayed, *unread)],
             "figures": {
                 name: figures([row for row in rows if row["set"] == name], recipe.seed) for name in _names(rows)
             },

@@ -329,6 +329,7 @@ def test_what_is_a_key_of_the_recipe_is_no_option(tmp_path: Path) -> None:
         "transcripts",
         "judge",
         "answers",
+        "icc_gt_distribution",
         "tables",
     )
     for key in keys:

@@ -175,6 +175,10 @@ def _item(set_name: str, task: Task | None, folder: Path) -> Item:
         marks = ", ".join(MARKS.values())
         raise DialogueRejected("unknown_task", f"expected one of {marks}, or a folder whose name has `backchannel`")
     mark = None if task in UNREAD else _mark(folder / MARKS[task], task)
+    if mark and mark.start_s > length_s:
+        raise DialogueRejected(
+            "unreadable_json", f"{MARKS[task]}: {mark.start_s} s comes after the end of {INPUT}, at {length_s:.3f} s"
+        )
     return Item(set_name, folder.name, task, folder, mark, length_s)
 
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import soundfile
 
-from ....pipeline.audio.activity import speech_segments
+from ....pipeline.audio.activity import Segment, speech_segments
+from ....pipeline.dialogue import Waveform
 from ....pipeline.errors import DialogueRejected, UserError
 from ....pipeline.show.progress import Display
 from ..items import Unmeasured
 from ..judge import Judge, Reply, Scale
 from ..metrics import Figure, figure
 from .inputs import Item, Task, read_json, times
-from .outputs import OUTPUT, RATE, TIMING, WORDS
+from .outputs import OUTPUT, TIMING, WORDS, place
 from .rules import Backchannels, Chunk, Intervals, Speech, backchannels, divergence
 
 # eval_user_interruption.py asks for a relation between 0 and 5; the words are ours.
@@ -64,7 +65,7 @@ def scored(items: Sequence[Item], out: Path, people: People | None) -> tuple[lis
     rows, left_out = list[Row](), list[Unmeasured]()
     for item in items:
         try:
-            rows.append(_row(item, out / item.set_name / item.id, people))
+            rows.append(_row(item, place(item, out), people))
         except DialogueRejected as error:
             left_out.append(Unmeasured(item.set_name, error.reason, f"{item.id}: {error.detail}"))
     return rows, left_out
@@ -75,11 +76,11 @@ def _row(item: Item, folder: Path, people: People | None) -> Row:
     if item.task is Task.OVERLAP:
         return row | _overlap(item, folder)
     after_s = item.mark.end_s if item.task is Task.USER_INTERRUPTION and item.mark else 0.0
-    segments = speech_segments(*_sound(folder / OUTPUT, after_s))
-    speech = _speech(folder, [(after_s + start, after_s + end) for start, end in segments])
-    row |= {"words": len(speech.chunks) if speech.are_words else None}
+    speech = _speech(folder, after_s)
+    row["words"] = len(speech.chunks) if speech.are_words else None
     if item.task is Task.BACKCHANNEL:
-        return row | _backchannels(item, backchannels(segments, speech, _length_s(folder / OUTPUT)), people)
+        samples, rate = _sound(folder / OUTPUT)
+        return row | _backchannels(item, backchannels(_segments(samples, rate), speech, len(samples) / rate), people)
     row["took_turn"] = speech.takes_turn
     if item.task is Task.PAUSE_HANDLING:
         return row
@@ -115,27 +116,30 @@ def _backchannels(item: Item, found: Backchannels, people: People | None) -> Row
     }
 
 
-def _sound(path: Path, after_s: float = 0.0) -> tuple[Any, int]:
-    """Samples [samples] after some time, and their rate; raises DialogueRejected if they cannot be read."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-        raise DialogueRejected("unreadable_audio", f"{path.name}: {error}") from None
-    return samples[int(after_s * rate) :, 0], rate
-
-
-def _length_s(path: Path) -> float:
-    return float(soundfile.info(path).frames / RATE)
-
-
-def _speech(folder: Path, segments_s: Sequence[tuple[float, float]]) -> Speech:
-    """The words of output.json; without one, segments of speech."""
+def _speech(folder: Path, after_s: float) -> Speech:
+    """What is said after some time: the words of output.json, which has no others; without it, segments of speech."""
     if not (folder / WORDS).is_file():
-        return Speech(tuple(Chunk("", *segment) for segment in segments_s), are_words=False)
+        segments = _segments(*_sound(folder / OUTPUT), after_s)
+        return Speech(tuple(Chunk("", *segment) for segment in segments), are_words=False)
     content = read_json(folder / WORDS)
     if not isinstance(content, dict) or not isinstance(content.get("chunks"), list):
         raise DialogueRejected("unreadable_json", f"{WORDS}: expected text and chunks")
     return Speech(tuple(map(_chunk, content["chunks"])), are_words=True, text=str(content.get("text", "")))
+
+
+def _segments(samples: Waveform, rate: int, after_s: float = 0.0) -> list[Segment]:
+    """Segments of speech in what follows some time."""
+    heard = samples[int(after_s * rate) :]
+    return [(after_s + start, after_s + end) for start, end in speech_segments(heard, rate)] if len(heard) else []
+
+
+def _sound(path: Path) -> tuple[Waveform, int]:
+    """Samples [samples], and their rate; raises DialogueRejected if they cannot be read."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
+        raise DialogueRejected("unreadable_audio", f"{path.name}: {error}") from None
+    return samples[:, 0], rate
 
 
 def _chunk(value: Any) -> Chunk:

@@ -73,6 +73,7 @@ def _says(content: object) -> Callable[[Path], None]:
         (_says([]), "unreadable_json", "has not the form"),
         (_says({}), "unreadable_json", "has not the form"),
         (_says(["2.0"]), "unreadable_json", "has not the form"),
+        (_says([{"timestamp": [6.5, 7.0]}]), "unreadable_json", "6.5 s comes after the end of input.wav, at 6.000 s"),
         *[
             (_says([{"timestamp": times}]), "unreadable_json", "expected two times in seconds")
             for times in (None, 2.0, [2.0], [2.0, "3"], [-1.0, 2.0], [True, 2.0], [1.0, 10**400])

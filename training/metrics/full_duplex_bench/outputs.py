@@ -18,7 +18,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from ....pipeline.audio.activity import speech_segments
+from ....pipeline.audio.activity import Segment, joined, speech_segments
 from ....pipeline.audio.pcm import to_float, to_int16
 from ....pipeline.dialogue import Waveform
 from ....pipeline.errors import UserError
@@ -28,6 +28,7 @@ from ...live.modes import check_length
 from ...live.talk import read_recording, with_silence
 from ...models.model import DuplexModel
 from ..items import Settings, Unmeasured, batches, play
+from ..metrics import PAUSE_S
 from .inputs import CLEAN, FILES, INPUT, Item, Task
 from .rules import Intervals, intervals
 
@@ -137,6 +138,12 @@ def _write(
             _write_json(folder / TIMING, {"latency_stop_list": found.overlaps_s, "latency_resp_list": found.gaps_s})
 
 
+def segments_after(samples: Waveform, rate: int, after_s: float = 0.0) -> list[Segment]:
+    """Segments of speech in what follows some time."""
+    heard = samples[int(after_s * rate) :]
+    return [(after_s + start, after_s + end) for start, end in speech_segments(heard, rate)] if len(heard) else []
+
+
 def timing(user: NDArray[np.int16], rate: int, said: NDArray[np.int16]) -> Intervals:
     """get_timing.py: where both speak, and how long the model waits. user: at `rate`; said: at RATE."""
     return intervals(speech_segments(to_float(user), rate), speech_segments(to_float(said), RATE))
@@ -157,13 +164,19 @@ def _words(
 
 
 def _transcribed(samples: NDArray[np.int16], rate: int, after_s: float, recogniser: Recogniser) -> dict[str, Any]:
-    clip = to_float(samples[int(after_s * rate) :])
-    (transcript,) = recogniser.transcribe([(clip, rate)], LANGUAGE, skip_silence=True)
+    """Each stretch of speech is transcribed alone: beside silence, Whisper tells a first word up to 0.4 s too early."""
+    waveform = to_float(samples)
+    stretches = joined(segments_after(waveform, rate, after_s), PAUSE_S)
+    clips = [(waveform[round(start_s * rate) : round(end_s * rate)], rate) for start_s, end_s in stretches]
     chunks = [
-        {"text": word.text, "timestamp": [round(after_s + word.start_s, 3), round(after_s + word.end_s, 3)]}
-        for word in transcript.words
+        {
+            "text": word.text,
+            "timestamp": [round(min(start_s + one_s, end_s), 3) for one_s in (word.start_s, word.end_s)],
+        }
+        for (start_s, end_s), wording in zip(stretches, recogniser.wordings(clips, LANGUAGE, timed=True), strict=True)
+        for word in wording.words
     ]
-    return {"text": " ".join(word.text for word in transcript.words), "chunks": chunks}
+    return {"text": " ".join(str(chunk["text"]) for chunk in chunks), "chunks": chunks}
 
 
 def _write_json(path: Path, value: Any) -> None:

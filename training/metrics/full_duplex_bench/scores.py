@@ -11,7 +11,6 @@ from typing import Any
 
 import soundfile
 
-from ....pipeline.audio.activity import Segment, speech_segments
 from ....pipeline.dialogue import Waveform
 from ....pipeline.errors import DialogueRejected, UserError
 from ....pipeline.show.progress import Display
@@ -19,7 +18,7 @@ from ..items import Unmeasured
 from ..judge import Judge, Reply, Scale
 from ..metrics import Figure, figure
 from .inputs import Item, Task, read_json, times
-from .outputs import OUTPUT, TIMING, WORDS, place
+from .outputs import OUTPUT, TIMING, WORDS, place, segments_after
 from .rules import Backchannels, Chunk, Intervals, Speech, backchannels, divergence
 
 # eval_user_interruption.py asks for a relation between 0 and 5; the words are ours.
@@ -80,7 +79,9 @@ def _row(item: Item, folder: Path, people: People | None) -> Row:
     row["words"] = len(speech.chunks) if speech.are_words else None
     if item.task is Task.BACKCHANNEL:
         samples, rate = _sound(folder / OUTPUT)
-        return row | _backchannels(item, backchannels(_segments(samples, rate), speech, len(samples) / rate), people)
+        return row | _backchannels(
+            item, backchannels(segments_after(samples, rate), speech, len(samples) / rate), people
+        )
     row["took_turn"] = speech.takes_turn
     if item.task is Task.PAUSE_HANDLING:
         return row
@@ -119,18 +120,12 @@ def _backchannels(item: Item, found: Backchannels, people: People | None) -> Row
 def _speech(folder: Path, after_s: float) -> Speech:
     """What is said after some time: the words of output.json, which has no others; without it, segments of speech."""
     if not (folder / WORDS).is_file():
-        segments = _segments(*_sound(folder / OUTPUT), after_s)
+        segments = segments_after(*_sound(folder / OUTPUT), after_s)
         return Speech(tuple(Chunk("", *segment) for segment in segments), are_words=False)
     content = read_json(folder / WORDS)
     if not isinstance(content, dict) or not isinstance(content.get("chunks"), list):
         raise DialogueRejected("unreadable_json", f"{WORDS}: expected text and chunks")
     return Speech(tuple(map(_chunk, content["chunks"])), are_words=True, text=str(content.get("text", "")))
-
-
-def _segments(samples: Waveform, rate: int, after_s: float = 0.0) -> list[Segment]:
-    """Segments of speech in what follows some time."""
-    heard = samples[int(after_s * rate) :]
-    return [(after_s + start, after_s + end) for start, end in speech_segments(heard, rate)] if len(heard) else []
 
 
 def _sound(path: Path) -> tuple[Waveform, int]:

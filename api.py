@@ -339,7 +339,8 @@ def evaluate(
 
     if bool(sets) == (full_duplex_bench is not None):
         raise UserError(
-            "evaluate needs data sets of held-out dialogues, or a folder of Full-Duplex-Bench: one of them."
+            "evaluate needs data sets of held-out dialogues, or a folder of Full-Duplex-Bench (--full-duplex-bench): one "
+            "of them, and not both."
         )
     content, _ = load(str(recipe), EvaluationRecipe, EVALUATION_RECIPES)
     settings = Settings(content, limit, batch, inference_device())
@@ -347,7 +348,7 @@ def evaluate(
     if full_duplex_bench is not None:
         from .training.metrics.full_duplex_bench.evaluation import evaluate as run_bench
 
-        return run_bench(Path(model), Path(full_duplex_bench), target, settings, _display(quiet))
+        return run_bench(Path(model), _folder(full_duplex_bench), target, settings, _display(quiet))
     from .training.metrics.evaluation import evaluate as run
 
     return run(Path(model), [_folder(one) for one in sets], target, settings, _display(quiet))

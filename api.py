@@ -339,8 +339,8 @@ def evaluate(
 
     if bool(sets) == (full_duplex_bench is not None):
         raise UserError(
-            "evaluate needs data sets of held-out dialogues, or a folder of Full-Duplex-Bench (--full-duplex-bench): one "
-            "of them, and not both."
+            "evaluate needs data sets of held-out dialogues, or a folder of Full-Duplex-Bench (--full-duplex-bench): "
+            "one of them, and not both."
         )
     content, _ = load(str(recipe), EvaluationRecipe, EVALUATION_RECIPES)
     settings = Settings(content, limit, batch, inference_device())

@@ -107,7 +107,7 @@ def test_a_run_continues_where_it_was_stopped(
         folders.pause_handling(root / "v1_0" / "candor_pause_handling" / number)
     folders.overlap(root / "v1_5" / "user_backchannel" / "1")
     run(model_folder, root, tmp_path / "whole")
-    real, written = outputs.soundfile.write, list[Path]()
+    real, written = soundfile.write, list[Path]()
 
     def stop(path: Path, *arguments: Any, **more: Any) -> None:
         if len(written) == 3:  # of an item of v1.5, whose folder is half written
@@ -116,7 +116,7 @@ def test_a_run_continues_where_it_was_stopped(
         real(path, *arguments, **more)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(outputs.soundfile, "write", stop)
+        patch.setattr(soundfile, "write", stop)
         run(model_folder, root, tmp_path / "out", batch=2)
     there = list((tmp_path / "out").glob("*/*/*"))
     assert len(there) == 2 and all((item / "output.wav").is_file() for item in there), "whole, or not there"
@@ -171,8 +171,8 @@ def test_the_words_of_output_json_count_whoever_wrote_them(
         folders.turn_taking(root / "candor_turn_taking" / number)
     says(monkeypatch, (2.5, 4.5))
     run(model_folder, root, out)
-    heard = [["so", [2.75, 2.9]], [" I", [2.9, 3.0]], ["see", [3.0, None]]]
-    chunks = [{"text": text, "timestamp": times} for text, times in heard]
+    heard = {"so": [2.75, 2.9], " I": [2.9, 3.0], "see": [3.0, None]}
+    chunks = [{"text": text, "timestamp": times} for text, times in heard.items()]
     for number, said in (("1", chunks), ("2", [*chunks, chunks[-1]])):
         folders.write_json(out / "candor_turn_taking" / number / "output.json", {"text": "so I see", "chunks": said})
     folders.write_json(out / "candor_turn_taking" / "3" / "output.json", {"chunks": [{"timestamp": "late"}]})
@@ -208,7 +208,7 @@ def test_whisper_writes_the_words_down(model_folder: Path, tmp_path: Path, monke
 
 
 def test_interruptions_are_judged(tmp_path: Path) -> None:
-    row = {"set": "a", "task": "user_interruption", "questions": ["Where is it?", "No, when is it?"]}
+    row: dict[str, Any] = {"set": "a", "task": "user_interruption", "questions": ["Where is it?", "No, when is it?"]}
     rows = [
         row | {"dialogue_id": "1", "took_turn": True, "reply": "At six."},
         row | {"dialogue_id": "2", "took_turn": False, "reply": "Oh."},
@@ -282,7 +282,8 @@ def test_what_is_refused_before_anything_is_played(model_folder: Path, tmp_path:
 def test_people(tmp_path: Path) -> None:
     folders.write_json(tmp_path / "people.json", {"0": [0.5, 0.5], "1": [1]})
     assert read_people(tmp_path / "people.json") == {"0": [0.5, 0.5], "1": [1]}
-    for wrong in ([], {"0": []}, {"0": [0, 0]}, {"0": ["1"]}, {"0": 1}):
+    wrongs: list[Any] = [[], {"0": []}, {"0": [0, 0]}, {"0": ["1"]}, {"0": 1}]
+    for wrong in wrongs:
         folders.write_json(tmp_path / "people.json", wrong)
         with pytest.raises(UserError, match=r"people.json: expected a distribution"):
             read_people(tmp_path / "people.json")

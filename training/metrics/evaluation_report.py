@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from ...pipeline.escapes import plot_text
 from ...pipeline.storage.atomic import atomic_path
@@ -44,7 +44,8 @@ LABELS = {
 
 def table(result: dict[str, Any]) -> Table:
     """The figures of each set."""
-    report = Table("evaluation set", "figure", "value", "95 % interval", "items", title=result["model"]["name"])
+    names = Column("evaluation set", overflow="fold")
+    report = Table(names, "figure", "value", "95 % interval", "items", title=result["model"]["name"])
     for name, figures in result["figures"].items():
         for number, (key, figure) in enumerate(figures.items()):
             label, form = _label(key)

@@ -31,7 +31,7 @@ A **recipe** says everything that changes a data set; these commands only say wh
 Start here; a laptop is enough:
 
     duplexgen build turn_taking
-    duplexgen inspect out/turn_taking
+    duplexgen view out/turn_taking
 
 Then reuse the speech and add interruptions:
 
@@ -268,6 +268,7 @@ def view(
     """Look at a data set and hear it: a page in the browser of this machine. Ctrl-C ends it.
 
         duplexgen view out/natural
+
         duplexgen view out/natural 12 --export page.html
 
     Shows who speaks when, on two channels with their events, words and pauses; what the model reads, block by block or

@@ -64,7 +64,9 @@ def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any
         value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {path.parent} is no finished data set or model of duplexgen.") from None
+        says = f"{path} is missing: {path.parent} is no finished data set or model of duplexgen."
+        near = Path("out") / path.parent  # where commands write, unless they are told otherwise
+        raise UserError(says + (f" Did you mean {near}?" if (near / path.name).is_file() else "")) from None
     except RecursionError:
         raise UserError(f"{path} cannot be read: it is nested too deeply.") from None
     except (ValueError, OSError) as error:

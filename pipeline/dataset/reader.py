@@ -64,9 +64,7 @@ def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any
         value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except FileNotFoundError:
-        says = f"{path} is missing: {path.parent} is no finished data set or model of duplexgen."
-        near = Path("out") / path.parent  # where commands write, unless they are told otherwise
-        raise UserError(says + (f" Did you mean {near}?" if (near / path.name).is_file() else "")) from None
+        raise UserError(f"{path} is missing: {path.parent} is no finished data set or model of duplexgen.") from None
     except RecursionError:
         raise UserError(f"{path} cannot be read: it is nested too deeply.") from None
     except (ValueError, OSError) as error:
@@ -291,7 +289,9 @@ class Dataset:
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
             problem = "is not a plain file" if path.exists() else "is missing"
-            raise UserError(f"{path} {problem}: {self.path} is no finished data set of duplexgen.")
+            near = Path("out", str(self.path))  # where commands write, unless they are told otherwise
+            hint = f" Did you mean {near}?" if near != self.path and (near / file).is_file() else ""
+            raise UserError(f"{path} {problem}: {self.path} is no finished data set of duplexgen.{hint}")
         return path
 
     def _read_json(self, file: str) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def test_too_many_rejections_stop_the_build(recipe: Recipes, tmp_path: Path, sha
     with pytest.raises(UserError, match=expected) as stopped:
         make(recipe(rewriting=rewriting, max_rejected_share=share), tmp_path)
     assert not (tmp_path / "turn_taking").exists()
-    assert re.search(r"\n +7  too_long, such as talk/0: \S+", str(stopped.value))
+    assert re.search(r"\n +7  user_turn_too_long, such as talk/0: turn 1 \S+", str(stopped.value))
     table = Path(str(stopped.value).rsplit(" ", 1)[1].removesuffix("."))
     assert datasets.Dataset.from_parquet(str(table), cache_dir=str(tmp_path / "cache")).num_rows == 7
 

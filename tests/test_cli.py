@@ -57,7 +57,7 @@ def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path
     ("arguments", "says"),
     [
         (["build", "nothing.yaml"], "nothing.yaml: there is no such file"),
-        (["plan", "nothing"], "nothing: no such recipe. Expected a YAML file, or the name of one that ships: flm_asr, "),
+        (["plan", "nothing"], "nothing: no such recipe. Expected a YAML file, or the name of one that ships: flm_asr"),
         (["plan", "turntaking"], "turntaking: no such recipe. Did you mean turn_taking"),
         (["verify", "nowhere"], "is no finished data set"),
         (["inspect", "nowhere"], "is no finished data set"),

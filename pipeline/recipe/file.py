@@ -120,7 +120,7 @@ def find(name: str, folder: Path = RECIPES) -> Path:
     if path.suffix in (".yaml", ".yml"):
         raise UserError(f"{name}: there is no such file, and no recipe of this name ships.")
     names = shipped(folder)
-    if similar := get_close_matches(name, names):
+    if similar := get_close_matches(name, names, cutoff=0.75):
         raise UserError(f"{name}: no such recipe. Did you mean {' or '.join(similar)}?")
     raise UserError(f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(names)}.")
 

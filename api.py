@@ -320,31 +320,43 @@ def train_dpo(recipe: Name, *, out: Name | None = None, quiet: bool = False) -> 
 
 def evaluate(
     model: Name,
-    sets: Sequence[DataSet | Name],
+    sets: Sequence[DataSet | Name] = (),
     *,
+    full_duplex_bench: Name | None = None,
     recipe: Name = "timing",
     out: Name | None = None,
     limit: int | None = None,
     batch: int = 16,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Measure a trained model's timing on held-out data sets with audio. Returns what evaluation.json says.
+    """Measure a trained model: on held-out data sets with audio, or on the items of Full-Duplex-Bench.
 
-    out: the folder of the results; None: out/evaluation/ and the model's name. limit: use only so many dialogues of
-    each set. batch: run so many together; it changes only the time.
+    Returns what evaluation.json says. full_duplex_bench: a folder of the benchmark, instead of data sets; its items
+    are copied to `out` with the model's outputs, and a run that was stopped continues. out: the folder of the
+    results; None: see `evaluation_place`. limit: use only so many dialogues of each set, or items of each folder.
+    batch: run so many together; it changes only the time.
     """
     needs_training()
     from .pipeline.recipe.file import load
     from .training.devices import inference_device
-    from .training.metrics.evaluation import evaluate as run
     from .training.metrics.items import Settings
     from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
+    if bool(sets) == (full_duplex_bench is not None):
+        raise UserError(
+            "evaluate needs data sets of held-out dialogues, or a folder of Full-Duplex-Bench (--full-duplex-bench): "
+            "one of them, and not both."
+        )
     content, _ = load(str(recipe), EvaluationRecipe, EVALUATION_RECIPES)
-    folder = Path(model)
-    target = place(out, f"evaluation/{folder.resolve().name}")
     settings = Settings(content, limit, batch, inference_device())
-    return run(folder, [_folder(one) for one in sets], target, settings, _display(quiet))
+    target = evaluation_place(Path(model), out, full_duplex_bench is not None)
+    if full_duplex_bench is not None:
+        from .training.metrics.full_duplex_bench.evaluation import evaluate as run_bench
+
+        return run_bench(Path(model), _folder(full_duplex_bench), target, settings, _display(quiet))
+    from .training.metrics.evaluation import evaluate as run
+
+    return run(Path(model), [_folder(one) for one in sets], target, settings, _display(quiet))
 
 
 def place(out: Name | None, name: str) -> Path:
@@ -364,6 +376,11 @@ def data_place(name: Name) -> Place:
 
     where = parsed(str(name))
     return expanded(where) if isinstance(where, Path) else where
+
+
+def evaluation_place(model: Path, out: Name | None, is_bench: bool) -> Path:
+    """The folder of an evaluation. out: what the user said; None: out/evaluation/ and the model's name."""
+    return place(out, f"evaluation/{model.resolve().name}{'.full-duplex-bench' if is_bench else ''}")
 
 
 def export_place(dataset: Path, to: str, out: Name | None) -> Path:

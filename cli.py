@@ -32,7 +32,7 @@ A **recipe** says everything that changes a data set; these commands only say wh
 Start here; a laptop is enough:
 
     duplexgen build turn_taking
-    duplexgen inspect out/turn_taking
+    duplexgen view out/turn_taking
 
 Then reuse the speech and add interruptions:
 
@@ -286,6 +286,7 @@ def view(
     """Look at a data set and hear it: a page in the browser of this machine. Ctrl-C ends it.
 
         duplexgen view out/natural
+
         duplexgen view out/natural 12 --export page.html
 
     Shows who speaks when, on two channels with their events, words and pauses; what the model reads, block by block or
@@ -442,11 +443,21 @@ def talk(
 def evaluate(
     model: Model,
     evalset: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             parser=path, help="Measure on these data sets of held-out dialogues, with audio.", show_default=False
         ),
-    ],
+    ] = None,
+    full_duplex_bench: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            parser=path,
+            help="Measure on the items of Full-Duplex-Bench in this folder instead, v1.0 and v1.5, as the benchmark "
+            "publishes them or `export --to full-duplex-bench` writes them.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: Annotated[
         str,
         typer.Option(metavar="EVALUATION_RECIPE", help="Read this recipe: a file, or the name of one that ships."),
@@ -455,13 +466,19 @@ def evaluate(
         Path | None,
         typer.Option(
             parser=path,
-            help="Write the figures to this folder. Default: out/evaluation/ and the model's name.",
+            help="Write the figures to this folder. Default: out/evaluation/ and the model's name, with "
+            ".full-duplex-bench for the benchmark.",
             show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_ROWS, help="Use only this many dialogues of each set.", show_default=False),
+        typer.Option(
+            min=1,
+            max=MOST_ROWS,
+            help="Use only this many dialogues of each set, or items of each folder.",
+            show_default=False,
+        ),
     ] = None,
     batch: Annotated[
         int, typer.Option(min=1, max=10_000, help="Run this many dialogues together; it changes only the time.")
@@ -472,24 +489,33 @@ def evaluate(
     Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
     timing.png. Of data sets with asides and pauses, it also measures false stops, false starts and take-overs by kind.
     The recipe says the rest; its keys are `seed`, `temperature`, `top_p`, `precision`, `decoder`,
-    `keep_audio`, `transcripts`, `judge`, `answers` and `tables`. Three recipes ship: `timing`, `content`, which also
-    rates the words of the replies, and `paper`, whose tables have the figures beside those of BayLing-Duplex.
-    """
-    api.needs_training()
-    from .pipeline.recipe.file import load
-    from .training.metrics.evaluation_report import problems, table
-    from .training.metrics.paper import tables
-    from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
+    `keep_audio`, `transcripts`, `judge`, `answers`, `icc_gt_distribution` and `tables`. Four recipes ship: `timing`,
+    `content`, which also rates the words of the replies, `paper`, whose tables have the figures beside those of
+    BayLing-Duplex, and `full_duplex_bench`.
 
-    content, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
-    folder = api.place(out, f"evaluation/{model.resolve().name}")
-    result = api.evaluate(model, evalset, recipe=recipe, out=folder, limit=limit, batch=batch)
+        duplexgen evaluate out/dpo_small --full-duplex-bench v1.0 --recipe full_duplex_bench
+
+    With `--full-duplex-bench`, the items of that benchmark are played, and scored by its rules: turns that are taken
+    (TOR), latency, backchannels. Each item is copied to `--out` with the model's `output.wav`, and with `output.json`
+    if the recipe says `transcripts`, so the benchmark's own scripts can be run there. ROOT stays as it is. If it was
+    stopped, the same command continues it.
+    """
+    result = api.evaluate(
+        model, evalset or (), full_duplex_bench=full_duplex_bench, recipe=recipe, out=out, limit=limit, batch=batch
+    )
+    from .training.metrics.evaluation_report import problems, table
+    from .training.metrics.full_duplex_bench.evaluation import notes
+    from .training.metrics.paper import tables
+    from .training.metrics.recipe import EvaluationRecipe
+
     Console().print(table(result))
-    for one in tables(result, content.tables) if content.tables else ():
+    wanted = EvaluationRecipe.model_validate(result["recipe"]).tables
+    for one in tables(result, wanted) if wanted else ():
         Console().print(one)
-    for line in problems(result):
+    for line in (*notes(result), *problems(result)):
         say_line(line)
-    say_line(f"{folder}: evaluation.json, timing.png")
+    folder = api.evaluation_place(model, out, full_duplex_bench is not None)
+    say_line(f"{folder}: evaluation.json, {'outputs' if full_duplex_bench else 'timing.png'}")
 
 
 @app.command()

@@ -299,8 +299,13 @@ class Dataset:
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
             problem = "is not a plain file" if path.exists() else "is missing"
-            raise UserError(f"{path} {problem}: {self.place} is no finished data set of duplexgen.")
+            raise UserError(f"{path} {problem}: {self.place} is no finished data set of duplexgen.{self._hint(file)}")
         return path
+
+    def _hint(self, file: str) -> str:
+        near = Path("out", str(self.place))  # where commands write, unless they are told otherwise
+        is_near = isinstance(self.place, Path) and near != self.place and (near / file).is_file()
+        return f" Did you mean {near}?" if is_near else ""
 
     def _read_json(self, file: str) -> dict[str, Any]:
         return read_json(self.own(file))

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +27,7 @@ from ..dataset.manifest import FILE, File, Manifest, StageCounts, data_set_key, 
 from ..dataset.reader import MANIFEST, SUCCESS, Dataset, read_described
 from ..dialogue import Rejection
 from ..errors import UserError
+from ..escapes import visible
 from ..show.progress import Display
 from ..storage.atomic import explained, file_sha256, locked, remove_temporary, sync_all, write_json
 from ..storage.objects import Place
@@ -39,6 +40,7 @@ from .stage import Stage, Step, stage_key, stage_shape
 
 RAY_LOG = "ray.log"
 SHARD_BYTES = 500_000_000
+MOST_OF_A_DETAIL = 200  # characters of why a dialogue was rejected, in a message
 LEFT = "{} was left as it is. Choose another folder with --out, or remove it."
 
 
@@ -210,7 +212,7 @@ def _is_finished(target: Target, making: Making) -> bool:
     if is_own:
         ledger = stored.manifest.ledger
         reasons = sum((Counter(counts.reasons) for counts in ledger), Counter[str]())
-        _stop_if_too_many(making, ledger[0].planned, ledger[-1].emitted, reasons, out / "rejected")
+        _stop_if_too_many(making, ledger[0].planned, ledger[-1].emitted, reasons, (), out / "rejected")
         return True
     if stored.kind != making.kind.name:
         reason = f"is a data set of {stored.kind}, not of {making.kind.name}"
@@ -245,7 +247,8 @@ def _finish(making: Making, target: Target, display: Display) -> None:
     rejected = write_rejected(_rejections(making), staging)
     reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter[str]())
     last = list(ledgers.values())[-1]
-    _stop_if_too_many(making, ledgers[SOURCE].planned, last.emitted, reasons, staging / rejected[0]["path"])
+    table = staging / rejected[0]["path"]
+    _stop_if_too_many(making, ledgers[SOURCE].planned, last.emitted, reasons, _rejections(making), table)
     with display.counting("shards", len(shards)) as report:
         for number, shard in enumerate(shards, start=1):
             if shard.file not in entries:
@@ -276,8 +279,9 @@ def _finish(making: Making, target: Target, display: Display) -> None:
     sums |= {file: file_sha256(staging / file) for file in (MANIFEST, SUCCESS)}
     with display.counting("published", len(sums)) as report:
         target.publish(staging, sums, report)
-    rejected_count = sum(counts["rejected"] for counts in about["ledger"])
-    display.done(target.place, f"{making.summary(about)}, {rejected_count} rejected")
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    summary = f"{making.summary(about)}, {reasons.total():,} rejected" + (f" ({why})" if why else "")
+    display.done(target.place, summary)
 
 
 def _records(making: Making, partition: int) -> list[CommitRecord | None]:
@@ -332,18 +336,29 @@ def _rejections(making: Making) -> Iterator[Rejection]:
                 yield from record.outcome.rejections
 
 
-def _stop_if_too_many(making: Making, dialogues: int, emitted: int, reasons: Counter[str], table: Place) -> None:
+def _stop_if_too_many(
+    making: Making,
+    dialogues: int,
+    emitted: int,
+    reasons: Counter[str],
+    rejections: Iterable[Rejection],
+    table: Place,
+) -> None:
     """Raise UserError if the recipe does not allow so many rejections.
 
-    dialogues: how many the sources gave. table: the file or folder with the reason of each rejection.
+    dialogues: how many the sources gave. rejections: the first of each reason is shown. table: the file or folder with
+    the reason of each rejection.
     """
     planned = dialogues * math.prod(stage.fan_out for stage in making.stages)
     rejected = planned - emitted
     if emitted and rejected <= making.recipe.max_rejected_share * planned:
         return
-    lines = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
+    first: dict[str, str] = {}
+    for one in rejections:
+        first.setdefault(one.reason, f", such as {visible(one.dialogue_id)}: {visible(one.detail, MOST_OF_A_DETAIL)}")
+    lines = "".join(f"\n  {count:6d}  {reason}{first.get(reason, '')}" for reason, count in reasons.most_common())
     share = making.recipe.max_rejected_share
     expected = f"the recipe allows {share:.0%} (max_rejected_share)" if emitted else "a data set needs at least one"
     raise UserError(
-        f"{rejected} dialogues were rejected and {emitted} are left; {expected}.{lines}\nEach is explained in {table}."
+        f"{rejected} of {planned} dialogues were rejected; {expected}.{lines}\nEach is explained in {table}."
     )

@@ -67,7 +67,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 def check_free(target: Path) -> None:
     """Raise UserError if there is anything at a path where a new folder is to be."""
     if os.path.lexists(target):
-        raise UserError(f"{target} exists already: name a new folder, or remove it.")
+        raise UserError(f"{target} exists already: choose another name, or remove it.")
 
 
 @contextmanager

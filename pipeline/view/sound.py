@@ -61,8 +61,8 @@ class Sound:
         """Where the sound comes from, for a person."""
         name = self.dataset.described.speech_tokenizer.name
         if self.state == STORED:
-            after = "after all effects" if self.dataset.manifest.made_of.acoustics else "without any effect"
-            return f"Stored audio: the user is heard as the microphone hears it, {after}."
+            effects = "after all effects" if self.dataset.manifest.made_of.acoustics else "without effects"
+            return f"You hear the audio that is stored. The user's channel is that of the microphone, {effects}."
         if self.state == NONE:
             return f"No sound: the data set has codes without audio. {self.obstacle}"
         which = "the codes of the row" if self.dataset.kind == PREFERENCES else "all codes"

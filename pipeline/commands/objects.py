@@ -56,7 +56,7 @@ def dataset_object(dataset: Dataset) -> Json:
     manifest = dataset.manifest
     statistics = Statistics.stored({name: tally.model_dump() for name, tally in manifest.statistics.items()})
     return {
-        "path": str(dataset.path),
+        "path": str(dataset.place),
         "name": manifest.name,
         "description": " ".join(manifest.description.split()),
         "kind": manifest.kind,

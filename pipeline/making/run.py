@@ -18,21 +18,21 @@ from ..dataset.finish import (
     group_shards,
     keep_finished,
     measured,
-    remove_others,
     write_rejected,
     write_shard,
 )
 from ..dataset.kind import Kind
 from ..dataset.ledger import ledger_failures
-from ..dataset.manifest import File, Manifest, StageCounts, data_set_key, manifest, software
+from ..dataset.manifest import FILE, File, Manifest, StageCounts, data_set_key, manifest, software
 from ..dataset.reader import MANIFEST, SUCCESS, Dataset, read_described
 from ..dialogue import Rejection
 from ..errors import UserError
 from ..escapes import visible
 from ..show.progress import Display
-from ..storage.atomic import explained, file_sha256, locked, remove_temporary, sync, sync_all, write_json
+from ..storage.atomic import explained, file_sha256, locked, remove_temporary, sync_all, write_json
+from ..storage.objects import Place
 from ..storage.partitions import MAKE_AGAIN, CommitRecord, Ledger, PartitionFolder, Readable
-from ..storage.places import check_places
+from ..storage.targets import Target, target_of
 from . import rounds
 from .differences import differences, listed
 from .plan import SOURCE, Plan
@@ -163,19 +163,23 @@ def staged(stages: Sequence[Stage], plan: Plan, work: Path) -> tuple[tuple[Parti
     return tuple(folders), tuple(keys)
 
 
-def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display) -> None:
+def make(prepare: Callable[[], Making], out: Place, work: Path, display: Display) -> None:
     """Make the data set that `prepare` plans in `out`; continue it if it was stopped before.
 
-    Raises UserError if the folders cannot be used (`check_places`), if `out` holds something else, if a record in the
-    folders of the stages is damaged, if too many dialogues are rejected, or if another build writes the same folders.
+    Raises UserError if the folders cannot be used (`check_places`) or the store of `out` cannot be asked, if `out`
+    holds something else, if a record in the folders of the stages is damaged, if too many dialogues are rejected, or
+    if another build writes to the same place.
     """
-    check_places(out, work)
+    target = target_of(out, work)
+    target.check()
     with ExitStack() as locks:
-        locks.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being written by another build"))
+        locks.enter_context(target.held())
         making = prepare()
-        if _is_finished(out, making):
+        if _is_finished(target, making):
+            target.clean()
             display.already_there(out)
             return
+        target.claim(making.key, lambda name: name in (MANIFEST, SUCCESS) or FILE.fullmatch(name) is not None)
         for folder in making.folders:
             message = f"{folder.path} is being filled by another build over the same dialogues"
             locks.enter_context(locked(folder.path.with_suffix(".lock"), message))
@@ -183,13 +187,14 @@ def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display)
         for partition in making.plan.partitions:
             _records(making, partition)  # a damaged record stops the build before any work
         _run_stages(making, display)
-        _finish(making, out, display)
+        _finish(making, target, display)
 
 
-def _is_finished(out: Path, making: Making) -> bool:
-    """Whether `out` is this build's data set; raises UserError if it holds anything else, or if it lost files."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _is_finished(target: Target, making: Making) -> bool:
+    """Whether the target has this build's data set; raises UserError if it has anything else, or if it lost files."""
+    if target.is_vacant():
         return False
+    out = target.place
     if not (out / SUCCESS).exists():
         raise UserError(f"{out} exists and is no finished data set of duplexgen. {LEFT.format(out)}")
     try:
@@ -234,9 +239,9 @@ def _run_stages(making: Making, display: Display) -> None:
                 step.make(partition)
 
 
-def _finish(making: Making, out: Path, display: Display) -> None:
+def _finish(making: Making, target: Target, display: Display) -> None:
     ledgers = _ledgers(making)
-    staging = out.parent / f".{out.name}.{making.key}"
+    staging = target.staging(making.key)
     shards = group_shards(making.folders[-1], making.plan.partitions, making.shard_bytes)
     entries = keep_finished(shards, staging)
     rejected = write_rejected(_rejections(making), staging)
@@ -270,12 +275,13 @@ def _finish(making: Making, out: Path, display: Display) -> None:
         sync_all(staging)  # before the files that say that the data set is whole
     write_json(staging / MANIFEST, about | {"files": files})
     write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
-    remove_others(staging, {MANIFEST, SUCCESS, *(file["path"] for file in files)})
-    with explained(out):
-        staging.replace(out)
-        sync(out.parent)
+    sums = {file["path"]: file["sha256"] for file in files}
+    sums |= {file: file_sha256(staging / file) for file in (MANIFEST, SUCCESS)}
+    with display.counting("published", len(sums)) as report:
+        target.publish(staging, sums, report)
     why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    display.done(out, f"{making.summary(about)}, {reasons.total():,} rejected" + (f" ({why})" if why else ""))
+    summary = f"{making.summary(about)}, {reasons.total():,} rejected" + (f" ({why})" if why else "")
+    display.done(target.place, summary)
 
 
 def _records(making: Making, partition: int) -> list[CommitRecord | None]:
@@ -336,7 +342,7 @@ def _stop_if_too_many(
     emitted: int,
     reasons: Counter[str],
     rejections: Iterable[Rejection],
-    table: Path,
+    table: Place,
 ) -> None:
     """Raise UserError if the recipe does not allow so many rejections.
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UserError
 from ..escapes import one_line
+from ..storage.objects import Place
 from ..storage.partitions import PartitionFolder
 from .terminal import Console
 
@@ -101,7 +102,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
 
-    def already_there(self, out: Path) -> None:
+    def already_there(self, out: Place) -> None:
         self._say(f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}")
 
     def already_trained(self, out: Path) -> None:
@@ -111,8 +112,9 @@ class Display:
         talk = f" Talk to it: duplexgen talk {out} --user user.wav" if can_talk else ""
         self._say(f"{out}: trained. Losses: tensorboard --logdir {out}.{talk}")
 
-    def done(self, out: Path, summary: str) -> None:
-        self._say(f"{out}: {summary}. Look and listen: duplexgen view {out}")
+    def done(self, out: Place, summary: str) -> None:
+        look = "Look and listen: duplexgen view" if isinstance(out, Path) else "Look at it with: duplexgen inspect"
+        self._say(f"{out}: {summary}. {look} {out}")
 
     def _say(self, text: str) -> None:
         self.console.print(one_line(text), soft_wrap=True)

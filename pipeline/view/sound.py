@@ -83,7 +83,7 @@ class Sound:
                 return bytes(data or b"")
             return flac.encode(self._decoded(row, side).T, rate)
         except (ValueError, IndexError) as error:
-            raise UserError(f"{self.dataset.path}: the sound of the row is damaged: {error}") from error
+            raise UserError(f"{self.dataset.place}: the sound of the row is damaged: {error}") from error
 
     @cached_property
     def _tokenizer(self) -> SpeechTokenizer:

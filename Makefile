@@ -10,6 +10,7 @@ TWO_AT_ONCE := --numprocesses 2 --dist loadfile
 
 demo: $(VENV)/demo.installed
 	$(BIN)/duplexgen build recipes/turn_taking.yaml
+	@echo "In each new terminal, first: source $(VENV)/bin/activate"
 
 test: lint tests
 
@@ -23,11 +24,13 @@ tests: $(VENV)/dev.installed
 	$(BIN)/python -m pytest $(TWO_AT_ONCE)
 
 $(VENV)/demo.installed: pyproject.toml constraints.txt
+	@echo "Installing 1.5 GB of packages into $(VENV): some minutes, in which pip says nothing"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/dev.installed: $(VENV)/demo.installed
+	@echo "Installing what the tests need, torch among it: some minutes, in which pip says nothing"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .pipeline.exports.exporters import Exported
+    from .pipeline.storage.objects import Place
     from .training.torch_data import Item, TorchRows, TorchStream
 
 __all__ = [
@@ -130,15 +131,14 @@ class Row(Mapping[str, Any]):
 
 
 class DataSet(Sequence[Row]):
-    """A finished data set of dialogues or of preference pairs. Rows are read from disk when they are used."""
+    """A finished data set of dialogues or of preference pairs. Rows are read from where it is when they are used."""
 
     def __init__(self, path: Name) -> None:
         from .pipeline.dataset.row_groups import RowGroups
         from .pipeline.kinds import opened
-        from .pipeline.storage.places import expanded
 
-        self.path = expanded(Path(path))
-        self._dataset = opened(self.path)
+        self.place = data_place(path)
+        self._dataset = opened(self.place)
         self._groups = RowGroups(self._dataset)
 
     def __len__(self) -> int:
@@ -156,7 +156,7 @@ class DataSet(Sequence[Row]):
                 raise KeyError(key)
             return self._row(number, self._groups.row(number))
         if not -len(self) <= key < len(self):
-            raise IndexError(f"{self.path} has {len(self)} rows: there is no row {key}")
+            raise IndexError(f"{self.place} has {len(self)} rows: there is no row {key}")
         number = range(len(self))[key]
         return self._row(number, self._groups.row(number))
 
@@ -164,7 +164,12 @@ class DataSet(Sequence[Row]):
         return (self._row(number, row) for number, row in enumerate(self._dataset.rows()))
 
     def __repr__(self) -> str:
-        return f"<DataSet {self.name!r}: {len(self)} {self.kind}, {self._dataset.layout.name}, {self.path}>"
+        return f"<DataSet {self.name!r}: {len(self)} {self.kind}, {self._dataset.layout.name}, {self.place}>"
+
+    @property
+    def path(self) -> Path:
+        """Its folder. Raises UserError if it is in an object store; `place` is its address there."""
+        return self._dataset.path
 
     @property
     def name(self) -> str:
@@ -202,15 +207,15 @@ class DataSet(Sequence[Row]):
         from .training.torch_data import TorchRows, TorchStream
 
         if streaming:
-            return TorchStream([self.path], seed=seed, labels=labels, weights=weights)
-        return TorchRows([self.path], labels=labels, weights=weights)
+            return TorchStream([self.place], seed=seed, labels=labels, weights=weights)
+        return TorchRows([self.place], labels=labels, weights=weights)
 
     def _row(self, number: int, columns: Mapping[str, Any]) -> Row:
         return Row(columns, number, self.sample_rate)
 
 
 def open(path: Name) -> DataSet:
-    """A finished data set, by its folder."""
+    """A finished data set, by its folder, or by its address in an object store: s3://bucket/path."""
     return DataSet(path)
 
 
@@ -226,16 +231,16 @@ def build(
 ) -> DataSet:
     """Make the data set of a recipe; if it was stopped before, continue.
 
-    out: its folder; None: out/ and the recipe's name. work: where the results of stages stay; None: .work beside it.
-    limit: use only so many dialogues.
+    out: its folder, or s3://bucket/path; None: out/ and the recipe's name. work: the folder where the results of stages
+    stay; None: .work beside it, or out/.work if it is in a store. limit: use only so many dialogues.
     """
     from .pipeline.commands import checking
     from .pipeline.commands.build import build as run
 
     content, base = checking.load(str(recipe))
-    target = place(out, content.name)
+    target = build_place(out, content.name)
     run(content, base, target, work_place(work, target), limit, _display(quiet))
-    return DataSet(target)
+    return DataSet(str(target))
 
 
 def dpo_pairs(
@@ -281,7 +286,7 @@ def verify(dataset: DataSet | Name, *, quiet: bool = False) -> Iterator[str]:
     from .pipeline.kinds import verify as run
 
     with _display(quiet).verifying() as report:
-        yield from run(_folder(dataset), report)
+        yield from run(dataset.place if isinstance(dataset, DataSet) else data_place(dataset), report)
 
 
 def train_sft(recipe: Name, *, out: Name | None = None, quiet: bool = False) -> Path:
@@ -315,58 +320,91 @@ def train_dpo(recipe: Name, *, out: Name | None = None, quiet: bool = False) -> 
 
 def evaluate(
     model: Name,
-    sets: Sequence[DataSet | Name],
+    sets: Sequence[DataSet | Name] = (),
     *,
+    full_duplex_bench: Name | None = None,
     recipe: Name = "timing",
     out: Name | None = None,
     limit: int | None = None,
     batch: int = 16,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Measure a trained model's timing on held-out data sets with audio. Returns what evaluation.json says.
+    """Measure a trained model: on held-out data sets with audio, or on the items of Full-Duplex-Bench.
 
-    out: the folder of the results; None: out/evaluation/ and the model's name. limit: use only so many dialogues of
-    each set. batch: run so many together; it changes only the time.
+    Returns what evaluation.json says. full_duplex_bench: a folder of the benchmark, instead of data sets; its items
+    are copied to `out` with the model's outputs, and a run that was stopped continues. out: the folder of the
+    results; None: see `evaluation_place`. limit: use only so many dialogues of each set, or items of each folder.
+    batch: run so many together; it changes only the time.
     """
     needs_training()
     from .pipeline.recipe.file import load
     from .training.devices import inference_device
-    from .training.metrics.evaluation import evaluate as run
     from .training.metrics.items import Settings
     from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
 
+    if bool(sets) == (full_duplex_bench is not None):
+        raise UserError(
+            "evaluate needs data sets of held-out dialogues, or a folder of Full-Duplex-Bench (--full-duplex-bench): "
+            "one of them, and not both."
+        )
     content, _ = load(str(recipe), EvaluationRecipe, EVALUATION_RECIPES)
-    folder = Path(model)
-    target = place(out, f"evaluation/{folder.resolve().name}")
     settings = Settings(content, limit, batch, inference_device())
-    return run(folder, [_folder(one) for one in sets], target, settings, _display(quiet))
+    target = evaluation_place(Path(model), out, full_duplex_bench is not None)
+    if full_duplex_bench is not None:
+        from .training.metrics.full_duplex_bench.evaluation import evaluate as run_bench
+
+        return run_bench(Path(model), _folder(full_duplex_bench), target, settings, _display(quiet))
+    from .training.metrics.evaluation import evaluate as run
+
+    return run(Path(model), [_folder(one) for one in sets], target, settings, _display(quiet))
 
 
 def place(out: Name | None, name: str) -> Path:
     """The folder that a command writes to. out: what the user said; None: out/ and the name."""
+    return _local(out or Path("out") / name)
+
+
+def build_place(out: Name | None, name: str) -> Place:
+    """Where `build` makes a data set: a folder, as of `place`, or an address in an object store."""
+    return data_place(Path("out") / name if out is None else out)
+
+
+def data_place(name: Name) -> Place:
+    """Where a data set is. Raises UserError if the name is neither a path nor an address in an object store."""
+    from .pipeline.storage.paths import place as parsed
     from .pipeline.storage.places import expanded
 
-    return expanded(Path(out) if out else Path("out") / name)
+    where = parsed(str(name))
+    return expanded(where) if isinstance(where, Path) else where
+
+
+def evaluation_place(model: Path, out: Name | None, is_bench: bool) -> Path:
+    """The folder of an evaluation. out: what the user said; None: out/evaluation/ and the model's name."""
+    return place(out, f"evaluation/{model.resolve().name}{'.full-duplex-bench' if is_bench else ''}")
 
 
 def export_place(dataset: Path, to: str, out: Name | None) -> Path:
     """The folder of an export."""
-    from .pipeline.storage.places import expanded
-
-    return expanded(Path(out) if out else dataset.with_name(f"{dataset.name}.{to}"))
+    return _local(out or dataset.with_name(f"{dataset.name}.{to}"))
 
 
-def work_place(work: Name | None, out: Path) -> Path:
+def work_place(work: Name | None, out: Place) -> Path:
     """The folder of the stages, absolute, because workers may run elsewhere; links may lead elsewhere there."""
-    from .pipeline.storage.places import expanded
-
-    return expanded(Path(work) if work else out.parent / ".work", resolved=False)
+    parent = out.parent if isinstance(out, Path) else Path("out")
+    return _local(work or parent / ".work", resolved=False)
 
 
 def _folder(dataset: DataSet | Name) -> Path:
+    """The folder of a data set, for what cannot read from an object store."""
+    return dataset.path if isinstance(dataset, DataSet) else _local(dataset)
+
+
+def _local(name: Name, resolved: bool = True) -> Path:
+    """An absolute path. Raises UserError if it is an address, or no path. resolved: without links."""
+    from .pipeline.storage.paths import path
     from .pipeline.storage.places import expanded
 
-    return dataset.path if isinstance(dataset, DataSet) else expanded(Path(dataset))
+    return expanded(path(str(name)), resolved)
 
 
 def _display(quiet: bool) -> Any:

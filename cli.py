@@ -12,6 +12,7 @@ from .pipeline import __version__
 from .pipeline.commands.signals import stops
 from .pipeline.errors import UserError
 from .pipeline.show.terminal import Console, say, say_line
+from .pipeline.storage.objects import Place
 from .pipeline.storage.paths import path, problem
 
 STOPPED = "duplexgen: stopped. Committed work is safe; the same command continues from there."
@@ -31,7 +32,7 @@ A **recipe** says everything that changes a data set; these commands only say wh
 Start here; a laptop is enough:
 
     duplexgen build turn_taking
-    duplexgen inspect out/turn_taking
+    duplexgen view out/turn_taking
 
 Then reuse the speech and add interruptions:
 
@@ -73,6 +74,13 @@ Recipe = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Argument(parser=path, help="Read this data set, made by `build`.", show_default=False)]
+FolderOrStore = Annotated[
+    str,
+    typer.Argument(
+        help="Read this data set, made by `build`: a folder, or s3://bucket/path in an object store.",
+        show_default=False,
+    ),
+]
 Model = Annotated[Path, typer.Argument(parser=path, help="Use this model, made by `train`.", show_default=False)]
 Temperature = Annotated[
     float, typer.Option(min=0, max=100, help="Sample at this temperature; 0 takes the most likely token.")
@@ -89,9 +97,12 @@ Precision = Annotated[
     typer.Option(help="Load the weights in this precision, on the GPU if there is one."),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        parser=path, help="Write the data set to this folder. Default: out/ and the recipe's name.", show_default=False
+        metavar="FOLDER_OR_ADDRESS",
+        help="Write the data set to this folder, or to s3://bucket/path in an object store. Default: out/ and the "
+        "recipe's name.",
+        show_default=False,
     ),
 ]
 Work = Annotated[
@@ -99,7 +110,7 @@ Work = Annotated[
     typer.Option(
         parser=path,
         help="Keep the results of stages in this folder, so that later builds reuse them. On a cluster, it must be on "
-        "shared storage. Default: .work beside the data set.",
+        "shared storage. Default: .work beside the data set, and out/.work if that is in an object store.",
         show_default=False,
     ),
 ]
@@ -115,6 +126,13 @@ def build(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = Non
 
     The data set appears under `--out` once it is whole. The results of each stage stay under `--work`, in a folder
     named by everything that changed them, so a recipe with the same dialogues and voices reuses the speech.
+
+        duplexgen build turn_taking --out s3://bucket/turn_taking
+
+    A store (`pip install 'duplexgen[s3]'`) must speak S3 and heed `If-None-Match`. Credentials and another endpoint
+    than Amazon's come from the environment: AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+    AWS_ENDPOINT_URL. The data set is whole there once it has the object `_SUCCESS`; `verify`, `inspect` and `train`
+    read it where it is. It is staged under `--work`, which needs room for it, and is a folder in any case.
     """
     api.build(recipe, out=out, work=work, limit=limit)
 
@@ -131,12 +149,12 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     from .pipeline.commands.planned import planned
     from .pipeline.commands.report import describe_plan
     from .pipeline.show.progress import Display
-    from .pipeline.storage.places import check_places
+    from .pipeline.storage.targets import target_of
 
     content, base = checking.load(recipe)
-    target = api.place(out, content.name)
+    target = api.build_place(out, content.name)
     folder = api.work_place(work, target)
-    check_places(target, folder)
+    target_of(target, folder).check()
     build = planned(prepare(content, base, folder, limit, Display()))
     say(written(plan_object(build)) if as_json else describe_plan(build))
 
@@ -151,8 +169,8 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None, as_json: AsJson =
     from .pipeline.commands.objects import findings_object, written
     from .training.recipe import is_training
 
-    def places(name: str) -> tuple[Path, Path]:
-        target = api.place(out, name)
+    def places(name: str) -> tuple[Place, Path]:
+        target = api.build_place(out, name)
         return target, api.work_place(work, target)
 
     if is_training(recipe):
@@ -202,7 +220,7 @@ def dpo_pairs(
 
 
 @app.command()
-def verify(dataset: Folder, as_json: AsJson = False) -> None:
+def verify(dataset: FolderOrStore, as_json: AsJson = False) -> None:
     """Recompute every checksum of a data set and check every row. Exits with 1 if something is wrong."""
     from .pipeline.commands.objects import failures_object, written
 
@@ -222,7 +240,7 @@ def verify(dataset: Folder, as_json: AsJson = False) -> None:
 
 @app.command()
 def inspect(
-    dataset: Folder,
+    dataset: FolderOrStore,
     dialogue: Annotated[
         str | None,
         typer.Argument(help="Show this dialogue, given by its id or by its number from 0.", show_default=False),
@@ -237,7 +255,7 @@ def inspect(
     from .pipeline.commands.report import describe_dataset, describe_dialogue
     from .pipeline.kinds import opened
 
-    content = opened(dataset)
+    content = opened(api.data_place(dataset))
     if as_json:
         say(written(dataset_object(content) if dialogue is None else dialogue_object(content, dialogue)))
     else:
@@ -268,6 +286,7 @@ def view(
     """Look at a data set and hear it: a page in the browser of this machine. Ctrl-C ends it.
 
         duplexgen view out/natural
+
         duplexgen view out/natural 12 --export page.html
 
     Shows who speaks when, on two channels with their events, words and pauses; what the model reads, block by block or
@@ -424,11 +443,21 @@ def talk(
 def evaluate(
     model: Model,
     evalset: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             parser=path, help="Measure on these data sets of held-out dialogues, with audio.", show_default=False
         ),
-    ],
+    ] = None,
+    full_duplex_bench: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            parser=path,
+            help="Measure on the items of Full-Duplex-Bench in this folder instead, v1.0 and v1.5, as the benchmark "
+            "publishes them or `export --to full-duplex-bench` writes them.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: Annotated[
         str,
         typer.Option(metavar="EVALUATION_RECIPE", help="Read this recipe: a file, or the name of one that ships."),
@@ -437,13 +466,19 @@ def evaluate(
         Path | None,
         typer.Option(
             parser=path,
-            help="Write the figures to this folder. Default: out/evaluation/ and the model's name.",
+            help="Write the figures to this folder. Default: out/evaluation/ and the model's name, with "
+            ".full-duplex-bench for the benchmark.",
             show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_ROWS, help="Use only this many dialogues of each set.", show_default=False),
+        typer.Option(
+            min=1,
+            max=MOST_ROWS,
+            help="Use only this many dialogues of each set, or items of each folder.",
+            show_default=False,
+        ),
     ] = None,
     batch: Annotated[
         int, typer.Option(min=1, max=10_000, help="Run this many dialogues together; it changes only the time.")
@@ -454,24 +489,33 @@ def evaluate(
     Plays the users' channels of evaluation sets to the model in simulated real time. Writes evaluation.json and
     timing.png. Of data sets with asides and pauses, it also measures false stops, false starts and take-overs by kind.
     The recipe says the rest; its keys are `seed`, `temperature`, `top_p`, `precision`, `decoder`,
-    `keep_audio`, `transcripts`, `judge`, `answers` and `tables`. Three recipes ship: `timing`, `content`, which also
-    rates the words of the replies, and `paper`, whose tables have the figures beside those of BayLing-Duplex.
-    """
-    api.needs_training()
-    from .pipeline.recipe.file import load
-    from .training.metrics.evaluation_report import problems, table
-    from .training.metrics.paper import tables
-    from .training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe
+    `keep_audio`, `transcripts`, `judge`, `answers`, `icc_gt_distribution` and `tables`. Four recipes ship: `timing`,
+    `content`, which also rates the words of the replies, `paper`, whose tables have the figures beside those of
+    BayLing-Duplex, and `full_duplex_bench`.
 
-    content, _ = load(recipe, EvaluationRecipe, EVALUATION_RECIPES)
-    folder = api.place(out, f"evaluation/{model.resolve().name}")
-    result = api.evaluate(model, evalset, recipe=recipe, out=folder, limit=limit, batch=batch)
+        duplexgen evaluate out/dpo_small --full-duplex-bench v1.0 --recipe full_duplex_bench
+
+    With `--full-duplex-bench`, the items of that benchmark are played, and scored by its rules: turns that are taken
+    (TOR), latency, backchannels. Each item is copied to `--out` with the model's `output.wav`, and with `output.json`
+    if the recipe says `transcripts`, so the benchmark's own scripts can be run there. ROOT stays as it is. If it was
+    stopped, the same command continues it.
+    """
+    result = api.evaluate(
+        model, evalset or (), full_duplex_bench=full_duplex_bench, recipe=recipe, out=out, limit=limit, batch=batch
+    )
+    from .training.metrics.evaluation_report import problems, table
+    from .training.metrics.full_duplex_bench.evaluation import notes
+    from .training.metrics.paper import tables
+    from .training.metrics.recipe import EvaluationRecipe
+
     Console().print(table(result))
-    for one in tables(result, content.tables) if content.tables else ():
+    wanted = EvaluationRecipe.model_validate(result["recipe"]).tables
+    for one in tables(result, wanted) if wanted else ():
         Console().print(one)
-    for line in problems(result):
+    for line in (*notes(result), *problems(result)):
         say_line(line)
-    say_line(f"{folder}: evaluation.json, timing.png")
+    folder = api.evaluation_place(model, out, full_duplex_bench is not None)
+    say_line(f"{folder}: evaluation.json, {'outputs' if full_duplex_bench else 'timing.png'}")
 
 
 @app.command()

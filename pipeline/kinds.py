@@ -1,18 +1,18 @@
 """The kinds of data sets, and what can be asked of a data set of any kind."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from .dataset import verify as verifying
 from .dataset.dialogues import Dialogues
 from .dataset.kind import Kinds, kind_of
 from .dataset.reader import Dataset
 from .pairs.kind import Preferences
+from .storage.objects import Place
 
 KINDS: Kinds = {kind.name: kind for kind in (Dialogues(), Preferences())}
 
 
-def opened(folder: Path) -> Dataset:
+def opened(folder: Place) -> Dataset:
     """A finished data set, to be read with the columns that its kind must have.
 
     Raises UserError if the folder is no data set, MalformedDataset if its manifest names no known kind, or does not say
@@ -22,7 +22,7 @@ def opened(folder: Path) -> Dataset:
     return Dataset(folder, kind_of(dataset, KINDS).columns(dataset))
 
 
-def verify(folder: Path, report: Callable[[int], None]) -> Iterator[str]:
+def verify(folder: Place, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words (`dataset/verify.py`)."""
     return verifying.verify(folder, KINDS, report)
 

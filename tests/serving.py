@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 
@@ -85,7 +85,7 @@ def chat(content: Any, finish_reason: str = "stop") -> Said:
     return Said(json.dumps({"choices": [choice]}))
 
 
-S = TypeVar("S", bound=ThreadingHTTPServer)
+S = TypeVar("S", bound=HTTPServer)
 
 
 @contextmanager

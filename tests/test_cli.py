@@ -56,8 +56,9 @@ def test_help_teaches_and_loads_nothing_heavy(command: list[str], tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["build", "nothing.yaml"], "nothing.yaml: no such recipe"),
-        (["plan", "nothing"], "nothing: no such recipe"),
+        (["build", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["plan", "nothing"], "nothing: no such recipe. Expected a YAML file, or the name of one that ships: flm_asr"),
+        (["plan", "turntaking"], "turntaking: no such recipe. Did you mean turn_taking"),
         (["verify", "nowhere"], "is no finished data set"),
         (["inspect", "nowhere"], "is no finished data set"),
         (["view", "nowhere"], "is no finished data set"),
@@ -76,6 +77,14 @@ def test_mistakes_of_the_user_give_a_message(arguments: list[str], says: str, tm
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_data_set_is_where_builds_write(tmp_path: Path) -> None:
+    manifest = tmp_path / "out" / "mine" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+    done = run("inspect", "mine", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.rstrip().endswith("Did you mean out/mine?")
 
 
 def test_recipe_with_mistakes_touches_nothing(recipe_file: Callable[..., Path], tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from ..pipeline.errors import UserError
 from ..pipeline.kinds import check_whole
 from ..pipeline.randomness import generator
 from ..pipeline.storage.atomic import file_sha256
+from ..pipeline.storage.objects import Place
 from .sequences import SequenceFormat
 
 WHAT_ELSE = "`duplexgen verify` says what else is wrong."
@@ -46,7 +46,7 @@ class Row:
 class RowGroup:
     """Rows of one shard that are read together."""
 
-    shard: Path
+    shard: Place
     columns: pa.Schema  # of the shard
     number: int  # in the shard
     first_row: int  # counted through all data sets
@@ -61,7 +61,7 @@ class RowGroup:
 class TrainingData:
     """Finished data sets of one kind and one vocabulary."""
 
-    folders: Sequence[Path]
+    folders: Sequence[Place]
     kind: str  # of data sets: DIALOGUES or PREFERENCES
     sides: Sequence[str] = ("",)  # prefixes of the column of ids, one per sequence; those of a row have equal length
 

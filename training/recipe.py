@@ -4,7 +4,6 @@ Paths of data sets and models are relative to the working folder, where `duplexg
 """
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +12,8 @@ from ..pipeline.errors import UserError
 from ..pipeline.recipe.file import RECIPES, find, read
 from ..pipeline.recipe.sections import Name, Section, Seed, Share
 from ..pipeline.storage.model_files import check_numbers
-from ..pipeline.storage.paths import PathText
+from ..pipeline.storage.objects import Place
+from ..pipeline.storage.paths import PathText, PlaceText, place
 
 TRAINING_RECIPES = RECIPES / "training"
 Normalization = Literal["by_weight", "by_kind"]  # Σ ω ℓ / Σ ω, or Σ ω mean(ℓ) over kinds
@@ -156,7 +156,7 @@ class Common(Section):
     name: Name
     description: str = ""
     seed: Seed = 0
-    data: Annotated[list[PathText], Field(min_length=1, max_length=1000)]
+    data: Annotated[list[PlaceText], Field(min_length=1, max_length=1000)]
     mix: Literal["all", "equal"] = "all"  # rows per epoch: all, or of each data set as many as the smallest has
     weights: Weights = Weights()
     normalize: Normalization = "by_weight"
@@ -170,8 +170,8 @@ class Common(Section):
         return self
 
     @property
-    def data_folders(self) -> list[Path]:
-        return [Path(path).expanduser() for path in self.data]
+    def data_folders(self) -> list[Place]:
+        return [place(text) for text in self.data]
 
 
 class SFTRecipe(Common):

@@ -14,6 +14,7 @@ from ..pipeline import __version__
 from ..pipeline.dataset.reader import read_json
 from ..pipeline.errors import UserError, enough_memory
 from ..pipeline.storage.atomic import explained, locked, sync, write_json
+from ..pipeline.storage.objects import Place
 from .models.model import ABOUT, save_model
 from .recipe import Common
 from .sharding import whole_state
@@ -35,7 +36,7 @@ class Run:
     def is_finished(self) -> bool:
         return (self.folder / ABOUT).exists()
 
-    def finish(self, network: nn.Module, data_set: Path, merge: Callable[[], None] | None = None) -> None:
+    def finish(self, network: nn.Module, data_set: Place, merge: Callable[[], None] | None = None) -> None:
         """Write the model beside the checkpoints; training.json, which says that it is whole, comes last.
 
         data_set: its vocabulary is the model's. merge: what `lora.adapt` returned.

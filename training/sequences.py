@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from ..pipeline.dataset.reader import read_described
 from ..pipeline.layouts.described import Described
 from ..pipeline.layouts.layout import Layout
 from ..pipeline.layouts.vocabulary import Vocabulary
+from ..pipeline.storage.objects import Place
 from ..pipeline.tokens.section import Tokens
 
 EMBEDDED = Tokens()
@@ -25,7 +25,7 @@ class SequenceFormat:
     tokens: Tokens = field(default=EMBEDDED, compare=False)  # of the data set's recipe: where the tokenizers are
 
     @classmethod
-    def read(cls, folder: Path, tokens: Tokens = EMBEDDED) -> "SequenceFormat":
+    def read(cls, folder: Place, tokens: Tokens = EMBEDDED) -> "SequenceFormat":
         """The format of a data set or of a trained model; raises UserError if vocabulary.json is missing or damaged."""
         return cls(read_described(folder), tokens)
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from ..pipeline.dataset import reader
 from ..pipeline.dataset.dialogues import DIALOGUES
 from ..pipeline.dataset.schema import SIDES
 from ..pipeline.exports.labels import IGNORED
+from ..pipeline.storage.objects import Place
 from .batch import USER_KIND, learned_kinds
 from .data import Batches, Row, RowGroup, TrainingData
 from .objectives.losses import weight_by_kind
@@ -38,7 +38,7 @@ class Items:
     """Rows of data sets of one kind and one vocabulary, as items."""
 
     def __init__(
-        self, folders: Sequence[Path], *, labels: bool = True, weights: Mapping[str, float] | None = None
+        self, folders: Sequence[Place], *, labels: bool = True, weights: Mapping[str, float] | None = None
     ) -> None:
         """weights: ω by kind, where it is not that of the papers (`training.recipe.Weights`); {}: theirs; None: no
         item has weights.
@@ -71,7 +71,7 @@ class Items:
 class TorchRows(Items, Dataset[Item]):
     """Map-style: any row at any time. It reads a whole row group for a row, and keeps the last few."""
 
-    def __init__(self, folders: Sequence[Path], **items: Any) -> None:
+    def __init__(self, folders: Sequence[Place], **items: Any) -> None:
         """items: as of `Items`."""
         super().__init__(folders, **items)
         self._kept: dict[int, list[Row]] = {}
@@ -109,7 +109,7 @@ class TorchStream(Items, IterableDataset[Item]):
     The workers of a `DataLoader`, and the processes of `torch.distributed`, share the row groups out among them.
     """
 
-    def __init__(self, folders: Sequence[Path], *, seed: int = 0, shuffle_rows: int = 4096, **items: Any) -> None:
+    def __init__(self, folders: Sequence[Place], *, seed: int = 0, shuffle_rows: int = 4096, **items: Any) -> None:
         """items: as of `Items`."""
         super().__init__(folders, **items)
         self.seed, self.shuffle_rows, self.epoch = seed, shuffle_rows, 0

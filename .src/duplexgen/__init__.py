@@ -1,7 +1,12 @@
 """Full-duplex speech training data from text dialogues: one recipe, one command.
 
-The folder beside this file's links is the package as it is installed: `duplexgen.pipeline`, `duplexgen.training`,
-`duplexgen.cli`, `duplexgen.api`, and the recipes and cards that ship. What `api` has can be called from here.
+    import duplexgen
+
+    dataset = duplexgen.build("turn_taking")  # or duplexgen.open("out/turn_taking")
+    for event in dataset[0].events:
+        print(event.start_s, event.channel, event.spoken_text)
+
+The functions and classes are those of `duplexgen.api`, whose help says more.
 """
 
 from duplexgen.pipeline import __version__
@@ -53,4 +58,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -13,6 +13,7 @@ from ..stages.script import ScriptStage
 from ..stages.sequences import SequencesStage
 from ..stages.speech import SpeechStage
 from ..stages.tracks import TracksStage
+from ..storage.objects import Place
 from .plan import make_plan
 
 
@@ -56,7 +57,7 @@ def prepare(recipe: Recipe, base: Path, work: Path, limit: int | None, display: 
     return Build(recipe, work, plan, stages, *staged(stages, plan, work), limit, sequences)
 
 
-def build(recipe: Recipe, base: Path, out: Path, work: Path, limit: int | None, display: Display) -> None:
+def build(recipe: Recipe, base: Path, out: Place, work: Path, limit: int | None, display: Display) -> None:
     """Make the data set of a recipe in `out`; continue a build that was stopped.
 
     base: the folder to which the recipe's paths of sources are relative. work: where stages keep their results.

@@ -15,7 +15,9 @@ from ..rewriting.rewriters import REWRITERS
 from ..show.findings import Finding
 from ..speech.engines import ENGINES
 from ..stages.speech import SpeechStage
-from ..storage.places import check_places, deepest
+from ..storage.objects import ObjectPath, Place
+from ..storage.places import deepest
+from ..storage.targets import target_of
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from . import checking
 
@@ -26,7 +28,7 @@ TOKENS_GB_PER_HOUR = 0.001  # of dialogue without audio: 0.4 to 0.8 MB measured
 LEAST_FREE_GB = 1.0
 
 
-def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[Finding]:
+def examine(name: str, places: Callable[[str], tuple[Place, Path]]) -> Iterator[Finding]:
     """Check everything that a build of a recipe needs. Loads no model and speaks nothing. It writes nothing but
     checksums of files, to the user's cache folder.
 
@@ -45,7 +47,7 @@ def examine(name: str, places: Callable[[str], tuple[Path, Path]]) -> Iterator[F
         yield from _effects(recipe)
     out, work = places(recipe.name if recipe else file.path.stem)
     try:
-        check_places(out, work)
+        target_of(out, work).check()
     except UserError as error:
         yield Finding("folders", False, str(error))
     yield from _disk(recipe, out, work)
@@ -106,13 +108,13 @@ def _gpus_here() -> list[str]:
     return result.stdout.strip().splitlines() if result.returncode == 0 else []
 
 
-def _disk(recipe: Recipe | None, out: Path, work: Path) -> Iterator[Finding]:
+def _disk(recipe: Recipe | None, out: Place, work: Path) -> Iterator[Finding]:
     with_audio = recipe is None or recipe.output.audio == "flac"
     gb_per_hour = AUDIO_GB_PER_HOUR if with_audio else TOKENS_GB_PER_HOUR
-    for folder, takes in (
-        (work, f"one hour of speech takes {SPEECH_GB_PER_HOUR:g} GB, one hour of dialogue {gb_per_hour:g} GB"),
-        (out, f"one hour of dialogue takes {gb_per_hour:g} GB"),
-    ):
+    folders = [(work, f"one hour of speech takes {SPEECH_GB_PER_HOUR:g} GB, one hour of dialogue {gb_per_hour:g} GB")]
+    if not isinstance(out, ObjectPath):
+        folders.append((out, f"one hour of dialogue takes {gb_per_hour:g} GB"))
+    for folder, takes in folders:
         parent = deepest(folder)
         if not os.access(parent, os.W_OK | os.X_OK):
             yield Finding("folders", False, f"{folder}: {parent} is not writable. Choose another folder, or allow it.")

@@ -56,7 +56,7 @@ def dataset_object(dataset: Dataset) -> Json:
     manifest = dataset.manifest
     statistics = Statistics.stored({name: tally.model_dump() for name, tally in manifest.statistics.items()})
     return {
-        "path": str(dataset.path),
+        "path": str(dataset.place),
         "name": manifest.name,
         "description": " ".join(manifest.description.split()),
         "kind": manifest.kind,
@@ -87,6 +87,7 @@ def dialogue_object(dataset: Dataset, wanted: str) -> Json:
 
 def _figures(tally: Tally) -> Json:
     quantity = tally.quantity
+    quantiles = QUANTILES if quantity.bins > 2 else {}  # of what is only true or false, the mean says all
     return {
         "title": quantity.title,
         "unit": quantity.unit,
@@ -94,5 +95,5 @@ def _figures(tally: Tally) -> Json:
         "mean": tally.mean,
         "least": tally.least,
         "most": tally.most,
-        **{name: tally.quantile(share) for name, share in QUANTILES.items()},
+        **{name: tally.quantile(share) for name, share in quantiles.items()},
     }

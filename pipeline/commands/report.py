@@ -64,7 +64,7 @@ def describe_dataset(dataset: Dataset) -> str:
             f"{tally.quantity.title + unit:56}{tally.count:9,}" + "".join(f"{value:9.2f}" for value in figures)
         )
     if early := statistics.get("assistant_before_user_end"):
-        lines.append(f"[ASSISTANT] before the user's last audio is observed: {early.mean:.1%} of replies")
+        lines.append(f"{early.quantity.title}: {early.mean:.1%} of replies")
     return _shown(lines)
 
 

@@ -137,7 +137,7 @@ class DialogueRows:
         section, layout = self.dataset.described.layout, self.dataset.layout
         built = layout.VOCABULARY.build(section, self.checker.text_tokenizer, self.checker.speech_tokenizer)
         assert built.tokenizer_json, "a vocabulary that is built has its tokenizer"
-        if json.loads(built.tokenizer_json) != read_json(self.dataset.path / file, LARGEST_TOKENIZER_BYTES):
+        if json.loads(built.tokenizer_json) != read_json(self.dataset.place / file, LARGEST_TOKENIZER_BYTES):
             name = self.dataset.tokens.text_tokenizer
             yield f"{file}: is not the tokenizer of the recipe, {name}, with the tokens of the layout"
 
@@ -162,6 +162,6 @@ def _tokenizer(
             raise
         raise UserError(
             f"{error}\nThe data set's files were checked, but its rows were not: that needs the model, at the place "
-            f"that {dataset.path / MANIFEST} names (tokens.{described.name}). Relative paths start at the folder you "
+            f"that {dataset.place / MANIFEST} names (tokens.{described.name}). Relative paths start at the folder you "
             "work in: run the command where the data set was built, or put the model, or a link to it, there."
         ) from error

@@ -3,13 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 
 from ..errors import UserError
 from ..escapes import visible
 from ..storage.atomic import file_sha256
+from ..storage.objects import ObjectPath, Place
 from ..storage.paths import read_bytes
 from .manifest import REJECTED, File
 from .reader import LARGEST_JSON_BYTES, MANIFEST, SUCCESS, Dataset, link_in, open_table
@@ -33,7 +33,7 @@ def check_files(dataset: Dataset, columns: pa.Schema) -> Iterator[str]:
         if problem := _not_there(dataset, file) or _file_problem(dataset, file, columns):
             yield f"{file.path}: {problem}"
     listed = {file.path for file in files} | {MANIFEST, SUCCESS}
-    for extra in sorted(set(_visible(dataset.path)) - listed):
+    for extra in sorted(set(_visible(dataset.place)) - listed):
         yield f"{visible(extra, LONGEST_NAME)}: is not listed in {MANIFEST}"
 
 
@@ -49,19 +49,19 @@ def missing_files(dataset: Dataset) -> Iterator[str]:
 
 def is_of_another_build(dataset: Dataset) -> bool:
     """Whether the manifest is another one than _SUCCESS was written for."""
-    path = dataset.path / MANIFEST
+    path = dataset.place / MANIFEST
     try:
         return hashlib.sha256(read_bytes(path, LARGEST_JSON_BYTES)).hexdigest() != dataset.success.manifest_sha256
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {dataset.path} is no finished data set of duplexgen.") from None
+        raise UserError(f"{path} is missing: {dataset.place} is no finished data set of duplexgen.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def _not_there(dataset: Dataset, file: File) -> str:
-    path = dataset.path / file.path
+    path = dataset.place / file.path
     try:
-        if link_in(dataset.path, file.path):
+        if link_in(dataset.place, file.path):
             return "is a link or lies behind one, and a data set has none"
         if not path.is_file():
             return "is no plain file" if path.exists() else "is missing"
@@ -73,7 +73,7 @@ def _not_there(dataset: Dataset, file: File) -> str:
 
 
 def _file_problem(dataset: Dataset, file: File, columns: pa.Schema) -> str:
-    path = dataset.path / file.path
+    path = dataset.place / file.path
     try:
         same = file_sha256(path) == file.sha256
     except OSError as error:
@@ -83,7 +83,7 @@ def _file_problem(dataset: Dataset, file: File, columns: pa.Schema) -> str:
     return "" if file.rows is None else _table_problem(path, file, columns)
 
 
-def _table_problem(path: Path, file: File, columns: pa.Schema) -> str:
+def _table_problem(path: Place, file: File, columns: pa.Schema) -> str:
     try:
         table, problems = open_table(path, REJECTED_COLUMNS if file.path.startswith(REJECTED) else columns)
     except pa.ArrowException as error:
@@ -94,8 +94,11 @@ def _table_problem(path: Path, file: File, columns: pa.Schema) -> str:
     return "; ".join(problems)
 
 
-def _visible(folder: Path, below: str = "") -> Iterator[str]:
+def _visible(folder: Place, below: str = "") -> Iterator[str]:
     """Every file of a folder that is not hidden, relative to it; links are files."""
+    if isinstance(folder, ObjectPath):
+        yield from (name for name in folder.below() if not any(part.startswith(".") for part in name.split("/")))
+        return
     with os.scandir(folder / below) as entries:
         for entry in entries:
             if entry.name.startswith("."):

@@ -1,7 +1,7 @@
 """Turns partitions into the tables of a finished data set: shards and rejected rows."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ..dialogue import Rejection
 from ..errors import UserError
 from ..layouts.layout import Layout
-from ..storage.atomic import atomic_path, explained, file_sha256
+from ..storage.atomic import atomic_path, explained, file_sha256, remove_others
 from ..storage.partitions import COMPRESSION, PartitionFolder
 from ..storage.records import RecordDamaged, read_record, write_record
 from ..storage.tables import rows_of_table
@@ -86,26 +86,6 @@ def _finished_entry(shard: Shard, staging: Path) -> Entry | None:
     if stored.pop("made_of", None) != shard.made_of or not (staging / shard.file).is_file():
         return None
     return stored if entry(staging, shard.file, stored.get("rows")) == stored else None
-
-
-def remove_others(folder: Path, files: Collection[str]) -> None:
-    """Remove everything but these files, named by their paths in the folder. Of a link, only the link is removed."""
-    with explained(folder):
-        if folder.is_symlink() or folder.is_file():
-            folder.unlink()
-        elif folder.is_dir():
-            _remove_others(folder, files, "")
-
-
-def _remove_others(folder: Path, files: Collection[str], prefix: str) -> None:
-    for path in list(folder.iterdir()):
-        name = prefix + path.name
-        if path.is_dir() and not path.is_symlink():
-            _remove_others(path, files, f"{name}/")
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif name not in files or path.is_symlink() or not path.is_file():
-            path.unlink()
 
 
 def write_shard(shard: Shard, folder: PartitionFolder, staging: Path, schema: pa.Schema) -> Entry:

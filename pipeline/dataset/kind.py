@@ -95,11 +95,11 @@ def kind_of(dataset: Dataset, kinds: Kinds) -> Kind:
     kind = kinds.get(manifest.kind)
     if kind is None:
         problem = f"kind is {reprlib.repr(manifest.kind)}, expected one of {', '.join(kinds)}"
-        raise malformed(dataset.path / MANIFEST, [problem])
+        raise malformed(dataset.place / MANIFEST, [problem])
     dataset.recipe_as(kind.recipe)
     if (stages := tuple(counts.stage for counts in manifest.ledger)) != kind.stages:
         problem = f"the ledger's stages are {reprlib.repr(stages)}, expected {kind.stages}"
-        raise malformed(dataset.path / MANIFEST, [problem])
+        raise malformed(dataset.place / MANIFEST, [problem])
     return kind
 
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import pyarrow as pa
 
+from ..storage.objects import Place
 from .manifest import DATA, REJECTED, File, StageCounts
 from .reader import opened
 from .schema import REJECTED as REJECTED_COLUMNS
@@ -16,7 +16,7 @@ MOST_REJECTED_ROWS = 100_000  # per file
 
 
 def ledger_failures(
-    folder: Path, ledger: Sequence[StageCounts], files: Sequence[File], fan_out: Mapping[str, int]
+    folder: Place, ledger: Sequence[StageCounts], files: Sequence[File], fan_out: Mapping[str, int]
 ) -> Iterator[str]:
     """Everything that does not add up, in words.
 
@@ -48,7 +48,7 @@ def ledger_failures(
 
 
 def _count_rejected(
-    folder: Path, file: str, listed: Mapping[tuple[str, str], int], in_tables: Counter[tuple[str, str]]
+    folder: Place, file: str, listed: Mapping[tuple[str, str], int], in_tables: Counter[tuple[str, str]]
 ) -> Iterator[str]:
     """Add the rows of a rejected table to `in_tables`, by stage and reason; yields what is wrong with it, in words."""
     with opened(folder / file, REJECTED_COLUMNS) as table:

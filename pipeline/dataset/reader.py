@@ -4,7 +4,6 @@ A data set may come from a stranger. So no link inside it is followed, the size 
 and MalformedDataset names each wrong value.
 """
 
-import io
 import json
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,8 @@ from ..layouts.described import Described
 from ..layouts.layout import Layout
 from ..recipe.file import Location, dotted
 from ..recipe.sections import Section
-from ..storage.paths import read_bytes
+from ..storage.objects import ObjectPath, Place, SizedFile
+from ..storage.paths import local, read_bytes
 from ..tokens.described import Sha256
 from ..tokens.section import Tokens
 from .manifest import DATA, FORMAT_VERSION, VOCABULARY, Manifest
@@ -54,7 +54,7 @@ class MalformedDataset(UserError):
         self.failures = failures
 
 
-def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
+def read_json(path: Place, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
     """A JSON object of a data set or a model; raises UserError if it is missing or damaged.
 
     Repeated keys, NaN, infinite numbers and unpaired surrogates are refused, too.
@@ -74,8 +74,10 @@ def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any
     return value
 
 
-def link_in(folder: Path, file: str) -> bool:
+def link_in(folder: Place, file: str) -> bool:
     """Whether a path in a folder is a link or goes through one. A data set has no links."""
+    if isinstance(folder, ObjectPath):
+        return False
     path = folder / file
     return any(part.is_symlink() for part in (path, *path.parents) if part != folder and folder in part.parents)
 
@@ -91,7 +93,7 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number in JSON")
 
 
-def validated(model: type[S], value: Mapping[str, Any], file: Path, at: Location = ()) -> S:
+def validated(model: type[S], value: Mapping[str, Any], file: Place, at: Location = ()) -> S:
     """The value as a model; raises MalformedDataset with everything that is wrong. at: its place in the file."""
     try:
         return model.model_validate(value)
@@ -99,7 +101,7 @@ def validated(model: type[S], value: Mapping[str, Any], file: Path, at: Location
         raise malformed(file, [*_problems(error, at)]) from None
 
 
-def malformed(file: Path, problems: Sequence[str]) -> MalformedDataset:
+def malformed(file: Place, problems: Sequence[str]) -> MalformedDataset:
     """The error to raise for a file that duplexgen did not write like this. problems: in words."""
     more = len(problems) - MOST_PROBLEMS
     listed = [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
@@ -130,13 +132,13 @@ class Success(Section):
     manifest_sha256: Sha256
 
 
-def read_described(folder: Path) -> Described:
+def read_described(folder: Place) -> Described:
     """vocabulary.json of a data set or of a model; raises UserError if it is missing or damaged."""
     return validated(Described, read_json(folder / VOCABULARY), folder / VOCABULARY)
 
 
 @contextmanager
-def opened(shard: Path, columns: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
+def opened(shard: Place, columns: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
     """A shard to read from. Raises UserError if it is missing or damaged, also if that shows only in the block.
 
     columns: the schema that the shard must have; None: any.
@@ -153,10 +155,11 @@ def opened(shard: Path, columns: pa.Schema | None = None) -> Iterator[pq.Parquet
         raise MalformedDataset(message, [f"{shard.name}: is damaged ({says})"]) from error
 
 
-def open_table(path: Path, columns: pa.Schema | None) -> tuple[pq.ParquetFile, list[str]]:
+def open_table(path: Place, columns: pa.Schema | None) -> tuple[pq.ParquetFile, list[str]]:
     """A table, and what is wrong with its footer, in words. Raises ArrowInvalid if it is no table."""
     try:
-        file = pq.ParquetFile(path)
+        # pyarrow asks for what it needs, column by column
+        file = pq.ParquetFile(path.parts() if isinstance(path, ObjectPath) else path)
         if columns is not None and (wrong := [*_wrong_columns(file.schema_arrow, columns)]):
             return file, wrong
         _check_footer(path, file.metadata)
@@ -182,14 +185,14 @@ class _PageWanted(Exception):
     pass
 
 
-class _WithoutPages(io.FileIO):
+class _WithoutPages(SizedFile):
     """A file of which only the footer is used: to read a page raises an error."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         raise _PageWanted
 
 
-def _check_footer(path: Path, footer: pq.FileMetaData) -> None:
+def _check_footer(path: Place, footer: pq.FileMetaData) -> None:
     """Raise pyarrow's error if it cannot use the footer's metadata of a column.
 
     `RowGroupMetaData.column` would end the process for such a column. A reader of rows makes the same objects before it
@@ -197,7 +200,7 @@ def _check_footer(path: Path, footer: pq.FileMetaData) -> None:
     """
     # With a buffer, pyarrow makes the readers of all columns before it reads the first page.
     with (
-        _WithoutPages(path) as pages,
+        _WithoutPages(path.stat().st_size) as pages,
         pq.ParquetFile(pages, metadata=footer, buffer_size=1, pre_buffer=False) as file,
     ):
         for number in range(footer.num_row_groups):
@@ -222,17 +225,24 @@ def _wrong_counts(footer: pq.FileMetaData) -> Iterator[str]:
 class Dataset:
     """A finished data set of any kind. Its rows are read from disk when they are used."""
 
-    path: Path
+    place: Place
     expected: pa.Schema | None = None  # the columns that its kind gives shards; None: the kind was not asked
+
+    @property
+    def path(self) -> Path:
+        """Its folder. Raises UserError if it is in an object store."""
+        return local(self.place)
 
     @cached_property
     def success(self) -> Success:
-        return validated(Success, self._read_json(SUCCESS), self.path / SUCCESS)
+        return validated(Success, self._read_json(SUCCESS), self.place / SUCCESS)
 
     @cached_property
     def manifest(self) -> Manifest:
         """Raises UserError if it is missing or of another version, MalformedDataset if duplexgen did not write it."""
-        file = self.path / MANIFEST
+        file = self.place / MANIFEST
+        if isinstance(self.place, ObjectPath):
+            self.own(SUCCESS)  # objects appear one by one
         stored = self._read_json(MANIFEST)
         if stored.get("format_version") != FORMAT_VERSION:
             raise UserError(
@@ -247,7 +257,7 @@ class Dataset:
 
     def recipe_as(self, model: type[S]) -> S:
         """Its recipe as the model of its kind; raises MalformedDataset if it does not fit."""
-        return validated(model, self.manifest.recipe, self.path / MANIFEST, ("recipe",))
+        return validated(model, self.manifest.recipe, self.place / MANIFEST, ("recipe",))
 
     @property
     def kind(self) -> str:
@@ -255,7 +265,7 @@ class Dataset:
 
     @cached_property
     def described(self) -> Described:
-        return validated(Described, self._read_json(VOCABULARY), self.path / VOCABULARY)
+        return validated(Described, self._read_json(VOCABULARY), self.place / VOCABULARY)
 
     @property
     def tokens(self) -> Tokens:
@@ -279,24 +289,29 @@ class Dataset:
             return file.schema_arrow
 
     @property
-    def shards(self) -> list[Path]:
+    def shards(self) -> list[Place]:
         return [self.own(file.path) for file in self.manifest.listed(DATA)]
 
-    def own(self, file: str) -> Path:
+    def own(self, file: str) -> Place:
         """The path of a plain file of the data set; raises UserError if the file is missing, or is behind a link."""
-        path = self.path / file
-        if link_in(self.path, file):
+        path = self.place / file
+        if link_in(self.place, file):
             raise UserError(f"{path} is a link, and a data set has none: copy the files themselves.")
         if not path.is_file():
             problem = "is not a plain file" if path.exists() else "is missing"
-            raise UserError(f"{path} {problem}: {self.path} is no finished data set of duplexgen.")
+            raise UserError(f"{path} {problem}: {self.place} is no finished data set of duplexgen.{self._hint(file)}")
         return path
+
+    def _hint(self, file: str) -> str:
+        near = Path("out", str(self.place))  # where commands write, unless they are told otherwise
+        is_near = isinstance(self.place, Path) and near != self.place and (near / file).is_file()
+        return f" Did you mean {near}?" if is_near else ""
 
     def _read_json(self, file: str) -> dict[str, Any]:
         return read_json(self.own(file))
 
     def batches(
-        self, columns: list[str] | None = None, shards: Sequence[Path] | None = None
+        self, columns: list[str] | None = None, shards: Sequence[Place] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Rows in order, BATCH_ROWS at a time. Only pages of a shard are in memory, never a whole shard.
 
@@ -317,7 +332,9 @@ class Dataset:
         for batch in self.batches(columns):
             for _, row, problem in rows_of(batch):
                 if row is None:
-                    raise UserError(f"{self.path}: row {number} {problem}. `duplexgen verify` says what else is wrong.")
+                    raise UserError(
+                        f"{self.place}: row {number} {problem}. `duplexgen verify` says what else is wrong."
+                    )
                 yield row
                 number += 1
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import pyarrow as pa
 
 from ..errors import UserError
+from ..storage.objects import Place
 from .manifest import DATA
 from .reader import BATCH_ROWS, Dataset, malformed, opened
 from .row_sizes import rows_of
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 class Group:
     """A row group of a shard."""
 
-    shard: Path
+    shard: Place
     number: int  # in its shard
     first: int  # the number of its first row in the data set
     rows: int
@@ -45,7 +45,7 @@ class RowGroups:
     def shards(self) -> int:
         return len(self._files)
 
-    def path(self, shard: int) -> Path:
+    def path(self, shard: int) -> Place:
         """Raises UserError if it is missing."""
         return self.dataset.own(self._files[shard].path)
 
@@ -63,7 +63,7 @@ class RowGroups:
     def shard_of(self, row: int) -> int:
         """Which shard has a row. Raises UserError if there is no such row."""
         if not 0 <= row < self.rows:
-            raise UserError(f"{self.dataset.path} has no row {row}: expected a number from 0 to {self.rows - 1}.")
+            raise UserError(f"{self.dataset.place} has no row {row}: expected a number from 0 to {self.rows - 1}.")
         return next(number for number, past in enumerate(self._edges[1:]) if row < past)
 
     def group_of(self, row: int) -> Group:
@@ -103,7 +103,9 @@ class RowGroups:
     def _checked(self, number: int, batch: pa.RecordBatch) -> Row:
         ((_, row, problem),) = rows_of(batch)
         if row is None:
-            raise UserError(f"{self.dataset.path}: row {number} {problem}. `duplexgen verify` says what else is wrong.")
+            raise UserError(
+                f"{self.dataset.place}: row {number} {problem}. `duplexgen verify` says what else is wrong."
+            )
         return row
 
     def _read_footer(self, number: int) -> list[Group]:

@@ -3,12 +3,12 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..escapes import visible
 from ..layouts.vocabulary import END_OF_TEXT, TOKENIZER_CONFIG, TOKENIZER_FILES
+from ..storage.objects import Place
 from ..tokens.tokenizers import SPEECH_TOKENIZERS
 from .files import LONGEST_NAME, check_files
 from .kind import Kind, Kinds, RowChecker, contradictions, kind_of
@@ -22,7 +22,7 @@ from .vocabulary import read_vocabulary
 MOST_FAILURES_OF_A_ROW = 20
 
 
-def verify(folder: Path, kinds: Kinds, report: Callable[[int], None]) -> Iterator[str]:
+def verify(folder: Place, kinds: Kinds, report: Callable[[int], None]) -> Iterator[str]:
     """Everything that is wrong with a data set, in words; nothing if it is whole.
 
     report: called with the number of rows checked so far. Rows are checked only if every file is as the manifest says.
@@ -60,7 +60,7 @@ def check_manifest(dataset: Dataset, kind: Kind) -> Iterator[str]:
     manifest = dataset.manifest
     for problem in contradictions(dataset, kind):
         yield f"{MANIFEST}: {problem}"
-    yield from ledger_failures(dataset.path, manifest.ledger, manifest.files, kind.fan_out(dataset))
+    yield from ledger_failures(dataset.place, manifest.ledger, manifest.files, kind.fan_out(dataset))
     yield from _check_described(dataset)
     yield from _check_vocabulary(dataset)
 
@@ -96,13 +96,13 @@ def _check_vocabulary(dataset: Dataset) -> Iterator[str]:
     """Whether the ids of vocabulary.json are those of the tokenizer in vocabulary/, declared as each is."""
     file, config = (f"{VOCABULARY_FOLDER}/{name}" for name in TOKENIZER_FILES)
     try:
-        read_vocabulary(dataset.path)
+        read_vocabulary(dataset.place)
     except UserError as error:
         yield str(error)
         return
-    if read_json(dataset.path / config) != TOKENIZER_CONFIG:
+    if read_json(dataset.place / config) != TOKENIZER_CONFIG:
         yield f"{config}: is not the one that is written with every vocabulary"
-    stored, described = read_json(dataset.path / file, LARGEST_TOKENIZER_BYTES), dataset.described
+    stored, described = read_json(dataset.place / file, LARGEST_TOKENIZER_BYTES), dataset.described
     try:
         own = stored["model"]["vocab"]  # ids by token, or pairs of token and score in the order of their ids
         names = {id_: token for token, id_ in own.items()} if isinstance(own, dict) else dict(enumerate(own))

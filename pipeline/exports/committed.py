@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..dataset.finish import COMMITS, entry, record_name, remove_others
+from ..dataset.finish import COMMITS, entry, record_name
 from ..errors import UserError
-from ..storage.atomic import explained, sync
+from ..storage.atomic import explained, remove_others, sync
 from ..storage.records import RecordDamaged, read_record, write_record
 
 WRITING = ".writing"  # where an exporter writes the files of a shard

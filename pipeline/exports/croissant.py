@@ -16,6 +16,7 @@ from ..dataset.manifest import DATA
 from ..dataset.reader import Dataset
 from ..escapes import one_line
 from ..storage.atomic import write_json
+from ..storage.paths import local
 from .exporter import BOTH_KINDS, Exporter, Row, Shard, Summary
 
 CONTEXT = {
@@ -68,11 +69,12 @@ class Croissant(Exporter):
 
     def write(self, shard: Shard, out: Path) -> Summary:
         (out / DATA).mkdir()
-        target = out / DATA / shard.path.name
+        source = local(shard.path)
+        target = out / DATA / source.name
         try:
-            os.link(shard.path, target)
+            os.link(source, target)
         except OSError:  # another file system, or one without hard links
-            shutil.copyfile(shard.path, target)
+            shutil.copyfile(source, target)
         shard.report(shard.first_row + shard.num_rows)
         return {}
 

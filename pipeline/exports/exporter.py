@@ -10,6 +10,7 @@ from ..dataset.reader import Dataset
 from ..dataset.row_sizes import rows_of
 from ..errors import UserError
 from ..pairs.kind import PREFERENCES
+from ..storage.objects import Place
 
 AUDIO, WORDS, REPLY_WORDS, CODES = "audio", "words", "reply words", "codes"
 """What an exporter may need: REPLY_WORDS are the words of the assistant's events, WORDS those of all."""
@@ -27,7 +28,7 @@ class Shard:
     """One shard of a data set, to be exported."""
 
     dataset: Dataset
-    path: Path
+    path: Place
     number: int  # from 0
     of: int  # shards of the data set
     first_row: int  # counted through the data set

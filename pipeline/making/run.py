@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,20 +18,21 @@ from ..dataset.finish import (
     group_shards,
     keep_finished,
     measured,
-    remove_others,
     write_rejected,
     write_shard,
 )
 from ..dataset.kind import Kind
 from ..dataset.ledger import ledger_failures
-from ..dataset.manifest import File, Manifest, StageCounts, data_set_key, manifest, software
+from ..dataset.manifest import FILE, File, Manifest, StageCounts, data_set_key, manifest, software
 from ..dataset.reader import MANIFEST, SUCCESS, Dataset, read_described
 from ..dialogue import Rejection
 from ..errors import UserError
+from ..escapes import visible
 from ..show.progress import Display
-from ..storage.atomic import explained, file_sha256, locked, remove_temporary, sync, sync_all, write_json
+from ..storage.atomic import explained, file_sha256, locked, remove_temporary, sync_all, write_json
+from ..storage.objects import Place
 from ..storage.partitions import MAKE_AGAIN, CommitRecord, Ledger, PartitionFolder, Readable
-from ..storage.places import check_places
+from ..storage.targets import Target, target_of
 from . import rounds
 from .differences import differences, listed
 from .plan import SOURCE, Plan
@@ -39,6 +40,7 @@ from .stage import Stage, Step, stage_key, stage_shape
 
 RAY_LOG = "ray.log"
 SHARD_BYTES = 500_000_000
+MOST_OF_A_DETAIL = 200  # characters of why a dialogue was rejected, in a message
 LEFT = "{} was left as it is. Choose another folder with --out, or remove it."
 
 
@@ -161,19 +163,23 @@ def staged(stages: Sequence[Stage], plan: Plan, work: Path) -> tuple[tuple[Parti
     return tuple(folders), tuple(keys)
 
 
-def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display) -> None:
+def make(prepare: Callable[[], Making], out: Place, work: Path, display: Display) -> None:
     """Make the data set that `prepare` plans in `out`; continue it if it was stopped before.
 
-    Raises UserError if the folders cannot be used (`check_places`), if `out` holds something else, if a record in the
-    folders of the stages is damaged, if too many dialogues are rejected, or if another build writes the same folders.
+    Raises UserError if the folders cannot be used (`check_places`) or the store of `out` cannot be asked, if `out`
+    holds something else, if a record in the folders of the stages is damaged, if too many dialogues are rejected, or
+    if another build writes to the same place.
     """
-    check_places(out, work)
+    target = target_of(out, work)
+    target.check()
     with ExitStack() as locks:
-        locks.enter_context(locked(out.parent / f".{out.name}.lock", f"{out} is being written by another build"))
+        locks.enter_context(target.held())
         making = prepare()
-        if _is_finished(out, making):
+        if _is_finished(target, making):
+            target.clean()
             display.already_there(out)
             return
+        target.claim(making.key, lambda name: name in (MANIFEST, SUCCESS) or FILE.fullmatch(name) is not None)
         for folder in making.folders:
             message = f"{folder.path} is being filled by another build over the same dialogues"
             locks.enter_context(locked(folder.path.with_suffix(".lock"), message))
@@ -181,13 +187,14 @@ def make(prepare: Callable[[], Making], out: Path, work: Path, display: Display)
         for partition in making.plan.partitions:
             _records(making, partition)  # a damaged record stops the build before any work
         _run_stages(making, display)
-        _finish(making, out, display)
+        _finish(making, target, display)
 
 
-def _is_finished(out: Path, making: Making) -> bool:
-    """Whether `out` is this build's data set; raises UserError if it holds anything else, or if it lost files."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _is_finished(target: Target, making: Making) -> bool:
+    """Whether the target has this build's data set; raises UserError if it has anything else, or if it lost files."""
+    if target.is_vacant():
         return False
+    out = target.place
     if not (out / SUCCESS).exists():
         raise UserError(f"{out} exists and is no finished data set of duplexgen. {LEFT.format(out)}")
     try:
@@ -205,7 +212,7 @@ def _is_finished(out: Path, making: Making) -> bool:
     if is_own:
         ledger = stored.manifest.ledger
         reasons = sum((Counter(counts.reasons) for counts in ledger), Counter[str]())
-        _stop_if_too_many(making, ledger[0].planned, ledger[-1].emitted, reasons, out / "rejected")
+        _stop_if_too_many(making, ledger[0].planned, ledger[-1].emitted, reasons, (), out / "rejected")
         return True
     if stored.kind != making.kind.name:
         reason = f"is a data set of {stored.kind}, not of {making.kind.name}"
@@ -232,15 +239,16 @@ def _run_stages(making: Making, display: Display) -> None:
                 step.make(partition)
 
 
-def _finish(making: Making, out: Path, display: Display) -> None:
+def _finish(making: Making, target: Target, display: Display) -> None:
     ledgers = _ledgers(making)
-    staging = out.parent / f".{out.name}.{making.key}"
+    staging = target.staging(making.key)
     shards = group_shards(making.folders[-1], making.plan.partitions, making.shard_bytes)
     entries = keep_finished(shards, staging)
     rejected = write_rejected(_rejections(making), staging)
     reasons = sum((ledger.reasons for ledger in ledgers.values()), Counter[str]())
     last = list(ledgers.values())[-1]
-    _stop_if_too_many(making, ledgers[SOURCE].planned, last.emitted, reasons, staging / rejected[0]["path"])
+    table = staging / rejected[0]["path"]
+    _stop_if_too_many(making, ledgers[SOURCE].planned, last.emitted, reasons, _rejections(making), table)
     with display.counting("shards", len(shards)) as report:
         for number, shard in enumerate(shards, start=1):
             if shard.file not in entries:
@@ -267,12 +275,13 @@ def _finish(making: Making, out: Path, display: Display) -> None:
         sync_all(staging)  # before the files that say that the data set is whole
     write_json(staging / MANIFEST, about | {"files": files})
     write_json(staging / SUCCESS, {"manifest_sha256": file_sha256(staging / MANIFEST)})
-    remove_others(staging, {MANIFEST, SUCCESS, *(file["path"] for file in files)})
-    with explained(out):
-        staging.replace(out)
-        sync(out.parent)
-    rejected_count = sum(counts["rejected"] for counts in about["ledger"])
-    display.done(out, f"{making.summary(about)}, {rejected_count} rejected")
+    sums = {file["path"]: file["sha256"] for file in files}
+    sums |= {file: file_sha256(staging / file) for file in (MANIFEST, SUCCESS)}
+    with display.counting("published", len(sums)) as report:
+        target.publish(staging, sums, report)
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    summary = f"{making.summary(about)}, {reasons.total():,} rejected" + (f" ({why})" if why else "")
+    display.done(target.place, summary)
 
 
 def _records(making: Making, partition: int) -> list[CommitRecord | None]:
@@ -327,18 +336,29 @@ def _rejections(making: Making) -> Iterator[Rejection]:
                 yield from record.outcome.rejections
 
 
-def _stop_if_too_many(making: Making, dialogues: int, emitted: int, reasons: Counter[str], table: Path) -> None:
+def _stop_if_too_many(
+    making: Making,
+    dialogues: int,
+    emitted: int,
+    reasons: Counter[str],
+    rejections: Iterable[Rejection],
+    table: Place,
+) -> None:
     """Raise UserError if the recipe does not allow so many rejections.
 
-    dialogues: how many the sources gave. table: the file or folder with the reason of each rejection.
+    dialogues: how many the sources gave. rejections: the first of each reason is shown. table: the file or folder with
+    the reason of each rejection.
     """
     planned = dialogues * math.prod(stage.fan_out for stage in making.stages)
     rejected = planned - emitted
     if emitted and rejected <= making.recipe.max_rejected_share * planned:
         return
-    lines = "".join(f"\n  {count:6d}  {reason}" for reason, count in reasons.most_common())
+    first: dict[str, str] = {}
+    for one in rejections:
+        first.setdefault(one.reason, f", such as {visible(one.dialogue_id)}: {visible(one.detail, MOST_OF_A_DETAIL)}")
+    lines = "".join(f"\n  {count:6d}  {reason}{first.get(reason, '')}" for reason, count in reasons.most_common())
     share = making.recipe.max_rejected_share
     expected = f"the recipe allows {share:.0%} (max_rejected_share)" if emitted else "a data set needs at least one"
     raise UserError(
-        f"{rejected} dialogues were rejected and {emitted} are left; {expected}.{lines}\nEach is explained in {table}."
+        f"{rejected} of {planned} dialogues were rejected; {expected}.{lines}\nEach is explained in {table}."
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from ..dataset.manifest import DATA
 from ..dataset.reader import Dataset, opened
 from ..storage.partitions import Outcome, PartitionFolder
 
@@ -42,14 +43,14 @@ def write_partitions(dataset: Dataset, folder: PartitionFolder) -> int:
 def _grouped(dataset: Dataset) -> Iterator[list[tuple[str, int, int]]]:
     groups: list[tuple[str, int, int]] = []
     num_rows = 0
-    for shard in dataset.shards:
-        with opened(shard, dataset.columns) as file:
+    for shard in dataset.manifest.listed(DATA):
+        with opened(dataset.own(shard.path), dataset.columns) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         for group, rows in enumerate(sizes):
             if groups and num_rows + rows > PARTITION_ROWS:
                 yield groups
                 groups, num_rows = [], 0
-            groups.append((str(shard.relative_to(dataset.path)), group, rows))
+            groups.append((shard.path, group, rows))
             num_rows += rows
     if groups:
         yield groups

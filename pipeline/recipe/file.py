@@ -6,6 +6,8 @@ win: sections are merged key by key, lists and values are replaced, and `null` r
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +45,7 @@ KEY_OF_PART: dict[Location, str] = {("layout",): "name"}
 """Sections whose keys are those of one part, which this key names: another part takes over none of them."""
 LONGEST_CHAIN = 16  # recipes that extend one another
 MOST_SHOWN = 50  # mistakes
+UNKNOWN = "extra_forbidden"  # pydantic's name of a key that a section does not have
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
@@ -114,9 +117,12 @@ def find(name: str, folder: Path = RECIPES) -> Path:
         return path
     if (bundled := name.removesuffix(".yaml")) in shipped(folder):
         return folder / f"{bundled}.yaml"
-    raise UserError(
-        f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(shipped(folder))}."
-    )
+    if path.suffix in (".yaml", ".yml"):
+        raise UserError(f"{name}: there is no such file, and no recipe of this name ships.")
+    names = shipped(folder)
+    if similar := get_close_matches(name, names, cutoff=0.75):
+        raise UserError(f"{name}: no such recipe. Did you mean {' or '.join(similar)}?")
+    raise UserError(f"{name}: no such recipe. Expected a YAML file, or the name of one that ships: {', '.join(names)}.")
 
 
 def _is_file(path: Path) -> bool:
@@ -228,7 +234,10 @@ def validate(file: RecipeFile, model: type[S]) -> tuple[S | None, list[Mistake]]
     try:
         return model.model_validate(file.raw), list(file.repeated)
     except ValidationError as error:
-        mistakes = [file.mistake(_location(problem["loc"]), _message(problem)) for problem in error.errors()]
+        mistakes = [
+            file.mistake(_location(problem["loc"]), _message(problem) + _similar(problem, model))
+            for problem in error.errors()
+        ]
         return None, [*file.repeated, *mistakes]
 
 
@@ -237,13 +246,29 @@ def described(error: ValidationError, most: int = 3) -> str:
     return "; ".join(f"{dotted(_location(one['loc']))}: {_message(one)}" for one in error.errors()[:most])
 
 
+def _similar(problem: Any, model: type[Section]) -> str:
+    """Keys that an unknown key may stand for, as the end of a message; "" if there are none."""
+    if problem["type"] != UNKNOWN:
+        return ""
+    similar = get_close_matches(str(problem["loc"][-1]), _keys(model))
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
+
+
+@cache
+def _keys(model: type[Section]) -> list[str]:
+    """All keys of a recipe, those of its sections included."""
+    schema = model.model_json_schema()
+    parts = (schema, *schema.get("$defs", {}).values())
+    return sorted({key for part in parts for key in part.get("properties", ())})
+
+
 def _location(loc: tuple[int | str, ...]) -> Location:
     # A union of types adds the name of each alternative to the location. Those are not keys.
     return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
 
 
 def _message(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] == UNKNOWN:
         return "is not a key of a recipe here"
     if problem["type"] == "missing":
         return "is missing"

@@ -12,11 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UserError
 from ..escapes import one_line
+from ..storage.objects import Place
 from ..storage.partitions import PartitionFolder
 from .terminal import Console
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 20.0  # where the output is not a terminal
+LEAST_DONE = 0.15  # before there is an estimate of the time left
 SPEED_OVER_S = 3600.0  # partitions take long and end in bursts, one per worker
 
 
@@ -33,14 +35,19 @@ class Display:
 
     @contextmanager
     def verifying(self) -> Iterator[Callable[[int], None]]:
+        log = _Log(self.console)
         with self.console.status("comparing checksums") as status:
-            yield lambda rows: status.update(f"checking rows: {rows:,}")
+
+            def report(rows: int) -> None:
+                status.update(f"checking rows: {rows:,}")
+                log.say(f"{rows:,} rows are checked")
+
+            yield report
 
     @contextmanager
     def making(self, folders: dict[str, PartitionFolder], partitions: int) -> Iterator[None]:
         """Watch the folders of the stages while they fill. folders: by the names of the stages."""
-        printer = None if self.console.is_terminal else self.console
-        with self._progress() as progress, _Watch(folders, partitions, progress, printer):
+        with self._progress() as progress, _Watch(folders, partitions, progress, self.console):
             yield
 
     @contextmanager
@@ -51,14 +58,11 @@ class Display:
     @contextmanager
     def training(self, steps: int, start: int) -> Iterator[Callable[[int, str], None]]:
         """Yields a function to call with the number of steps so far, and with a text about the last one."""
-        last = time.monotonic()
+        log = _Log(self.console)
 
         def report(done: int, figures: str) -> None:
-            nonlocal last
             progress.update(task, completed=done, rate=figures)
-            if not self.console.is_terminal and (time.monotonic() - last > LINE_EVERY_S or done == steps):
-                self.console.print(f"step {done}/{steps}: {figures}", soft_wrap=True)
-                last = time.monotonic()
+            log.say(f"step {done}/{steps}: {figures}", is_last=done == steps)
 
         with self._progress() as progress:
             task = progress.add_task("steps", total=steps, completed=start, rate="")
@@ -74,14 +78,11 @@ class Display:
     @contextmanager
     def exporting(self, rows: int) -> Iterator[Callable[[int], None]]:
         """Yields a function to call with the number of rows so far."""
-        last = time.monotonic()
+        log = _Log(self.console)
 
         def report(done: int) -> None:
-            nonlocal last
             progress.update(task, completed=done)
-            if not self.console.is_terminal and time.monotonic() - last > LINE_EVERY_S:
-                self.console.print(f"{done:,} of {rows:,} rows", soft_wrap=True)
-                last = time.monotonic()
+            log.say(f"{done:,} of {rows:,} rows")
 
         with self._progress() as progress:
             task = progress.add_task("rows", total=rows, rate="")
@@ -101,7 +102,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
 
-    def already_there(self, out: Path) -> None:
+    def already_there(self, out: Place) -> None:
         self._say(f"{out} is this recipe's finished data set already. Check it with: duplexgen verify {out}")
 
     def already_trained(self, out: Path) -> None:
@@ -111,20 +112,32 @@ class Display:
         talk = f" Talk to it: duplexgen talk {out} --user user.wav" if can_talk else ""
         self._say(f"{out}: trained. Losses: tensorboard --logdir {out}.{talk}")
 
-    def done(self, out: Path, summary: str) -> None:
-        self._say(f"{out}: {summary}. Look at it with: duplexgen inspect {out}")
+    def done(self, out: Place, summary: str) -> None:
+        look = "Look and listen: duplexgen view" if isinstance(out, Path) else "Look at it with: duplexgen inspect"
+        self._say(f"{out}: {summary}. {look} {out}")
 
     def _say(self, text: str) -> None:
         self.console.print(one_line(text), soft_wrap=True)
 
 
-class _Watch:
-    """Counts commit records, in a thread of its own. printer: prints a line from time to time; None: bars show it."""
+class _Log:
+    """Prints a line from time to time, where the output is not a terminal: there, bars show it."""
 
-    def __init__(
-        self, folders: dict[str, PartitionFolder], total: int, progress: Progress, printer: Console | None
-    ) -> None:
-        self.folders, self.total, self.progress, self.printer = folders, total, progress, printer
+    def __init__(self, console: Console) -> None:
+        self.console, self.last = console, time.monotonic()
+
+    def say(self, line: str, is_last: bool = False) -> None:
+        """is_last: print it, even if there was a line just now."""
+        if not self.console.is_terminal and (is_last or time.monotonic() - self.last > LINE_EVERY_S):
+            self.console.print(line, soft_wrap=True)
+            self.last = time.monotonic()
+
+
+class _Watch:
+    """Counts commit records, in a thread of its own."""
+
+    def __init__(self, folders: dict[str, PartitionFolder], total: int, progress: Progress, console: Console) -> None:
+        self.folders, self.total, self.progress, self.log = folders, total, progress, _Log(console)
         self.start = time.monotonic()
         self.committed = {name: folder.committed() for name, folder in folders.items()}
         self.dialogues = dict.fromkeys(folders, 0)
@@ -137,8 +150,8 @@ class _Watch:
 
     def __enter__(self) -> _Watch:
         there = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.committed.items() if done)
-        if there and self.printer:
-            self.printer.print(f"{there} already there", soft_wrap=True)
+        if there:
+            self.log.say(f"{there} already there", is_last=True)
         self.thread.start()
         return self
 
@@ -148,12 +161,9 @@ class _Watch:
         self._look()
 
     def _run(self) -> None:
-        last = time.monotonic()
         while not self.stop.wait(REFRESH_S):
             self._look()
-            if self.printer and time.monotonic() - last > LINE_EVERY_S:
-                self.printer.print(self._line())
-                last = time.monotonic()
+            self.log.say(self._line())
 
     def _look(self) -> None:
         for name, folder in self.folders.items():
@@ -168,6 +178,11 @@ class _Watch:
 
     def _line(self) -> str:
         counts = ", ".join(f"{name} {len(done)}/{self.total}" for name, done in self.committed.items())
-        left_s = self.progress.tasks[-1].time_remaining
-        left = f", about {left_s / 60:.0f} min left" if left_s is not None else ""
-        return f"{counts} partitions{left}"
+        return f"{counts} partitions{self._left()}"
+
+    def _left(self) -> str:
+        last = self.progress.tasks[-1]
+        if last.time_remaining is None or last.completed < LEAST_DONE * self.total:
+            return ""
+        minutes = round(last.time_remaining / 60)
+        return f", about {minutes} min left" if minutes else ", less than a minute left"

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .objects import Place
 
 TEMPORARY_SUFFIX = ".tmp"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems answer that have no locks
@@ -66,7 +67,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 def check_free(target: Path) -> None:
     """Raise UserError if there is anything at a path where a new folder is to be."""
     if os.path.lexists(target):
-        raise UserError(f"{target} exists already: name a new folder, or remove it.")
+        raise UserError(f"{target} exists already: choose another name, or remove it.")
 
 
 @contextmanager
@@ -141,7 +142,7 @@ def canonical_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Place) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -150,6 +151,26 @@ def remove_temporary(folder: Path) -> None:
     """Remove temporary files of a build that was killed, at any depth. Call it while you hold the folder's lock."""
     for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)
+
+
+def remove_others(folder: Path, files: Collection[str]) -> None:
+    """Remove everything but these files, named by their paths in the folder. Of a link, only the link is removed."""
+    with explained(folder):
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        elif folder.is_dir():
+            _remove_others(folder, files, "")
+
+
+def _remove_others(folder: Path, files: Collection[str], prefix: str) -> None:
+    for path in list(folder.iterdir()):
+        name = prefix + path.name
+        if path.is_dir() and not path.is_symlink():
+            _remove_others(path, files, f"{name}/")
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif name not in files or path.is_symlink() or not path.is_file():
+            path.unlink()
 
 
 def sync(path: Path) -> None:

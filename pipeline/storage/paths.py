@@ -12,16 +12,19 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from ..errors import UserError
+from .objects import SCHEME as S3
+from .objects import ObjectPath, Place
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # s3://, gs://, file:/; a drive of Windows has one letter
 LONGEST_NAME_BYTES = 255  # of each part of a path, on every file system that is in use
 LONGEST_PATH_BYTES = 4095
 DEEPEST = 200  # folders in one another: Python makes them by recursion
 LARGEST_TEXT_BYTES = 1 << 20  # of a recipe, a prompt, a list of answers
+TOO_LARGE = "it has {:,} bytes, expected at most {:,}"
 STORE = (
     "is an address, not a path of a file system (it would become the folder {folder}). Expected a local or shared "
-    "folder. Copy a data set to a store with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs "
-    "-put), and copy data from a store to a folder first"
+    "folder. Only `build` writes to a store, at s3://bucket/path, and `verify`, `inspect` and `train` read from there. "
+    "For the rest, copy with the store's own tool (aws s3 sync, gcloud storage rsync, hdfs dfs -put)"
 )
 
 
@@ -58,6 +61,21 @@ def path(text: str) -> Path:
     return expanded
 
 
+def place(text: str) -> Place:
+    """A data set of the command line: a path, or its address in an object store.
+
+    Raises UserError if it is neither.
+    """
+    return ObjectPath.parse(text) if text.startswith(S3) else path(text)
+
+
+def local(place: Place) -> Path:
+    """The folder. Raises UserError if it is an address in an object store."""
+    if isinstance(place, Path):
+        return place
+    raise UserError(f"{place} {problem(str(place))}.")
+
+
 def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
     """The text of a small file of a user. Raises UserError if it is missing, not plain, too large, or not UTF-8."""
     try:
@@ -77,14 +95,18 @@ def read_text(file: Path, largest_bytes: int = LARGEST_TEXT_BYTES) -> str:
         raise UserError(f"{file}: line {line}: cannot be read as text: expected UTF-8 ({error.reason})") from None
 
 
-def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """The bytes of a plain file; raises ValueError if it is not plain, such as a pipe, or larger than `most_bytes`."""
+def read_bytes(path: Place, most_bytes: int) -> bytes:
+    """The bytes of a plain file or of an object; raises ValueError if it is not plain, such as a pipe, or too large."""
+    if isinstance(path, ObjectPath):
+        if (size := path.stat().st_size) > most_bytes:
+            raise ValueError(TOO_LARGE.format(size, most_bytes))
+        return path.read_bytes()
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a plain file")
         if status.st_size > most_bytes:
-            raise ValueError(f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}")
+            raise ValueError(TOO_LARGE.format(status.st_size, most_bytes))
         return file.read(most_bytes)
 
 
@@ -99,5 +121,16 @@ def _usable(text: str) -> str:
     return text
 
 
+def _usable_place(text: str) -> str:
+    if not text.startswith(S3):
+        return _usable(text)
+    try:
+        return str(ObjectPath.parse(text))
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
 PathText = Annotated[str, AfterValidator(_usable)]
 """A path in a recipe, or a name on the Hub, which may be a path. Its section says what it is relative to."""
+PlaceText = Annotated[str, AfterValidator(_usable_place)]
+"""A data set in a recipe: a path, or its address in an object store."""

@@ -21,8 +21,7 @@ def check_places(out: Path, work: Path) -> None:
     folder is needed, or if a name that will be made there is too long for the file system.
     """
     check_out(out)
-    _check_length(work, work / BELOW_WORK, 0)
-    _check_way(work)
+    check_work(work)
     if is_inside(work, out):
         raise UserError(
             f"the folder of the stages, {work}, is inside {out}, which must hold only the data set. "
@@ -41,6 +40,12 @@ def check_out(out: Path) -> None:
     _check_way(out)
     if out.is_mount():
         raise UserError(f"{out} is a mount point, which a finished folder cannot replace. Name a folder inside it.")
+
+
+def check_work(work: Path) -> None:
+    """Raise UserError if stages cannot keep their results in `work`. See `check_places`."""
+    _check_length(work, work / BELOW_WORK, 0)
+    _check_way(work)
 
 
 def is_inside(inner: Path, outer: Path) -> bool:

@@ -26,7 +26,7 @@ def place_of(dataset: Dataset, wanted: str) -> int:
     rows = dataset.manifest.rows
     if wanted in map(str, range(rows)):
         return int(wanted)
-    raise UserError(f"{dataset.path} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
+    raise UserError(f"{dataset.place} has no dialogue {wanted!r}: expected an id, or a number from 0 to {rows - 1}.")
 
 
 def check_shown(dataset: Dataset, row: Row) -> None:
@@ -41,7 +41,7 @@ def check_shown(dataset: Dataset, row: Row) -> None:
                 raise ValueError(f"its events are not those of {samples} samples")
     except (ValueError, IndexError) as error:
         raise UserError(
-            f"{dataset.path}: the row is damaged: {error}. `duplexgen verify` says what is wrong."
+            f"{dataset.place}: the row is damaged: {error}. `duplexgen verify` says what is wrong."
         ) from error
 
 

@@ -61,8 +61,8 @@ class Sound:
         """Where the sound comes from, for a person."""
         name = self.dataset.described.speech_tokenizer.name
         if self.state == STORED:
-            after = "after all effects" if self.dataset.manifest.made_of.acoustics else "without any effect"
-            return f"Stored audio: the user is heard as the microphone hears it, {after}."
+            effects = "after all effects" if self.dataset.manifest.made_of.acoustics else "without effects"
+            return f"You hear the audio that is stored. The user's channel is that of the microphone, {effects}."
         if self.state == NONE:
             return f"No sound: the data set has codes without audio. {self.obstacle}"
         which = "the codes of the row" if self.dataset.kind == PREFERENCES else "all codes"
@@ -83,7 +83,7 @@ class Sound:
                 return bytes(data or b"")
             return flac.encode(self._decoded(row, side).T, rate)
         except (ValueError, IndexError) as error:
-            raise UserError(f"{self.dataset.path}: the sound of the row is damaged: {error}") from error
+            raise UserError(f"{self.dataset.place}: the sound of the row is damaged: {error}") from error
 
     @cached_property
     def _tokenizer(self) -> SpeechTokenizer:

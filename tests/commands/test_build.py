@@ -1,6 +1,7 @@
 """Builds on Ray: what comes out, what is not made again, what is left alone."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -218,10 +219,11 @@ def test_audio_can_be_left_out(recipe: Recipes, tmp_path: Path) -> None:
 def test_too_many_rejections_stop_the_build(recipe: Recipes, tmp_path: Path, share: float) -> None:
     """Also if the recipe allows that all are rejected: then the message does not blame the recipe."""
     rewriting = {"max_user_words": 1}
-    expected = "7 dialogues were rejected and 0 are left; a data set needs at least one"
+    expected = "7 of 7 dialogues were rejected; a data set needs at least one"
     with pytest.raises(UserError, match=expected) as stopped:
         make(recipe(rewriting=rewriting, max_rejected_share=share), tmp_path)
     assert not (tmp_path / "turn_taking").exists()
+    assert re.search(r"\n +7  user_turn_too_long, such as talk/0: turn 1 \S+", str(stopped.value))
     table = Path(str(stopped.value).rsplit(" ", 1)[1].removesuffix("."))
     assert datasets.Dataset.from_parquet(str(table), cache_dir=str(tmp_path / "cache")).num_rows == 7
 

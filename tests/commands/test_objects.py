@@ -57,7 +57,7 @@ def test_a_data_set_as_its_manifest_has_it(data_sets: Sets) -> None:
             stored["least"],
             stored["most"],
         )
-        ordered = [figures["least"], *(figures[quantile] for quantile in QUANTILES), figures["most"]]
+        ordered = [figures["least"], *(figures[one] for one in QUANTILES if one in figures), figures["most"]]
         assert ordered == sorted(ordered)
 
 

@@ -196,7 +196,7 @@ def test_one_broken_row_is_rejected_alone(dataset: Path, tmp_path: Path) -> None
 
 
 def test_too_few_pairs_stop_the_command(data_sets: Sets, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="3 dialogues were rejected and 0 are left"):
+    with pytest.raises(UserError, match="3 of 3 dialogues were rejected"):
         make(data_sets("interruption"), tmp_path, least_difference_s=4.9)
     assert not (tmp_path / "pairs").exists()
 

@@ -91,7 +91,7 @@ def test_mistakes_are_shown_on_the_line_of_the_file_they_stand_in(base: Path) ->
     path = written(base, "name: mine\nextends: base/base.yaml\npartition_size: 0\nspeech:\n  loudness: -20\n")
     assert refused(path).splitlines()[1:] == [
         f"  {path}:3: partition_size: Input should be greater than 0, got 0",
-        f"  {path}:5: speech.loudness: is not a key of a recipe here",
+        f"  {path}:5: speech.loudness: is not a key of a recipe here; did you mean loudness_lufs?",
         f"  {base}:15: seed: Input should be greater than or equal to 0, got -2",
         f"  {base}:15: seed: appears twice, first on line 14",
     ]

@@ -17,6 +17,7 @@ import soundfile
 
 from benchmarks.view import repeat
 from duplexgen.pipeline.dataset.reader import Dataset
+from duplexgen.pipeline.storage.paths import local
 from duplexgen.pipeline.view import page
 from duplexgen.pipeline.view.server import Server
 from tests.command import duplexgen
@@ -216,7 +217,7 @@ def test_several_ask_at_once(servers: Servers) -> None:
 
 def test_a_damaged_row_group_is_a_message_and_the_others_are_shown(sets: Sets, tmp_path: Path) -> None:
     folder = rewritten(sets("noisy"), tmp_path / "damaged", lambda row: None, group_rows=1)
-    (shard,) = Dataset(folder).shards
+    (shard,) = map(local, Dataset(folder).shards)
     with serving(folder) as server:  # before the damage
         places = [ask(server, f"/api/dialogue/{number}")["id"] for number in range(3)]
     footer = pq.read_metadata(shard)
@@ -254,7 +255,7 @@ def test_a_shard_that_is_gone_is_a_message_and_the_others_are_shown(
 ) -> None:
     monkeypatch.setattr("benchmarks.view.SHARD_ROWS", 2)
     repeat(sets("noisy"), tmp_path / "gone", 6)
-    Dataset(tmp_path / "gone").shards[1].unlink()
+    local(Dataset(tmp_path / "gone").shards[1]).unlink()
     with serving(tmp_path / "gone") as server:
         rows = ask(server, "/api/dialogues")["rows"]
         assert [row.get("id", "") for row in rows] == [

@@ -19,7 +19,7 @@ from ..models.model import DuplexModel, load_model
 from . import items
 from .evaluation_report import write_plot
 from .items import Item, Settings, Unmeasured
-from .judge import Judge
+from .judge import S2S, Judge, Scale
 from .metrics import (
     Aside,
     Figure,
@@ -54,11 +54,14 @@ class Content:
     answers: dict[str, list[str]] | None = None  # to spoken questions, by dialogue id
 
     @classmethod
-    def of(cls, recipe: EvaluationRecipe, out: Path) -> "Content":
-        """Raises UserError if something that the recipe needs is missing: a package, a model, an endpoint, a file."""
+    def of(cls, recipe: EvaluationRecipe, out: Path, scale: Scale = S2S) -> "Content":
+        """scale: of the judge.
+
+        Raises UserError if something that the recipe needs is missing: a package, a model, an endpoint, a file.
+        """
         files = [read_answers(path) for path in recipe.answer_files]
         answers = {id_: accepted for file in files for id_, accepted in file.items()} if files else None
-        judge = Judge(recipe.judge, out / JUDGE_FOLDER) if recipe.judge else None
+        judge = Judge(recipe.judge, out / JUDGE_FOLDER, scale=scale) if recipe.judge else None
         if judge:
             judge.check()
         return cls(Recogniser(recipe.transcripts.whisper, None) if recipe.transcripts else None, judge, answers)
@@ -90,7 +93,7 @@ def evaluate(
             for done, item in enumerate(items.run(model, data_set, settings), start=1):
                 report(done)
                 if isinstance(item, Unmeasured):
-                    result["unmeasured"].append(asdict(item))
+                    result["unmeasured"].append(item.to_json())
                     continue
                 timings[item.stimulus.dialogue_id, item.stimulus.kind] = item.measured
                 result["items"].append(_row(item, model.format.sample_rate, content))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from ...pipeline.escapes import plot_text
 from ...pipeline.storage.atomic import atomic_path
@@ -11,7 +11,7 @@ from .metrics import REPLY_WITHIN_S, STOP_WITHIN_S, Figure
 from .targets import PAUSE
 
 PLOT = "timing.png"
-SHARE, SECONDS, SCORE = "{:.1%}", "{:.2f} s", "{:.2f}"
+SHARE, SECONDS, SCORE, RATE = "{:.1%}", "{:.2f} s", "{:.2f}", "{:.3f}"
 LABELS = {
     "tt_sr_3s": ("TT SR@3s", SHARE),
     "early_share": ("started before the user's end", SHARE),
@@ -32,12 +32,20 @@ LABELS = {
     "s2s": ("S2S score", SCORE),
     "q2_s2s": ("Q2 S2S score", SCORE),
     "qa_accuracy": ("spoken QA accuracy", SHARE),
+    "tor": ("TOR", RATE),
+    "latency_s": ("latency", SECONDS),
+    "backchannels_per_s": ("backchannels per second", RATE),
+    "jsd": ("JSD", RATE),
+    "relation": ("relation to the interruption, 0 to 5", SCORE),
+    "stop_latency_s": ("stop latency", SECONDS),
+    "response_latency_s": ("response latency", SECONDS),
 }
 
 
 def table(result: dict[str, Any]) -> Table:
     """The figures of each set."""
-    report = Table("evaluation set", "figure", "value", "95 % interval", "items", title=result["model"]["name"])
+    names = Column("evaluation set", overflow="fold")
+    report = Table(names, "figure", "value", "95 % interval", "items", title=result["model"]["name"])
     for name, figures in result["figures"].items():
         for number, (key, figure) in enumerate(figures.items()):
             label, form = _label(key)

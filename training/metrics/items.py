@@ -1,10 +1,10 @@
 """The items of an evaluation: a model's answer to each user, in simulated real time, and its timing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -26,6 +26,7 @@ from .recipe import EvaluationRecipe
 from .stimuli import Stimulus, read
 from .targets import PAUSE
 
+T = TypeVar("T")
 SAME = 1e-3  # of full scale: waveforms that differ by less are decoded from the same codes
 SORTED_BATCHES = 8  # as many batches are sorted by length together, so that little of a batch is padding
 
@@ -96,6 +97,9 @@ class Unmeasured:
     reason: str
     detail: str  # starts with the dialogue's id
 
+    def to_json(self) -> dict[str, str]:
+        return {"set": self.set_name, "reason": self.reason, "detail": self.detail}
+
 
 def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[Item | Unmeasured]:
     """Every item of a set; within a few batches, shorter ones come first.
@@ -109,7 +113,7 @@ def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[It
             if isinstance(one, DialogueRejected):
                 yield Unmeasured(name, one.reason, one.detail)
         usable = sorted((one for one in chunk if isinstance(one, Stimulus)), key=lambda one: len(one.samples))
-        for batch in _batches(usable, settings.batch):
+        for batch in batches(usable, settings.batch, lambda one: 1 if one.without is None else 2):
             controls = [control for one in batch if (control := one.control)]
             said = answers(model, [*batch, *controls], settings)
             without = iter(said[len(batch) :])  # the asides
@@ -118,39 +122,47 @@ def run(model: DuplexModel, dataset: Dataset, settings: Settings) -> Iterator[It
                 yield _measured(name, stimulus, assistant, alone, model.format.sample_rate)
 
 
-def _batches(stimuli: Sequence[Stimulus], most: int) -> Iterator[list[Stimulus]]:
-    """Stimuli that are played together, at most so many, controls included.
+def batches(items: Sequence[T], most: int, size: Callable[[T], int]) -> Iterator[list[T]]:
+    """Items that are played together, at most so many recordings.
 
-    A stimulus is always played with its control: in another batch, a device may round differently.
+    size: how many recordings an item has. They are always played together, such as a stimulus and its control: in
+    another batch, a device may round differently.
     """
-    batch: list[Stimulus] = []
-    size = 0
-    for stimulus in stimuli:
-        own = 1 if stimulus.without is None else 2
-        if batch and size + own > most:
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        own = size(item)
+        if batch and total + own > most:
             yield batch
-            batch, size = [], 0
-        batch.append(stimulus)
-        size += own
+            batch, total = [], 0
+        batch.append(item)
+        total += own
     if batch:
         yield batch
 
 
 def answers(model: DuplexModel, batch: list[Stimulus], settings: Settings) -> list[Waveform]:
-    """What the assistant says to each stimulus, [samples + block], on the user's time axis.
+    """What the assistant says to each stimulus, see `play`."""
+    return play(model, [one.dialogue_id for one in batch], [one.samples for one in batch], settings)
 
+
+def play(
+    model: DuplexModel, ids: Sequence[str], users: Sequence[NDArray[np.int16]], settings: Settings
+) -> list[Waveform]:
+    """What the assistant says to each user, [samples + block], on the user's time axis.
+
+    ids: of random draws. users: [samples] of each, at the model's rate, whole blocks.
     The first block is silence: the assistant cannot speak before it has heard one (section 2.1, causal shift).
+    Raises UserError if the longest has more ids than the model has positions, or if memory is short.
     """
-    longest = max(len(item.samples) for item in batch)
-    check_length(model, longest // model.format.block_samples)
-    user: NDArray[np.int16] = np.stack([np.pad(item.samples, (0, longest - len(item.samples))) for item in batch])
-    ids, recipe = [item.dialogue_id for item in batch], settings.recipe
-    sampling = Sampling(recipe.temperature, recipe.seed, recipe.top_p)
-    with enough_memory(f"for {len(batch)} dialogues at once: use a smaller --batch."):
-        blocks = [block.waveforms for block in converse(model, ids, user, sampling)]
+    longest, block = max(len(samples) for samples in users), model.format.block_samples
+    check_length(model, longest // block)
+    user: NDArray[np.int16] = np.stack([np.pad(samples, (0, longest - len(samples))) for samples in users])
+    sampling = Sampling(settings.recipe.temperature, settings.recipe.seed, settings.recipe.top_p)
+    with enough_memory(f"for {len(users)} dialogues at once: use a smaller --batch."):
+        blocks = [one.waveforms for one in converse(model, ids, user, sampling)]
     waveforms = np.concatenate([np.zeros_like(blocks[0]), *blocks], axis=1)
-    block = model.format.block_samples
-    return [row[: len(item.samples) + block] for row, item in zip(waveforms, batch, strict=True)]
+    return [row[: len(samples) + block] for row, samples in zip(waveforms, users, strict=True)]
 
 
 def _measured(

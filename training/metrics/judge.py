@@ -1,4 +1,4 @@
-"""A language model that rates replies: the S2S score, 1 to 5 (BayLing-Duplex section 4.2)."""
+"""A language model that rates replies on a scale, such as the S2S score, 1 to 5 (BayLing-Duplex section 4.2)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -26,12 +26,25 @@ Assistant: {reply}"""
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What a judge is asked, and the whole numbers that it may answer."""
+
+    prompt: str  # with {question} and {reply}, and with {context} if that counts
+    lowest: int
+    highest: int
+
+
+S2S = Scale(PROMPT, 1, 5)
+
+
+@dataclass(frozen=True)
 class Reply:
     """A reply to rate."""
 
     dialogue_id: str
     question: str
     text: str  # "": the assistant says nothing
+    context: str = ""  # what the user said before the question
 
 
 @dataclass(frozen=True)
@@ -45,9 +58,9 @@ class Verdict:
 class Judge:
     """Asks for scores, and stores the answers in `folder`: an evaluation that is started again asks nothing twice."""
 
-    def __init__(self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S) -> None:
+    def __init__(self, model: JudgeModel, folder: Path, waits_s: Sequence[float] = WAITS_S, scale: Scale = S2S) -> None:
         """Raises UserError if OPENAI_API_KEY holds no usable key, or if a file of the folder cannot be read."""
-        self._model = model
+        self._model, self._scale = model, scale
         self._client = Client(model, SECTION, folder, waits_s)
 
     def check(self) -> None:
@@ -74,17 +87,18 @@ class Judge:
     async def _verdict(self, reply: Reply) -> Verdict:
         """The first answer that is a score; the recipe says how often to ask."""
         if not reply.text.strip():
-            return Verdict(1)
-        message = PROMPT.format(question=reply.question, reply=reply.text)
+            return Verdict(self._scale.lowest)
+        message = self._scale.prompt.format(question=reply.question, reply=reply.text, context=reply.context)
         for attempt in range(self._model.attempts):
             jitter = generator(0, reply.dialogue_id, f"judge/{attempt}/waits")
             answer = await self._client.ask(self._client.body(message, seed=attempt), None, jitter)
-            if (score := score_of(answer.content)) is not None:
+            if (score := score_of(answer.content, self._scale)) is not None:
                 return Verdict(score)
-        return Verdict(None, f"no score from 1 to 5: {answer.content[:200]!r}")
+        lowest, highest = self._scale.lowest, self._scale.highest
+        return Verdict(None, f"no score from {lowest} to {highest}: {answer.content[:200]!r}")
 
 
-def score_of(answer: str) -> int | None:
-    """The only number in an answer, if it is from 1 to 5; `4/5` is 4."""
-    match = re.fullmatch(r"\D*([1-5])(?:\s*/\s*5)?\D*", answer)
+def score_of(answer: str, scale: Scale = S2S) -> int | None:
+    """The only number in an answer, if it is one digit on the scale; `4/5` is 4."""
+    match = re.fullmatch(rf"\D*([{scale.lowest}-{scale.highest}])(?:\s*/\s*{scale.highest})?\D*", answer)
     return int(match[1]) if match else None

@@ -54,6 +54,8 @@ class EvaluationRecipe(Section):
     judge: JudgeModel | None = None
     # Files of answers to spoken questions, which `duplexgen questions` writes: lines of {"id": …, "answers": […]}.
     answers: PathText | list[PathText] | None = None
+    # Full-Duplex-Bench's icc_gt_distribution.json: when people say backchannels in its recordings.
+    icc_gt_distribution: PathText | None = None
     tables: Tables | None = None  # print the paper's tables, with figures of these evaluation sets
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from ...pipeline.errors import UserError, enough_memory
 from ...pipeline.kernels import leave_out_cudnn_attention
 from ...pipeline.recipe.file import described
 from ...pipeline.storage.atomic import file_sha256
+from ...pipeline.storage.objects import Place
 from ...pipeline.tokens.section import Tokens
 from ...pipeline.tokens.speech.glm4voice import GLM4VoiceTokenizer
 from ..devices import DTYPES, check_precision
@@ -80,7 +81,7 @@ def _tokens(path: Path, about: dict[str, Any], decoder: Path | None) -> Tokens:
     return tokens.model_copy(update={"glm4voice": section})
 
 
-def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Path, folder: Path) -> None:
+def save_model(network: PreTrainedModel, weights: dict[str, torch.Tensor], data_set: Place, folder: Path) -> None:
     """Write a network and the vocabulary of its sequences into a new folder.
 
     weights: its whole state, also if it is sharded. data_set: its vocabulary is the network's.

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from ...pipeline.dataset.manifest import VOCABULARY, VOCABULARY_FOLDER
 from ...pipeline.errors import UserError
 from ...pipeline.storage.atomic import canonical_json
+from ...pipeline.storage.objects import Place
 from ...pipeline.tokens.section import Pretrained, Tokens
 from ...pipeline.tokens.text.pretrained import PretrainedTokenizer
 from ..devices import machine_bytes
@@ -23,7 +24,7 @@ FLOAT32_BYTES = 4
 
 
 def start(
-    model: Model, data_set: Path, sequence_format: SequenceFormat, seed: int, device: str = "cpu"
+    model: Model, data_set: Place, sequence_format: SequenceFormat, seed: int, device: str = "cpu"
 ) -> PreTrainedModel:
     """What a recipe starts from, ready for the sequences of a data set. Raises UserError if they do not go together.
 
@@ -44,7 +45,7 @@ def start(
 
 def start_from_pretrained(
     name: str,
-    data_set: Path,
+    data_set: Place,
     sequence_format: SequenceFormat,
     seed: int,
     depth: Depth | None = None,
@@ -112,9 +113,9 @@ class _Tokens:
     theirs: Tokenizer
 
     @classmethod
-    def read(cls, name: str, data_set: Path) -> "_Tokens":
+    def read(cls, name: str, data_set: Place) -> "_Tokens":
         """name: of the model. Raises UserError if it has no tokenizer that can be loaded."""
-        ours = Tokenizer.from_file(str(data_set / VOCABULARY_FOLDER / "tokenizer.json"))
+        ours = Tokenizer.from_buffer((data_set / f"{VOCABULARY_FOLDER}/tokenizer.json").read_bytes())
         try:
             return cls(ours, _own_tokenizer(name))
         except (OSError, ValueError, UserError) as error:

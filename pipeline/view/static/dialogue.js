@@ -202,13 +202,18 @@ View.Dialogue = class {
         said,
         event.cut_by === null
           ? null
-          : el("p", { class: "fact", text: `Cut by event ${event.cut_by}. The rest was not heard.` }),
+          : el("p", { class: "fact", text: `Cut by ${this.nameOf(event.cut_by)}. The rest was not heard.` }),
         quality ? el("p", { class: "fact", text: quality }) : null,
       );
       list.append(row);
       return { event, row };
     });
     return el("section", { class: "panel" }, el("h3", { text: "What is said" }), list);
+  }
+
+  nameOf(index) {
+    const event = this.shown.events[index];
+    return event ? `what the ${event.channel} says at ${View.time(event.start_s)}` : `event ${index}`;
   }
 
   // The words of an event, each with its element; where their times are not known, the whole text is one.

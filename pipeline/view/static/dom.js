@@ -20,6 +20,8 @@ View.el = function (tag, options, ...children) {
 
 View.words = (name) => String(name).replaceAll("_", " ");
 
+View.counted = (count, name) => `${count} ${View.words(name)}${count === 1 ? "" : "s"}`;
+
 View.time = function (seconds, digits = 2) {
   const minutes = Math.floor(seconds / 60);
   const rest = (seconds - 60 * minutes).toFixed(digits);

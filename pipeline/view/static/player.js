@@ -19,6 +19,7 @@ View.Player = class extends EventTarget {
       started: 0,
       rate: 1,
       run: 0,
+      wanted: false, // somebody asked for sound before there was any
     });
   }
 
@@ -30,6 +31,8 @@ View.Player = class extends EventTarget {
     this.ended = false;
     this.currentTime = 0;
     this.dispatchEvent(new Event("loadedmetadata"));
+    if (this.wanted) this.play();
+    this.wanted = false;
   }
 
   get hasSound() {
@@ -67,6 +70,7 @@ View.Player = class extends EventTarget {
   }
 
   async play() {
+    if (!this.duration) this.wanted = true;
     if (!this.paused || !this.duration) return;
     if (this.hasSound) {
       this.context = this.context || new AudioContext();

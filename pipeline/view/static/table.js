@@ -119,9 +119,9 @@ View.Table = class {
     const kinds = Object.entries(row.tags.kind || {}).map(([kind, count]) =>
       el(
         "span",
-        { class: "tag", title: `${count} ${View.words(kind)}` },
+        { class: "tag", title: View.counted(count, kind) },
         el("i", { style: { background: `var(--kind-${View.kindClass(kind)})` } }),
-        `${count} ${View.words(kind)}`,
+        View.counted(count, kind),
       ),
     );
     const numbers = row.numbers;
@@ -232,8 +232,8 @@ View.Rejected = class {
       this.offset = Math.max(0, this.offset + by);
       this.load();
     };
-    this.earlier = el("button", { type: "button", text: "← earlier", on: { click: move(-View.PAGE) } });
-    this.later = el("button", { type: "button", text: "later →", on: { click: move(View.PAGE) } });
+    this.earlier = el("button", { type: "button", text: "← previous", on: { click: move(-View.PAGE) } });
+    this.later = el("button", { type: "button", text: "next →", on: { click: move(View.PAGE) } });
     this.place.replaceChildren(
       el("h2", { text: "Rejected dialogues" }),
       el("p", {

@@ -333,7 +333,7 @@ def test_the_command_and_a_target_that_exists(source: Path, tmp_path: Path) -> N
     assert status == 0 and "rows set for new tokens: <|audio_63|>, [SILENCE], [PAD], [EPAD]" in said
     assert [path.name for path in tmp_path.iterdir()] == ["new"], "no lock, and nothing half written"
     status, said = _convert(tmp_path, source, "new")
-    assert (status, "new exists already: name a new folder, or remove it" in said) == (2, True)
+    assert (status, "new exists already: choose another name, or remove it" in said) == (2, True)
     (tmp_path / "file").write_text("of the user")
     assert _convert(tmp_path, source, "file")[0] == 2 and (tmp_path / "file").read_text() == "of the user"
     status, said = _convert(tmp_path, tmp_path / "new", "other")

@@ -24,7 +24,7 @@ from duplexgen.pipeline.show.progress import Display
 from duplexgen.training.metrics import items
 from duplexgen.training.metrics.evaluation import Content, evaluate, figures
 from duplexgen.training.metrics.evaluation_report import problems, table
-from duplexgen.training.metrics.items import Item, Settings, answers, keep, run
+from duplexgen.training.metrics.items import Item, Settings, Unmeasured, answers, keep, run
 from duplexgen.training.metrics.metrics import Figure
 from duplexgen.training.metrics.recipe import EVALUATION_RECIPES, EvaluationRecipe, JudgeModel, Transcripts
 from duplexgen.training.metrics.scores import is_answered, read_answers
@@ -289,7 +289,7 @@ def test_a_table_of_too_few_items() -> None:
         "model": {"name": "m"},
         "figures": {"s": {"reply_delay_s": Figure(None, None, None, 0)}},
         "items": [],
-        "unmeasured": [{"set": "s", "reason": "no_audio", "detail": "a: the row has no audio"}],
+        "unmeasured": [Unmeasured("s", "no_audio", "a: the row has no audio").to_json()],
     }
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(table(result))
@@ -329,6 +329,7 @@ def test_what_is_a_key_of_the_recipe_is_no_option(tmp_path: Path) -> None:
         "transcripts",
         "judge",
         "answers",
+        "icc_gt_distribution",
         "tables",
     )
     for key in keys:

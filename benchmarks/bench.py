@@ -141,7 +141,7 @@ class Bench:
 
 
 def over_long_replies(name: str, takes: int) -> dict[str, Any]:
-    """The timing and the acoustics of a recipe that ships, over the dialogues of train_long, each by one user.
+    """Timing, acoustics and layout of a recipe that ships, over the dialogues of train_long, each by one user.
 
     takes: how many times each dialogue is laid out.
     """
@@ -151,6 +151,7 @@ def over_long_replies(name: str, takes: int) -> dict[str, Any]:
         "speech": {"renditions": 1},
         "timing": shipped["timing"] | {"takes": takes},
         "acoustics": shipped.get("acoustics", []),
+        "layout": shipped.get("layout", {}),
     }
 
 

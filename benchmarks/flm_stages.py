@@ -1,11 +1,12 @@
 """FLM-Audio in small: its stages, one after the other, with held-out losses by kind and the timing of what comes out.
 
-    python -m benchmarks.flm_stages [--out out/flm_stages] [--seed 1]
+    python -m benchmarks.flm_stages [--out out/flm_stages] [--seed 1] [--long]
 
-Everything comes from the shipped corpus of long replies and the shipped voices. Models are measured on dialogues that
-share no text and no user's voice with what they train on. The last stage is trained twice: after fine-tuning 1, and
-without it (table 6 of the paper). Beside them stands BayLing-Duplex's layout, trained on the same spoken dialogues.
-After a kill, the same command continues: each step is a command of `duplexgen`, which does nothing twice.
+Everything comes from the shipped corpus and voices. Models are measured on dialogues that share no text and no user's
+voice with what they train on. The last stage is trained twice: after fine-tuning 1, and without it (table 6 of the
+paper). Beside them stands BayLing-Duplex's layout, trained on the same spoken dialogues. With --long, all of them train
+on the dialogues of train_long instead: twenty times as many words, each said fewer times. After a kill, the same
+command continues: each step is a command of `duplexgen`, which does nothing twice.
 """
 
 import time
@@ -26,9 +27,9 @@ from duplexgen.training.objectives.sft import SFT
 from duplexgen.training.recipe import TRAINING_RECIPES, SFTRecipe
 
 ROWS_AT_ONCE = 8
-BAYLING = "sft"  # the folder of BayLing-Duplex's layout
-TAKES = 3
-"""Of each dialogue, in each of the two scenarios of BayLing-Duplex: as often as in FLM-Audio's last stage."""
+BAYLING = "sft"  # the folder of BayLing-Duplex's layout, trained as paper_tables does
+LONG_TAKES = {"train_flm_fine_tuning_2": 3} | dict.fromkeys(TRAINED_ON, 3)
+"""How many times each dialogue of train_long is laid out, by what ships; once in the others."""
 FIGURES = (
     ("TT SR@3s, %", "tt_sr_3s", 100),
     ("reply delay, s", "reply_delay_s", 1),
@@ -86,19 +87,21 @@ STAGES = (POST, FIRST, LAST, WITHOUT)
 
 
 def main() -> None:
-    arguments = parser(__doc__, "out/flm_stages").parse_args()
+    options = parser(__doc__, "out/flm_stages")
+    options.add_argument("--long", action="store_true", help="train on the dialogues of train_long")
+    arguments = options.parse_args()
     start = time.monotonic()
     bench = Bench.of(arguments, "flm_stages")
-    for name in (*MEASURED_ON, *(name for stage in STAGES[:3] for name in stage.data)):
+    for name in (*TRAINED_ON, *(name for stage in STAGES[:3] for name in stage.data)):
+        bench.build(name, over_long_replies(name, LONG_TAKES.get(name, 1)) if arguments.long else None)
+    for name in MEASURED_ON:
         bench.build(name)
     for name in HELD_OUT:
         bench.build(name, held_out(name))
     for stage in STAGES:
         train(bench, stage)
     print_losses(bench)
-    for name in TRAINED_ON:
-        bench.build(name, over_long_replies(name, TAKES))
-    bench.train("sft", bayling(bench))
+    bench.train("sft", bench.sft_recipe(BAYLING, TRAINED_ON))
     print_timing(bench)
     print(f"{(time.monotonic() - start) / 60:.0f} minutes")
 
@@ -116,13 +119,6 @@ def train(bench: Bench, stage: Stage) -> None:
         model = recipe.model.model_copy(update={"pretrained": str(bench.out / stage.after)})
         recipe = recipe.model_copy(update={"model": model})
     bench.train("sft", recipe)
-
-
-def bayling(bench: Bench) -> SFTRecipe:
-    """sft_small; as rows are twice as long as those that it is meant for, a step has half as many."""
-    recipe = bench.sft_recipe(BAYLING, TRAINED_ON)
-    halved = {"batch_size": recipe.optimization.batch_size // 2}
-    return recipe.model_copy(update={"optimization": recipe.optimization.model_copy(update=halved)})
 
 
 @torch.no_grad()

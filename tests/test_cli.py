@@ -84,7 +84,7 @@ def test_a_data_set_is_where_builds_write(tmp_path: Path) -> None:
     manifest.parent.mkdir(parents=True)
     manifest.write_text("{}")
     done = run("inspect", "mine", cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.rstrip().endswith("Did you mean out/mine?")
+    assert done.returncode == 2 and done.stderr.rstrip().endswith(f"Did you mean {manifest.parent}?")
 
 
 def test_recipe_with_mistakes_touches_nothing(recipe_file: Callable[..., Path], tmp_path: Path) -> None:

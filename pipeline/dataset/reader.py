@@ -303,9 +303,8 @@ class Dataset:
         return path
 
     def _hint(self, file: str) -> str:
-        near = Path("out", str(self.place))  # where commands write, unless they are told otherwise
-        is_near = isinstance(self.place, Path) and near != self.place and (near / file).is_file()
-        return f" Did you mean {near}?" if is_near else ""
+        near = self.place.parent / "out" / self.place.name  # where commands write, unless they are told otherwise
+        return f" Did you mean {near}?" if isinstance(near, Path) and (near / file).is_file() else ""
 
     def _read_json(self, file: str) -> dict[str, Any]:
         return read_json(self.own(file))

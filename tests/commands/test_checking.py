@@ -198,7 +198,7 @@ layout:
         "layout.user_tokens",
     ]
     assert "af_heart" in found[3]
-    assert "13: speech.loudness: is not a key of a recipe here" in mistakes(tmp_path, text)
+    assert "13: speech.loudness: is not a key of a recipe here; did you mean loudness_lufs?" in mistakes(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -384,4 +384,6 @@ def test_recipe_of_the_readme(tmp_path: Path, file: str, sources: list[str]) -> 
 
 def test_a_name_that_is_nowhere() -> None:
     with pytest.raises(UserError, match=r"no such recipe.*: .*interruption, .*turn_taking"):
+        checking.load("nowhere")
+    with pytest.raises(UserError, match=r"turn_talking: no such recipe\. Did you mean turn_taking"):
         checking.load("turn_talking")

@@ -79,7 +79,7 @@ def listening(server: Server) -> Iterator[str]:
         yield f"http://127.0.0.1:{http.server_address[1]}"
 
 
-class Quiet(MotoRequestHandler):  # type: ignore[misc]
+class Quiet(MotoRequestHandler):
     def log(self, *_: Any) -> None:
         pass
 

@@ -145,7 +145,7 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     """
     from .pipeline.commands import checking
     from .pipeline.commands.build import prepare
-    from .pipeline.commands.objects import plan_object, written
+    from .pipeline.commands.as_json import plan_object, written
     from .pipeline.commands.planned import planned
     from .pipeline.commands.report import describe_plan
     from .pipeline.show.progress import Display
@@ -166,7 +166,7 @@ def doctor(recipe: Recipe, out: Out = None, work: Work = None, as_json: AsJson =
     Of a training recipe it also says how much memory and time training takes, on 1, 8 and 32 GPUs. Loads no model.
     Exits with 1 if something is missing.
     """
-    from .pipeline.commands.objects import findings_object, written
+    from .pipeline.commands.as_json import findings_object, written
     from .training.recipe import is_training
 
     def places(name: str) -> tuple[Place, Path]:
@@ -222,20 +222,20 @@ def dpo_pairs(
 @app.command()
 def verify(dataset: FolderOrStore, as_json: AsJson = False) -> None:
     """Recompute every checksum of a data set and check every row. Exits with 1 if something is wrong."""
-    from .pipeline.commands.objects import failures_object, written
+    from .pipeline.commands.as_json import failures_object, written
 
-    failures = []
-    for failure in api.verify(dataset):
-        failures.append(failure)
-        if not as_json:
-            say_line(failure)
     if as_json:
-        say(written(failures_object(str(dataset), failures)))
-    elif failures:
-        say_line(f"{dataset}: {len(failures)} {'failure' if len(failures) == 1 else 'failures'}")
-    else:
-        say_line(f"{dataset}: every checksum and every invariant holds")
-    raise typer.Exit(1 if failures else 0)
+        found = [*api.verify(dataset)]
+        say(written(failures_object(dataset, found)))
+        raise typer.Exit(1 if found else 0)
+    failures = 0
+    for failure in api.verify(dataset):
+        say_line(failure)
+        failures += 1
+    if failures:
+        say_line(f"{dataset}: {failures} {'failure' if failures == 1 else 'failures'}")
+        raise typer.Exit(1)
+    say_line(f"{dataset}: every checksum and every invariant holds")
 
 
 @app.command()
@@ -251,7 +251,7 @@ def inspect(
 
     With --json, a dialogue is its row with all columns but the audio.
     """
-    from .pipeline.commands.objects import dataset_object, dialogue_object, written
+    from .pipeline.commands.as_json import dataset_object, dialogue_object, written
     from .pipeline.commands.report import describe_dataset, describe_dialogue
     from .pipeline.kinds import opened
 

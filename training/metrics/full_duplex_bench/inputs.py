@@ -77,6 +77,11 @@ class Item:
         return f"{self.set_name}/{self.id}"
 
     @property
+    def scored_from_s(self) -> float:
+        """Words before this count for nothing: of an interruption of v1.0, before its end."""
+        return self.mark.end_s if self.task is Task.USER_INTERRUPTION and self.mark else 0.0
+
+    @property
     def inputs(self) -> list[str]:
         """The recordings that are played."""
         return [name for name in (INPUT, CLEAN) if name == INPUT or self.has(CLEAN)]

@@ -155,9 +155,8 @@ def _words(
     """get_transcript/asr.py: of an interruption of v1.0, what follows its end. Of v1.5, all recordings are written
     down, as eval_behavior.py needs them.
     """
-    after_s = item.mark.end_s if item.task is Task.USER_INTERRUPTION and item.mark else 0.0
     for name, samples in said.items():
-        yield f"{Path(OUTPUT_OF[name]).stem}.json", _transcribed(samples, RATE, after_s, recogniser)
+        yield f"{Path(OUTPUT_OF[name]).stem}.json", _transcribed(samples, RATE, item.scored_from_s, recogniser)
     if item.task is Task.OVERLAP:
         for name, samples in heard.items():
             yield f"{Path(name).stem}.json", _transcribed(samples, rate, 0.0, recogniser)

@@ -74,8 +74,7 @@ def _row(item: Item, folder: Path, people: People | None) -> Row:
     row: Row = {"set": item.set_name, "dialogue_id": item.id, "task": item.task.value}
     if item.task is Task.OVERLAP:
         return row | _overlap(item, folder)
-    after_s = item.mark.end_s if item.task is Task.USER_INTERRUPTION and item.mark else 0.0
-    speech = _speech(folder, after_s)
+    speech = _speech(folder, item.scored_from_s)
     row["words"] = len(speech.chunks) if speech.are_words else None
     if item.task is Task.BACKCHANNEL:
         samples, rate = _sound(folder / OUTPUT)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duplexgen.pipeline.commands.objects import QUANTILES, dialogue_object, written
+from duplexgen.pipeline.commands.as_json import QUANTILES, dialogue_object, written
 from duplexgen.pipeline.dataset.reader import Dataset
 from duplexgen.pipeline.errors import UserError
 from tests.command import duplexgen

@@ -144,8 +144,8 @@ def plan(recipe: Recipe, out: Out = None, work: Work = None, limit: Limit = None
     Reads and checks the recipe and its sources. Runs no voice.
     """
     from .pipeline.commands import checking
-    from .pipeline.commands.build import prepare
     from .pipeline.commands.as_json import plan_object, written
+    from .pipeline.commands.build import prepare
     from .pipeline.commands.planned import planned
     from .pipeline.commands.report import describe_plan
     from .pipeline.show.progress import Display
